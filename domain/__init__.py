@@ -1,0 +1,1 @@
+"""The business rules. Imports the standard library only."""

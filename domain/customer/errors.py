@@ -1,0 +1,31 @@
+"""What a customer refuses, and why."""
+
+from __future__ import annotations
+
+from datetime import date
+
+
+class CustomerError(ValueError):
+    """A change that this customer's history does not allow."""
+
+
+class AlreadyChurned(CustomerError):
+    """The customer churned before; a customer churns once."""
+
+    def __init__(self, customer_id: str, churn_date: date) -> None:
+        super().__init__(f"customer {customer_id} already churned on {churn_date.isoformat()}")
+        self.customer_id = customer_id
+        self.churn_date = churn_date
+
+
+class ChurnBeforeSignup(CustomerError):
+    """The churn is dated before the customer signed up."""
+
+    def __init__(self, customer_id: str, signup_date: date, churn_date: date) -> None:
+        super().__init__(
+            f"customer {customer_id} cannot churn on {churn_date.isoformat()}, "
+            f"before signing up on {signup_date.isoformat()}"
+        )
+        self.customer_id = customer_id
+        self.signup_date = signup_date
+        self.churn_date = churn_date

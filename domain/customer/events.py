@@ -1,0 +1,29 @@
+"""What happened to a customer, in the past tense, for every domain that has to act on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from domain.customer.value_objects import MRR, Industry, PlanTier
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerChurned:
+    """A customer left on `churn_date`, and `lost_arr` dollars a year with them."""
+
+    customer_id: str
+    signup_date: date
+    churn_date: date
+    tenure_days: int
+    is_early_stage: bool
+    industry: Industry
+    plan_tier: PlanTier
+    mrr: MRR
+    reason: str | None = None
+
+    @property
+    def lost_arr(self) -> Decimal:
+        """The annual recurring revenue lost, in dollars, rounded half up to cents."""
+        return self.mrr.annual

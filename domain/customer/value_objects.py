@@ -1,0 +1,113 @@
+"""Values a customer is described by: equal by what they say, never changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal
+from enum import StrEnum
+
+CENT = Decimal("0.01")
+MICRO = Decimal("0.000001")
+
+# Wide enough for any amount below 10^12 with 6 decimals, times 12; and independent of the caller's decimal context.
+_MONEY = Context(prec=60, rounding=ROUND_HALF_UP)
+
+
+def round_half_up(amount: Decimal, unit: Decimal) -> Decimal:
+    """`amount` to the nearest multiple of `unit` (`CENT`, `MICRO`), halves away from zero."""
+    return amount.quantize(unit, context=_MONEY)
+
+
+@dataclass(frozen=True, slots=True)
+class MRR:
+    """Monthly recurring revenue in US dollars, never negative.
+
+    Raises `ValueError` when the amount is negative, NaN or infinite, `TypeError` when it is not a `Decimal`:
+    a float has already lost the amount that was meant (`MRR.from_float` says so in its name).
+    """
+
+    amount: Decimal
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.amount, Decimal):
+            raise TypeError(f"MRR takes a Decimal, not {type(self.amount).__name__}; for a float use MRR.from_float")
+        if not self.amount.is_finite():
+            raise ValueError("MRR is a finite amount")
+        if self.amount < 0:
+            raise ValueError("MRR is never negative")
+
+    @classmethod
+    def from_float(cls, amount: float) -> MRR:
+        """The amount a float prints as, rounded half up to six decimals."""
+        exact = Decimal(repr(float(amount)))
+        return cls(round_half_up(exact, MICRO) if exact.is_finite() else exact)
+
+    @property
+    def annual(self) -> Decimal:
+        """Annual recurring revenue (ARR): 12 months, rounded half up to cents, so that 83.333333 is 1000.00 a year."""
+        return round_half_up(_MONEY.multiply(self.amount, Decimal(12)), CENT)
+
+    def revenue_at_risk(self, churn_probability: float | Decimal) -> Decimal:
+        """The monthly revenue expected to be lost: MRR times a probability between 0 and 1.
+
+        Raises `ValueError` when the probability lies outside 0..1.
+        """
+        probability = Decimal(str(churn_probability))
+        if not probability.is_finite() or not 0 <= probability <= 1:
+            raise ValueError(f"a churn probability lies between 0 and 1, not {churn_probability}")
+        return self.amount * probability
+
+    def __str__(self) -> str:
+        return dollars(self.amount)
+
+
+def dollars(amount: Decimal) -> str:
+    """`amount` for a reader, in cents: `$5,988.00`."""
+    return f"${round_half_up(amount, CENT):,f}"
+
+
+class PlanTier(StrEnum):
+    """The price ladder, cheapest first; `custom` is negotiated and stands at its top.
+
+    Tiers compare by their step: `PlanTier.STARTER < PlanTier.GROWTH`.
+    """
+
+    FREE = "free"
+    STARTER = "starter"
+    GROWTH = "growth"
+    ENTERPRISE = "enterprise"
+    CUSTOM = "custom"
+
+    @property
+    def step(self) -> int:
+        """The place on the ladder, 0 for `free`."""
+        return _LADDER.index(self)
+
+    def __lt__(self, other: object) -> bool:
+        return self.step < other.step if isinstance(other, PlanTier) else NotImplemented
+
+    def __le__(self, other: object) -> bool:
+        return self.step <= other.step if isinstance(other, PlanTier) else NotImplemented
+
+    def __gt__(self, other: object) -> bool:
+        return self.step > other.step if isinstance(other, PlanTier) else NotImplemented
+
+    def __ge__(self, other: object) -> bool:
+        return self.step >= other.step if isinstance(other, PlanTier) else NotImplemented
+
+
+_LADDER = tuple(PlanTier)
+
+
+class Industry(StrEnum):
+    """The customer's line of business; what we have no name for is `Other`."""
+
+    FINTECH = "FinTech"
+    HEALTHTECH = "HealthTech"
+    LEGALTECH = "LegalTech"
+    HR_TECH = "HR Tech"
+    EDTECH = "EdTech"
+    INSURTECH = "InsurTech"
+    PROPTECH = "PropTech"
+    RETAILTECH = "RetailTech"
+    OTHER = "Other"

@@ -1,0 +1,170 @@
+"""The composition root: settings in, a FastStream application out. It alone knows the concrete stores.
+
+`create` is the factory for FastStream's own command line (`faststream run worker.app:create --factory`); nothing
+happens at import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+from faststream import FastStream
+from faststream.kafka import KafkaBroker
+
+from worker import checks, kafka, logs, raw_headers
+from worker.batch import BatchPath
+from worker.consumer import Consumer
+from worker.messages import Decoder
+from worker.outgoing import Composer
+from worker.relay import Relay
+from worker.settings import Settings
+from worker.stopping import Exit, Refusal, Stop
+from worker.store_thread import StoreThread
+from worker.stores.duckdb import DuckDBStore
+from worker.unit_of_work import Store, StoreError
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_ON_STOP_SECONDS = 10.0
+WATCH_EVERY_SECONDS = 1.0
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name. Raises `Refusal` when it cannot be had."""
+    try:
+        return DuckDBStore(settings.store.path)
+    except StoreError as error:
+        raise Refusal(str(error), Exit.UNREACHABLE) from error
+
+
+def batch_path(settings: Settings) -> BatchPath:
+    """The way from records to customers, as the settings have it."""
+    composer = Composer(
+        churned_topic=settings.topics.churned,
+        dead_letter_suffix=settings.topics.dead_letter_suffix,
+        source=settings.events.source,
+        group_id=settings.kafka.group_id,
+    )
+    return BatchPath(Decoder(settings.topics.signup, settings.batch.max_value_bytes), composer)
+
+
+def create() -> FastStream:
+    """The application, from the environment's settings. Raises `SettingsError`."""
+    return Worker(Settings.read()).app
+
+
+class Worker:
+    """One running worker: its application, and everything that lives as long as that runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        broker = KafkaBroker(
+            kafka.client_options(settings.kafka)["bootstrap_servers"],
+            security=kafka.security(settings.kafka),
+            allow_auto_create_topics=False,
+            graceful_timeout=None,  # `_drain` waits for the batch in hand
+            apply_types=False,
+            logger=logging.getLogger("faststream"),
+        )
+        self.app = FastStream(
+            broker,
+            logger=None,
+            lifespan=self._lifespan,
+            after_startup=[self._after_startup],
+            on_shutdown=[self._drain],
+        )
+        self._broker = broker
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[None]:
+        """Everything is opened before the broker connects, and closed after it has let go. Ends with the exit code."""
+        logs.configure(self._settings.log)
+        raw_headers.install()
+        self._stop = Stop()
+        self._thread = StoreThread()
+        try:
+            await checks.require_topics(self._settings)
+            self._store = await self._thread.call(open_store, self._settings)
+        except Refusal as refusal:
+            self._thread.close()
+            log.critical("cannot start", why=str(refusal))
+            raise SystemExit(refusal.code) from None
+        self._relay = Relay(self._settings, self._store, self._thread, self._stop)
+        path = batch_path(self._settings)
+        self._consumer = Consumer(self._settings, self._store, self._thread, path, self._relay, self._stop)
+        self._consumer.subscribe(self._broker)
+        gc.disable()  # the consumer collects between batches
+        gc.freeze()
+        try:
+            yield
+        finally:
+            await self._relay.close()
+            await self._thread.call(self._store.close)
+            self._thread.close()
+            gc.enable()
+        log.info("stopped", exit_code=int(self._stop.code))
+        if self._stop.code is not Exit.DONE:
+            raise SystemExit(self._stop.code)
+
+    async def _after_startup(self) -> None:
+        _on_second_signal_end_at_once(self.app.exit)
+        log.info("started", group=self._settings.kafka.group_id, store=self._settings.store.shown)
+        for run in (self._relay.run, self._consumer.run_mirror, self._watch, self._exit_when_asked):
+            self._tasks.append(asyncio.create_task(run(), name=run.__name__))
+
+    async def _watch(self) -> None:
+        """Notice what would otherwise die in silence."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY_SECONDS)
+            if not self._consumer.is_running():
+                self._stop.for_safety("the consumer's loop has ended by itself. Start the worker again; report the log")
+            for task in self._tasks:
+                if task.done() and not task.cancelled() and (error := task.exception()):
+                    log.error("a part of the worker failed", part=task.get_name(), exc_info=error)
+                    self._stop.for_safety(f"{task.get_name()} failed: {error!r}. Start the worker again; report the log")
+
+    async def _exit_when_asked(self) -> None:
+        await self._stop.wait()
+        self.app.exit()
+
+    async def _drain(self) -> None:
+        """Finish the batch in hand, publish what is in the outbox within a bound, and tell the group how far we are."""
+        self._stop.ask()
+        if self._tasks:
+            await self._consumer.drain()
+            try:
+                await asyncio.wait_for(self._relay.caught_up(), PUBLISH_ON_STOP_SECONDS)
+            except TimeoutError:
+                log.warning("not everything is published; the next start goes on with it")
+            await self._consumer.mirror_offsets()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _on_second_signal_end_at_once(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def first(number: signal.Signals) -> None:
+        log.info("stopping", signal=number.name)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, at_once, each)
+        stop()
+
+    def at_once(number: signal.Signals) -> None:
+        # The store's transaction and Kafka's are all or nothing: what is not committed is done again at the next start.
+        log.warning("stopping at once", signal=number.name)
+        sys.stderr.flush()
+        os._exit(128 + number)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, first, each)

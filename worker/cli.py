@@ -1,0 +1,147 @@
+"""The command line, `customer-worker`: commands are thin, what they do is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from worker import __version__, checks, kafka
+from worker.app import Worker, open_store
+from worker.checks import Check
+from worker.settings import Settings, SettingsError
+from worker.stores.duckdb import MEMORY
+from worker.stopping import Exit, Refusal
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="customer-worker",
+    help="Kafka in, customers kept, customer.churned out, exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+topics = typer.Typer(help="The Kafka topics the worker needs.", no_args_is_help=True)
+config = typer.Typer(help="The settings.", no_args_is_help=True)
+app.add_typer(topics, name="topics")
+app.add_typer(config, name="config")
+
+console = Console(soft_wrap=True)
+errors = Console(stderr=True, soft_wrap=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def main() -> None:
+    """Run the command line; errors people can mend end in one sentence and an exit code, not in a traceback."""
+    try:
+        app()
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            errors.print(mistake, style="red", markup=False, highlight=False)
+        raise SystemExit(Exit.CONFIGURATION) from None
+    except Refusal as refusal:
+        errors.print(str(refusal), style="red", markup=False, highlight=False)
+        raise SystemExit(refusal.code) from None
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer's way
+    if asked:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,  # noqa: FBT002, E501
+) -> None:
+    pass
+
+
+@app.command()
+def run() -> None:
+    """Run the worker until SIGTERM.
+
+    Example: CUSTOMER_WORKER_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 customer-worker run
+    """
+    _run(Worker(Settings.read()).app.run)
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Check settings, brokers, topics and store; exit 1 when one is not well.
+
+    Example: customer-worker check
+    """
+    settings = Settings.read()
+    found = [Check("settings", is_well=True, found="valid"), *_run(lambda: _collect(settings)), _store_check(settings)]
+    if as_json:
+        print(json.dumps([{"name": c.name, "ok": c.is_well, "found": c.found, "advice": c.advice} for c in found]))
+    else:
+        for one in found:
+            mark = "[green]ok  [/]" if one.is_well else "[red]FAIL[/]"
+            console.print(mark, f"{one.name}: {one.found}" + (f" - {one.advice}" if one.advice else ""), highlight=False)
+    if not all(one.is_well for one in found):
+        raise typer.Exit(Exit.NO)
+
+
+async def _collect(settings: Settings) -> list[Check]:
+    return [one async for one in checks.kafka_checks(settings)]
+
+
+def _store_check(settings: Settings) -> Check:
+    if settings.store.path != MEMORY and not Path(settings.store.path).exists():
+        return Check("store", is_well=True, found=f"{settings.store.shown}, to be made at the first start")
+    try:
+        open_store(settings).close()
+    except Refusal as refusal:
+        return Check("store", is_well=False, found=settings.store.shown, advice=str(refusal))
+    return Check("store", is_well=True, found=settings.store.shown)
+
+
+@topics.command("create")
+def create_topics(
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic.")] = 8,
+    replication: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 1,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Create the topics that do not exist yet, with the configuration that exactly-once needs.
+
+    Example: customer-worker topics create --partitions 8 --replication 3
+    """
+    settings = Settings.read()
+    created = _run(lambda: kafka.create_topics(settings, partitions, replication))
+    if as_json:
+        print(json.dumps(created))
+        return
+    for name, is_new in created.items():
+        console.print(f"{name}: {'created' if is_new else 'exists'}", highlight=False)
+
+
+@config.command("show")
+def show_config(as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Show every setting and its value, secrets hidden.
+
+    Example: customer-worker config show
+    """
+    shown = Settings.read().shown()
+    if as_json:
+        print(json.dumps(shown))
+        return
+    table = Table("setting", "value")
+    for name, value in shown.items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def _run(task: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    return uvloop.run(task())

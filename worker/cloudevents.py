@@ -1,0 +1,154 @@
+"""CloudEvents 1.0 for Kafka: the attributes of what comes in, the headers of what goes out.
+
+In: binary mode (`ce_*` headers), structured mode (the whole event as JSON) or no envelope at all.
+Source: the CloudEvents specification 1.0.2 and its Kafka protocol binding.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+import msgspec
+
+from worker.records import Header, Record, rfc3339
+
+STRUCTURED = "application/cloudevents+json"
+_REQUIRED = ("specversion", "id", "source", "type")
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+class EnvelopeError(ValueError):
+    """A structured event that lacks what CloudEvents requires of it; the message says what."""
+
+
+class Attributes(msgspec.Struct, frozen=True):
+    """What an envelope says of the event in it, where it says so."""
+
+    id: str | None = None
+    time: str | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+
+class _Structured(msgspec.Struct):
+    specversion: object = None
+    id: object = None
+    source: object = None
+    type: object = None
+    time: object = None
+    correlationid: object = None
+    traceparent: object = None
+    tracestate: object = None
+    data: msgspec.Raw | None = None
+    data_base64: object = None
+
+
+_decode = msgspec.json.Decoder(_Structured).decode
+
+
+def is_structured(record: Record) -> bool:
+    """Whether the record's value is a whole CloudEvent in JSON."""
+    for key, value in record.headers:
+        if (
+            value
+            and key.lower() == "content-type"
+            and value.split(b";", 1)[0].strip().lower() == STRUCTURED.encode()
+        ):
+            return True
+    return False
+
+
+def payload(value: bytes) -> bytes:
+    """The JSON inside a structured event.
+
+    Raises `EnvelopeError` where a required attribute or the data is missing, `msgspec.DecodeError` where the value
+    is not JSON, `UnicodeDecodeError` where encoded data is not UTF-8.
+    """
+    event = _decode(value)
+    for name in _REQUIRED:
+        text = getattr(event, name)
+        if not isinstance(text, str) or not text:
+            raise EnvelopeError(f"the CloudEvents attribute {name} is missing")
+    if event.specversion != "1.0":
+        raise EnvelopeError("the CloudEvents specversion is not 1.0")
+    if event.data_base64 is not None:
+        return _from_base64(event.data_base64)
+    if event.data is None:
+        raise EnvelopeError("the CloudEvent has no data")
+    return bytes(event.data)
+
+
+def _from_base64(data: object) -> bytes:
+    try:
+        value = base64.b64decode(data, validate=True)  # type: ignore[arg-type]
+    except (TypeError, ValueError, binascii.Error):
+        raise EnvelopeError("the CloudEvents data_base64 is not base64") from None
+    value.decode()
+    return value
+
+
+def attributes(record: Record) -> Attributes:
+    """What the record's envelope says; an attribute that cannot be read counts as absent."""
+    headers = dict(record.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
+    if is_structured(record):
+        event = _decode(record.value or b"")
+        return Attributes(
+            id=_text(event.id),
+            time=_moment(_text(event.time)),
+            correlation_id=_text(event.correlationid),
+            traceparent=_header(headers, "traceparent") or _text(event.traceparent),
+            tracestate=_header(headers, "tracestate") or _text(event.tracestate),
+        )
+    return Attributes(
+        id=_header(headers, "ce_id"),
+        time=_moment(_header(headers, "ce_time")),
+        correlation_id=_header(headers, "ce_correlationid"),
+        traceparent=_header(headers, "traceparent") or _header(headers, "ce_traceparent"),
+        tracestate=_header(headers, "tracestate") or _header(headers, "ce_tracestate"),
+    )
+
+
+def _header(headers: dict[str, bytes | None], name: str) -> str | None:
+    value = headers.get(name)
+    try:
+        return value.decode() if value else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _moment(text: str | None) -> str | None:
+    return text if text and _RFC3339.fullmatch(text) else None
+
+
+def binary_headers(
+    *, event_id: str, source: str, event_type: str, subject: str, dataschema: str, cause: Record, cause_name: str
+) -> list[Header]:
+    """The headers of an event that `cause` led to; `cause_name` stands in where the cause had no id of its own."""
+    said = attributes(cause)
+    headers: list[Header] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", event_type.encode()),
+        ("ce_time", (said.time or rfc3339(cause.timestamp)).encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_dataschema", dataschema.encode()),
+        ("ce_causationid", (said.id or cause_name).encode()),
+    ]
+    carried = (
+        ("ce_correlationid", said.correlation_id),
+        ("traceparent", said.traceparent),
+        ("tracestate", said.tracestate),
+    )
+    headers += [(name, text.encode()) for name, text in carried if text]
+    headers.append(("content-type", b"application/json"))
+    return headers

@@ -1,0 +1,32 @@
+"""Named points at which a test, or the demo, kills the process: no clean-up, no warning, as a power cut would.
+
+Only the environment of the process switches one on: `CUSTOMER_WORKER_FAILPOINT=after-commit:3` kills it the third
+time it gets there. Without that a point costs one call.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+VARIABLE = "CUSTOMER_WORKER_FAILPOINT"
+POINTS = ("before-commit", "after-commit", "in-transaction", "after-publish", "in-recover")
+
+_name, _, _count = os.environ.get(VARIABLE, "").partition(":")
+_passes_left = int(_count or 1)
+
+
+def _kill_at(name: str) -> None:
+    global _passes_left  # noqa: PLW0603 - one process, one failpoint
+    if name == _name:
+        _passes_left -= 1
+        if _passes_left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _pass_by(name: str) -> None:
+    pass
+
+
+reach = _kill_at if _name else _pass_by
+"""Say that the named point is reached."""

@@ -1,0 +1,189 @@
+"""Connections to Kafka, all made from the one settings object; and what the worker asks of a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.structs import OffsetAndMetadata
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+
+from worker.settings import Kafka, Settings
+from worker.stopping import Exit, Refusal
+
+CONNECT_SECONDS = 15.0
+PUBLISH_BATCH_BYTES = 512 * 1024
+TRANSACTION_TIMEOUT_MS = 30_000
+DEAD_LETTER_MAX_BYTES = 4 * 1024 * 1024
+"""The largest record taken by a dead letter topic: the largest one of a default topic (1 MiB), and room to spare."""
+
+_MECHANISMS: dict[str | None, Callable[..., BaseSecurity]] = {
+    "PLAIN": SASLPlaintext,
+    "SCRAM-SHA-256": SASLScram256,
+    "SCRAM-SHA-512": SASLScram512,
+}
+
+
+def _ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
+    if not kafka.security_protocol.endswith("SSL"):
+        return None
+    context = ssl.create_default_context(cafile=kafka.ssl_cafile)
+    if kafka.ssl_certfile:
+        context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
+    return context
+
+
+def security(kafka: Kafka) -> BaseSecurity:
+    """The security settings as FastStream takes them."""
+    context = _ssl_context(kafka)
+    options: dict[str, Any] = {"ssl_context": context, "use_ssl": context is not None}
+    if kafka.sasl_mechanism is None:
+        return BaseSecurity(**options)
+    password = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
+    return _MECHANISMS[kafka.sasl_mechanism](username=kafka.sasl_username, password=password, **options)
+
+
+def client_options(kafka: Kafka) -> dict[str, Any]:
+    """The connection settings as aiokafka takes them."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap_servers.replace(" ", "").split(","),
+        "security_protocol": kafka.security_protocol,
+        "ssl_context": _ssl_context(kafka),
+    }
+    if kafka.sasl_mechanism is not None:
+        password = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
+        options |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_plain_username": kafka.sasl_username,
+            "sasl_plain_password": password,
+        }
+    return options
+
+
+def transactional_id(kafka: Kafka) -> str:
+    """The id under which the relay publishes; one for the whole group, so that a new relay fences the one before."""
+    return f"{kafka.group_id}-relay"
+
+
+def relay_producer(kafka: Kafka) -> AIOKafkaProducer:
+    """A producer for the relay. Starting it ends whatever transaction its predecessor left open."""
+    return AIOKafkaProducer(
+        **client_options(kafka),
+        transactional_id=transactional_id(kafka),
+        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        max_batch_size=PUBLISH_BATCH_BYTES,
+        max_request_size=DEAD_LETTER_MAX_BYTES,
+        request_timeout_ms=10_000,
+    )
+
+
+def committed_reader(kafka: Kafka, **options: Any) -> AIOKafkaConsumer:
+    """A reader of what is committed, outside any group."""
+    return AIOKafkaConsumer(
+        **client_options(kafka), isolation_level="read_committed", enable_auto_commit=False, **options
+    )
+
+
+@asynccontextmanager
+async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A connected admin client. Raises `Refusal` when no broker answers."""
+    admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=int(CONNECT_SECONDS * 1000))
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await admin.start()
+    except (KafkaError, OSError, TimeoutError) as error:
+        await admin.close()
+        raise unreachable(kafka, error) from error
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+def unreachable(kafka: Kafka, error: BaseException) -> Refusal:
+    """No broker answers."""
+    detail = str(error) or type(error).__name__
+    return Refusal(
+        f"Kafka cannot be reached at {kafka.bootstrap_servers} ({detail}). Check that it runs there, and "
+        "CUSTOMER_WORKER_KAFKA__BOOTSTRAP_SERVERS and the security settings",
+        Exit.UNREACHABLE,
+    )
+
+
+async def partition_counts(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, int]:
+    """The number of partitions of each of these topics; a topic that does not exist is left out."""
+    described = await admin.describe_topics(list(topics))
+    return {
+        topic["topic"]: len(topic["partitions"])
+        for topic in described
+        if topic["error_code"] == 0 and topic["partitions"]
+    }
+
+
+async def group_offsets(
+    admin: AIOKafkaAdminClient, group_id: str, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """The offsets committed by the group; a partition without one is left out."""
+    wanted = list(partitions)
+    offsets = await admin.list_consumer_group_offsets(group_id, partitions=wanted)
+    return {partition: committed for partition, committed in offsets.items() if committed.offset >= 0}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """A topic as `topics create` makes it."""
+
+    name: str
+    configs: Mapping[str, str]
+
+
+def topic_plans(settings: Settings) -> list[TopicPlan]:
+    """The five topics and what each needs.
+
+    `customer.churned` is the receipt of what was published, so retention must never cut it: it holds one event a
+    customer at most, and is compacted. Dead letters wait for a person: they are kept until someone deletes them, and
+    may be larger than what they came as.
+    """
+    topics = settings.topics
+    churned, *dead_letters = topics.outputs
+    forever = {"retention.ms": "-1", "retention.bytes": "-1"}
+    return [
+        *(TopicPlan(name, {}) for name in topics.inputs),
+        TopicPlan(churned, {"cleanup.policy": "compact"}),
+        *(TopicPlan(name, forever | {"max.message.bytes": str(DEAD_LETTER_MAX_BYTES)}) for name in dead_letters),
+    ]
+
+
+async def create_topics(settings: Settings, partitions: int, replication: int) -> dict[str, bool]:
+    """Create those of the five topics that do not exist; which were created. Raises `Refusal`."""
+    async with admin_client(settings.kafka) as admin:
+        created = {}
+        for plan in topic_plans(settings):
+            topic = NewTopic(plan.name, partitions, replication, topic_configs=dict(plan.configs))
+            try:
+                response = await admin.create_topics([topic])
+            except TopicAlreadyExistsError:
+                created[plan.name] = False
+                continue
+            except KafkaError as error:
+                raise Refusal(f"topic {plan.name} could not be created: {error}", Exit.UNREACHABLE) from error
+            created[plan.name] = _was_created(plan.name, response)
+        return created
+
+
+def _was_created(name: str, response: Any) -> bool:
+    for _, code, *message in response.topic_errors:
+        error = for_code(code)
+        if error is TopicAlreadyExistsError:
+            return False
+        if code:
+            detail = (message[0] if message else None) or error.__name__
+            raise Refusal(f"topic {name} could not be created: {detail}", Exit.NO)
+    return True

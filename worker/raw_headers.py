@@ -1,0 +1,108 @@
+"""Header names that are not UTF-8: legal to send from some clients, and fatal to aiokafka's reader and writer.
+
+aiokafka decodes a name while it unpacks its batch; one bad name makes the batch, and so the partition, unreadable for
+good. Here such a batch is unpacked once more, with the bad bytes escaped the way Python escapes them in file names
+(`surrogateescape`), and written back byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import aiokafka.consumer.fetcher
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import _MemoryRecordsPy
+
+from worker.records import Header
+
+
+def install() -> None:
+    """Make every aiokafka consumer of this process read such names."""
+    aiokafka.consumer.fetcher.MemoryRecords = _Records
+
+
+def are_plain(headers: Sequence[Header]) -> bool:
+    """Whether every name can be written by aiokafka itself."""
+    return all(name.isascii() or not _has_escapes(name) for name, _ in headers)
+
+
+def _has_escapes(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+class _EscapedBytes(bytearray):
+    """Bytes whose text never fails to decode."""
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        return _EscapedBytes(found) if isinstance(place, slice) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> str:
+        return super().decode(encoding, "surrogateescape")
+
+
+class _EscapedBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer = _EscapedBytes(self._buffer)
+
+
+class _Batch:
+    """A batch that aiokafka's own reader unpacks, or the escaping one where that fails."""
+
+    def __init__(self, batch: Any, source: memoryview) -> None:
+        self._batch = batch
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            return iter(list(self._batch))
+        except UnicodeDecodeError:
+            return iter(list(_EscapedBatch(self._source)))
+
+
+class _Records(_MemoryRecordsPy):  # type: ignore[misc]
+    def next_batch(self) -> Any:
+        source = self._next_slice
+        return _Batch(super().next_batch(), source) if source is not None else None
+
+
+class _EscapedWriter(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
+    def append(self, offset: int, timestamp: Any, key: Any, value: Any, headers: Sequence[Header]) -> Any:
+        return super().append(offset, timestamp, key, value, [(_EscapedName(name), text) for name, text in headers])
+
+
+class _EscapedName(str):
+    def encode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> bytes:
+        return super().encode(encoding, "surrogateescape")
+
+
+class EscapedBatchBuilder(BatchBuilder):  # type: ignore[misc]
+    """A transactional batch in which names are written as they were read."""
+
+    def __init__(self, batch_size: int) -> None:
+        super().__init__(batch_size, 0, is_transactional=1)
+        self._builder = _EscapedWriter(
+            magic=2,
+            compression_type=0,
+            is_transactional=1,
+            producer_id=-1,
+            producer_epoch=-1,
+            base_sequence=0,
+            batch_size=batch_size,
+        )
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)

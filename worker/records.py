@@ -1,0 +1,64 @@
+"""A Kafka record as it was received, and where it stood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import msgspec
+
+Header = tuple[str, bytes | None]
+TopicPartition = tuple[str, int]
+
+
+class Record(Protocol):
+    """What the worker reads of a Kafka record; aiokafka's `ConsumerRecord` has all of it.
+
+    `timestamp` is in milliseconds since 1970, or -1 where the producer gave none. Key, value and header values
+    are bytes as received, or None.
+    """
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[Header]: ...
+
+
+class StoredRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record that the store kept, such as a parked cancellation."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+
+
+def coordinates(record: Record) -> str:
+    """Where the record stands, as people write it: `topic/partition/offset`."""
+    return f"{record.topic}/{record.partition}/{record.offset}"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(timestamp_ms: int) -> str:
+    """A record's timestamp as RFC 3339 in UTC; what lies outside the calendar is set to its nearest end."""
+    try:
+        moment = _EPOCH + timedelta(milliseconds=timestamp_ms)
+    except OverflowError:
+        return "9999-12-31T23:59:59.999Z" if timestamp_ms > 0 else "0001-01-01T00:00:00.000Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -1,0 +1,252 @@
+"""Every setting, from the environment: prefix `CUSTOMER_WORKER_`, nested by `__`. Checked whole before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FilePath,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.failpoints import VARIABLE as FAILPOINT
+
+PREFIX = "CUSTOMER_WORKER_"
+_HIDDEN = "********"
+
+
+class SettingsError(Exception):
+    """One sentence a mistake, in `mistakes`."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def _topic_name(name: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name) or name in {".", ".."}:
+        raise ValueError("is no topic name: letters, digits, dots, dashes and underscores, at most 249")
+    return name
+
+
+TopicName = Annotated[str, AfterValidator(_topic_name)]
+
+
+class Section(BaseModel):
+    """A group of settings; never changed once read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Kafka(Section):
+    """How to reach Kafka."""
+
+    bootstrap_servers: str = "localhost:9092"
+    group_id: str = Field("customer-worker", min_length=1)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: FilePath | None = None
+    ssl_certfile: FilePath | None = None
+    ssl_keyfile: FilePath | None = None
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _host_and_port(cls, servers: str) -> str:
+        for server in servers.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:  # noqa: PLR2004
+                raise ValueError("is a list of host:port, with commas between")
+        return servers
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        sasl = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
+        if self.security_protocol.startswith("SASL") and None in sasl:
+            raise ValueError(f"{self.security_protocol} needs SASL_MECHANISM, SASL_USERNAME and SASL_PASSWORD")
+        if not self.security_protocol.startswith("SASL") and any(part is not None for part in sasl):
+            raise ValueError(f"SASL_* is set, but SECURITY_PROTOCOL is {self.security_protocol}")
+        if self.ssl_keyfile and not self.ssl_certfile:
+            raise ValueError("SSL_KEYFILE needs SSL_CERTFILE")
+        return self
+
+
+class Topics(Section):
+    """The topics read and written."""
+
+    signup: TopicName = "customer.signup"
+    cancellation: TopicName = "customer.cancellation"
+    churned: TopicName = "customer.churned"
+    dead_letter_suffix: TopicName = "-dlt"
+
+    @property
+    def inputs(self) -> tuple[str, str]:
+        """What is read."""
+        return self.signup, self.cancellation
+
+    @property
+    def outputs(self) -> tuple[str, str, str]:
+        """What is written."""
+        return self.churned, self.signup + self.dead_letter_suffix, self.cancellation + self.dead_letter_suffix
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        names = self.inputs + self.outputs
+        if len(set(names)) != len(names):
+            raise ValueError("two topics have the same name: " + ", ".join(names))
+        return self
+
+
+class Store(Section):
+    """Where customers are kept."""
+
+    url: SecretStr = SecretStr("duckdb:///customers.duckdb")
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if not re.fullmatch(r"duckdb:///.+|duckdb://:memory:", text):
+            raise ValueError("is duckdb:///FILE (four slashes for an absolute path) or duckdb://:memory:")
+        return url
+
+    @property
+    def path(self) -> str:
+        """The file, or `:memory:`."""
+        return self.url.get_secret_value().removeprefix("duckdb://").removeprefix("/")
+
+    @property
+    def shown(self) -> str:
+        """The address without its password."""
+        parts = urlsplit(self.url.get_secret_value())
+        if parts.password is None:
+            return self.url.get_secret_value()
+        return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", f":{_HIDDEN}@")))
+
+
+class Batch(Section):
+    """How much is taken at once. Small batches come by themselves when there is little to read."""
+
+    max_records: PositiveInt = 50_000
+    max_bytes: Annotated[int, Field(ge=1024 * 1024)] = 32 * 1024 * 1024
+    max_value_bytes: PositiveInt = 64 * 1024
+
+
+class Events(Section):
+    """What events say of where they come from."""
+
+    source: str = Field("/customers", min_length=1)
+
+
+class Safety(Section):
+    """What the worker does only when told that it may; each is off until an operator has looked."""
+
+    allow_skip_forward: bool = False
+    allow_lost_records: bool = False
+    allow_cut_outputs: bool = False
+
+
+class Http(Section):
+    """Where health, metrics and the operations page are served."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    enabled: bool = True
+
+
+class Log(Section):
+    """What is logged and how; `auto` is text on a terminal, JSON elsewhere."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings. `Settings.read()` reads and checks them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    kafka: Kafka = Kafka()
+    topics: Topics = Topics()
+    store: Store = Store()
+    batch: Batch = Batch()
+    events: Events = Events()
+    safety: Safety = Safety()
+    http: Http = Http()
+    log: Log = Log()
+
+    @classmethod
+    def read(cls) -> Settings:
+        """The settings of this process. Raises `SettingsError`, which names every mistake at once."""
+        mistakes = list(_unknown_names(os.environ))
+        try:
+            settings = cls()
+        except ValidationError as error:
+            mistakes += [_sentence(details) for details in error.errors(include_input=False, include_url=False)]
+        else:
+            if not mistakes:
+                return settings
+        raise SettingsError(mistakes)
+
+    def shown(self) -> dict[str, str]:
+        """Each variable and its value, secrets hidden."""
+        return dict(self._shown())
+
+    def _shown(self) -> Iterator[tuple[str, str]]:
+        for name, field in _names().items():
+            section, setting = field
+            value = getattr(getattr(self, section), setting)
+            if name == f"{PREFIX}STORE__URL":
+                yield name, self.store.shown
+            elif isinstance(value, SecretStr):
+                yield name, _HIDDEN
+            else:
+                yield name, "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _names() -> dict[str, tuple[str, str]]:
+    """Each variable, and the section and field it sets."""
+    names = {}
+    for section, info in Settings.model_fields.items():
+        kind = info.annotation
+        assert isinstance(kind, type) and issubclass(kind, Section)  # noqa: S101, PT018 - a fact of the class above
+        for setting in kind.model_fields:
+            names[f"{PREFIX}{section}__{setting}".upper()] = (section, setting)
+    return names
+
+
+def _unknown_names(environment: Mapping[str, str]) -> Iterator[str]:
+    known = [*_names(), FAILPOINT]
+    for name in environment:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            close = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            yield f"{name} is not a setting{hint}"
+
+
+def _sentence(details: ErrorDetails) -> str:
+    name = PREFIX + "__".join(str(part) for part in details["loc"][:2]).upper()
+    message = details["msg"].removeprefix("Value error, ")
+    if details["type"] == "path_not_file":
+        message = "names a file that does not exist"
+    if details["type"] == "value_error" and len(details["loc"]) > 1:
+        return f"{name} {message}"
+    return f"{name}: {message[0].lower() if details['type'] != 'value_error' else message[0]}{message[1:]}"

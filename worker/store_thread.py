@@ -1,0 +1,26 @@
+"""The one thread that talks to the store, so that its calls never meet and the event loop never waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class StoreThread:
+    """Runs one call at a time, in the order they are asked for."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+
+    async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What `function` returns or raises. A call once begun runs to its end, even when its caller is cancelled."""
+        return await asyncio.wrap_future(self._executor.submit(function, *args, **kwargs))
+
+    def close(self) -> None:
+        """Wait for the call in hand, and end the thread."""
+        self._executor.shutdown(cancel_futures=True)

@@ -1,0 +1,390 @@
+"""The store in one DuckDB file: the embedded default. One process owns the file, one thread uses it.
+
+What shapes it: ON CONFLICT never uses an index, so what exists is looked up and the rest inserted; one Arrow table a
+statement; and checkpoints, which rewrite the whole index, run between batches and seldom.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import wraps
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from domain.customer import MRR, Customer, Industry, PlanTier
+from worker.failpoints import reach
+from worker.outgoing import Outgoing
+from worker.records import Header, StoredRecord, TopicPartition
+from worker.unit_of_work import Changes, ParkedRecord, Pending, PendingBatch, Store, StoreError
+
+VERSION = 1
+MEMORY = ":memory:"
+CHECKPOINT_AT_WAL_BYTES = 256 * 1024 * 1024
+
+_CONFIG: dict[str, Any] = {
+    "threads": 1,
+    "enable_external_access": False,
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+    "python_enable_replacements": False,
+    "wal_autocheckpoint": "1TB",  # `maintain` decides instead
+    "memory_limit": "4GB",
+    "max_temp_directory_size": "16GB",
+}
+_CUSTOMER_COLUMNS = "customer_id::VARCHAR, industry, plan_tier, signup_date, mrr, churn_date"
+
+_encode_headers = msgspec.msgpack.Encoder().encode
+_decode_headers = msgspec.msgpack.Decoder(list[Header]).decode
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _wrap_errors(
+    method: Callable[Concatenate[DuckDBStore, P], R],
+) -> Callable[Concatenate[DuckDBStore, P], R]:
+    """Let no error of the driver past the edge of the store."""
+
+    @wraps(method)
+    def wrapped(self: DuckDBStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except duckdb.Error as error:
+            raise StoreError(_explain(error, self.path)) from error
+
+    return wrapped
+
+
+def _explain(error: duckdb.Error, path: str) -> str:
+    text = str(error).splitlines()[0]
+    if "Could not set lock" in text:
+        return (
+            f"the store {path} is in use by another process. Stop that one first, "
+            "or give this worker a store of its own (CUSTOMER_WORKER_STORE__URL)"
+        )
+    if isinstance(error, duckdb.SerializationException | duckdb.FatalException) or "not a valid DuckDB" in text:
+        return f"the store {path} is damaged or no DuckDB file: {text}. Restore a copy, or delete it to rebuild it"
+    return f"the store {path} failed: {text}"
+
+
+class DuckDBStore(Store):
+    """Customers and everything about them in one file at `path`, or in memory for `:memory:`.
+
+    Raises `StoreError` when the file is locked by another process, damaged or of a newer version.
+    """
+
+    def __init__(self, path: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.path = path
+        self._clock = clock
+        self._open()
+
+    @_wrap_errors
+    def _open(self) -> None:
+        previous_umask = os.umask(0o077)  # customers are nobody else's to read
+        try:
+            self._db = duckdb.connect(self.path, config=_CONFIG)
+        finally:
+            os.umask(previous_umask)
+        self._db.execute("SET lock_configuration = true")
+        self._require_version()
+        self._seq = self._one("SELECT greatest(published_seq, (SELECT coalesce(max(seq), 0) FROM outbox)) FROM relay")
+        self._parked_seq = self._one("SELECT coalesce(max(seq), 0) FROM parked")
+        self._parked_count = self._one("SELECT count(*) FROM parked")
+        self._receipts_count = self._one("SELECT count(*) FROM receipts")
+        self._published_seq = self._one("SELECT published_seq FROM relay")
+        rows = self._db.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
+        self._positions = {(topic, partition): offset for topic, partition, offset in rows}
+
+    def _require_version(self) -> None:
+        if not self._db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'store_version'").fetchall():
+            schema = files("worker.stores").joinpath("sql/duckdb.sql").read_text()
+            self._db.execute("BEGIN")
+            self._db.execute(schema)
+            self._db.execute("COMMIT")
+        version = self._one("SELECT version FROM store_version")
+        if version != VERSION:
+            self._db.close()
+            raise StoreError(
+                f"the store {self.path} has version {version}, this worker reads {VERSION}: "
+                "run the worker that wrote it, or a newer one"
+            )
+
+    def _one(self, query: str) -> Any:
+        return self._db.execute(query).fetchall()[0][0]
+
+    def _join(self, query: str, columns: Mapping[str, pa.Array]) -> duckdb.DuckDBPyConnection:
+        """Run a statement that reads the table `batch`, made of these columns."""
+        self._db.register("batch", pa.table(dict(columns)))
+        return self._db.execute(query)
+
+    def begin(self) -> None:
+        pass
+
+    def rollback(self) -> None:
+        pass
+
+    @_wrap_errors
+    def customers(self, customer_ids: Sequence[str]) -> Iterable[Customer]:
+        if not customer_ids:
+            return []
+        query = f"SELECT {_CUSTOMER_COLUMNS} FROM customers WHERE customer_id IN (SELECT id::UUID FROM batch)"
+        return [_customer(row) for row in self._join(query, {"id": pa.array(customer_ids)}).fetchall()]
+
+    def active_customers(self) -> Iterator[Customer]:
+        return map(_customer, self._rows(f"SELECT {_CUSTOMER_COLUMNS} FROM customers WHERE churn_date IS NULL"))
+
+    def sample(self, n: int) -> list[Customer]:
+        query = f"SELECT {_CUSTOMER_COLUMNS} FROM (FROM customers USING SAMPLE reservoir({n:d} ROWS) REPEATABLE (42))"
+        return [_customer(row) for row in self._rows(query)]
+
+    @_wrap_errors
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self._db.execute(query).fetchall()
+
+    @_wrap_errors
+    def parked(self, customer_ids: Sequence[str]) -> Iterable[ParkedRecord]:
+        if not customer_ids or not self._parked_count:
+            return []
+        query = """
+            SELECT customer_id::VARCHAR, topic, partition, "offset", timestamp_ms, key, value, headers
+            FROM parked WHERE customer_id IN (SELECT id::UUID FROM batch) ORDER BY seq
+        """
+        return [
+            ParkedRecord(customer_id, StoredRecord(*record, headers=_decode_headers(headers)))
+            for customer_id, *record, headers in self._join(query, {"id": pa.array(customer_ids)}).fetchall()
+        ]
+
+    @_wrap_errors
+    def commit(self, changes: Changes) -> None:
+        db = self._db
+        now = self._clock().replace(tzinfo=None)
+        db.execute("BEGIN")
+        try:
+            self._write_customers(changes)
+            self._write_parked(changes, now)
+            self._write_journal(changes, now)
+            receipted = self._write_outbox(changes.outbox)
+            self._upsert("positions", "next_offset", changes.positions)
+            reach("before-commit")
+            db.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        reach("after-commit")
+        self._seq += len(changes.outbox)
+        self._parked_seq += len(changes.parked)
+        self._parked_count += len(changes.parked) - len(changes.released)
+        self._receipts_count -= receipted
+        self._positions.update(changes.positions)
+
+    def _rollback(self) -> None:
+        try:
+            self._db.execute("ROLLBACK")
+        except duckdb.Error:
+            pass  # a COMMIT that failed has ended the transaction already
+
+    def _write_customers(self, changes: Changes) -> None:
+        if changes.new_customers:
+            new = changes.new_customers.values()
+            self._join(
+                "INSERT INTO customers SELECT id::UUID, industry, plan_tier, signup_date, mrr, churn_date FROM batch",
+                {
+                    "id": pa.array([c.customer_id for c in new]),
+                    "industry": pa.array([c.industry.value for c in new]),
+                    "plan_tier": pa.array([c.plan_tier.value for c in new]),
+                    "signup_date": pa.array([c.signup_date for c in new], pa.date32()),
+                    "mrr": pa.array([c.mrr.amount for c in new], pa.decimal128(18, 6)),
+                    "churn_date": pa.array([c.churn_date for c in new], pa.date32()),
+                },
+            )
+        if changes.changed_customers:
+            # A customer who is known changes in one way: by churning.
+            changed = changes.changed_customers.values()
+            self._join(
+                "UPDATE customers SET churn_date = batch.churn_date FROM batch WHERE customer_id = batch.id::UUID",
+                {
+                    "id": pa.array([c.customer_id for c in changed]),
+                    "churn_date": pa.array([c.churn_date for c in changed], pa.date32()),
+                },
+            )
+
+    def _write_parked(self, changes: Changes, now: datetime) -> None:
+        if changes.parked:
+            records = [parked.record for parked in changes.parked.values()]
+            seqs = range(self._parked_seq + 1, self._parked_seq + len(records) + 1)
+            self._join(
+                "INSERT INTO parked SELECT seq, customer_id::UUID, topic, partition, place, timestamp_ms,"
+                " key, value, headers, parked_at FROM batch",
+                {
+                    "seq": pa.array(seqs),
+                    "customer_id": pa.array([parked.customer_id for parked in changes.parked.values()]),
+                    "topic": pa.array([r.topic for r in records]),
+                    "partition": pa.array([r.partition for r in records], pa.int32()),
+                    "place": pa.array([r.offset for r in records]),
+                    "timestamp_ms": pa.array([r.timestamp for r in records]),
+                    "key": pa.array([r.key for r in records], pa.binary()),
+                    "value": pa.array([r.value for r in records], pa.binary()),
+                    "headers": pa.array([_encode_headers(r.headers) for r in records]),
+                    "parked_at": pa.array([now] * len(records)),
+                },
+            )
+        if changes.released:
+            topics, partitions, offsets = zip(*changes.released, strict=True)
+            self._join(
+                "DELETE FROM parked USING batch WHERE parked.topic = batch.topic"
+                ' AND parked.partition = batch.partition AND parked."offset" = batch.place',
+                {
+                    "topic": pa.array(topics),
+                    "partition": pa.array(partitions, pa.int32()),
+                    "place": pa.array(offsets),
+                },
+            )
+
+    def _write_journal(self, changes: Changes, now: datetime) -> None:
+        if not changes.journal:
+            return
+        topics, partitions, offsets, customer_ids, outcomes, reasons, event_ids = zip(*changes.journal, strict=True)
+        self._join(
+            "INSERT INTO journal SELECT \"at\", topic, partition, place, customer_id::UUID, outcome, reason, event_id::UUID"
+            " FROM batch",
+            {
+                "at": pa.array([now] * len(topics)),
+                "topic": pa.array(topics),
+                "partition": pa.array(partitions, pa.int32()),
+                "place": pa.array(offsets),
+                "customer_id": pa.array(customer_ids, pa.string()),
+                "outcome": pa.array(outcomes),
+                "reason": pa.array(reasons, pa.string()),
+                "event_id": pa.array(event_ids, pa.string()),
+            },
+        )
+
+    def _write_outbox(self, outbox: Sequence[Outgoing]) -> int:
+        """Add the rows, and return how many have a receipt already."""
+        if not outbox:
+            return 0
+        receipted = self._take_receipts([message.id for message in outbox])
+        self._join(
+            "INSERT INTO outbox SELECT seq, id, topic, partition, key, value, headers, customer_id::UUID, receipted"
+            " FROM batch",
+            {
+                "seq": pa.array(range(self._seq + 1, self._seq + len(outbox) + 1)),
+                "id": pa.array([m.id for m in outbox]),
+                "topic": pa.array([m.topic for m in outbox]),
+                "partition": pa.array([m.partition for m in outbox], pa.int32()),
+                "key": pa.array([m.key for m in outbox], pa.binary()),
+                "value": pa.array([m.value for m in outbox], pa.binary()),
+                "headers": pa.array([_encode_headers(m.headers) for m in outbox]),
+                "customer_id": pa.array([m.customer_id for m in outbox], pa.string()),
+                "receipted": pa.array([m.id in receipted for m in outbox]),
+            },
+        )
+        return len(receipted)
+
+    def _take_receipts(self, ids: Sequence[str]) -> set[str]:
+        if not self._receipts_count:
+            return set()
+        query = "DELETE FROM receipts WHERE id IN (SELECT id FROM batch) RETURNING id"
+        return {row[0] for row in self._join(query, {"id": pa.array(ids)}).fetchall()}
+
+    def _upsert(self, table: str, column: str, offsets: Mapping[TopicPartition, int]) -> None:
+        if not offsets:
+            return
+        self._join(
+            f"INSERT INTO {table} SELECT topic, partition, place FROM batch"
+            f" ON CONFLICT (topic, partition) DO UPDATE SET {column} = excluded.{column}",
+            {
+                "topic": pa.array([topic for topic, _ in offsets]),
+                "partition": pa.array([partition for _, partition in offsets], pa.int32()),
+                "place": pa.array(offsets.values(), pa.int64()),
+            },
+        )
+
+    def positions(self) -> Mapping[TopicPartition, int]:
+        return self._positions
+
+    @_wrap_errors
+    def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
+        self._upsert("positions", "next_offset", {partition: next_offset})
+        self._positions[partition] = next_offset
+
+    @_wrap_errors
+    def pending(self, limit: int) -> PendingBatch:
+        if self._published_seq == self._seq:
+            return PendingBatch([], self._seq, self._seq)
+        rows = self._db.execute(
+            "SELECT seq, id, topic, partition, key, value, headers, customer_id::VARCHAR FROM outbox"
+            " WHERE seq > ? AND NOT receipted ORDER BY seq LIMIT ?",
+            [self._published_seq, limit],
+        ).fetchall()
+        messages = [
+            Pending(seq, Outgoing(*start, headers=_decode_headers(headers), customer_id=customer_id))
+            for seq, *start, headers, customer_id in rows
+        ]
+        last_seq = messages[-1].seq if len(messages) == limit else self._seq
+        return PendingBatch(messages, last_seq, self._published_seq)
+
+    @_wrap_errors
+    def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
+        self._db.execute("BEGIN")
+        try:
+            self._db.execute("UPDATE relay SET published_seq = ?", [last_seq])
+            self._upsert("output_ends", "end_offset", ends)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        self._published_seq = last_seq
+
+    @_wrap_errors
+    def output_ends(self) -> Mapping[TopicPartition, int]:
+        rows = self._db.execute("SELECT topic, partition, end_offset FROM output_ends").fetchall()
+        return {(topic, partition): offset for topic, partition, offset in rows}
+
+    @_wrap_errors
+    def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
+        columns = {"id": pa.array(ids, pa.string())}
+        self._db.execute("BEGIN")
+        try:
+            self._join("UPDATE outbox SET receipted = true FROM batch WHERE outbox.id = batch.id", columns)
+            self._join(
+                "INSERT INTO receipts SELECT DISTINCT id FROM batch WHERE id NOT IN (SELECT id FROM outbox)"
+                " AND id NOT IN (SELECT id FROM receipts)",
+                columns,
+            )
+            self._upsert("output_ends", "end_offset", ends)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        self._receipts_count = self._one("SELECT count(*) FROM receipts")
+
+    @_wrap_errors
+    def maintain(self) -> None:
+        wal = Path(f"{self.path}.wal")
+        if self.path != MEMORY and wal.exists() and wal.stat().st_size > CHECKPOINT_AT_WAL_BYTES:
+            self._db.execute("CHECKPOINT")
+
+    def reopen(self) -> None:
+        self.close()
+        self._open()
+
+    def close(self) -> None:
+        try:
+            self._db.close()
+        except duckdb.Error:
+            pass  # an invalidated database is closed by letting go of it
+
+
+def _customer(row: tuple[Any, ...]) -> Customer:
+    customer_id, industry, plan_tier, signup_date, mrr, churn_date = row
+    return Customer(customer_id, Industry(industry), PlanTier(plan_tier), signup_date, MRR(mrr), churn_date)

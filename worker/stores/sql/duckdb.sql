@@ -1,0 +1,75 @@
+-- The store in DuckDB, version 1.
+-- `customers` and `journal` may be read by others; the rest is the worker's own.
+
+-- The one index there is: every further one is rewritten at each checkpoint.
+CREATE TABLE customers (
+    customer_id UUID PRIMARY KEY,
+    industry VARCHAR NOT NULL,
+    plan_tier VARCHAR NOT NULL,
+    signup_date DATE NOT NULL,
+    mrr DECIMAL(18, 6) NOT NULL, -- US dollars a month
+    churn_date DATE
+);
+
+-- One row a decision; a parked cancellation gets a second one once its signup has come. Appended to only.
+CREATE TABLE journal (
+    "at" TIMESTAMP NOT NULL, -- UTC
+    topic VARCHAR NOT NULL,
+    partition INTEGER NOT NULL,
+    "offset" BIGINT NOT NULL,
+    customer_id UUID, -- NULL where the record did not say it
+    outcome VARCHAR NOT NULL, -- applied, duplicate, parked, rejected
+    reason VARCHAR, -- of a rejection
+    event_id UUID -- of the customer.churned it brought
+);
+
+-- Cancellations that wait for a signup, byte for byte.
+CREATE TABLE parked (
+    seq BIGINT NOT NULL, -- the order they came in
+    customer_id UUID NOT NULL,
+    topic VARCHAR NOT NULL,
+    partition INTEGER NOT NULL,
+    "offset" BIGINT NOT NULL,
+    timestamp_ms BIGINT NOT NULL,
+    key BLOB,
+    value BLOB,
+    headers BLOB NOT NULL, -- MessagePack: [[name, value], ...]
+    parked_at TIMESTAMP NOT NULL -- UTC
+);
+
+-- What is to be published, in the order of `seq`, and what was.
+CREATE TABLE outbox (
+    seq BIGINT NOT NULL,
+    id VARCHAR NOT NULL,
+    topic VARCHAR NOT NULL,
+    partition INTEGER, -- NULL: by the key
+    key BLOB,
+    value BLOB,
+    headers BLOB NOT NULL, -- MessagePack: [[name, value], ...]
+    customer_id UUID,
+    receipted BOOLEAN NOT NULL -- found on its topic before it was published from here
+);
+
+-- Ids found on the output topics whose rows have yet to come: the store was restored or is being rebuilt.
+CREATE TABLE receipts (id VARCHAR NOT NULL);
+
+CREATE TABLE positions (
+    topic VARCHAR NOT NULL,
+    partition INTEGER NOT NULL,
+    next_offset BIGINT NOT NULL,
+    PRIMARY KEY (topic, partition)
+);
+
+-- Up to where the records on each output partition are accounted for.
+CREATE TABLE output_ends (
+    topic VARCHAR NOT NULL,
+    partition INTEGER NOT NULL,
+    end_offset BIGINT NOT NULL,
+    PRIMARY KEY (topic, partition)
+);
+
+CREATE TABLE relay (published_seq BIGINT NOT NULL);
+INSERT INTO relay VALUES (0);
+
+CREATE TABLE store_version (version INTEGER NOT NULL);
+INSERT INTO store_version VALUES (1);

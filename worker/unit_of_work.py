@@ -1,0 +1,271 @@
+"""One batch's changes, kept together until they are committed at once; and the store they are committed to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from domain.customer import Customer, CustomerRepository
+from worker.messages import Cancellation
+from worker.outgoing import Outgoing
+from worker.records import Record, TopicPartition
+
+
+Place = tuple[str, int, int]
+"""A record's topic, partition and offset."""
+
+
+class JournalRow(NamedTuple):
+    """One decision: what a record led to."""
+
+    topic: str
+    partition: int
+    offset: int
+    customer_id: str | None
+    outcome: str
+    reason: str | None
+    event_id: str | None
+
+
+class ParkedRecord(NamedTuple):
+    """A cancellation that waits for its customer's signup."""
+
+    customer_id: str
+    record: Record
+
+
+class Pending(NamedTuple):
+    """An outgoing record with its place in the order of publishing. `seq` counts from 1."""
+
+    seq: int
+    message: Outgoing
+
+
+class PendingBatch(NamedTuple):
+    """What is to be published next, in order, and how far the outbox is done with once that is out.
+
+    `last_seq` can lie beyond the last message: rows whose receipt was found are passed over.
+    """
+
+    messages: list[Pending]
+    last_seq: int
+    published_seq: int
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything a batch changes. It is committed whole or not at all."""
+
+    new_customers: dict[str, Customer] = field(default_factory=dict)
+    changed_customers: dict[str, Customer] = field(default_factory=dict)
+    parked: dict[Place, ParkedRecord] = field(default_factory=dict)
+    released: list[Place] = field(default_factory=list)
+    journal: list[JournalRow] = field(default_factory=list)
+    outbox: list[Outgoing] = field(default_factory=list)
+    positions: dict[TopicPartition, int] = field(default_factory=dict)
+
+
+class Store(ABC):
+    """The port to a database. One thread at a time.
+
+    Every method raises `StoreError` when the database fails; after that the same call may be tried again.
+    """
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start reading for a batch."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Forget the batch; does nothing after a commit."""
+
+    @abstractmethod
+    def customers(self, customer_ids: Sequence[str]) -> Iterable[Customer]:
+        """The stored customers among these ids."""
+
+    @abstractmethod
+    def active_customers(self) -> Iterator[Customer]:
+        """Every stored customer who has not churned."""
+
+    @abstractmethod
+    def sample(self, n: int) -> list[Customer]:
+        """`n` random stored customers, the same ones on every call."""
+
+    @abstractmethod
+    def parked(self, customer_ids: Sequence[str]) -> Iterable[ParkedRecord]:
+        """The parked cancellations of these customers, in the order they came."""
+
+    @abstractmethod
+    def commit(self, changes: Changes) -> None:
+        """Make the changes durable, all at once. Outgoing records whose receipt is kept count as published."""
+
+    @abstractmethod
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """The next offset to take of each input partition ever seen."""
+
+    @abstractmethod
+    def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
+        """Set a position by decision of an operator: records before it were lost."""
+
+    @abstractmethod
+    def pending(self, limit: int) -> PendingBatch:
+        """The first outgoing records not yet published, at most `limit`."""
+
+    @abstractmethod
+    def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
+        """Record that the outbox is published up to `last_seq`, and the output partitions' ends after that."""
+
+    @abstractmethod
+    def output_ends(self) -> Mapping[TopicPartition, int]:
+        """Up to where each output partition's records are accounted for."""
+
+    @abstractmethod
+    def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
+        """Record that these ids were found on the output topics, read up to `ends`.
+
+        Rows of the outbox with such an id count as published, now or whenever they come.
+        """
+
+    @abstractmethod
+    def maintain(self) -> None:
+        """Upkeep between batches, when due."""
+
+    @abstractmethod
+    def reopen(self) -> None:
+        """Connect anew after a failure that left the connection unusable."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+class StoreError(Exception):
+    """The store could not do what was asked: the message says what failed and what to do."""
+
+
+class Customers(CustomerRepository):
+    """The customers of one unit of work: each is loaded once, and written at commit."""
+
+    def __init__(self, store: Store, changes: Changes) -> None:
+        self._store = store
+        self._changes = changes
+        self._known: dict[str, Customer | None] = {}
+
+    def load(self, customer_ids: Iterable[str]) -> None:
+        """Read these customers at once, so that `get_by_id` need not."""
+        known = self._known
+        wanted = [customer_id for customer_id in dict.fromkeys(customer_ids) if customer_id not in known]
+        known.update(dict.fromkeys(wanted))
+        known.update((customer.customer_id, customer) for customer in self._store.customers(wanted))
+
+    def get_by_id(self, customer_id: str) -> Customer | None:
+        if customer_id not in self._known:
+            self.load([customer_id])
+        return self._known[customer_id]
+
+    def get_all_active(self) -> Iterator[Customer]:
+        for stored in self._store.active_customers():
+            customer = self._known.get(stored.customer_id) or stored
+            if customer.is_active:
+                yield customer
+        yield from [customer for customer in self._changes.new_customers.values() if customer.is_active]
+
+    def get_sample(self, n: int) -> list[Customer]:
+        return [self._known.get(stored.customer_id) or stored for stored in self._store.sample(n)]
+
+    def save(self, customer: Customer) -> None:
+        customer_id = customer.customer_id
+        if customer_id not in self._changes.new_customers:
+            is_new = self.get_by_id(customer_id) is None
+            changed = self._changes.new_customers if is_new else self._changes.changed_customers
+            changed[customer_id] = customer
+        self._known[customer_id] = customer
+
+
+class ParkedCancellations:
+    """The cancellations that wait for a signup, in the order they came."""
+
+    def __init__(self, store: Store, changes: Changes) -> None:
+        self._store = store
+        self._changes = changes
+        self._waiting: dict[str, list[ParkedRecord]] = {}
+
+    def load(self, customer_ids: Iterable[str]) -> None:
+        """Read what is parked for these customers."""
+        wanted = dict.fromkeys(customer_ids)
+        for parked in self._store.parked(list(wanted)):
+            self._waiting.setdefault(parked.customer_id, []).append(parked)
+
+    def add(self, cancellation: Cancellation) -> bool:
+        """Keep the cancellation until its customer signs up. False where this very record is kept already."""
+        place = _place(cancellation.record)
+        waiting = self._waiting.setdefault(cancellation.customer_id, [])
+        if any(_place(parked.record) == place for parked in waiting):
+            return False
+        self._changes.parked[place] = parked = ParkedRecord(cancellation.customer_id, cancellation.record)
+        waiting.append(parked)
+        return True
+
+    def release(self, customer_id: str) -> list[Record]:
+        """What waited for this customer, in order; it waits no longer."""
+        records = [parked.record for parked in self._waiting.pop(customer_id, ())]
+        for place in map(_place, records):
+            if self._changes.parked.pop(place, None) is None:
+                self._changes.released.append(place)
+        return records
+
+
+def _place(record: Record) -> Place:
+    return record.topic, record.partition, record.offset
+
+
+class Positions:
+    """How far each input partition was read."""
+
+    def __init__(self, store: Store, changes: Changes) -> None:
+        self._stored = store.positions()
+        self._changes = changes
+
+    def is_behind(self, record: Record) -> bool:
+        """Whether the record was decided in an earlier batch, so that reading it now is a replay."""
+        return record.offset < self._stored.get((record.topic, record.partition), 0)
+
+    def advance(self, records: Iterable[Record]) -> None:
+        """Count these records as read; a position never moves back."""
+        reached = self._changes.positions
+        for (topic, partition), offset in {(r.topic, r.partition): r.offset for r in records}.items():
+            place = (topic, partition)
+            if offset >= self._stored.get(place, 0):
+                reached[place] = offset + 1
+
+
+class UnitOfWork:
+    """One batch against one store, all or nothing.
+
+    Leaving the `with` block without `commit` forgets every change.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._changes = Changes()
+        self.customers = Customers(store, self._changes)
+        self.parked = ParkedCancellations(store, self._changes)
+        self.positions = Positions(store, self._changes)
+        self.journal = self._changes.journal
+        self.outbox = self._changes.outbox
+
+    def __enter__(self) -> Self:
+        self._store.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._store.rollback()
+
+    def commit(self) -> None:
+        """Make every change durable at once. Raises `StoreError`; then nothing of it counts."""
+        self._store.commit(self._changes)
