@@ -25,7 +25,7 @@ from worker.consumer import Consumer
 from worker.messages import Decoder
 from worker.outgoing import Composer
 from worker.relay import Relay
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal, Stop
 from worker.store_thread import StoreThread
 from worker.stores.duckdb import DuckDBStore
@@ -57,8 +57,12 @@ def batch_path(settings: Settings) -> BatchPath:
 
 
 def create() -> FastStream:
-    """The application, from the environment's settings. Raises `SettingsError`."""
-    return Worker(Settings.read()).app
+    """The application, from the environment's settings; exits with 78 and one sentence a mistake in them."""
+    try:
+        return Worker(Settings.read()).app
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(Exit.CONFIGURATION) from None
 
 
 class Worker:
@@ -118,8 +122,13 @@ class Worker:
     async def _after_startup(self) -> None:
         _on_second_signal_end_at_once(self.app.exit)
         log.info("started", group=self._settings.kafka.group_id, store=self._settings.store.shown)
-        for run in (self._relay.run, self._consumer.run_mirror, self._watch, self._exit_when_asked):
+        for run in (self._relay_once_assigned, self._consumer.run_mirror, self._watch, self._exit_when_asked):
             self._tasks.append(asyncio.create_task(run(), name=run.__name__))
+
+    async def _relay_once_assigned(self) -> None:
+        """Publish, but not before the group has accepted this worker: a new relay ends the one that publishes now."""
+        await self._consumer.is_assigned.wait()
+        await self._relay.run()
 
     async def _watch(self) -> None:
         """Notice what would otherwise die in silence."""
@@ -130,7 +139,9 @@ class Worker:
             for task in self._tasks:
                 if task.done() and not task.cancelled() and (error := task.exception()):
                     log.error("a part of the worker failed", part=task.get_name(), exc_info=error)
-                    self._stop.for_safety(f"{task.get_name()} failed: {error!r}. Start the worker again; report the log")
+                    self._stop.for_safety(
+                        f"{task.get_name()} failed: {error!r}. Start the worker again; report the log"
+                    )
 
     async def _exit_when_asked(self) -> None:
         await self._stop.wait()
@@ -141,14 +152,18 @@ class Worker:
         self._stop.ask()
         if self._tasks:
             await self._consumer.drain()
-            try:
-                await asyncio.wait_for(self._relay.caught_up(), PUBLISH_ON_STOP_SECONDS)
-            except TimeoutError:
-                log.warning("not everything is published; the next start goes on with it")
+            if self._consumer.is_assigned.is_set():
+                await self._publish_the_rest()
             await self._consumer.mirror_offsets()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _publish_the_rest(self) -> None:
+        try:
+            await asyncio.wait_for(self._relay.caught_up(), PUBLISH_ON_STOP_SECONDS)
+        except TimeoutError:
+            log.warning("not everything is published; the next start goes on with it")
 
 
 def _on_second_signal_end_at_once(stop: Callable[[], None]) -> None:

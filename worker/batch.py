@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from worker.handlers import handle_cancellation, handle_signup
-from worker.messages import Decoder, Message, Signup
-from worker.outcomes import Applied, Outcome, Parked, Rejected
+from worker.messages import Cancellation, Decoder, Message, Signup
+from worker.outcomes import APPLIED, Applied, Outcome, Parked, Rejected
 from worker.outgoing import Composer
 from worker.records import Record
-from worker.unit_of_work import JournalRow, UnitOfWork
-
-
-class Decision(NamedTuple):
-    """What a record led to."""
-
-    record: Record
-    customer_id: str | None
-    outcome: Outcome
+from worker.unit_of_work import UnitOfWork
 
 
 @dataclass(slots=True)
 class BatchResult:
-    """What a batch came to, for the log: decisions by outcome, and each rejected record."""
+    """What a batch came to, for the log: what was decided by outcome, and each rejected record.
+
+    A replayed record counts by outcome only where it told something new.
+    """
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    rejected: list[Decision] = field(default_factory=list)
+    rejected: list[tuple[Record, Rejected]] = field(default_factory=list)
     replayed: int = 0
     unknown_industries: int = 0
 
@@ -47,49 +41,47 @@ class BatchPath:
         second dead letter, and no journal row that only says "duplicate".
         """
         result = BatchResult()
-        decode = self._decode
-        messages = [decode(record) for record in records]
+        messages = [self._decode(record) for record in records]
         named = {message.customer_id for message in messages if not isinstance(message, Rejected)}
         work.customers.load(named)
         work.parked.load(named)
-        is_behind = work.positions.is_behind
         for record, message in zip(records, messages, strict=True):
-            is_replay = is_behind(record)
+            is_replay = work.positions.is_behind(record)
             result.replayed += is_replay
-            for decision in self._decide(record, message, work, result):
-                result.outcomes[decision.outcome.name] += 1
-                if not is_replay or decision.record is not record or isinstance(decision.outcome, Applied | Parked):
-                    self._write_down(decision, work, result)
+            outcome = self._handle(message, work, result)
+            if not is_replay or isinstance(outcome, Applied | Parked):
+                self._write_down(record, message.customer_id, outcome, work, result)
+            if outcome is APPLIED:  # a signup: what waited for it comes next
+                self._apply_released(message.customer_id, work, result)
         work.positions.advance(records)
         return result
 
-    def _decide(
-        self, record: Record, message: Message | Rejected, work: UnitOfWork, result: BatchResult
-    ) -> Iterator[Decision]:
-        """The record's own decision, then that of each cancellation which had waited for it."""
-        if isinstance(message, Rejected):
-            yield Decision(record, message.customer_id, message)
-        elif isinstance(message, Signup):
+    def _handle(self, message: Message | Rejected, work: UnitOfWork, result: BatchResult) -> Outcome:
+        if isinstance(message, Cancellation):
+            return handle_cancellation(message, work)
+        if isinstance(message, Signup):
             result.unknown_industries += not message.is_industry_known
-            outcome = handle_signup(message, work)
-            yield Decision(record, message.customer_id, outcome)
-            if isinstance(outcome, Applied):
-                for parked in work.parked.release(message.customer_id):
-                    yield from self._decide(parked, self._decode(parked), work, result)
-        else:
-            yield Decision(record, message.customer_id, handle_cancellation(message, work))
+            return handle_signup(message, work)
+        return message
 
-    def _write_down(self, decision: Decision, work: UnitOfWork, result: BatchResult) -> None:
-        record, customer_id, outcome = decision
+    def _apply_released(self, customer_id: str | None, work: UnitOfWork, result: BatchResult) -> None:
+        for record in work.parked.release(customer_id):
+            message = self._decode(record)
+            self._write_down(record, message.customer_id, self._handle(message, work, result), work, result)
+
+    def _write_down(
+        self, record: Record, customer_id: str | None, outcome: Outcome, work: UnitOfWork, result: BatchResult
+    ) -> None:
         reason = event_id = None
         if isinstance(outcome, Rejected):
             reason = outcome.reason.value
             work.outbox.append(self._composer.dead_letter(record, outcome))
-            result.rejected.append(decision)
+            result.rejected.append((record, outcome))
         elif isinstance(outcome, Applied) and outcome.event is not None:
             message = self._composer.churned(outcome.event, cause=record)
             work.outbox.append(message)
             event_id = message.id
+        result.outcomes[outcome.name] += 1
         work.journal.append(
-            JournalRow(record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
+            (record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
         )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 import uvloop
@@ -18,8 +16,8 @@ from worker import __version__, checks, kafka
 from worker.app import Worker, open_store
 from worker.checks import Check
 from worker.settings import Settings, SettingsError
-from worker.stores.duckdb import MEMORY
 from worker.stopping import Exit, Refusal
+from worker.stores.duckdb import MEMORY
 
 T = TypeVar("T")
 
@@ -54,7 +52,7 @@ def main() -> None:
         raise SystemExit(refusal.code) from None
 
 
-def _version(asked: bool) -> None:  # noqa: FBT001 - typer's way
+def _version(asked: bool) -> None:
     if asked:
         console.print(__version__)
         raise typer.Exit
@@ -62,7 +60,9 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - typer's way
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,  # noqa: FBT002, E501
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -77,7 +77,7 @@ def run() -> None:
 
 
 @app.command()
-def check(as_json: AsJson = False) -> None:  # noqa: FBT002
+def check(as_json: AsJson = False) -> None:
     """Check settings, brokers, topics and store; exit 1 when one is not well.
 
     Example: customer-worker check
@@ -89,7 +89,9 @@ def check(as_json: AsJson = False) -> None:  # noqa: FBT002
     else:
         for one in found:
             mark = "[green]ok  [/]" if one.is_well else "[red]FAIL[/]"
-            console.print(mark, f"{one.name}: {one.found}" + (f" - {one.advice}" if one.advice else ""), highlight=False)
+            console.print(
+                mark, f"{one.name}: {one.found}" + (f" - {one.advice}" if one.advice else ""), highlight=False
+            )
     if not all(one.is_well for one in found):
         raise typer.Exit(Exit.NO)
 
@@ -112,7 +114,7 @@ def _store_check(settings: Settings) -> Check:
 def create_topics(
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic.")] = 8,
     replication: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 1,
-    as_json: AsJson = False,  # noqa: FBT002
+    as_json: AsJson = False,
 ) -> None:
     """Create the topics that do not exist yet, with the configuration that exactly-once needs.
 
@@ -128,7 +130,7 @@ def create_topics(
 
 
 @config.command("show")
-def show_config(as_json: AsJson = False) -> None:  # noqa: FBT002
+def show_config(as_json: AsJson = False) -> None:
     """Show every setting and its value, secrets hidden.
 
     Example: customer-worker config show

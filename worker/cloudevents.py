@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 
 import msgspec
 
-from worker.records import Header, Record, rfc3339
+from worker.records import Header, Record, coordinates, rfc3339
 
-STRUCTURED = "application/cloudevents+json"
+STRUCTURED = b"application/cloudevents+json"
 _REQUIRED = ("specversion", "id", "source", "type")
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -52,15 +53,16 @@ _decode = msgspec.json.Decoder(_Structured).decode
 
 
 def is_structured(record: Record) -> bool:
-    """Whether the record's value is a whole CloudEvent in JSON."""
-    for key, value in record.headers:
-        if (
-            value
-            and key.lower() == "content-type"
-            and value.split(b";", 1)[0].strip().lower() == STRUCTURED.encode()
-        ):
-            return True
+    """Whether the record's value is a whole CloudEvent in JSON, as its last content type says."""
+    for name, content_type in reversed(record.headers):  # of repeated headers the last one counts
+        # Most headers are told apart by their length, and most content types by being the usual one.
+        if len(name) == _CONTENT_TYPE_LENGTH and name.lower() == "content-type":
+            return content_type not in _UNSTRUCTURED and content_type.split(b";", 1)[0].strip().lower() == STRUCTURED
     return False
+
+
+_CONTENT_TYPE_LENGTH = len("content-type")
+_UNSTRUCTURED = (b"application/json", b"", None)
 
 
 def payload(value: bytes) -> bytes:
@@ -129,26 +131,14 @@ def _moment(text: str | None) -> str | None:
     return text if text and _RFC3339.fullmatch(text) else None
 
 
-def binary_headers(
-    *, event_id: str, source: str, event_type: str, subject: str, dataschema: str, cause: Record, cause_name: str
-) -> list[Header]:
-    """The headers of an event that `cause` led to; `cause_name` stands in where the cause had no id of its own."""
+def caused_by(cause: Record) -> Iterator[Header]:
+    """The headers that an event has from the record which led to it: its time, and what it is to be traced by."""
     said = attributes(cause)
-    headers: list[Header] = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event_id.encode()),
-        ("ce_source", source.encode()),
-        ("ce_type", event_type.encode()),
-        ("ce_time", (said.time or rfc3339(cause.timestamp)).encode()),
-        ("ce_subject", subject.encode()),
-        ("ce_dataschema", dataschema.encode()),
-        ("ce_causationid", (said.id or cause_name).encode()),
-    ]
-    carried = (
-        ("ce_correlationid", said.correlation_id),
-        ("traceparent", said.traceparent),
-        ("tracestate", said.tracestate),
-    )
-    headers += [(name, text.encode()) for name, text in carried if text]
-    headers.append(("content-type", b"application/json"))
-    return headers
+    yield "ce_time", (said.time or rfc3339(cause.timestamp)).encode()
+    yield "ce_causationid", (said.id or coordinates(cause)).encode()
+    if said.correlation_id:
+        yield "ce_correlationid", said.correlation_id.encode()
+    if said.traceparent:
+        yield "traceparent", said.traceparent.encode()
+    if said.tracestate:
+        yield "tracestate", said.tracestate.encode()

@@ -1,11 +1,11 @@
-"""The FastStream subscriber: a poll of records becomes one committed batch, and the group's offsets mirror the store."""
+"""The FastStream subscriber: a poll of records becomes one committed batch, and the group's offsets mirror it."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -18,20 +18,21 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from worker import kafka
 from worker.batch import BatchPath, BatchResult
+from worker.one_worker import OneWorkerAssignor
 from worker.positions import MIRROR, Partition, PositionRefused, starting_offset
 from worker.records import Record, coordinates
 from worker.relay import Relay
 from worker.settings import Settings
 from worker.stopping import Stop
 from worker.store_thread import StoreThread
-from worker.unit_of_work import Store, UnitOfWork
+from worker.unit_of_work import PendingBatch, Store, StoreError, UnitOfWork
 
 log = structlog.get_logger(__name__)
 
 MIRROR_EVERY_SECONDS = 1.0
 RETRY_FOR_SECONDS = 60.0
 RETRY_PAUSE_SECONDS = 10.0
-COLLECT_EVERY_SECONDS = 1.0
+COLLECT_EVERY_SECONDS = 30.0
 
 
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -65,6 +66,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             listener=self,
+            partition_assignment_strategy=(OneWorkerAssignor,),
             max_records=batch.max_records,
             fetch_max_bytes=batch.max_bytes,
             max_partition_fetch_bytes=batch.max_bytes,
@@ -92,39 +94,44 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             async for attempt in AsyncRetrying(
                 wait=wait_random_exponential(multiplier=0.2, max=RETRY_PAUSE_SECONDS),
-                stop=stop_after_delay(RETRY_FOR_SECONDS),
+                stop=lambda state: self._stop.is_asked or stop_after_delay(RETRY_FOR_SECONDS)(state),
                 retry=retry_if_exception_type(Exception),
                 before_sleep=self._before_retry,
                 reraise=True,
             ):
                 with attempt:
-                    result = await self._thread.call(self._apply, records)
+                    result, committed = await self._thread.call(self._apply, records)
         except Exception as error:
-            log.exception("batch failed for good")
             where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
+            if self._stop.is_asked:
+                log.warning("the batch in hand is left for the next start", batch=where, error=str(error))
+                return
+            log.exception("batch failed for good", batch=where)
             self._stop.for_safety(
                 f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s ({error}). Nothing of it took effect, and it "
                 "is taken again at the next start: mend the cause, then start the worker"
             )
             return
-        self._relay.wake()
+        self._relay.offer(committed)
         self._reached.update({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
         _log_batch(records, result, time.monotonic() - began)
 
     async def _before_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         log.error("batch failed, trying again", error=str(error), attempt=state.attempt_number, exc_info=error)
-        if not self._stop.is_asked:
+        try:
             await self._thread.call(self._store.reopen)
+        except StoreError as reopening:
+            log.error("the store cannot be opened yet", error=str(reopening))  # noqa: TRY400 - the message says it all
 
-    def _apply(self, records: Sequence[Record]) -> BatchResult:
+    def _apply(self, records: Sequence[Record]) -> tuple[BatchResult, PendingBatch]:
         """On the store's thread: one unit of work, and what upkeep is due after it."""
         with UnitOfWork(self._store) as work:
             result = self._path.apply(records, work)
-            work.commit()
+            committed = work.commit()
         self._store.maintain()
         self._collect_garbage()
-        return result
+        return result, committed
 
     def _collect_garbage(self) -> None:
         # Python's own collector would walk the batch's many live objects again and again while it is being applied.
@@ -133,7 +140,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         gc.collect()
         self._collected = time.monotonic()
 
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's interface
         """Finish what is in hand before the partitions go."""
         self.is_assigned.clear()
         async with self._in_hand:
@@ -144,7 +151,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Start each partition where the store left off."""
         try:
-            await self._require_all(assigned)
             await self._seek(assigned)
         except PositionRefused as refused:
             self._stop.for_safety(str(refused))
@@ -153,21 +159,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         else:
             self.is_assigned.set()
 
-    async def _require_all(self, assigned: set[TopicPartition]) -> None:
-        consumer = self._kafka_consumer
-        every = {
-            TopicPartition(topic, partition)
-            for topic in self._settings.topics.inputs
-            for partition in consumer.partitions_for_topic(topic) or ()
-        }
-        if assigned != every:
-            raise PositionRefused(
-                f"the group {self._settings.kafka.group_id} gave this worker {len(assigned)} of {len(every)} "
-                "partitions: another worker is in the group. A DuckDB store belongs to one worker: stop the other one, "
-                "or give each its own CUSTOMER_WORKER_KAFKA__GROUP_ID"
-            )
-
     async def _seek(self, assigned: set[TopicPartition]) -> None:
+        if not assigned:
+            raise PositionRefused(
+                f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
+                "store belongs to one worker. Stop the other one first, or give this one a group of its own "
+                "(CUSTOMER_WORKER_KAFKA__GROUP_ID); many workers in one group need PostgreSQL"
+            )
         consumer = self._kafka_consumer
         stored = await self._thread.call(self._store.positions)
         async with kafka.admin_client(self._settings.kafka) as admin:
@@ -194,7 +192,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._thread.call(self._store.forget_position, (place.topic, place.partition), offset)
             consumer.seek(place, offset)
             if offset != (partition.stored or 0):
-                log.info("starting elsewhere than the store", partition=partition.name, offset=offset, stored=partition.stored)
+                log.info(
+                    "starting elsewhere than the store",
+                    partition=partition.name,
+                    offset=offset,
+                    stored=partition.stored,
+                )
 
     async def run_mirror(self) -> None:
         """Keep the group's offsets near the store's, for tools that show lag."""
@@ -253,7 +256,7 @@ def _split(records: Sequence[Record], max_bytes: int) -> Iterator[Sequence[Recor
 
 
 def _log_batch(records: Sequence[Record], result: BatchResult, seconds: float) -> None:
-    for record, _, rejected in result.rejected:
+    for record, rejected in result.rejected:
         log.warning(
             "record rejected",
             topic=record.topic,

@@ -16,9 +16,7 @@ def handle_signup(signup: Signup, work: UnitOfWork) -> Outcome:
         return APPLIED
     if signup.says_the_same_as(customer):
         return DUPLICATE
-    return Rejected(
-        Reason.SIGNUP_CONFLICT, "the customer signed up before with other particulars", signup.customer_id
-    )
+    return Rejected(Reason.SIGNUP_CONFLICT, "the customer signed up before with other particulars", signup.customer_id)
 
 
 def handle_cancellation(cancellation: Cancellation, work: UnitOfWork) -> Outcome:

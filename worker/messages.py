@@ -116,21 +116,17 @@ class Decoder:
             return self._message(record, value)
         except Refusal as refusal:
             return Rejected(refusal.reason, str(refusal), _customer_id_in(value))
-        except cloudevents.EnvelopeError as error:
-            return Rejected(Reason.MALFORMED, str(error))
-        except UnicodeDecodeError:
-            return Rejected(Reason.MALFORMED, "the value is not UTF-8")
-        except RecursionError:
-            return Rejected(Reason.MALFORMED, "the value is nested too deep")
-        except (msgspec.DecodeError, ValueError):
-            return Rejected(Reason.MALFORMED, "the value is not a JSON object")
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            return Rejected(Reason.MALFORMED, _what_is_wrong(error))
 
     def _message(self, record: Record, value: bytes) -> Message:
         if record.topic == self._signup_topic:
             try:
                 body = _decode_signup(value)
                 mrr = body.mrr
-                return _signup(body.customer_id, body.industry, body.plan_tier, body.signup_date, mrr.amount, mrr.currency)
+                return _signup(
+                    body.customer_id, body.industry, body.plan_tier, body.signup_date, mrr.amount, mrr.currency
+                )
             except msgspec.ValidationError:
                 return _signup_from(_fields(value))
         try:
@@ -148,6 +144,16 @@ class Decoder:
         )
 
 
+def _what_is_wrong(error: Exception) -> str:
+    if isinstance(error, cloudevents.EnvelopeError):
+        return str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return "the value is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "the value is nested too deep"
+    return "the value is not a JSON object"
+
+
 def _fields(value: bytes) -> dict[str, Any]:
     """The members of a JSON object, whatever their types."""
     fields = _decode_anything(value)
@@ -162,8 +168,10 @@ def _signup_from(fields: dict[str, Any]) -> Signup:
     if isinstance(mrr, dict):
         currency = _required(mrr, "currency", "mrr.currency")
         mrr = _required(mrr, "amount", "mrr.amount")
-    names = ("customer_id", "industry", "plan_tier", "signup_date")
-    return _signup(*(_required(fields, name) for name in names), mrr, currency)
+    customer_id, industry, plan_tier, signup_date = (
+        _required(fields, name) for name in ("customer_id", "industry", "plan_tier", "signup_date")
+    )
+    return _signup(customer_id, industry, plan_tier, signup_date, mrr, currency)
 
 
 def _signup(customer_id: Any, industry: Any, plan_tier: Any, signup_date: Any, amount: Any, currency: Any) -> Signup:
@@ -268,7 +276,7 @@ def _date(field: str, value: str) -> date:
         if match := _DATE_TIME(value):
             day, minute, second, offset = match.groups()
             if int(second) > _LEAP_SECOND:
-                raise ValueError
+                _refuse(f"{field} is not a date of the calendar")
             moment = datetime.fromisoformat(f"{day}T{minute}{offset or '+00:00'}")
             # The seconds and their fraction never change the date.
             return moment.astimezone(UTC).date()
@@ -277,12 +285,15 @@ def _date(field: str, value: str) -> date:
     _refuse(f"{field} is neither YYYY-MM-DD nor an RFC 3339 date-time")
 
 
+_PLAIN_DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?").fullmatch
 _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
 
 
 def mrr_from(value: Any) -> MRR:
     """A decimal string, an int or a Decimal: from 0 to below 10^12, rounded half up to six decimals."""
     if isinstance(value, str):
+        if _PLAIN_DECIMAL(value):  # within the limits by its form
+            return MRR(Decimal(value))
         if not _DECIMAL(value):
             _refuse("mrr is not a decimal number")
     elif isinstance(value, bool) or not isinstance(value, int | Decimal):
@@ -303,12 +314,12 @@ class Churned(msgspec.Struct, frozen=True, gc=False):
     """`customer.churned` on the wire."""
 
     customer_id: str
-    signup_date: str
-    churn_date: str
+    signup_date: date
+    churn_date: date
     tenure_days: int
     is_early_stage: bool
-    industry: str
-    plan_tier: str
+    industry: Industry
+    plan_tier: PlanTier
     mrr: Money
     lost_arr: Money
     reason: str | None
@@ -321,15 +332,15 @@ def encode_churned(event: CustomerChurned) -> bytes:
     """The event as JSON."""
     return _encode(
         Churned(
-            customer_id=event.customer_id,
-            signup_date=event.signup_date.isoformat(),
-            churn_date=event.churn_date.isoformat(),
-            tenure_days=event.tenure_days,
-            is_early_stage=event.is_early_stage,
-            industry=event.industry.value,
-            plan_tier=event.plan_tier.value,
+            event.customer_id,
+            event.signup_date,
+            event.churn_date,
+            event.tenure_days,
+            event.is_early_stage,
+            event.industry,
+            event.plan_tier,
             mrr=Money(shown(event.mrr.amount), "USD"),
-            lost_arr=Money(f"{event.lost_arr:f}", "USD"),
+            lost_arr=Money(str(event.lost_arr), "USD"),
             reason=event.reason,
         )
     )
@@ -338,4 +349,4 @@ def encode_churned(event: CustomerChurned) -> bytes:
 def shown(amount: Decimal) -> str:
     """An amount with two decimals, and more only where it has them."""
     cents = round_half_up(amount, CENT)
-    return f"{cents:f}" if cents == amount else f"{amount.normalize():f}"
+    return str(cents) if cents == amount else f"{amount.normalize():f}"

@@ -1,17 +1,34 @@
-"""Which partition a key belongs to: the Java client's default, so that any client finds a customer in the same place."""
+"""Which partition a key belongs to: the Java client's default, so that any client finds a customer there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from aiokafka.partitioner import murmur2
 
-
-def partition_for(key: bytes, partitions: int) -> int:
-    """The partition of a key among so many."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
+CUSTOMER_ID_BYTES = 36
+_SEED = np.uint32(0x9747B28C)
+_M = np.uint32(0x5BD1E995)
 
 
 def partitions_for(keys: Sequence[bytes], partitions: int) -> list[int]:
-    """The partition of each key."""
-    return [partition_for(key, partitions) for key in keys]
+    """The partition of each key among so many. Customer ids, all of one length, are hashed at once."""
+    if all(len(key) == CUSTOMER_ID_BYTES for key in keys):
+        places: list[int] = ((_murmur2(keys) & np.uint32(0x7FFFFFFF)) % np.uint32(partitions)).tolist()
+        return places
+    return [int(murmur2(key) & 0x7FFFFFFF) % partitions for key in keys]
+
+
+def _murmur2(keys: Sequence[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    """Kafka's murmur2 (`Utils.murmur2` of the Java client) of many keys of `CUSTOMER_ID_BYTES`, which 4 divides."""
+    words = np.frombuffer(b"".join(keys), "<u4").reshape(len(keys), CUSTOMER_ID_BYTES // 4).astype(np.uint32)
+    hashes = np.full(len(keys), _SEED ^ np.uint32(CUSTOMER_ID_BYTES), np.uint32)
+    for column in range(CUSTOMER_ID_BYTES // 4):
+        word = words[:, column] * _M
+        word ^= word >> np.uint32(24)
+        hashes *= _M
+        hashes ^= word * _M
+    hashes ^= hashes >> np.uint32(13)
+    hashes *= _M
+    return hashes ^ (hashes >> np.uint32(15))

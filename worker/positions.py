@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MIRROR = "customer-worker"
-"""The metadata of a committed offset that mirrors the store. An offset with any other metadata was set by an operator."""
+"""The metadata of a committed offset that mirrors the store; one with any other metadata was set by an operator."""
 
 
 class PositionRefused(Exception):

@@ -43,11 +43,13 @@ class _EscapedBytes(bytearray):
         found = super().__getitem__(place)
         return _EscapedBytes(found) if isinstance(place, slice) else found
 
-    def decode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> str:
+    def decode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> str:  # noqa: ARG002
         return super().decode(encoding, "surrogateescape")
 
 
 class _EscapedBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+    _buffer: bytearray
+
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
         self._buffer = _EscapedBytes(self._buffer)
@@ -85,7 +87,9 @@ class _EscapedWriter(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
 
 
 class _EscapedName(str):
-    def encode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> bytes:
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> bytes:  # noqa: ARG002
         return super().encode(encoding, "surrogateescape")
 
 

@@ -20,19 +20,19 @@ class Record(Protocol):
     """
 
     @property
-    def topic(self) -> str: ...
+    def topic(self) -> str: ...  # noqa: D102 - told above
     @property
-    def partition(self) -> int: ...
+    def partition(self) -> int: ...  # noqa: D102 - told above
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int: ...  # noqa: D102 - told above
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int: ...  # noqa: D102 - told above
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None: ...  # noqa: D102 - told above
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...  # noqa: D102 - told above
     @property
-    def headers(self) -> Sequence[Header]: ...
+    def headers(self) -> Sequence[Header]: ...  # noqa: D102 - told above
 
 
 class StoredRecord(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -25,15 +25,16 @@ from worker.positions import PositionRefused
 from worker.records import Record
 from worker.records import TopicPartition as Place
 from worker.settings import Settings
-from worker.stopping import Stop
+from worker.stopping import Refusal, Stop
 from worker.store_thread import StoreThread
-from worker.unit_of_work import Store, StoreError
+from worker.unit_of_work import PendingBatch, Store, StoreError
 
 log = structlog.get_logger(__name__)
 
 MESSAGES_A_TRANSACTION = 20_000
 PUBLISH_SECONDS = 20.0  # shorter than the transaction's own timeout, so that the doubt is ours to settle
 CLOSE_SECONDS = 5.0
+OFFERS_KEPT = 4  # batches, each of bounded size; what is not kept is read from the store
 RECEIPTS_AT_ONCE = 50_000
 READ_STALLED_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 10.0
@@ -53,17 +54,25 @@ class Relay:
         self._stop = stop
         self._producer: AIOKafkaProducer | None = None
         self._partition_counts: dict[str, int] = {}
+        self._offered: deque[PendingBatch] = deque()
         self._more = asyncio.Event()
         self._caught_up = asyncio.Event()
         self.recovered = asyncio.Event()
 
-    def wake(self) -> None:
-        """Say that the outbox has more."""
+    def offer(self, committed: PendingBatch) -> None:
+        """Take what a batch committed, so that it need not be read from the store again."""
+        if committed.last_seq == committed.after_seq:
+            return
+        if self._offered and self._offered[-1].last_seq != committed.after_seq:
+            self._offered.clear()
+        self._offered.append(committed)
+        if len(self._offered) > OFFERS_KEPT:
+            self._offered.popleft()
         self._caught_up.clear()
         self._more.set()
 
     async def caught_up(self) -> None:
-        """Until everything the outbox holds is published."""
+        """Until everything the outbox holds is published and marked."""
         await self._caught_up.wait()
 
     async def run(self) -> None:
@@ -82,11 +91,13 @@ class Relay:
             except PositionRefused as refused:
                 self._stop.for_safety(str(refused))
                 return
-            except (KafkaError, OSError, TimeoutError, StoreError, ReceiptUnreadable) as error:
+            except (KafkaError, OSError, TimeoutError, StoreError, ReceiptUnreadable, Refusal) as error:
                 cause = type(error).__name__
                 pause = min(LONGEST_PAUSE_SECONDS, 0.2 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311
                 failures += 1
-                log.warning("publishing failed, recovering", error=repr(error), failures=failures, pause_s=round(pause, 1))
+                log.warning(
+                    "publishing failed, recovering", error=repr(error), failures=failures, pause_s=round(pause, 1)
+                )
                 await asyncio.sleep(pause)
 
     async def close(self) -> None:
@@ -105,6 +116,7 @@ class Relay:
         """
         await self.close()
         self.recovered.clear()
+        self._offered.clear()  # some of it may be found published
         producer = kafka.relay_producer(self._settings.kafka)
         self._producer = producer
         await asyncio.wait_for(producer.start(), PUBLISH_SECONDS)
@@ -194,7 +206,9 @@ class Relay:
         try:
             async with asyncio.timeout(READ_STALLED_SECONDS):
                 while True:
-                    batch = await reader.getmany(*left, timeout_ms=500, max_records=RECEIPTS_AT_ONCE)
+                    batch: Mapping[TopicPartition, Sequence[Record]] = await reader.getmany(
+                        *left, timeout_ms=500, max_records=RECEIPTS_AT_ONCE
+                    )
                     # Control records and aborted ones move the position without being returned.
                     if batch or any([await reader.position(place) > before[place] for place in left]):
                         return batch
@@ -218,15 +232,27 @@ class Relay:
         return told[0] if len(told) == 1 else dead_letter_id(*told)
 
     async def _publish_all(self) -> None:
-        while True:
-            pending = await self._thread.call(self._store.pending, MESSAGES_A_TRANSACTION)
-            if pending.messages:
-                ends = await self._publish([entry.message for entry in pending.messages])
-            elif pending.last_seq > pending.published_seq:
-                ends = {}
-            else:
-                return
-            await self._thread.call(self._store.mark_published, pending.last_seq, ends)
+        """Publish until nothing is pending. What is out is marked while the next is being sent."""
+        marking: asyncio.Task[None] | None = None
+        published_seq = await self._thread.call(lambda: self._store.published_seq)
+        try:
+            while (pending := await self._next(published_seq)).last_seq > published_seq:
+                ends = await self._publish(pending.messages) if pending.messages else {}
+                if marking is not None:
+                    await marking
+                marking = asyncio.create_task(self._thread.call(self._store.mark_published, pending.last_seq, ends))
+                published_seq = pending.last_seq
+        finally:
+            if marking is not None:
+                await marking
+
+    async def _next(self, published_seq: int) -> PendingBatch:
+        """What comes after `published_seq`: as it was offered, else from the store."""
+        while self._offered and self._offered[0].after_seq < published_seq:
+            self._offered.popleft()
+        if self._offered and self._offered[0].after_seq == published_seq:
+            return self._offered.popleft()
+        return await self._thread.call(self._store.pending, published_seq, MESSAGES_A_TRANSACTION)
 
     async def _publish(self, messages: Sequence[Outgoing]) -> dict[Place, int]:
         """Publish the messages in one transaction; the ends of the partitions they went to, after them."""
@@ -249,9 +275,7 @@ class Relay:
                 ends[metadata.topic, metadata.partition] = metadata.offset + count
         return ends
 
-    def _batches(
-        self, producer: AIOKafkaProducer, messages: Sequence[Outgoing]
-    ) -> list[tuple[str, int, BatchBuilder]]:
+    def _batches(self, producer: AIOKafkaProducer, messages: Sequence[Outgoing]) -> list[tuple[str, int, BatchBuilder]]:
         """The messages as batches to be sent, in order within each partition."""
         batches = []
         for (topic, partition), those in self._by_partition(messages).items():

@@ -1,4 +1,4 @@
-"""Every setting, from the environment: prefix `CUSTOMER_WORKER_`, nested by `__`. Checked whole before anything starts."""
+"""Every setting, from the environment: prefix `CUSTOMER_WORKER_`, nested by `__`. All are checked at start."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Kafka(Section):
     """How to reach Kafka."""
 
     bootstrap_servers: str = "localhost:9092"
-    group_id: str = Field("customer-worker", min_length=1)
+    group_id: Annotated[str, Field(min_length=1)] = "customer-worker"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: str | None = None
@@ -151,7 +151,7 @@ class Batch(Section):
 class Events(Section):
     """What events say of where they come from."""
 
-    source: str = Field("/customers", min_length=1)
+    source: Annotated[str, Field(min_length=1)] = "/customers"
 
 
 class Safety(Section):

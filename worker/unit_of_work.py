@@ -8,26 +8,19 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from typing_extensions import override
+
 from domain.customer import Customer, CustomerRepository
 from worker.messages import Cancellation
 from worker.outgoing import Outgoing
 from worker.records import Record, TopicPartition
 
-
 Place = tuple[str, int, int]
 """A record's topic, partition and offset."""
 
 
-class JournalRow(NamedTuple):
-    """One decision: what a record led to."""
-
-    topic: str
-    partition: int
-    offset: int
-    customer_id: str | None
-    outcome: str
-    reason: str | None
-    event_id: str | None
+JournalRow = tuple[str, int, int, str | None, str, str | None, str | None]
+"""One decision: topic, partition, offset, customer id, outcome, reason of a rejection, id of the event it brought."""
 
 
 class ParkedRecord(NamedTuple):
@@ -37,22 +30,16 @@ class ParkedRecord(NamedTuple):
     record: Record
 
 
-class Pending(NamedTuple):
-    """An outgoing record with its place in the order of publishing. `seq` counts from 1."""
-
-    seq: int
-    message: Outgoing
-
-
 class PendingBatch(NamedTuple):
-    """What is to be published next, in order, and how far the outbox is done with once that is out.
+    """Outgoing records to be published next, in order.
 
-    `last_seq` can lie beyond the last message: rows whose receipt was found are passed over.
+    They are the rows of the outbox after `after_seq` up to `last_seq`, less those whose receipt was found: the
+    messages can be fewer than the rows, or none.
     """
 
-    messages: list[Pending]
+    after_seq: int
+    messages: Sequence[Outgoing]
     last_seq: int
-    published_seq: int
 
 
 @dataclass(slots=True)
@@ -99,8 +86,11 @@ class Store(ABC):
         """The parked cancellations of these customers, in the order they came."""
 
     @abstractmethod
-    def commit(self, changes: Changes) -> None:
-        """Make the changes durable, all at once. Outgoing records whose receipt is kept count as published."""
+    def commit(self, changes: Changes) -> PendingBatch:
+        """Make the changes durable, all at once; what is to be published of them.
+
+        Outgoing records whose receipt is kept count as published.
+        """
 
     @abstractmethod
     def positions(self) -> Mapping[TopicPartition, int]:
@@ -110,9 +100,14 @@ class Store(ABC):
     def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
         """Set a position by decision of an operator: records before it were lost."""
 
+    @property
     @abstractmethod
-    def pending(self, limit: int) -> PendingBatch:
-        """The first outgoing records not yet published, at most `limit`."""
+    def published_seq(self) -> int:
+        """Up to where the outbox is marked as published."""
+
+    @abstractmethod
+    def pending(self, after_seq: int, limit: int) -> PendingBatch:
+        """What is to be published after that row: at most `limit` messages, and about 32 MiB of values."""
 
     @abstractmethod
     def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
@@ -161,11 +156,13 @@ class Customers(CustomerRepository):
         known.update(dict.fromkeys(wanted))
         known.update((customer.customer_id, customer) for customer in self._store.customers(wanted))
 
+    @override
     def get_by_id(self, customer_id: str) -> Customer | None:
         if customer_id not in self._known:
             self.load([customer_id])
         return self._known[customer_id]
 
+    @override
     def get_all_active(self) -> Iterator[Customer]:
         for stored in self._store.active_customers():
             customer = self._known.get(stored.customer_id) or stored
@@ -173,9 +170,11 @@ class Customers(CustomerRepository):
                 yield customer
         yield from [customer for customer in self._changes.new_customers.values() if customer.is_active]
 
+    @override
     def get_sample(self, n: int) -> list[Customer]:
         return [self._known.get(stored.customer_id) or stored for stored in self._store.sample(n)]
 
+    @override
     def save(self, customer: Customer) -> None:
         customer_id = customer.customer_id
         if customer_id not in self._changes.new_customers:
@@ -209,9 +208,9 @@ class ParkedCancellations:
         waiting.append(parked)
         return True
 
-    def release(self, customer_id: str) -> list[Record]:
+    def release(self, customer_id: str | None) -> list[Record]:
         """What waited for this customer, in order; it waits no longer."""
-        records = [parked.record for parked in self._waiting.pop(customer_id, ())]
+        records = [parked.record for parked in self._waiting.pop(customer_id or "", ())]
         for place in map(_place, records):
             if self._changes.parked.pop(place, None) is None:
                 self._changes.released.append(place)
@@ -266,6 +265,6 @@ class UnitOfWork:
     ) -> None:
         self._store.rollback()
 
-    def commit(self) -> None:
-        """Make every change durable at once. Raises `StoreError`; then nothing of it counts."""
-        self._store.commit(self._changes)
+    def commit(self) -> PendingBatch:
+        """Make every change durable at once; what is to be published. Raises `StoreError`; then nothing counts."""
+        return self._store.commit(self._changes)

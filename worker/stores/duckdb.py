@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 from importlib.resources import files
@@ -17,16 +18,18 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import duckdb
 import msgspec
 import pyarrow as pa
+from typing_extensions import override
 
 from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.failpoints import reach
 from worker.outgoing import Outgoing
 from worker.records import Header, StoredRecord, TopicPartition
-from worker.unit_of_work import Changes, ParkedRecord, Pending, PendingBatch, Store, StoreError
+from worker.unit_of_work import Changes, ParkedRecord, PendingBatch, Store, StoreError
 
 VERSION = 1
 MEMORY = ":memory:"
 CHECKPOINT_AT_WAL_BYTES = 256 * 1024 * 1024
+PENDING_BYTES = 32 * 1024 * 1024
 
 _CONFIG: dict[str, Any] = {
     "threads": 1,
@@ -42,8 +45,23 @@ _CONFIG: dict[str, Any] = {
 }
 _CUSTOMER_COLUMNS = "customer_id::VARCHAR, industry, plan_tier, signup_date, mrr, churn_date"
 
-_encode_headers = msgspec.msgpack.Encoder().encode
-_decode_headers = msgspec.msgpack.Decoder(list[Header]).decode
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+def _encode_headers(headers: Sequence[Header]) -> bytes:
+    try:
+        return _encode(headers)
+    except UnicodeEncodeError:  # a name that was no UTF-8, see raw_headers
+        return _encode([(name.encode(errors="surrogateescape"), value) for name, value in headers])
+
+
+def _decode_headers(headers: bytes) -> list[Header]:
+    return [
+        (name if isinstance(name, str) else name.decode(errors="surrogateescape"), value)
+        for name, value in _decode(headers)
+    ]
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,7 +118,7 @@ class DuckDBStore(Store):
         self._parked_seq = self._one("SELECT coalesce(max(seq), 0) FROM parked")
         self._parked_count = self._one("SELECT count(*) FROM parked")
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
-        self._published_seq = self._one("SELECT published_seq FROM relay")
+        self._published_seq: int = self._one("SELECT published_seq FROM relay")
         rows = self._db.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
         self._positions = {(topic, partition): offset for topic, partition, offset in rows}
 
@@ -121,27 +139,32 @@ class DuckDBStore(Store):
     def _one(self, query: str) -> Any:
         return self._db.execute(query).fetchall()[0][0]
 
-    def _join(self, query: str, columns: Mapping[str, pa.Array]) -> duckdb.DuckDBPyConnection:
+    def _join(self, query: str, columns: Mapping[str, pa.Array[Any]]) -> duckdb.DuckDBPyConnection:
         """Run a statement that reads the table `batch`, made of these columns."""
         self._db.register("batch", pa.table(dict(columns)))
         return self._db.execute(query)
 
+    @override
     def begin(self) -> None:
         pass
 
+    @override
     def rollback(self) -> None:
         pass
 
     @_wrap_errors
+    @override
     def customers(self, customer_ids: Sequence[str]) -> Iterable[Customer]:
         if not customer_ids:
             return []
         query = f"SELECT {_CUSTOMER_COLUMNS} FROM customers WHERE customer_id IN (SELECT id::UUID FROM batch)"
         return [_customer(row) for row in self._join(query, {"id": pa.array(customer_ids)}).fetchall()]
 
+    @override
     def active_customers(self) -> Iterator[Customer]:
         return map(_customer, self._rows(f"SELECT {_CUSTOMER_COLUMNS} FROM customers WHERE churn_date IS NULL"))
 
+    @override
     def sample(self, n: int) -> list[Customer]:
         query = f"SELECT {_CUSTOMER_COLUMNS} FROM (FROM customers USING SAMPLE reservoir({n:d} ROWS) REPEATABLE (42))"
         return [_customer(row) for row in self._rows(query)]
@@ -151,6 +174,7 @@ class DuckDBStore(Store):
         return self._db.execute(query).fetchall()
 
     @_wrap_errors
+    @override
     def parked(self, customer_ids: Sequence[str]) -> Iterable[ParkedRecord]:
         if not customer_ids or not self._parked_count:
             return []
@@ -159,12 +183,17 @@ class DuckDBStore(Store):
             FROM parked WHERE customer_id IN (SELECT id::UUID FROM batch) ORDER BY seq
         """
         return [
-            ParkedRecord(customer_id, StoredRecord(*record, headers=_decode_headers(headers)))
-            for customer_id, *record, headers in self._join(query, {"id": pa.array(customer_ids)}).fetchall()
+            ParkedRecord(
+                customer_id, StoredRecord(topic, partition, offset, timestamp, key, value, _decode_headers(headers))
+            )
+            for customer_id, topic, partition, offset, timestamp, key, value, headers in self._join(
+                query, {"id": pa.array(customer_ids)}
+            ).fetchall()
         ]
 
     @_wrap_errors
-    def commit(self, changes: Changes) -> None:
+    @override
+    def commit(self, changes: Changes) -> PendingBatch:
         db = self._db
         now = self._clock().replace(tzinfo=None)
         db.execute("BEGIN")
@@ -180,17 +209,21 @@ class DuckDBStore(Store):
             self._rollback()
             raise
         reach("after-commit")
-        self._seq += len(changes.outbox)
+        pending = PendingBatch(
+            after_seq=self._seq,
+            messages=[m for m in changes.outbox if m.id not in receipted] if receipted else changes.outbox,
+            last_seq=self._seq + len(changes.outbox),
+        )
+        self._seq = pending.last_seq
         self._parked_seq += len(changes.parked)
         self._parked_count += len(changes.parked) - len(changes.released)
-        self._receipts_count -= receipted
+        self._receipts_count -= len(receipted)
         self._positions.update(changes.positions)
+        return pending
 
     def _rollback(self) -> None:
-        try:
+        with suppress(duckdb.Error):  # a COMMIT that failed has ended the transaction already
             self._db.execute("ROLLBACK")
-        except duckdb.Error:
-            pass  # a COMMIT that failed has ended the transaction already
 
     def _write_customers(self, changes: Changes) -> None:
         if changes.new_customers:
@@ -254,8 +287,8 @@ class DuckDBStore(Store):
             return
         topics, partitions, offsets, customer_ids, outcomes, reasons, event_ids = zip(*changes.journal, strict=True)
         self._join(
-            "INSERT INTO journal SELECT \"at\", topic, partition, place, customer_id::UUID, outcome, reason, event_id::UUID"
-            " FROM batch",
+            'INSERT INTO journal SELECT "at", topic, partition, place, customer_id::UUID, outcome, reason,'
+            " event_id::UUID FROM batch",
             {
                 "at": pa.array([now] * len(topics)),
                 "topic": pa.array(topics),
@@ -268,10 +301,10 @@ class DuckDBStore(Store):
             },
         )
 
-    def _write_outbox(self, outbox: Sequence[Outgoing]) -> int:
-        """Add the rows, and return how many have a receipt already."""
+    def _write_outbox(self, outbox: Sequence[Outgoing]) -> set[str]:
+        """Add the rows; the ids of those that have a receipt already."""
         if not outbox:
-            return 0
+            return set()
         receipted = self._take_receipts([message.id for message in outbox])
         self._join(
             "INSERT INTO outbox SELECT seq, id, topic, partition, key, value, headers, customer_id::UUID, receipted"
@@ -288,7 +321,7 @@ class DuckDBStore(Store):
                 "receipted": pa.array([m.id in receipted for m in outbox]),
             },
         )
-        return len(receipted)
+        return receipted
 
     def _take_receipts(self, ids: Sequence[str]) -> set[str]:
         if not self._receipts_count:
@@ -309,31 +342,48 @@ class DuckDBStore(Store):
             },
         )
 
+    @override
     def positions(self) -> Mapping[TopicPartition, int]:
         return self._positions
 
     @_wrap_errors
+    @override
     def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
         self._upsert("positions", "next_offset", {partition: next_offset})
         self._positions[partition] = next_offset
 
-    @_wrap_errors
-    def pending(self, limit: int) -> PendingBatch:
-        if self._published_seq == self._seq:
-            return PendingBatch([], self._seq, self._seq)
-        rows = self._db.execute(
-            "SELECT seq, id, topic, partition, key, value, headers, customer_id::VARCHAR FROM outbox"
-            " WHERE seq > ? AND NOT receipted ORDER BY seq LIMIT ?",
-            [self._published_seq, limit],
-        ).fetchall()
-        messages = [
-            Pending(seq, Outgoing(*start, headers=_decode_headers(headers), customer_id=customer_id))
-            for seq, *start, headers, customer_id in rows
-        ]
-        last_seq = messages[-1].seq if len(messages) == limit else self._seq
-        return PendingBatch(messages, last_seq, self._published_seq)
+    @property
+    @override
+    def published_seq(self) -> int:
+        return self._published_seq
 
     @_wrap_errors
+    @override
+    def pending(self, after_seq: int, limit: int) -> PendingBatch:
+        if after_seq == self._seq:
+            return PendingBatch(after_seq, [], after_seq)
+        last_seq = self._one(f"""
+            SELECT coalesce(max(seq) FILTER (bytes_before < {PENDING_BYTES}), {self._seq}) FROM (
+                SELECT seq, sum(bytes) OVER (ORDER BY seq) - bytes AS bytes_before
+                FROM (
+                    SELECT seq, coalesce(octet_length(value), 0) AS bytes
+                    FROM outbox WHERE seq > {after_seq} AND NOT receipted ORDER BY seq LIMIT {limit:d}
+                )
+            )
+        """)
+        rows = self._db.execute(
+            "SELECT id, topic, partition, key, value, headers, customer_id::VARCHAR FROM outbox"
+            " WHERE seq > ? AND seq <= ? AND NOT receipted ORDER BY seq",
+            [after_seq, last_seq],
+        ).fetchall()
+        messages = [
+            Outgoing(message_id, topic, partition, key, value, _decode_headers(headers), customer_id)
+            for message_id, topic, partition, key, value, headers, customer_id in rows
+        ]
+        return PendingBatch(after_seq, messages, last_seq)
+
+    @_wrap_errors
+    @override
     def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
         self._db.execute("BEGIN")
         try:
@@ -346,11 +396,13 @@ class DuckDBStore(Store):
         self._published_seq = last_seq
 
     @_wrap_errors
+    @override
     def output_ends(self) -> Mapping[TopicPartition, int]:
         rows = self._db.execute("SELECT topic, partition, end_offset FROM output_ends").fetchall()
         return {(topic, partition): offset for topic, partition, offset in rows}
 
     @_wrap_errors
+    @override
     def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
         columns = {"id": pa.array(ids, pa.string())}
         self._db.execute("BEGIN")
@@ -369,22 +421,27 @@ class DuckDBStore(Store):
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
 
     @_wrap_errors
+    @override
     def maintain(self) -> None:
         wal = Path(f"{self.path}.wal")
         if self.path != MEMORY and wal.exists() and wal.stat().st_size > CHECKPOINT_AT_WAL_BYTES:
             self._db.execute("CHECKPOINT")
 
+    @override
     def reopen(self) -> None:
         self.close()
         self._open()
 
+    @override
     def close(self) -> None:
-        try:
+        with suppress(duckdb.Error):  # an invalidated database is closed by letting go of it
             self._db.close()
-        except duckdb.Error:
-            pass  # an invalidated database is closed by letting go of it
+
+
+_INDUSTRIES = {industry.value: industry for industry in Industry}
+_PLAN_TIERS = {tier.value: tier for tier in PlanTier}
 
 
 def _customer(row: tuple[Any, ...]) -> Customer:
     customer_id, industry, plan_tier, signup_date, mrr, churn_date = row
-    return Customer(customer_id, Industry(industry), PlanTier(plan_tier), signup_date, MRR(mrr), churn_date)
+    return Customer(customer_id, _INDUSTRIES[industry], _PLAN_TIERS[plan_tier], signup_date, MRR(mrr), churn_date)

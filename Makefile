@@ -1,0 +1,54 @@
+# `make demo` and `make test` are all that a fresh machine needs; each installs what is missing first.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: install demo test test-fast acceptance lint types imports format bench lock clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): tests/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: install
+	$(BIN)/customer-worker demo
+
+test: install
+	$(BIN)/python -m pytest
+
+# Everything that needs no Kafka.
+test-fast: install
+	$(BIN)/python -m pytest tests/domain tests/store tests/worker tests/compose
+
+acceptance: install
+	$(BIN)/python -m pytest tests/acceptance tests/kafka
+
+lint: install imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install
+	$(BIN)/python -m tests.benchmarks
+
+# Both files name packages, versions and hashes, never where they come from.
+lock: install
+	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o tests/requirements.txt
+
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
+
+clean:
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
