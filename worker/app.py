@@ -19,9 +19,10 @@ import structlog
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
 
-from worker import checks, kafka, logs, raw_headers
+from worker import checks, http, kafka, logs, raw_headers
 from worker.batch import BatchPath
 from worker.consumer import Consumer
+from worker.health import Health
 from worker.messages import Decoder
 from worker.outgoing import Composer
 from worker.relay import Relay
@@ -98,6 +99,7 @@ class Worker:
         try:
             await checks.require_topics(self._settings)
             self._store = await self._thread.call(open_store, self._settings)
+            self._socket = http.listen(self._settings.http) if self._settings.http.enabled else None
         except Refusal as refusal:
             self._thread.close()
             log.critical("cannot start", why=str(refusal))
@@ -114,6 +116,8 @@ class Worker:
             await self._relay.close()
             await self._thread.call(self._store.close)
             self._thread.close()
+            if self._socket is not None:
+                self._socket.close()
             gc.enable()
         log.info("stopped", exit_code=int(self._stop.code))
         if self._stop.code is not Exit.DONE:
@@ -122,13 +126,22 @@ class Worker:
     async def _after_startup(self) -> None:
         _on_second_signal_end_at_once(self.app.exit)
         log.info("started", group=self._settings.kafka.group_id, store=self._settings.store.shown)
-        for run in (self._relay_once_assigned, self._consumer.run_mirror, self._watch, self._exit_when_asked):
-            self._tasks.append(asyncio.create_task(run(), name=run.__name__))
+        parts = [self._relay_once_assigned, self._consumer.run_mirror, self._watch, self._exit_when_asked]
+        if self._socket is not None:
+            parts.append(self._serve)
+        self._tasks += [asyncio.create_task(part(), name=part.__name__.strip("_")) for part in parts]
 
     async def _relay_once_assigned(self) -> None:
         """Publish, but not before the group has accepted this worker: a new relay ends the one that publishes now."""
         await self._consumer.is_assigned.wait()
         await self._relay.run()
+
+    async def _serve(self) -> None:
+        assert self._socket is not None  # noqa: S101 - only then is this a part
+        host, port = self._socket.getsockname()[:2]
+        log.info("serving", url=f"http://{host}:{port}")
+        application = http.application(Health(self._consumer, self._relay), self._settings.topics)
+        await http.Server(application).serve(sockets=[self._socket])
 
     async def _watch(self) -> None:
         """Notice what would otherwise die in silence."""

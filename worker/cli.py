@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker import __version__, checks, kafka
+from worker import contract as documents
 from worker.app import Worker, open_store
 from worker.checks import Check
 from worker.settings import Settings, SettingsError
@@ -31,7 +32,9 @@ app = typer.Typer(
 topics = typer.Typer(help="The Kafka topics the worker needs.", no_args_is_help=True)
 config = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
+contract = typer.Typer(help="The contract as documents.", no_args_is_help=True)
 app.add_typer(config, name="config")
+app.add_typer(contract, name="contract")
 
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
@@ -143,6 +146,24 @@ def show_config(as_json: AsJson = False) -> None:
     for name, value in shown.items():
         table.add_row(name, value)
     console.print(table)
+
+
+@contract.command("asyncapi")
+def show_asyncapi() -> None:
+    """Print the AsyncAPI document of what is read and sent.
+
+    Example: customer-worker contract asyncapi > asyncapi.json
+    """
+    print(json.dumps(documents.asyncapi(Settings.read().topics), indent=2))
+
+
+@contract.command("schemas")
+def show_schemas() -> None:
+    """Print the JSON Schema of each message.
+
+    Example: customer-worker contract schemas | jq .signup
+    """
+    print(json.dumps({name: documents.schema(name) for name in documents.MESSAGES}, indent=2))
 
 
 def _run(task: Callable[[], Coroutine[Any, Any, T]]) -> T:

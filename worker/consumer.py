@@ -53,6 +53,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._mirrored: dict[TopicPartition, int] = {}
         self._collected = 0.0
         self.is_assigned = asyncio.Event()
+        self.is_failing = False
+        self.batch_began: float | None = None
 
     def subscribe(self, broker: KafkaBroker) -> None:
         """Register with the broker; reading begins when that starts."""
@@ -87,7 +89,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             for part in _split(records, self._settings.batch.max_bytes):
                 if self._stop.is_asked:
                     return
+                self.batch_began = time.monotonic()
                 await self._apply_until_done(part)
+                self.batch_began = None
 
     async def _apply_until_done(self, records: Sequence[Record]) -> None:
         began = time.monotonic()
@@ -112,11 +116,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 "is taken again at the next start: mend the cause, then start the worker"
             )
             return
+        self.is_failing = False
         self._relay.offer(committed)
         self._reached.update({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
         _log_batch(records, result, time.monotonic() - began)
 
     async def _before_retry(self, state: RetryCallState) -> None:
+        self.is_failing = True
         error = state.outcome.exception() if state.outcome else None
         log.error("batch failed, trying again", error=str(error), attempt=state.attempt_number, exc_info=error)
         try:

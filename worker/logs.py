@@ -38,7 +38,7 @@ def configure(settings: Log) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.level)
     # What the libraries tell at INFO and WARNING the worker tells itself, and better.
-    for library in ("aiokafka", "faststream"):
+    for library in ("aiokafka", "faststream", "uvicorn"):
         logger = logging.getLogger(library)
         logger.handlers.clear()
         logger.propagate = True

@@ -1,6 +1,6 @@
 """Signup, Cancellation and Churned on the wire: what is accepted, what is refused and why.
 
-Source of every rule: the tables of the contract, in the README under "The contract".
+Source of every rule: the contract, in the README under "What comes in".
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
@@ -57,6 +58,7 @@ class Relay:
         self._offered: deque[PendingBatch] = deque()
         self._more = asyncio.Event()
         self._caught_up = asyncio.Event()
+        self._behind_since: float | None = None
         self.recovered = asyncio.Event()
 
     def offer(self, committed: PendingBatch) -> None:
@@ -69,11 +71,17 @@ class Relay:
         if len(self._offered) > OFFERS_KEPT:
             self._offered.popleft()
         self._caught_up.clear()
+        self._behind_since = self._behind_since or time.monotonic()
         self._more.set()
 
     async def caught_up(self) -> None:
         """Until everything the outbox holds is published and marked."""
         await self._caught_up.wait()
+
+    @property
+    def behind_seconds(self) -> float:
+        """For how long something has been waiting to be published without anything being published."""
+        return 0.0 if self._behind_since is None else time.monotonic() - self._behind_since
 
     async def run(self) -> None:
         """Publish until cancelled. Failures are settled by `recover`, after a pause that grows with each in a row."""
@@ -85,6 +93,7 @@ class Relay:
                 while True:
                     await self._publish_all()
                     failures = 0
+                    self._behind_since = None
                     self._caught_up.set()
                     await self._more.wait()
                     self._more.clear()
@@ -242,6 +251,7 @@ class Relay:
                     await marking
                 marking = asyncio.create_task(self._thread.call(self._store.mark_published, pending.last_seq, ends))
                 published_seq = pending.last_seq
+                self._behind_since = time.monotonic()
         finally:
             if marking is not None:
                 await marking

@@ -407,7 +407,11 @@ class DuckDBStore(Store):
         columns = {"id": pa.array(ids, pa.string())}
         self._db.execute("BEGIN")
         try:
-            self._join("UPDATE outbox SET receipted = true FROM batch WHERE outbox.id = batch.id", columns)
+            self._join(
+                "UPDATE outbox SET receipted = true FROM batch"
+                f" WHERE outbox.id = batch.id AND outbox.seq > {self._published_seq}",
+                columns,
+            )
             self._join(
                 "INSERT INTO receipts SELECT DISTINCT id FROM batch WHERE id NOT IN (SELECT id FROM outbox)"
                 " AND id NOT IN (SELECT id FROM receipts)",

@@ -1,0 +1,101 @@
+"""The HTTP port: health for a supervisor, and the contract for whoever writes to us or reads from us. GET only."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker import contract
+from worker.checks import Check
+from worker.health import Health
+from worker.settings import Http, Topics
+from worker.stopping import Exit, Refusal
+
+
+def listen(http: Http) -> socket.socket:
+    """The socket to serve on. Raises `Refusal` when the address cannot be had."""
+    try:
+        return socket.create_server((http.host, http.port))
+    except OSError as error:
+        raise Refusal(
+            f"the HTTP port {http.host}:{http.port} cannot be had ({error.strerror}). Set CUSTOMER_WORKER_HTTP__PORT "
+            "to another (0 picks a free one), or CUSTOMER_WORKER_HTTP__ENABLED=false",
+            Exit.CONFIGURATION,
+        ) from error
+
+
+class Server(uvicorn.Server):
+    """Serves one application on a socket until `should_exit`; the worker's own signal handlers stay."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the worker."""
+        yield
+
+
+def application(health: Health, topics: Topics) -> ASGIApp:
+    """What is served."""
+    return Starlette(
+        routes=[
+            Route("/livez", _checks(health.live)),
+            Route("/readyz", _checks(health.ready)),
+            Route("/asyncapi.json", _asyncapi(topics)),
+            Route("/schemas/{name}.json", _schema),
+        ],
+        middleware=[Middleware(_SafeHeaders)],
+    )
+
+
+def _checks(look: Callable[[], list[Check]]) -> Callable[[Request], Response]:
+    def answer(request: Request) -> Response:
+        found = look()
+        status = 200 if all(check.is_well for check in found) else 503
+        if "verbose" not in request.query_params:
+            return PlainTextResponse("ok\n" if status == 200 else "not ok\n", status)  # noqa: PLR2004
+        checks = [{"name": c.name, "ok": c.is_well, "found": c.found if c.is_well else c.advice} for c in found]
+        return JSONResponse({"ok": status == 200, "checks": checks}, status)  # noqa: PLR2004
+
+    return answer
+
+
+def _asyncapi(topics: Topics) -> Callable[[Request], Response]:
+    document = contract.asyncapi(topics)
+    return lambda _: JSONResponse(document)
+
+
+def _schema(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in contract.MESSAGES:
+        return PlainTextResponse(f"no such schema; there are {', '.join(contract.MESSAGES)}\n", 404)
+    return JSONResponse(contract.schema(name), media_type="application/schema+json")
+
+
+class _SafeHeaders:
+    """Nothing here runs scripts, is framed, or is guessed at."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", b"default-src 'none'"),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
