@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import structlog
 from faststream import FastStream
@@ -21,6 +22,7 @@ from faststream.kafka import KafkaBroker
 
 from worker import checks, http, kafka, logs, raw_headers
 from worker.batch import BatchPath
+from worker.checks import Check
 from worker.consumer import Consumer
 from worker.health import Health
 from worker.messages import Decoder
@@ -29,8 +31,8 @@ from worker.relay import Relay
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal, Stop
 from worker.store_thread import StoreThread
-from worker.stores.duckdb import DuckDBStore
-from worker.unit_of_work import Store, StoreError
+from worker.stores.duckdb import MEMORY, DuckDBStore
+from worker.unit_of_work import Store, StoreError, StoreInUseError
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,20 @@ def open_store(settings: Settings) -> Store:
         return DuckDBStore(settings.store.path)
     except StoreError as error:
         raise Refusal(str(error), Exit.UNREACHABLE) from error
+
+
+def check_store(settings: Settings) -> Check:
+    """Whether the store can be opened, or will be made, or is open in a worker that runs."""
+    shown = settings.store.shown
+    if settings.store.path != MEMORY and not Path(settings.store.path).exists():
+        return Check("store", is_well=True, found=f"{shown}, to be made at the first start")
+    try:
+        DuckDBStore(settings.store.path).close()
+    except StoreInUseError:
+        return Check("store", is_well=True, found=f"{shown}, in use by another process: a running worker, as a rule")
+    except StoreError as error:
+        return Check("store", is_well=False, found=shown, advice=str(error))
+    return Check("store", is_well=True, found=shown)
 
 
 def batch_path(settings: Settings) -> BatchPath:

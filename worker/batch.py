@@ -45,8 +45,12 @@ class BatchPath:
         named = {message.customer_id for message in messages if not isinstance(message, Rejected)}
         work.customers.load(named)
         work.parked.load(named)
+        topic, partition, next_offset = "", -1, 0
         for record, message in zip(records, messages, strict=True):
-            is_replay = work.positions.is_behind(record)
+            if record.partition != partition or record.topic != topic:
+                topic, partition = record.topic, record.partition
+                next_offset = work.positions.next_offset(topic, partition)
+            is_replay = record.offset < next_offset
             result.replayed += is_replay
             outcome = self._handle(message, work, result)
             if not is_replay or isinstance(outcome, Applied | Parked):

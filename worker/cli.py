@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -14,11 +13,10 @@ from rich.table import Table
 
 from worker import __version__, checks, kafka
 from worker import contract as documents
-from worker.app import Worker, open_store
+from worker.app import Worker, check_store
 from worker.checks import Check
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal
-from worker.stores.duckdb import MEMORY
 
 T = TypeVar("T")
 
@@ -80,13 +78,31 @@ def run() -> None:
 
 
 @app.command()
+def demo(
+    bootstrap_servers: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Tell the story on this Kafka, not on a broker inside the process."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Watch the worker work, be killed, and lose nothing.
+
+    Example: customer-worker demo
+    """
+    from worker.demo import run_demo  # noqa: PLC0415 - its in-process broker is not for those who only run the worker
+
+    if not run_demo(bootstrap_servers=bootstrap_servers, console=console, as_json=as_json):
+        raise typer.Exit(Exit.NO)
+
+
+@app.command()
 def check(as_json: AsJson = False) -> None:
     """Check settings, brokers, topics and store; exit 1 when one is not well.
 
     Example: customer-worker check
     """
     settings = Settings.read()
-    found = [Check("settings", is_well=True, found="valid"), *_run(lambda: _collect(settings)), _store_check(settings)]
+    found = [Check("settings", is_well=True, found="valid"), *_run(lambda: _collect(settings)), check_store(settings)]
     if as_json:
         print(json.dumps([{"name": c.name, "ok": c.is_well, "found": c.found, "advice": c.advice} for c in found]))
     else:
@@ -101,16 +117,6 @@ def check(as_json: AsJson = False) -> None:
 
 async def _collect(settings: Settings) -> list[Check]:
     return [one async for one in checks.kafka_checks(settings)]
-
-
-def _store_check(settings: Settings) -> Check:
-    if settings.store.path != MEMORY and not Path(settings.store.path).exists():
-        return Check("store", is_well=True, found=f"{settings.store.shown}, to be made at the first start")
-    try:
-        open_store(settings).close()
-    except Refusal as refusal:
-        return Check("store", is_well=False, found=settings.store.shown, advice=str(refusal))
-    return Check("store", is_well=True, found=settings.store.shown)
 
 
 @topics.command("create")

@@ -45,7 +45,7 @@ class _Structured(msgspec.Struct):
     correlationid: object = None
     traceparent: object = None
     tracestate: object = None
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
     data_base64: object = None
 
 
@@ -80,7 +80,7 @@ def payload(value: bytes) -> bytes:
         raise EnvelopeError("the CloudEvents specversion is not 1.0")
     if event.data_base64 is not None:
         return _from_base64(event.data_base64)
-    if event.data is None:
+    if bytes(event.data) in {b"", b"null"}:
         raise EnvelopeError("the CloudEvent has no data")
     return bytes(event.data)
 

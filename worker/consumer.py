@@ -87,7 +87,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """One poll, whole. Raises nothing: FastStream would take the next batch and so pass this one over."""
         async with self._in_hand:
             for part in _split(records, self._settings.batch.max_bytes):
-                if self._stop.is_asked:
+                # Records fetched before the positions were set are not those that come next.
+                if self._stop.is_asked or not self.is_assigned.is_set():
                     return
                 self.batch_began = time.monotonic()
                 await self._apply_until_done(part)
@@ -156,6 +157,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Start each partition where the store left off."""
+        # aiokafka fetches while this runs, from offsets that are not the store's: nothing of it may be handed over.
+        self._kafka_consumer.pause(*assigned)
         try:
             await self._seek(assigned)
         except PositionRefused as refused:
@@ -163,6 +166,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - aiokafka logs and goes on, from offsets that are not the store's
             self._stop.for_safety(f"the positions of {len(assigned)} partitions could not be set: {error!r}")
         else:
+            self._kafka_consumer.resume(*assigned)
             self.is_assigned.set()
 
     async def _seek(self, assigned: set[TopicPartition]) -> None:

@@ -43,3 +43,6 @@ def configure(settings: Log) -> None:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.ERROR)
+    handler.addFilter(
+        lambda record: "GroupCoordinatorNotAvailable" not in record.getMessage()
+    )  # a cluster's first start

@@ -91,8 +91,8 @@ class Refusal(Exception):
 
 _decode_signup = msgspec.json.Decoder(_SignupBody).decode
 _decode_cancellation = msgspec.json.Decoder(_CancellationBody).decode
-# Numbers with a point become Decimal without passing through a float.
-_decode_anything = msgspec.json.Decoder(float_hook=Decimal).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
 
 
 class Decoder:
@@ -128,11 +128,11 @@ class Decoder:
                     body.customer_id, body.industry, body.plan_tier, body.signup_date, mrr.amount, mrr.currency
                 )
             except msgspec.ValidationError:
-                return _signup_from(_fields(value))
+                return _signup_from(_members(value))
         try:
             cancellation = _decode_cancellation(value)
         except msgspec.ValidationError:
-            fields = _fields(value)
+            fields = _members(value)
             cancellation = _CancellationBody(
                 _required(fields, "customer_id"), _required(fields, "cancellation_date"), fields.get("reason")
             )
@@ -154,20 +154,35 @@ def _what_is_wrong(error: Exception) -> str:
     return "the value is not a JSON object"
 
 
-def _fields(value: bytes) -> dict[str, Any]:
-    """The members of a JSON object, whatever their types."""
-    fields = _decode_anything(value)
-    if not isinstance(fields, dict):
-        raise msgspec.DecodeError("not an object")
-    return fields
+class JsonNumber(str):
+    """A number as it stands in JSON, never turned into a float."""
+
+    __slots__ = ()
+
+
+def _members(value: bytes) -> dict[str, Any]:
+    """The members of a JSON object: text as `str`, a number as `JsonNumber`, null as None, others as they stand.
+
+    What stands in a member nobody asks for does not matter, so that a number too large for Python is no obstacle.
+    """
+    return {name: _member(bytes(raw)) for name, raw in _decode_members(value).items()}
+
+
+def _member(token: bytes) -> Any:
+    if token[:1] == b'"':
+        return _decode_text(token)
+    if token[:1] in b"-0123456789":
+        return JsonNumber(token.decode())
+    return None if token == b"null" else token
 
 
 def _signup_from(fields: dict[str, Any]) -> Signup:
     mrr = _required(fields, "mrr")
     currency: Any = "USD"
-    if isinstance(mrr, dict):
-        currency = _required(mrr, "currency", "mrr.currency")
-        mrr = _required(mrr, "amount", "mrr.amount")
+    if isinstance(mrr, bytes) and mrr.startswith(b"{"):
+        money = _members(mrr)
+        currency = _required(money, "currency", "mrr.currency")
+        mrr = _required(money, "amount", "mrr.amount")
     customer_id, industry, plan_tier, signup_date = (
         _required(fields, name) for name in ("customer_id", "industry", "plan_tier", "signup_date")
     )
@@ -180,9 +195,8 @@ def _signup(customer_id: Any, industry: Any, plan_tier: Any, signup_date: Any, a
     tier = plan_tier_from(plan_tier)
     day = date_from("signup_date", signup_date)
     if currency != "USD":
-        if isinstance(currency, str):
-            _refuse("the currency of mrr is not USD", Reason.UNSUPPORTED_CURRENCY)
-        _refuse("mrr.currency is not a string")
+        _text("mrr.currency", currency)
+        _refuse("the currency of mrr is not USD", Reason.UNSUPPORTED_CURRENCY)
     mrr = mrr_from(amount)
     return Signup(identity, known_industry or Industry.OTHER, tier, day, mrr, known_industry is not None)
 
@@ -193,6 +207,12 @@ def _required(fields: dict[str, Any], name: str, path: str | None = None) -> Any
     return fields[name]
 
 
+def _text(field: str, value: Any) -> str:
+    if not isinstance(value, str) or isinstance(value, JsonNumber):
+        _refuse(f"{field} is not a string")
+    return value
+
+
 def _refuse(message: str, reason: Reason = Reason.INVALID) -> NoReturn:
     raise Refusal(reason, message)
 
@@ -200,7 +220,7 @@ def _refuse(message: str, reason: Reason = Reason.INVALID) -> NoReturn:
 def _customer_id_in(value: bytes) -> str | None:
     """Whom a refused message is about, where that much can be read."""
     try:
-        return customer_id_from(_fields(value).get("customer_id"))
+        return customer_id_from(_members(value).get("customer_id"))
     except (Refusal, msgspec.DecodeError, ValueError, RecursionError):
         return None
 
@@ -222,16 +242,12 @@ _PLAN_TIERS = {tier.value: tier for tier in PlanTier}
 
 def industry_from(value: Any) -> Industry | None:
     """The industry of that name in any letter case; None for a name we do not know."""
-    if not isinstance(value, str):
-        _refuse("industry is not a string")
-    return _INDUSTRIES.get(value.lower())
+    return _INDUSTRIES.get(_text("industry", value).lower())
 
 
 def plan_tier_from(value: Any) -> PlanTier:
     """The tier of that name in any letter case."""
-    if not isinstance(value, str):
-        _refuse("plan_tier is not a string")
-    tier = _PLAN_TIERS.get(value.lower())
+    tier = _PLAN_TIERS.get(_text("plan_tier", value).lower())
     if tier is None:
         _refuse("plan_tier is not one of " + ", ".join(_PLAN_TIERS), Reason.UNKNOWN_PLAN_TIER)
     return tier
@@ -241,16 +257,15 @@ def reason_from(value: Any) -> str | None:
     """Billing's reason, as it is, or None."""
     if value is None:
         return None
-    if not isinstance(value, str):
-        _refuse("reason is not a string")
-    if len(value) > MAX_REASON_CHARACTERS:
+    text = _text("reason", value)
+    if len(text) > MAX_REASON_CHARACTERS:
         _refuse(f"reason is longer than {MAX_REASON_CHARACTERS} characters")
-    return value
+    return text
 
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _DATE_TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.[0-9]+)?(?:[Zz]|([+-][0-9]{2}:[0-9]{2}))"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.[0-9]+)?(?:[Zz]|([+-][0-9]{2}:[0-5][0-9]))"
 ).fullmatch
 _LEAP_SECOND = 60
 _KNOWN_DATES: dict[str, date] = {}  # dates repeat: parsing one costs more than finding it
@@ -259,13 +274,12 @@ _MAX_KNOWN_DATES = 50_000
 
 def date_from(field: str, value: Any) -> date:
     """`YYYY-MM-DD`, or an RFC 3339 date-time taken as its date in UTC."""
-    if not isinstance(value, str):
-        _refuse(f"{field} is not a string")
-    known = _KNOWN_DATES.get(value)
+    text = _text(field, value)
+    known = _KNOWN_DATES.get(text)
     if known is None:
-        known = _date(field, value)
-        if len(value) == len("2026-01-15") and len(_KNOWN_DATES) < _MAX_KNOWN_DATES:
-            _KNOWN_DATES[value] = known
+        known = _date(field, text)
+        if len(text) == len("2026-01-15") and len(_KNOWN_DATES) < _MAX_KNOWN_DATES:
+            _KNOWN_DATES[text] = known
     return known
 
 
@@ -290,14 +304,11 @@ _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
 
 
 def mrr_from(value: Any) -> MRR:
-    """A decimal string, an int or a Decimal: from 0 to below 10^12, rounded half up to six decimals."""
-    if isinstance(value, str):
-        if _PLAIN_DECIMAL(value):  # within the limits by its form
-            return MRR(Decimal(value))
-        if not _DECIMAL(value):
-            _refuse("mrr is not a decimal number")
-    elif isinstance(value, bool) or not isinstance(value, int | Decimal):
+    """A decimal in text or a JSON number: from 0 to below 10^12, rounded half up to six decimals."""
+    if not isinstance(value, str) or not _DECIMAL(value):
         _refuse("mrr is not a decimal number")
+    if _PLAIN_DECIMAL(value):  # within the limits by its form
+        return MRR(Decimal(value))
     try:
         exact = Decimal(value)
         if exact < 0:

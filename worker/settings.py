@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettings
 
 from worker.failpoints import VARIABLE as FAILPOINT
 
@@ -110,6 +111,8 @@ class Topics(Section):
         names = self.inputs + self.outputs
         if len(set(names)) != len(names):
             raise ValueError("two topics have the same name: " + ", ".join(names))
+        for name in self.outputs:
+            _topic_name(name)
         return self
 
 
@@ -199,8 +202,14 @@ class Settings(BaseSettings):
         mistakes = list(_unknown_names(os.environ))
         try:
             settings = cls()
+        except UnreadableSettings:
+            pass  # a variable that names a whole section: it is among the mistakes already
         except ValidationError as error:
-            mistakes += [_sentence(details) for details in error.errors(include_input=False, include_url=False)]
+            mistakes += [
+                _sentence(details)
+                for details in error.errors(include_input=False, include_url=False)
+                if details["type"] not in {"extra_forbidden", "model_type"}  # likewise
+            ]
         else:
             if not mistakes:
                 return settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -70,7 +70,7 @@ class Store(ABC):
         """Forget the batch; does nothing after a commit."""
 
     @abstractmethod
-    def customers(self, customer_ids: Sequence[str]) -> Iterable[Customer]:
+    def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
         """The stored customers among these ids."""
 
     @abstractmethod
@@ -82,7 +82,7 @@ class Store(ABC):
         """`n` random stored customers, the same ones on every call."""
 
     @abstractmethod
-    def parked(self, customer_ids: Sequence[str]) -> Iterable[ParkedRecord]:
+    def parked(self, customer_ids: Collection[str]) -> Iterable[ParkedRecord]:
         """The parked cancellations of these customers, in the order they came."""
 
     @abstractmethod
@@ -141,6 +141,10 @@ class StoreError(Exception):
     """The store could not do what was asked: the message says what failed and what to do."""
 
 
+class StoreInUseError(StoreError):
+    """Another process has the store open."""
+
+
 class Customers(CustomerRepository):
     """The customers of one unit of work: each is loaded once, and written at commit."""
 
@@ -152,9 +156,9 @@ class Customers(CustomerRepository):
     def load(self, customer_ids: Iterable[str]) -> None:
         """Read these customers at once, so that `get_by_id` need not."""
         known = self._known
-        wanted = [customer_id for customer_id in dict.fromkeys(customer_ids) if customer_id not in known]
+        wanted = {customer_id for customer_id in customer_ids if customer_id not in known}
         known.update(dict.fromkeys(wanted))
-        known.update((customer.customer_id, customer) for customer in self._store.customers(wanted))
+        known.update({customer.customer_id: customer for customer in self._store.customers(wanted)})
 
     @override
     def get_by_id(self, customer_id: str) -> Customer | None:
@@ -194,8 +198,7 @@ class ParkedCancellations:
 
     def load(self, customer_ids: Iterable[str]) -> None:
         """Read what is parked for these customers."""
-        wanted = dict.fromkeys(customer_ids)
-        for parked in self._store.parked(list(wanted)):
+        for parked in self._store.parked(set(customer_ids)):
             self._waiting.setdefault(parked.customer_id, []).append(parked)
 
     def add(self, cancellation: Cancellation) -> bool:
@@ -228,9 +231,9 @@ class Positions:
         self._stored = store.positions()
         self._changes = changes
 
-    def is_behind(self, record: Record) -> bool:
-        """Whether the record was decided in an earlier batch, so that reading it now is a replay."""
-        return record.offset < self._stored.get((record.topic, record.partition), 0)
+    def next_offset(self, topic: str, partition: int) -> int:
+        """The first offset not decided in an earlier batch; reading one before it is a replay."""
+        return self._stored.get((topic, partition), 0)
 
     def advance(self, records: Iterable[Record]) -> None:
         """Count these records as read; a position never moves back."""

@@ -39,8 +39,8 @@ class MRR:
     @classmethod
     def from_float(cls, amount: float) -> MRR:
         """The amount a float prints as, rounded half up to six decimals."""
-        exact = Decimal(repr(float(amount)))
-        return cls(round_half_up(exact, MICRO) if exact.is_finite() else exact)
+        exact = cls(Decimal(repr(float(amount)))).amount  # refused as it is, not as rounding would make it
+        return cls(round_half_up(exact, MICRO))
 
     @property
     def annual(self) -> Decimal:
@@ -55,7 +55,7 @@ class MRR:
         probability = Decimal(str(churn_probability))
         if not probability.is_finite() or not 0 <= probability <= 1:
             raise ValueError(f"a churn probability lies between 0 and 1, not {churn_probability}")
-        return self.amount * probability
+        return _MONEY.multiply(self.amount, probability)
 
     def __str__(self) -> str:
         return dollars(self.amount)
@@ -63,7 +63,7 @@ class MRR:
 
 def dollars(amount: Decimal) -> str:
     """`amount` for a reader, in cents: `$5,988.00`."""
-    return f"${round_half_up(amount, CENT):,f}"
+    return f"${_MONEY.add(round_half_up(amount, CENT), 0):,f}"  # adding nothing takes the sign from a negative zero
 
 
 class PlanTier(StrEnum):

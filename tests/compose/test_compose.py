@@ -1,0 +1,176 @@
+"""compose.yaml keeps its promises: pinned images, a worker that touches its volume alone, ports on loopback alone."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from tests.kafka.container import IMAGE as TESTED_KAFKA
+from worker.app import PUBLISH_ON_STOP_SECONDS
+from worker.cli import app
+from worker.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if "build" in service]
+DOCKERFILE: str = SERVICES["worker"]["build"]["dockerfile_inline"].replace("\\\n", "")
+
+every_service = pytest.mark.parametrize("name", SERVICES)
+every_service_of_ours = pytest.mark.parametrize("name", OURS)
+
+
+def instructions(keyword: str) -> list[str]:
+    """What follows each `keyword` of the Dockerfile."""
+    return re.findall(rf"^{keyword} (.+)$", DOCKERFILE, re.MULTILINE)
+
+
+def settings_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings as the service's own process reads them."""
+    for variable in [each for each in os.environ if each.startswith(PREFIX)]:
+        monkeypatch.delenv(variable)
+    for variable, value in SERVICES[name]["environment"].items():
+        monkeypatch.setenv(variable, str(value))
+    return Settings.read()
+
+
+def volumes_of(name: str) -> dict[str, str]:
+    """Where in its container each volume of the service is, and which it is."""
+    mounts = [mount.split(":") for mount in SERVICES[name].get("volumes", [])]
+    return {target: source for source, target in mounts}
+
+
+def test_the_services_are_those_that_the_readme_names() -> None:
+    assert set(SERVICES) == {"kafka", "topics", "worker", "kafka-ui"}
+    assert OURS == ["topics", "worker"]
+
+
+def test_the_page_to_look_into_kafka_runs_only_when_asked_for() -> None:
+    profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert profiles == {"kafka-ui": ["ui"]}
+
+
+def test_every_image_is_pinned() -> None:
+    bases = [line.split()[0] for line in instructions("FROM")]
+    for image in [*bases, *(service["image"] for service in SERVICES.values())]:
+        assert re.fullmatch(r"[\w./-]+:(?!latest)[\w.-]+", image)
+    assert len(set(bases)) == 1
+
+
+def test_kafka_is_the_one_that_the_tests_run_against() -> None:
+    assert SERVICES["kafka"]["image"] == TESTED_KAFKA
+
+
+@every_service
+def test_no_service_has_or_gains_a_privilege(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"cap_add", "devices", "ipc", "network_mode", "pid", "privileged", "user"} & set(service)
+
+
+@every_service_of_ours
+def test_the_worker_writes_to_its_volume_and_a_temporary_directory_alone(name: str) -> None:
+    assert SERVICES[name]["read_only"] is True
+    assert [mount.split(":")[0] for mount in SERVICES[name]["tmpfs"]] == ["/tmp"]
+
+
+def test_the_worker_is_not_root() -> None:
+    last_stage = DOCKERFILE.rpartition("FROM ")[2]
+    assert [int(user) for user in re.findall(r"^USER (.+)$", last_stage, re.MULTILINE)] == [10001]
+
+
+@every_service
+def test_ports_are_published_on_loopback_alone(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
+
+
+@every_service_of_ours
+def test_each_variable_is_a_setting_and_its_value_is_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(variable.startswith(PREFIX) for variable in SERVICES[name]["environment"])
+    settings_of(name, monkeypatch)
+
+
+@every_service_of_ours
+def test_the_worker_finds_kafka_where_kafka_says_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")
+    assert f"INSIDE://{settings_of(name, monkeypatch).kafka.bootstrap_servers}" in advertised
+
+
+def test_the_host_finds_kafka_where_kafka_says_it_is() -> None:
+    advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")
+    assert [f"HOST://{port.rpartition(':')[0]}" for port in SERVICES["kafka"]["ports"]] == advertised[1:]
+
+
+@every_service_of_ours
+def test_each_command_is_one_of_the_command_line(name: str) -> None:
+    assert instructions("ENTRYPOINT") == ['["customer-worker"]']
+    told = CliRunner().invoke(app, [*SERVICES[name]["command"], "--help"])
+    assert told.exit_code == 0
+    assert "COMMAND" not in told.output  # a group of commands would ask for one
+
+
+def test_the_store_is_on_a_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Path(settings_of("worker", monkeypatch).store.path)
+    assert volumes_of("worker") == {str(store.parent): "worker-data"}
+
+
+def test_kafkas_records_are_on_a_volume() -> None:
+    assert volumes_of("kafka") == {SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"]: "kafka-data"}
+
+
+def test_every_volume_is_kept_under_a_name() -> None:
+    assert set(COMPOSE["volumes"]) == {source for name in SERVICES for source in volumes_of(name).values()}
+
+
+def test_topics_are_made_only_by_the_service_that_makes_them_with_the_right_configuration() -> None:
+    assert SERVICES["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+
+
+def test_topics_are_made_once_kafka_answers_and_before_the_worker_starts() -> None:
+    assert SERVICES["topics"]["restart"] == "no"
+    assert SERVICES["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+    assert SERVICES["worker"]["depends_on"]["topics"] == {"condition": "service_completed_successfully"}
+
+
+def test_a_worker_that_stopped_for_safety_is_not_started_for_ever() -> None:
+    assert re.fullmatch(r"on-failure:[1-5]", SERVICES["worker"]["restart"])
+
+
+def test_the_worker_is_given_the_time_it_takes_to_stop() -> None:
+    grace = re.fullmatch(r"(\d+)s", SERVICES["worker"]["stop_grace_period"])
+    assert grace
+    assert int(grace[1]) >= 2 * PUBLISH_ON_STOP_SECONDS
+
+
+def test_the_health_check_asks_where_the_worker_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    http = settings_of("worker", monkeypatch).http
+    assert http.enabled
+    assert f"http://127.0.0.1:{http.port}/livez" in SERVICES["worker"]["healthcheck"]["test"][-1]
+    assert SERVICES["worker"]["ports"] == [f"127.0.0.1:{http.port}:{http.port}"]
+
+
+def test_the_health_check_is_python_that_compiles() -> None:
+    kind, *program, code = SERVICES["worker"]["healthcheck"]["test"]
+    assert (kind, program) == ("CMD", ["python", "-c"])
+    compile(code, "healthcheck", "exec")
+
+
+def test_dependencies_come_with_hashes() -> None:
+    installs = [run for run in instructions("RUN") if "pip install" in run]
+    assert "--require-hashes" in installs[0]
+    assert all("--require-hashes" in run or "--no-deps" in run for run in installs)
+
+
+def test_the_image_is_built_from_what_is_let_in_and_nothing_else_is() -> None:
+    ignored, *let_in = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    copied = {source for copy in instructions("COPY") if "--from" not in copy for source in shlex.split(copy)[:-1]}
+    assert ignored == "*"
+    assert copied == {line.removeprefix("!") for line in let_in if line.startswith("!")}
+    assert all((ROOT / source).exists() for source in copied)

@@ -1,0 +1,164 @@
+"""The demo as a user runs it: one command, the in-process broker, a real kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from rich.console import Console
+
+from worker.demo import run_demo, story
+from worker.demo.broker import Broker
+from worker.demo.process import WorkerProcess
+from worker.stopping import Refusal
+
+COMMAND = [sys.executable, "-m", "worker", "demo"]
+LIMIT_S = 120
+NOTHING_WRONG = "Nothing was lost, and nothing was repeated."
+
+
+def start(*options: str) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FORCE_COLOR")}
+    return subprocess.Popen(
+        [*COMMAND, *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def end_of(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    with process:
+        out, err = process.communicate(timeout=LIMIT_S)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[subprocess.CompletedProcess[str]]:
+    """Two runs and one with `--json`, at the same time: they share nothing."""
+    return [end_of(process) for process in [start(), start(), start("--json")]]
+
+
+def lost_arr_of_the_story() -> Decimal:
+    """The sum to expect, from the bytes that are sent."""
+    acts = [story.ten_sign_up(), story.three_cancel(), story.two_cancel_ahead_of_signup(), [story.fatal_cancellation()]]
+    lines = [line for act in [*acts, story.while_down()] for line in act]
+    signups = [json.loads(line.value or b"{}") for line in lines if line.topic == "signup"]
+    mrr = {fields["customer_id"].lower(): fields["mrr"] for fields in reversed(signups)}
+    left = {json.loads(line.value or b"{}")["customer_id"] for line in lines if line.topic == "cancellation"}
+    return sum((round(Decimal(mrr[who]["amount"]) * 12, 2) for who in left if who in mrr), Decimal())
+
+
+def test_it_ends_well_and_says_nothing_on_standard_error(runs: list[subprocess.CompletedProcess[str]]) -> None:
+    for run in runs:
+        assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_the_last_line_is_the_verdict(runs: list[subprocess.CompletedProcess[str]]) -> None:
+    assert runs[0].stdout.splitlines()[-1] == NOTHING_WRONG
+
+
+def test_the_arr_lost_is_that_of_the_records_sent_to_the_cent(runs: list[subprocess.CompletedProcess[str]]) -> None:
+    total = f"${lost_arr_of_the_story():,.2f}"
+    (row,) = [line for line in runs[0].stdout.splitlines() if "ARR lost  " in line and "equal" in line]
+    assert row.split()[2:5] == [total, total, total]
+
+
+def test_every_run_tells_the_same_story_in_plain_text(runs: list[subprocess.CompletedProcess[str]]) -> None:
+    assert runs[0].stdout == runs[1].stdout
+    assert "\x1b" not in runs[0].stdout
+    assert max(map(len, runs[0].stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "10 customers stored, worth $51,160.57 a month.",
+        "3 events published; the 2 repeats changed nothing.",
+        "2 cancellations parked",
+        "9 refused",
+        "The worker is dead.",
+        "On the topic there are still 3 events.",
+        "$148,800.00",
+        "Still parked: the cancellation of Marigold Health",
+    ],
+)
+def test_each_step_tells_its_effect(runs: list[subprocess.CompletedProcess[str]], told: str) -> None:
+    assert told in runs[0].stdout
+
+
+@pytest.mark.parametrize("reason", [line.reason for line in story.nine_are_refused()])
+def test_each_refusal_tells_its_reason(runs: list[subprocess.CompletedProcess[str]], reason: str) -> None:
+    assert f" {reason} " in runs[0].stdout
+
+
+def test_json_has_the_verdict_and_what_was_compared(runs: list[subprocess.CompletedProcess[str]]) -> None:
+    told = json.loads(runs[2].stdout)
+    total = str(lost_arr_of_the_story())
+    assert told["ok"] is True
+    assert told["lost"] == told["repeated"] == told["wrong"] == []
+    assert told["compared"]["ARR lost"] == {"sent": total, "topics": total, "file": total}
+
+
+def repeat_an_event(broker: Broker) -> None:
+    """Publish again what is published, as a worker would that forgot it."""
+    topic = broker.topics["churned"]
+    consumer = Consumer({**broker.client, "group.id": "tamper"})
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+    (event,) = consumer.consume(1, 10)
+    consumer.close()
+    producer = Producer(dict(broker.client))
+    producer.produce(topic, key=event.key(), value=event.value())
+    assert producer.flush(10) == 0
+
+
+def test_an_event_that_is_published_twice_fails_the_verdict(tmp_path: Path) -> None:
+    told = tmp_path / "told.txt"
+    with told.open("w") as file:
+        is_well = run_demo(bootstrap_servers=None, console=Console(file=file, width=80), tamper=repeat_an_event)
+    text = told.read_text()
+    assert not is_well
+    assert "Repeated: 1" in text
+    assert "is on the topic 2 times" in " ".join(text.split())
+    assert "DIFFERS" in text
+    assert NOTHING_WRONG not in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_leaves_no_process_behind(number: signal.Signals) -> None:
+    demo = start()
+    worker = wait_for_child(demo.pid)
+    demo.send_signal(number)
+    assert end_of(demo).returncode != 0
+    assert not Path(f"/proc/{worker}").exists()
+
+
+def wait_for_child(pid: int) -> int:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        children = " ".join(task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")).split()
+        if children:
+            return int(children[0])
+        time.sleep(0.05)
+    raise TimeoutError("the demo started no worker")
+
+
+def test_a_kafka_that_is_not_there_is_one_sentence_and_exit_code_69() -> None:
+    run = end_of(start("--bootstrap-servers", "127.0.0.1:1"))
+    assert run.returncode == 69
+    assert run.stdout == ""
+    assert run.stderr.startswith("Kafka cannot be reached at 127.0.0.1:1")
+    assert "Traceback" not in run.stderr
+
+
+def test_a_worker_that_ends_by_itself_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", "raise SystemExit('the disk is full')")
+    worker = WorkerProcess(Broker({}, {}, command), tmp_path / "customers.duckdb", tmp_path / "worker.log", {})
+    worker.wait()
+    with pytest.raises(Refusal, match="ended by itself, with exit code 1") as refused:
+        worker.require_running()
+    assert "the disk is full" in str(refused.value)

@@ -1,0 +1,25 @@
+"""The demo on a real Kafka: topics of its own, gone at the end."""
+
+import subprocess
+import sys
+
+from confluent_kafka.admin import AdminClient
+
+from tests.kafka.broker import running_kafka
+
+
+def test_it_ends_well_on_a_real_kafka_and_removes_its_topics() -> None:
+    with running_kafka() as kafka:
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        before = set(admin.list_topics(timeout=10).topics)
+        run = subprocess.run(
+            [sys.executable, "-m", "worker", "demo", "--bootstrap-servers", kafka.bootstrap_servers],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        after = set(admin.list_topics(timeout=10).topics)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.splitlines()[-1] == "Nothing was lost, and nothing was repeated."
+    assert not [topic for topic in after - before if topic.startswith("demo-")]

@@ -1,0 +1,141 @@
+"""A customer is who they are, from signup to churn, and leaves once."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+
+from domain.customer import (
+    MRR,
+    AlreadyChurned,
+    ChurnBeforeSignup,
+    Customer,
+    CustomerError,
+    CustomerRepository,
+    Industry,
+    PlanTier,
+)
+
+ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
+BOB = "0b1f7a52-8f0e-4c39-8a3a-2f2f5d1f9c01"
+SIGNUP = date(2026, 1, 15)
+
+
+def customer(customer_id: str = ADA, *, signup_date: date = SIGNUP, churn_date: date | None = None) -> Customer:
+    return Customer(customer_id, Industry.FINTECH, PlanTier.GROWTH, signup_date, MRR(Decimal("499.00")), churn_date)
+
+
+def today() -> date:
+    return date.today()  # noqa: DTZ011 - the same business day that the domain takes
+
+
+def test_a_customer_is_active_until_they_churn() -> None:
+    assert customer().is_active
+    ada = customer()
+    ada.mark_churned(date(2026, 6, 30))
+    assert not ada.is_active
+    assert ada.churn_date == date(2026, 6, 30)
+
+
+def test_customers_are_equal_by_their_id_whatever_else_differs() -> None:
+    other = Customer(ADA, Industry.OTHER, PlanTier.FREE, date(2020, 1, 1), MRR(Decimal(0)), date(2021, 1, 1))
+    assert customer() == other
+    assert hash(customer()) == hash(other)
+    assert len({customer(), other}) == 1
+
+
+def test_customers_with_the_same_particulars_are_different_people() -> None:
+    assert customer(ADA) != customer(BOB)
+    assert len({customer(ADA), ADA}) == 2
+
+
+def test_tenure_of_a_churned_customer_ends_at_the_churn_whatever_today_is() -> None:
+    ada = customer(churn_date=date(2026, 6, 30))
+    assert ada.tenure_days == 166
+    assert ada.tenure_days_on(date(2030, 1, 1)) == 166
+
+
+def test_tenure_of_an_active_customer_goes_on_until_the_given_today() -> None:
+    assert customer().tenure_days_on(SIGNUP) == 0
+    assert customer().tenure_days_on(date(2026, 6, 30)) == 166
+
+
+def test_tenure_without_a_given_day_is_counted_to_the_real_today() -> None:
+    before = today()
+    tenure = customer(signup_date=before - timedelta(days=40)).tenure_days
+    assert tenure in {40, 40 + (today() - before).days}
+
+
+@pytest.mark.parametrize(
+    ("days", "is_early"), [(0, True), (1, True), (89, True), (90, True), (91, False), (366, False)], ids=str
+)
+def test_the_first_ninety_days_are_the_early_stage_and_day_ninety_counts(days: int, is_early: bool) -> None:
+    day = SIGNUP + timedelta(days=days)
+    assert customer().is_early_stage_on(day) is is_early
+    assert customer(churn_date=day).is_early_stage is is_early
+    assert customer().mark_churned(day).is_early_stage is is_early
+
+
+def test_early_stage_without_a_given_day_looks_at_the_real_today() -> None:
+    assert customer(signup_date=today() - timedelta(days=10)).is_early_stage
+    assert not customer(signup_date=today() - timedelta(days=92)).is_early_stage
+
+
+def test_a_customer_who_left_early_stays_an_early_churn_for_good() -> None:
+    assert customer(churn_date=SIGNUP + timedelta(days=5)).is_early_stage_on(date(2030, 1, 1))
+
+
+def test_annual_revenue_at_risk_is_readable() -> None:
+    assert customer().annual_revenue_at_risk == "$5,988.00"
+
+
+def test_churning_says_what_happened_in_full() -> None:
+    event = customer().mark_churned(date(2026, 6, 30), "too_expensive")
+    assert event.customer_id == ADA
+    assert event.signup_date == SIGNUP
+    assert event.churn_date == date(2026, 6, 30)
+    assert event.tenure_days == 166
+    assert event.is_early_stage is False
+    assert event.industry is Industry.FINTECH
+    assert event.plan_tier is PlanTier.GROWTH
+    assert event.mrr == MRR(Decimal("499.00"))
+    assert event.lost_arr == Decimal("5988.00")
+    assert event.reason == "too_expensive"
+
+
+def test_churning_without_a_reason_is_a_churn() -> None:
+    assert customer().mark_churned(SIGNUP).reason is None
+
+
+def test_a_customer_may_churn_on_the_day_they_signed_up() -> None:
+    assert customer().mark_churned(SIGNUP).tenure_days == 0
+
+
+def test_a_churn_before_signup_is_refused_and_changes_nothing() -> None:
+    ada = customer()
+    with pytest.raises(ChurnBeforeSignup, match=r"2026-01-14.*2026-01-15") as refused:
+        ada.mark_churned(SIGNUP - timedelta(days=1))
+    assert ada.is_active
+    assert (refused.value.customer_id, refused.value.signup_date) == (ADA, SIGNUP)
+    assert refused.value.churn_date == SIGNUP - timedelta(days=1)
+
+
+@pytest.mark.parametrize("again", [date(2026, 6, 30), date(2026, 7, 1), date(2020, 1, 1)], ids=str)
+def test_a_customer_who_churned_cannot_churn_again_on_any_date(again: date) -> None:
+    ada = customer(churn_date=date(2026, 6, 30))
+    with pytest.raises(AlreadyChurned, match="2026-06-30") as refused:
+        ada.mark_churned(again)
+    assert ada.churn_date == date(2026, 6, 30)
+    assert (refused.value.customer_id, refused.value.churn_date) == (ADA, date(2026, 6, 30))
+
+
+@pytest.mark.parametrize("kind", [AlreadyChurned, ChurnBeforeSignup])
+def test_what_a_customer_refuses_is_a_customer_error_and_a_value_error(kind: type[Exception]) -> None:
+    assert issubclass(kind, CustomerError)
+    assert issubclass(kind, ValueError)
+
+
+def test_a_store_has_to_bring_all_four_ways_to_reach_customers() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        CustomerRepository()  # type: ignore[abstract]
+    assert CustomerRepository.__abstractmethods__ == {"get_by_id", "get_all_active", "get_sample", "save"}

@@ -1,0 +1,38 @@
+"""What happened is told once and never changed."""
+
+from dataclasses import FrozenInstanceError, replace
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from domain.customer import MRR, CustomerChurned, Industry, PlanTier
+
+CHURNED = CustomerChurned(
+    customer_id="6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77",
+    signup_date=date(2026, 1, 15),
+    churn_date=date(2026, 6, 30),
+    tenure_days=166,
+    is_early_stage=False,
+    industry=Industry.FINTECH,
+    plan_tier=PlanTier.GROWTH,
+    mrr=MRR(Decimal("83.333333")),
+)
+
+
+def test_what_happened_never_changes() -> None:
+    with pytest.raises(FrozenInstanceError):
+        CHURNED.reason = "another"  # type: ignore[misc]
+
+
+def test_the_loss_is_the_annual_revenue_in_cents() -> None:
+    assert str(CHURNED.lost_arr) == "1000.00"
+
+
+def test_events_are_equal_by_all_they_say() -> None:
+    assert replace(CHURNED) == CHURNED
+    assert replace(CHURNED, reason="too_expensive") != CHURNED
+
+
+def test_a_reason_is_not_needed() -> None:
+    assert CHURNED.reason is None

@@ -1,0 +1,102 @@
+"""Changes as a batch makes them, and everything a store can be asked, to compare before and after."""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from domain.customer import Customer
+from tests.store.databases import Database
+from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, record
+from worker.outgoing import Outgoing
+from worker.records import StoredRecord
+from worker.unit_of_work import Changes, ParkedRecord, Store
+
+EVENT = "11111111-1111-5111-8111-111111111111"
+
+
+def outgoing(message_id: str = "1", topic: str = "customer.churned") -> Outgoing:
+    """A record to be published."""
+    return Outgoing(message_id, topic, None, b"key", b"value", [("ce_id", message_id.encode())], None)
+
+
+def waiting(offset: int, customer_id: str = EVE) -> StoredRecord:
+    """A cancellation that came too early, with everything that a record can hold."""
+    headers = [("x", b"1"), ("x", None), ("", b"\xff\x00"), ("bad\udcff", b"")]
+    return record(b"\x00\xff%d" % offset, CANCELLATIONS, offset, key=customer_id.encode(), headers=headers)
+
+
+def parked(*records: StoredRecord, customer_id: str = EVE) -> dict[tuple[str, int, int], ParkedRecord]:
+    """The records as `Changes.parked` holds them."""
+    return {(r.topic, r.partition, r.offset): ParkedRecord(customer_id, r) for r in records}
+
+
+def a_bit_of_everything() -> Changes:
+    """Every kind of change at once, for a store that holds Bob and one parked cancellation at offset 0."""
+    return Changes(
+        new_customers={ADA: customer(ADA)},
+        changed_customers={BOB: customer(BOB, churn_date=date(2026, 6, 30))},
+        parked=parked(waiting(1)),
+        released=[(CANCELLATIONS, 0, 0)],
+        journal=[(SIGNUPS, 0, 1, ADA, "applied", None, None), (CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT)],
+        outbox=[outgoing("new 1"), outgoing("receipted"), outgoing("new 2")],
+        positions={(SIGNUPS, 0): 2, (CANCELLATIONS, 0): 3},
+    )
+
+
+def prepare(store: Store) -> None:
+    """What `a_bit_of_everything` builds on."""
+    store.commit(
+        Changes(
+            new_customers={BOB: customer(BOB)},
+            parked=parked(waiting(0)),
+            journal=[(SIGNUPS, 0, 0, BOB, "applied", None, None), (CANCELLATIONS, 0, 0, EVE, "parked", None, None)],
+            outbox=[outgoing("old")],
+            positions={(SIGNUPS, 0): 1, (CANCELLATIONS, 0): 1},
+        )
+    )
+    store.keep_receipts(["receipted"], {("customer.churned", 0): 7})
+
+
+def everything_in(database: Database, store: Store) -> dict[str, Any]:
+    """All that the store says of itself, and the tables that others may read."""
+    return {
+        "customers": details(store.customers([ADA, BOB, EVE])),
+        "active": details(store.active_customers()),
+        "parked": list(store.parked([ADA, BOB, EVE])),
+        "positions": dict(store.positions()),
+        "published": store.published_seq,
+        "pending": store.pending(store.published_seq, 1000),
+        "ends": dict(store.output_ends()),
+        "journal": journal(database, store),
+    }
+
+
+def journal(database: Database, store: Store) -> list[tuple[Any, ...]]:
+    """Every decision written down, by where its record stood."""
+    return database.rows(
+        store,
+        'SELECT topic, partition, "offset", CAST(customer_id AS VARCHAR), outcome, reason, CAST(event_id AS VARCHAR)'
+        ' FROM journal ORDER BY topic, partition, "offset", outcome DESC',
+    )
+
+
+def particulars(customer: Customer) -> tuple[Any, ...]:
+    """All that is known of a customer, to compare: two customers are equal by their id alone."""
+    return (
+        customer.customer_id,
+        customer.industry,
+        customer.plan_tier,
+        customer.signup_date,
+        customer.mrr.amount,
+        customer.churn_date,
+    )
+
+
+def details(customers: Iterable[Customer]) -> list[tuple[Any, ...]]:
+    """The particulars of each, in an order that does not depend on the store."""
+    return sorted(map(particulars, customers), key=str)
+
+
+def ids(messages: Iterable[Outgoing]) -> list[str]:
+    """The ids, in order."""
+    return [message.id for message in messages]

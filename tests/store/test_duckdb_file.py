@@ -1,0 +1,245 @@
+"""What only a DuckDB file can do wrong: be locked, damaged, of another version, readable by others, or huge."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.store.changes import ids, outgoing
+from tests.worker.builders import ADA, BOB, SIGNUPS, customer
+from worker.failpoints import VARIABLE
+from worker.stores import duckdb as store_module
+from worker.stores.duckdb import MEMORY, VERSION, DuckDBStore
+from worker.unit_of_work import Changes, JournalRow, StoreError
+
+OTHER_PROCESS = """
+import sys
+from worker.stores.duckdb import DuckDBStore
+store = DuckDBStore(sys.argv[1])
+print("open", flush=True)
+sys.stdin.readline()
+"""
+COMMITTING_PROCESS = """
+import sys
+from tests.store.changes import a_bit_of_everything, prepare
+from worker.stores.duckdb import DuckDBStore
+store = DuckDBStore(sys.argv[1])
+prepare(store)
+store.commit(a_bit_of_everything())
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "customers.duckdb"
+
+
+@pytest.fixture(scope="module")
+def _content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("written") / "customers.duckdb"
+    store = DuckDBStore(str(path))
+    rows: list[JournalRow] = [(SIGNUPS, 0, number, None, "rejected", "invalid", None) for number in range(50_000)]
+    store.commit(Changes(new_customers={ADA: customer(ADA)}, journal=rows, positions={(SIGNUPS, 0): 50_000}))
+    store.close()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def written(path: Path, _content: bytes) -> Path:
+    """A file with enough in it that it can be damaged in many places."""
+    path.write_bytes(_content)
+    return path
+
+
+@pytest.fixture
+def _usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def test_a_file_used_by_another_process_is_refused_in_plain_words(path: Path) -> None:
+    command = [sys.executable, "-c", OTHER_PROCESS, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(StoreError) as refused:
+            DuckDBStore(str(path))
+        other.communicate("\n")
+    assert str(refused.value) == (
+        f"the store {path} is in use by another process. Stop that one first, "
+        "or give this worker a store of its own (CUSTOMER_WORKER_STORE__URL)"
+    )
+    DuckDBStore(str(path)).close()
+
+
+@pytest.mark.parametrize("version", [VERSION + 1, VERSION + 98], ids=["the next", "a far one"])
+def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path, version: int) -> None:
+    DuckDBStore(str(path)).close()
+    with duckdb.connect(str(path)) as db:
+        db.execute("UPDATE store_version SET version = ?", [version])
+    with pytest.raises(StoreError, match=f"has version {version}, this worker reads {VERSION}: run the worker that"):
+        DuckDBStore(str(path))
+    with duckdb.connect(str(path)) as db:  # it let go of the file
+        assert db.execute("SELECT version FROM store_version").fetchall() == [(version,)]
+
+
+OVERWRITTEN = {
+    "by a text": b"hello, this is no database\n" * 1000,
+    "by a short text": b"hello",
+    "by nothing": b"",
+    "by zeros": bytes(1_000_000),
+}
+
+
+@pytest.mark.parametrize("content", OVERWRITTEN.values(), ids=OVERWRITTEN)
+def test_an_overwritten_file_is_refused_with_what_to_do(written: Path, content: bytes) -> None:
+    written.write_bytes(content)
+    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a copy, or delete it to rebuild it$"):
+        DuckDBStore(str(written))
+    assert written.read_bytes() == content
+
+
+@pytest.mark.parametrize("size", [100, 4096, 8192, 12288, 0.3, 0.5], ids=lambda size: f"to {size}")
+def test_a_truncated_file_is_refused_with_what_to_do(written: Path, size: float) -> None:
+    os.truncate(written, int(size if size > 1 else size * written.stat().st_size))
+    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a copy, or delete it to rebuild it$"):
+        DuckDBStore(str(written))
+
+
+@pytest.mark.parametrize("place", [0, 4096, 12288], ids=lambda place: f"at {place}")
+def test_a_file_with_garbage_in_it_is_refused_with_what_to_do(written: Path, place: int) -> None:
+    with written.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\xa5" * 8192)
+    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a copy, or delete it to rebuild it$"):
+        DuckDBStore(str(written))
+
+
+def test_a_refused_file_can_be_replaced_without_leaving_the_process(written: Path) -> None:
+    good = written.read_bytes()
+    written.write_bytes(b"hello")
+    with pytest.raises(StoreError):
+        DuckDBStore(str(written))
+    written.write_bytes(good)
+    store = DuckDBStore(str(written))
+    assert store.positions() == {(SIGNUPS, 0): 50_000}
+    store.close()
+
+
+def test_a_directory_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nowhere"):
+        DuckDBStore(str(tmp_path / "nowhere" / "customers.duckdb"))
+
+
+@pytest.mark.usefixtures("_usual_umask")
+def test_what_the_store_writes_is_readable_by_its_owner_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "CHECKPOINT_AT_WAL_BYTES", 1)
+    store = DuckDBStore(str(path))
+    for customer_id in (ADA, BOB):
+        store.commit(Changes(new_customers={customer_id: customer(customer_id)}))
+        modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir()}
+        assert modes == {"customers.duckdb": "0o600", "customers.duckdb.wal": "0o600"}
+        store.maintain()  # the log is folded in, and begins anew
+    store.close()
+
+
+def test_a_large_log_is_folded_into_the_file_between_batches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wal = path.with_name(path.name + ".wal")
+    store = DuckDBStore(str(path))
+    rows: list[JournalRow] = [(SIGNUPS, 0, number, None, "rejected", "invalid", None) for number in range(20_000)]
+    store.commit(Changes(new_customers={ADA: customer(ADA)}, journal=rows))
+    before = wal.stat().st_size
+    assert before > 100_000
+    store.maintain()
+    assert wal.stat().st_size == before
+    monkeypatch.setattr(store_module, "CHECKPOINT_AT_WAL_BYTES", 100_000)
+    store.maintain()
+    assert not wal.exists() or wal.stat().st_size < 100_000
+    assert [found.customer_id for found in store.customers([ADA])] == [ADA]
+    store.close()
+
+
+def test_no_batch_alone_folds_the_log_for_that_rewrites_the_whole_index(path: Path) -> None:
+    store = DuckDBStore(str(path))
+    sizes = []
+    for number in range(5):
+        rows: list[JournalRow] = [(SIGNUPS, number, n, None, "rejected", "invalid", None) for n in range(60_000)]
+        store.commit(Changes(journal=rows))
+        sizes.append(path.with_name(path.name + ".wal").stat().st_size)
+    store.close()
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > 20_000_000  # DuckDB's own limit is 16 MiB
+
+
+def test_a_store_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = DuckDBStore(MEMORY)
+    store.commit(Changes(new_customers={ADA: customer(ADA)}))
+    store.maintain()
+    store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_stores_in_memory_share_nothing() -> None:
+    one, other = DuckDBStore(MEMORY), DuckDBStore(MEMORY)
+    one.commit(Changes(new_customers={ADA: customer(ADA)}))
+    assert list(other.customers([ADA])) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET enable_external_access = true",
+        "SET threads = 8",
+        "COPY customers TO 'out.csv'",
+        "ATTACH 'other.duckdb'",
+        "SELECT * FROM read_csv('/etc/hostname')",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+    ],
+)
+def test_the_database_cannot_reach_outside_its_file(
+    statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(duckdb.Error):
+        DuckDBStore(MEMORY)._db.execute(statement)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "customers", "pending"),
+    [("before-commit:2", [BOB], ["old"]), ("after-commit:2", [BOB, ADA], ["old", "new 1", "new 2"])],
+    ids=["before the commit", "after the commit"],
+)
+def test_a_process_killed_around_a_commit_leaves_all_of_the_batch_or_nothing(
+    path: Path, failpoint: str, customers: list[str], pending: list[str]
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", COMMITTING_PROCESS, str(path)],
+        env=os.environ | {VARIABLE: failpoint},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (killed.returncode, killed.stdout, killed.stderr) == (-9, "", "")
+    store = DuckDBStore(str(path))
+    assert sorted(found.customer_id for found in store.customers([ADA, BOB])) == sorted(customers)
+    assert ids(store.pending(0, 10).messages) == pending
+    assert store.commit(Changes(outbox=[outgoing("next")])).last_seq == (2 if failpoint.startswith("before") else 5)
+    store.close()
+
+
+def test_an_error_of_the_driver_names_the_store_and_keeps_its_cause(path: Path) -> None:
+    store = DuckDBStore(str(path))
+    with pytest.raises(StoreError, match=f"the store {path} failed: ") as failed:
+        store.commit(Changes(journal=[(SIGNUPS, 0, 0, "no uuid", "applied", None, None)]))
+    assert isinstance(failed.value.__cause__, duckdb.Error)
+    assert "\n" not in str(failed.value)
+    store.close()

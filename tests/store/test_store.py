@@ -1,0 +1,444 @@
+"""What every store promises: the port of `worker.unit_of_work`, whatever the database behind it."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from domain.customer import MRR, Customer, Industry, PlanTier
+from tests.store.changes import (
+    EVENT,
+    a_bit_of_everything,
+    details,
+    everything_in,
+    ids,
+    journal,
+    outgoing,
+    parked,
+    prepare,
+    waiting,
+)
+from tests.store.databases import Database
+from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
+from worker.outgoing import Outgoing
+from worker.records import StoredRecord
+from worker.unit_of_work import Changes, Store, StoreError
+
+CHURN = date(2026, 6, 30)
+NO_UUID = "not a uuid"
+
+
+def pending_ids(store: Store, limit: int = 1000) -> list[str]:
+    return ids(store.pending(store.published_seq, limit).messages)
+
+
+# Customers
+
+
+def test_a_new_store_is_empty(database: Database, store: Store) -> None:
+    assert everything_in(database, store) == {
+        "customers": [], "active": [], "parked": [], "positions": {}, "published": 0, "pending": (0, [], 0),
+        "ends": {}, "journal": [],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("churn_date", [None, CHURN], ids=["active", "churned"])
+@pytest.mark.parametrize("amount", ["0", "499.00", "0.000001", "83.333333", "999999999999.999999"])
+def test_a_customer_comes_back_as_they_were_saved(store: Store, amount: str, churn_date: date | None) -> None:
+    saved = Customer(ADA, Industry.HR_TECH, PlanTier.CUSTOM, date(1, 1, 1), MRR(Decimal(amount)), churn_date)
+    store.commit(Changes(new_customers={ADA: saved}))
+    (found,) = store.customers([ADA])
+    assert (found.customer_id, found.industry, found.plan_tier) == (ADA, Industry.HR_TECH, PlanTier.CUSTOM)
+    assert (found.signup_date, found.mrr, found.churn_date) == (date(1, 1, 1), MRR(Decimal(amount)), churn_date)
+
+
+@pytest.mark.parametrize("industry", Industry)
+def test_every_industry_and_tier_comes_back(store: Store, industry: Industry) -> None:
+    for number, tier in enumerate(PlanTier):
+        customer_id = f"00000000-0000-4000-8000-00000000000{number}"
+        saved = Customer(customer_id, industry, tier, date(9999, 12, 31), MRR(Decimal(1)))
+        store.commit(Changes(new_customers={customer_id: saved}))
+        (found,) = store.customers([customer_id])
+        assert (found.industry, found.plan_tier, found.signup_date) == (industry, tier, date(9999, 12, 31))
+
+
+def test_only_the_customers_asked_for_are_found(store: Store) -> None:
+    store.commit(Changes(new_customers={ADA: customer(ADA), BOB: customer(BOB)}))
+    assert [found.customer_id for found in store.customers([BOB, EVE])] == [BOB]
+    assert list(store.customers([])) == []
+
+
+def test_a_changed_customer_replaces_the_one_before(store: Store) -> None:
+    store.commit(Changes(new_customers={ADA: customer(ADA), BOB: customer(BOB)}))
+    store.commit(Changes(changed_customers={ADA: customer(ADA, CHURN)}))
+    assert [found.churn_date for found in store.customers([ADA])] == [CHURN]
+    assert [found.churn_date for found in store.customers([BOB])] == [None]
+
+
+def test_the_active_customers_are_those_who_have_not_churned(store: Store) -> None:
+    store.commit(Changes(new_customers={ADA: customer(ADA), BOB: customer(BOB, CHURN), EVE: customer(EVE)}))
+    assert details(store.active_customers()) == details([customer(ADA), customer(EVE)])
+
+
+def test_a_sample_has_as_many_customers_as_asked_of_any_status_and_the_same_ones_on_every_call(store: Store) -> None:
+    many = {f"00000000-0000-4000-8000-{number:012}": number for number in range(500)}
+    store.commit(Changes(new_customers={one: customer(one, CHURN if n % 2 else None) for one, n in many.items()}))
+    sample = store.sample(50)
+    assert len(sample) == len(set(sample)) == 50
+    assert {each.customer_id for each in sample} <= set(many)
+    assert {each.is_active for each in sample} == {True, False}
+    assert details(store.sample(50)) == details(sample)
+
+
+def test_a_sample_larger_than_the_store_is_the_whole_store(store: Store) -> None:
+    store.commit(Changes(new_customers={ADA: customer(ADA), BOB: customer(BOB, CHURN)}))
+    assert {each.customer_id for each in store.sample(10)} == {ADA, BOB}
+    assert store.sample(0) == []
+
+
+def test_the_customers_table_reads_as_the_contract_says(database: Database, store: Store) -> None:
+    store.commit(Changes(new_customers={ADA: customer(ADA, CHURN)}))
+    rows = database.rows(
+        store,
+        "SELECT CAST(customer_id AS VARCHAR), industry, plan_tier, signup_date, mrr, churn_date FROM customers",
+    )
+    assert rows == [(ADA, "FinTech", "growth", date(2026, 1, 15), Decimal(499), CHURN)]
+
+
+# Parking
+
+
+def test_parked_records_come_back_byte_for_byte_in_the_order_they_came(store: Store) -> None:
+    later, first = waiting(9), waiting(4)
+    store.commit(Changes(parked=parked(later)))
+    store.commit(Changes(parked=parked(first, waiting(1))))
+    found = list(store.parked([ADA, EVE]))
+    assert [each.record for each in found] == [later, first, waiting(1)]
+    assert {each.customer_id for each in found} == {EVE}
+    assert list(store.parked([ADA])) == []
+    assert list(store.parked([])) == []
+
+
+def test_a_record_with_neither_key_nor_value_nor_headers_can_wait_too(store: Store) -> None:
+    bare = StoredRecord(CANCELLATIONS, 0, 0, -1, None, None, [])
+    store.commit(Changes(parked=parked(bare)))
+    assert [each.record for each in store.parked([EVE])] == [bare]
+
+
+def test_what_is_released_waits_no_longer_and_the_rest_does(store: Store) -> None:
+    store.commit(Changes(parked=parked(waiting(0), waiting(1), waiting(2))))
+    store.commit(Changes(released=[(CANCELLATIONS, 0, 1)]))
+    assert [each.record.offset for each in store.parked([EVE])] == [0, 2]
+    store.commit(Changes(released=[(CANCELLATIONS, 0, 0), (CANCELLATIONS, 0, 2)]))
+    assert list(store.parked([EVE])) == []
+    store.commit(Changes(parked=parked(waiting(7))))
+    assert [each.record.offset for each in store.parked([EVE])] == [7]
+
+
+def test_the_same_offset_elsewhere_is_another_record(store: Store) -> None:
+    here = waiting(0)
+    elsewhere = StoredRecord("other.topic", 0, 0, 0, None, b"", [])
+    beside = StoredRecord(CANCELLATIONS, 1, 0, 0, None, b"", [])
+    store.commit(Changes(parked=parked(here, elsewhere, beside)))
+    store.commit(Changes(released=[(CANCELLATIONS, 0, 0)]))
+    assert [each.record for each in store.parked([EVE])] == [elsewhere, beside]
+
+
+# The journal
+
+
+def test_the_journal_keeps_each_decision_and_when_it_was_made(database: Database, store: Store) -> None:
+    rows = [
+        (CANCELLATIONS, 7, 2**40, EVE, "rejected", "already_churned", None),
+        (SIGNUPS, 0, 0, None, "rejected", "malformed", None),
+        (SIGNUPS, 0, 1, ADA, "applied", None, EVENT),
+    ]
+    began = datetime.now(UTC).replace(tzinfo=None)
+    store.commit(Changes(journal=list(reversed(rows))))
+    assert journal(database, store) == rows
+    for (at,) in database.rows(store, 'SELECT "at" FROM journal'):
+        assert began - timedelta(seconds=1) <= at.replace(tzinfo=None) <= began + timedelta(seconds=60)
+
+
+# The outbox
+
+
+def test_what_is_to_be_published_comes_in_the_order_it_was_written(store: Store) -> None:
+    store.commit(Changes(outbox=[outgoing("c"), outgoing("a")]))
+    store.commit(Changes(outbox=[outgoing("b")]))
+    assert pending_ids(store) == ["c", "a", "b"]
+
+
+def test_an_outgoing_record_comes_back_byte_for_byte(store: Store) -> None:
+    bare = Outgoing("bare", "t", None, None, None, [], None)
+    headers = [("x", b"\xff"), ("x", None), ("bad\udcff", b""), ("", b"1")]
+    whole = Outgoing("whole", "customer.signup-dlt", 3, b"\x00", b"\xfe", headers, ADA)
+    store.commit(Changes(outbox=[bare, whole]))
+    assert list(store.pending(0, 10).messages) == [bare, whole]
+
+
+def test_a_commit_says_what_it_added_to_be_published(store: Store) -> None:
+    first = store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
+    assert (first.after_seq, ids(first.messages), first.last_seq) == (0, ["a", "b"], 2)
+    nothing = store.commit(Changes(positions={(SIGNUPS, 0): 1}))
+    assert (nothing.after_seq, list(nothing.messages), nothing.last_seq) == (2, [], 2)
+    second = store.commit(Changes(outbox=[outgoing("c")]))
+    assert (second.after_seq, ids(second.messages), second.last_seq) == (2, ["c"], 3)
+
+
+def test_what_is_pending_is_given_in_parts_of_the_size_asked_for(store: Store) -> None:
+    store.commit(Changes(outbox=[outgoing(str(number)) for number in range(5)]))
+    first = store.pending(0, 2)
+    assert (first.after_seq, ids(first.messages), first.last_seq) == (0, ["0", "1"], 2)
+    second = store.pending(first.last_seq, 2)
+    assert (second.after_seq, ids(second.messages), second.last_seq) == (2, ["2", "3"], 4)
+    third = store.pending(second.last_seq, 2)
+    assert (ids(third.messages), third.last_seq) == (["4"], 5)
+    assert store.pending(5, 2) == (5, [], 5)
+
+
+def test_what_is_pending_is_given_in_parts_of_about_32_mib(store: Store) -> None:
+    half = Outgoing("half", "t", None, None, bytes(16 * 1024 * 1024), [], None)
+    store.commit(Changes(outbox=[half, half, half]))
+    first = store.pending(0, 100)
+    assert len(first.messages) == 2
+    assert len(store.pending(first.last_seq, 100).messages) == 1
+
+
+def test_a_record_larger_than_a_part_is_given_all_the_same(store: Store) -> None:
+    large = Outgoing("large", "t", None, None, bytes(33 * 1024 * 1024), [], None)
+    store.commit(Changes(outbox=[large]))
+    assert ids(store.pending(0, 100).messages) == ["large"]
+
+
+def test_what_is_marked_as_published_is_pending_no_more(store: Store) -> None:
+    store.commit(Changes(outbox=[outgoing("a"), outgoing("b"), outgoing("c")]))
+    store.mark_published(2, {("customer.churned", 0): 5, ("customer.churned", 1): 1})
+    assert store.published_seq == 2
+    assert pending_ids(store) == ["c"]
+    assert store.output_ends() == {("customer.churned", 0): 5, ("customer.churned", 1): 1}
+    store.mark_published(3, {("customer.churned", 0): 6})
+    assert pending_ids(store) == []
+    assert store.output_ends() == {("customer.churned", 0): 6, ("customer.churned", 1): 1}
+    store.mark_published(3, {})
+    assert store.output_ends() == {("customer.churned", 0): 6, ("customer.churned", 1): 1}
+
+
+# Receipts
+
+
+def test_a_receipt_found_for_a_row_that_waits_counts_it_as_published(store: Store) -> None:
+    store.commit(Changes(outbox=[outgoing("a"), outgoing("b"), outgoing("c")]))
+    store.keep_receipts(["b"], {("customer.churned", 0): 4})
+    assert pending_ids(store) == ["a", "c"]
+    assert store.pending(0, 10).last_seq == 3
+    assert store.output_ends() == {("customer.churned", 0): 4}
+
+
+def test_receipts_for_every_row_leave_nothing_to_publish_but_a_place_to_go_on_from(store: Store) -> None:
+    store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
+    store.keep_receipts(["a", "b"], {})
+    assert store.pending(0, 10) == (0, [], 2)
+
+
+def test_rows_with_receipts_at_the_end_are_passed_over_once_the_rest_is_out(store: Store) -> None:
+    store.commit(Changes(outbox=[outgoing("a"), outgoing("b"), outgoing("c")]))
+    store.keep_receipts(["b", "c"], {})
+    place, seen = 0, []
+    while (batch := store.pending(place, 1)).last_seq > place:
+        seen += ids(batch.messages)
+        place = batch.last_seq
+    assert (seen, place) == (["a"], 3)
+
+
+def test_a_receipt_found_before_its_row_is_kept_until_that_comes(database: Database, store: Store) -> None:
+    store.keep_receipts(["b", "never"], {("customer.churned", 0): 4})
+    committed = store.commit(Changes(outbox=[outgoing("a"), outgoing("b"), outgoing("c")]))
+    assert (ids(committed.messages), committed.last_seq) == (["a", "c"], 3)
+    assert pending_ids(store) == ["a", "c"]
+    store.keep_receipts(["d"], {})
+    store.commit(Changes(outbox=[outgoing("d"), outgoing("e")]))
+    assert pending_ids(store) == ["a", "c", "e"]
+
+
+def test_a_receipt_read_twice_counts_once(store: Store) -> None:
+    store.keep_receipts(["a", "a"], {("t", 0): 1})
+    store.keep_receipts(["a"], {("t", 0): 2})
+    store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
+    assert pending_ids(store) == ["b"]
+    store.keep_receipts(["a", "b"], {("t", 0): 3})
+    assert pending_ids(store) == []
+    assert store.output_ends() == {("t", 0): 3}
+
+
+def test_nothing_found_still_says_how_far_was_read(store: Store) -> None:
+    store.keep_receipts([], {("t", 0): 9})
+    assert store.output_ends() == {("t", 0): 9}
+
+
+# Positions
+
+
+def test_each_partition_has_a_position_of_its_own(store: Store) -> None:
+    store.commit(Changes(positions={(SIGNUPS, 0): 3, (CANCELLATIONS, 0): 1}))
+    store.commit(Changes(positions={(SIGNUPS, 0): 5, (SIGNUPS, 1): 2**40}))
+    assert store.positions() == {(SIGNUPS, 0): 5, (SIGNUPS, 1): 2**40, (CANCELLATIONS, 0): 1}
+
+
+def test_an_operators_decision_sets_a_position_back(store: Store) -> None:
+    store.commit(Changes(positions={(SIGNUPS, 0): 50, (SIGNUPS, 1): 5}))
+    store.forget_position((SIGNUPS, 0), 0)
+    assert store.positions() == {(SIGNUPS, 0): 0, (SIGNUPS, 1): 5}
+
+
+# All or nothing
+
+SPOILERS = {
+    "a customer who exists": lambda good: replace(good, new_customers={**good.new_customers, BOB: customer(BOB)}),
+    "a parked record of no customer": lambda good: replace(
+        good, parked=parked(waiting(1)) | parked(waiting(2), customer_id=NO_UUID)
+    ),
+    "a decision about no customer": lambda good: replace(
+        good, journal=[*good.journal, (SIGNUPS, 0, 1, NO_UUID, "applied", None, None)]
+    ),
+    "a decision without an outcome": lambda good: replace(
+        good, journal=[*good.journal, (SIGNUPS, 0, 1, ADA, None, None, None)]
+    ),
+    "an outgoing record of no customer": lambda good: replace(
+        good, outbox=[*good.outbox, Outgoing("x", "t", 0, None, None, [], NO_UUID)]
+    ),
+    "a position without a topic": lambda good: replace(good, positions={**good.positions, (None, 0): 1}),
+}
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+def test_a_commit_that_fails_in_the_middle_changes_nothing_and_can_be_made_again(
+    database: Database, store: Store, spoiler: str
+) -> None:
+    prepare(store)
+    before = everything_in(database, store)
+    with pytest.raises(StoreError):
+        store.commit(SPOILERS[spoiler](a_bit_of_everything()))
+    store.rollback()
+    assert everything_in(database, store) == before
+    assert before["pending"].last_seq == 1
+
+    committed = store.commit(a_bit_of_everything())
+    assert (committed.after_seq, ids(committed.messages), committed.last_seq) == (1, ["new 1", "new 2"], 4)
+    _has_everything(database, store)
+
+
+def test_a_commit_that_succeeds_changes_everything(database: Database, store: Store) -> None:
+    prepare(store)
+    store.commit(a_bit_of_everything())
+    _has_everything(database, store)
+
+
+def _has_everything(database: Database, store: Store) -> None:
+    assert everything_in(database, store) == {
+        "customers": details([customer(ADA), customer(BOB, CHURN)]),
+        "active": details([customer(ADA)]),
+        "parked": [(EVE, waiting(1))],
+        "positions": {(SIGNUPS, 0): 2, (CANCELLATIONS, 0): 3},
+        "published": 0,
+        "pending": (0, [outgoing("old"), outgoing("new 1"), outgoing("new 2")], 4),
+        "ends": {("customer.churned", 0): 7},
+        "journal": [
+            (CANCELLATIONS, 0, 0, EVE, "parked", None, None),
+            (CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT),
+            (SIGNUPS, 0, 0, BOB, "applied", None, None),
+            (SIGNUPS, 0, 1, ADA, "applied", None, None),
+        ],
+    }
+
+
+def test_receipts_that_cannot_be_kept_whole_are_not_kept_at_all(database: Database, store: Store) -> None:
+    prepare(store)
+    before = everything_in(database, store)
+    with pytest.raises(StoreError):
+        store.keep_receipts(["old", "later"], {("t", 0): 1, (None, 0): 1})  # type: ignore[dict-item]
+    assert everything_in(database, store) == before
+    store.commit(Changes(outbox=[outgoing("later")]))
+    assert pending_ids(store) == ["old", "later"]
+
+
+def test_a_mark_that_cannot_be_kept_whole_is_not_kept_at_all(database: Database, store: Store) -> None:
+    prepare(store)
+    before = everything_in(database, store)
+    with pytest.raises(StoreError):
+        store.mark_published(1, {("t", 0): 1, (None, 0): 1})  # type: ignore[dict-item]
+    assert everything_in(database, store) == before
+    store.mark_published(1, {})
+    assert pending_ids(store) == []
+
+
+# Restart
+
+
+def test_a_store_opened_again_has_everything(durable: Database) -> None:
+    store = durable.open()
+    prepare(store)
+    store.commit(a_bit_of_everything())
+    store.mark_published(1, {("customer.churned", 1): 2})
+    store.keep_receipts(["later"], {})
+    before = everything_in(durable, store)
+    store.close()
+
+    store = durable.open()
+    assert everything_in(durable, store) == before
+    committed = store.commit(Changes(outbox=[outgoing("later"), outgoing("last")]))
+    assert (committed.after_seq, ids(committed.messages), committed.last_seq) == (4, ["last"], 6)
+    store.commit(Changes(parked=parked(waiting(0))))
+    assert [each.record.offset for each in store.parked([EVE])] == [1, 0]
+
+
+def test_a_store_where_all_is_published_opens_with_nothing_pending(durable: Database) -> None:
+    store = durable.open()
+    store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
+    store.mark_published(2, {})
+    store.close()
+    store = durable.open()
+    assert store.published_seq == 2
+    assert store.pending(2, 10) == (2, [], 2)
+    assert store.commit(Changes(outbox=[outgoing("c")])).last_seq == 3
+
+
+def test_a_store_connects_anew_with_everything(durable: Database) -> None:
+    store = durable.open()
+    prepare(store)
+    store.commit(a_bit_of_everything())
+    before = everything_in(durable, store)
+    store.reopen()
+    assert everything_in(durable, store) == before
+    assert store.commit(Changes(outbox=[outgoing("c")])).after_seq == 4
+
+
+def test_a_store_connects_anew_after_a_failure_and_after_it_was_closed(durable: Database) -> None:
+    store = durable.open()
+    prepare(store)
+    before = everything_in(durable, store)
+    with pytest.raises(StoreError):
+        store.commit(SPOILERS["a decision about no customer"](a_bit_of_everything()))
+    store.reopen()
+    assert everything_in(durable, store) == before
+    store.close()
+    store.reopen()
+    store.commit(a_bit_of_everything())
+    _has_everything(durable, store)
+
+
+def test_a_closed_store_says_so_instead_of_taking_a_batch(store: Store) -> None:
+    store.close()
+    store.close()
+    with pytest.raises(StoreError):
+        store.commit(a_bit_of_everything())
+    with pytest.raises(StoreError):
+        store.customers([ADA])
+
+
+def test_upkeep_changes_nothing(database: Database, store: Store) -> None:
+    prepare(store)
+    before = everything_in(database, store)
+    store.maintain()
+    assert everything_in(database, store) == before

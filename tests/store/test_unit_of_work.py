@@ -1,0 +1,257 @@
+"""One batch, all or nothing: the unit of work over every store."""
+
+from datetime import date
+
+import pytest
+
+from tests.store.changes import details, everything_in, ids, outgoing, waiting
+from tests.store.databases import Database
+from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, signup
+from worker.messages import Cancellation
+from worker.records import StoredRecord
+from worker.unit_of_work import Store, StoreError, UnitOfWork
+
+CHURN = date(2026, 6, 30)
+
+
+def at(offset: int, topic: str = SIGNUPS, partition: int = 0) -> StoredRecord:
+    return StoredRecord(topic, partition, offset, 0, None, b"", [])
+
+
+def early(offset: int, customer_id: str = EVE) -> Cancellation:
+    return Cancellation(customer_id, CHURN, None, waiting(offset, customer_id))
+
+
+def save(store: Store, *customer_ids: str) -> None:
+    with UnitOfWork(store) as work:
+        for customer_id in customer_ids:
+            work.customers.save(customer(customer_id))
+        work.commit()
+
+
+def park(store: Store, *offsets: int) -> None:
+    with UnitOfWork(store) as work:
+        for offset in offsets:
+            work.parked.add(early(offset))
+        work.commit()
+
+
+# All or nothing
+
+
+def test_what_is_not_committed_never_was(database: Database, store: Store) -> None:
+    before = everything_in(database, store)
+    with UnitOfWork(store) as work:
+        _change_everything(work)
+    assert everything_in(database, store) == before
+
+
+def test_an_error_inside_passes_through_and_leaves_nothing(database: Database, store: Store) -> None:
+    before = everything_in(database, store)
+    with pytest.raises(LookupError), UnitOfWork(store) as work:  # noqa: PT012
+        _change_everything(work)
+        raise LookupError
+    assert everything_in(database, store) == before
+
+
+def test_a_commit_that_fails_leaves_nothing_and_the_next_batch_is_taken(database: Database, store: Store) -> None:
+    before = everything_in(database, store)
+    with UnitOfWork(store) as work:
+        _change_everything(work)
+        work.journal.append((SIGNUPS, 0, 1, "no uuid", "applied", None, None))
+        with pytest.raises(StoreError):
+            work.commit()
+    assert everything_in(database, store) == before
+    save(store, ADA)
+    assert details(store.active_customers()) == details([customer(ADA)])
+
+
+def test_a_commit_makes_every_change_and_says_what_is_to_be_published(database: Database, store: Store) -> None:
+    with UnitOfWork(store) as work:
+        _change_everything(work)
+        committed = work.commit()
+    assert ids(committed.messages) == ["1"]
+    after = everything_in(database, store)
+    assert after["customers"] == details([customer(ADA)])
+    assert after["parked"] == [(EVE, waiting(0))]
+    assert after["journal"] == [(SIGNUPS, 0, 0, ADA, "applied", None, None)]
+    assert after["positions"] == {(SIGNUPS, 0): 1}
+
+
+def _change_everything(work: UnitOfWork) -> None:
+    work.customers.save(customer(ADA))
+    work.parked.add(early(0))
+    work.journal.append((SIGNUPS, 0, 0, ADA, "applied", None, None))
+    work.outbox.append(outgoing("1"))
+    work.positions.advance([signup(0)])
+
+
+# Customers: each is one object
+
+
+def test_a_customer_is_the_same_object_however_often_it_is_asked_for(store: Store) -> None:
+    save(store, ADA)
+    with UnitOfWork(store) as work:
+        ada = work.customers.get_by_id(ADA)
+        assert ada is not None
+        assert work.customers.get_by_id(ADA) is ada
+        work.customers.load([ADA])
+        assert work.customers.get_by_id(ADA) is ada
+
+
+def test_a_customer_just_saved_is_found_before_the_commit(store: Store) -> None:
+    with UnitOfWork(store) as work:
+        assert work.customers.get_by_id(ADA) is None
+        ada = customer(ADA)
+        work.customers.save(ada)
+        assert work.customers.get_by_id(ADA) is ada
+
+
+def test_loading_again_does_not_lose_what_was_changed_since(store: Store) -> None:
+    save(store, ADA)
+    with UnitOfWork(store) as work:
+        ada = work.customers.get_by_id(ADA)
+        assert ada is not None
+        ada.mark_churned(CHURN)
+        work.customers.save(ada)
+        work.customers.load([ADA, BOB])
+        assert work.customers.get_by_id(ADA) is ada
+        work.commit()
+    assert [found.churn_date for found in store.customers([ADA])] == [CHURN]
+
+
+def test_a_customer_who_signs_up_and_churns_in_one_batch_is_stored_churned(store: Store) -> None:
+    with UnitOfWork(store) as work:
+        ada = customer(ADA)
+        work.customers.save(ada)
+        ada.mark_churned(CHURN)
+        work.customers.save(ada)
+        work.commit()
+    assert details(store.customers([ADA])) == details([customer(ADA, CHURN)])
+
+
+def test_a_known_customer_saved_twice_is_written_once_as_last_seen(store: Store) -> None:
+    save(store, ADA, BOB)
+    with UnitOfWork(store) as work:
+        ada = work.customers.get_by_id(ADA)
+        assert ada is not None
+        work.customers.save(ada)
+        ada.mark_churned(CHURN)
+        work.customers.save(ada)
+        work.commit()
+    assert details(store.customers([ADA, BOB])) == details([customer(ADA, CHURN), customer(BOB)])
+
+
+def test_a_change_that_is_not_saved_is_not_kept(store: Store) -> None:
+    save(store, ADA)
+    with UnitOfWork(store) as work:
+        ada = work.customers.get_by_id(ADA)
+        assert ada is not None
+        ada.mark_churned(CHURN)
+        work.commit()
+    assert [found.is_active for found in store.customers([ADA])] == [True]
+
+
+def test_the_active_customers_are_seen_with_the_changes_of_this_batch(store: Store) -> None:
+    save(store, ADA, BOB)
+    with UnitOfWork(store) as work:
+        ada = work.customers.get_by_id(ADA)
+        assert ada is not None
+        ada.mark_churned(CHURN)
+        work.customers.save(ada)
+        work.customers.save(customer(EVE))
+        found = list(work.customers.get_all_active())
+        assert details(found) == details([customer(BOB), customer(EVE)])
+        assert work.customers.get_by_id(EVE) in found
+
+
+def test_a_customer_who_came_and_went_in_this_batch_is_not_active(store: Store) -> None:
+    with UnitOfWork(store) as work:
+        work.customers.save(customer(ADA, CHURN))
+        assert list(work.customers.get_all_active()) == []
+
+
+def test_a_sample_is_the_same_on_every_call_and_sees_the_changes_of_this_batch(store: Store) -> None:
+    save(store, ADA, BOB)
+    with UnitOfWork(store) as work:
+        ada = work.customers.get_by_id(ADA)
+        assert ada is not None
+        ada.mark_churned(CHURN)
+        work.customers.save(ada)
+        assert details(work.customers.get_sample(2)) == details([customer(ADA, CHURN), customer(BOB)])
+        assert any(each is ada for each in work.customers.get_sample(2))
+        assert details(work.customers.get_sample(1)) == details(work.customers.get_sample(1))
+
+
+# Parking
+
+
+def test_what_is_parked_is_released_once_in_order(store: Store) -> None:
+    park(store, 3, 1)
+    with UnitOfWork(store) as work:
+        work.parked.load([EVE, ADA])
+        assert work.parked.add(early(2))
+        assert [each.offset for each in work.parked.release(EVE)] == [3, 1, 2]
+        assert work.parked.release(EVE) == []
+        assert work.parked.release(ADA) == []
+        work.commit()
+    assert list(store.parked([EVE])) == []
+
+
+def test_a_release_that_is_not_committed_leaves_them_parked(store: Store) -> None:
+    park(store, 0)
+    with UnitOfWork(store) as work:
+        work.parked.load([EVE])
+        work.parked.release(EVE)
+    assert [each.record for each in store.parked([EVE])] == [waiting(0)]
+
+
+def test_the_same_record_is_parked_once_whether_in_this_batch_or_an_earlier_one(store: Store) -> None:
+    park(store, 0)
+    with UnitOfWork(store) as work:
+        work.parked.load([EVE])
+        assert not work.parked.add(early(0))
+        assert work.parked.add(early(1))
+        assert not work.parked.add(early(1))
+        work.commit()
+    assert [each.record.offset for each in store.parked([EVE])] == [0, 1]
+
+
+def test_what_one_customer_waits_for_is_not_released_to_another(store: Store) -> None:
+    with UnitOfWork(store) as work:
+        work.parked.add(early(0, EVE))
+        work.parked.add(early(1, BOB))
+        assert [each.offset for each in work.parked.release(BOB)] == [1]
+        work.commit()
+    assert [each.customer_id for each in store.parked([BOB, EVE])] == [EVE]
+
+
+# Positions
+
+
+def test_positions_advance_past_the_last_record_of_each_partition(store: Store) -> None:
+    with UnitOfWork(store) as work:
+        work.positions.advance([at(0), at(1), at(9, SIGNUPS, 1), at(4, CANCELLATIONS), at(2)])
+        work.commit()
+    assert store.positions() == {(SIGNUPS, 0): 3, (SIGNUPS, 1): 10, (CANCELLATIONS, 0): 5}
+
+
+def test_a_position_never_moves_back(store: Store) -> None:
+    with UnitOfWork(store) as work:
+        work.positions.advance([at(9), at(5, CANCELLATIONS)])
+        work.commit()
+    with UnitOfWork(store) as work:
+        work.positions.advance([at(3), at(6, CANCELLATIONS)])
+        work.commit()
+    assert store.positions() == {(SIGNUPS, 0): 10, (CANCELLATIONS, 0): 7}
+
+
+def test_the_next_offset_is_the_one_after_what_earlier_batches_decided(store: Store) -> None:
+    with UnitOfWork(store) as work:
+        work.positions.advance([at(4)])
+        assert work.positions.next_offset(SIGNUPS, 0) == 0  # not before the commit
+        work.commit()
+    with UnitOfWork(store) as work:
+        assert work.positions.next_offset(SIGNUPS, 0) == 5
+        assert work.positions.next_offset(SIGNUPS, 1) == 0
+        assert work.positions.next_offset(CANCELLATIONS, 0) == 0

@@ -1,0 +1,349 @@
+"""What each record leads to, in the store and to be published: every row of the contract's table."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+import pytest
+
+from tests.worker.builders import (
+    ADA,
+    BOB,
+    CANCELLATIONS,
+    EVE,
+    MAX_BYTES,
+    SIGNUPS,
+    STRUCTURED_TYPE,
+    apply,
+    batch_path,
+    cancellation,
+    cancellation_value,
+    record,
+    signup,
+    signup_value,
+    structured_value,
+)
+from worker.outgoing import churned_id
+from worker.records import StoredRecord
+from worker.stores.duckdb import MEMORY, DuckDBStore
+from worker.unit_of_work import StoreError, UnitOfWork
+
+Row = tuple[str, int, str | None]
+"""A line of the journal: outcome, offset, reason."""
+
+
+@pytest.fixture
+def store() -> Iterator[DuckDBStore]:
+    opened = DuckDBStore(MEMORY)
+    yield opened
+    opened.close()
+
+
+def journal(store: DuckDBStore, topic: str) -> list[Row]:
+    query = 'SELECT outcome, "offset", reason FROM journal WHERE topic = ? ORDER BY "offset", outcome DESC'
+    return store._db.execute(query, [topic]).fetchall()
+
+
+def published(store: DuckDBStore) -> list[str]:
+    return [message.id for message in store.pending(0, 1000).messages]
+
+
+def letters(store: DuckDBStore) -> list[tuple[str, str]]:
+    """Offset and reason of each dead letter, in order."""
+    found = []
+    for message in store.pending(0, 1000).messages:
+        headers = {name: value.decode() for name, value in message.headers if value and name.startswith("__dlq")}
+        if headers:
+            found.append((headers["__dlq.errors.offset"], headers["__dlq.errors.reason"]))
+    return found
+
+
+def churn_dates(store: DuckDBStore, *who: str) -> dict[str, date | None]:
+    return {found.customer_id: found.churn_date for found in store.customers(who or (ADA, BOB, EVE))}
+
+
+# Each row of the table
+
+
+def test_a_first_signup_is_applied(store: DuckDBStore) -> None:
+    result = apply(store, [signup(0)])
+    assert result.outcomes == {"applied": 1}
+    assert churn_dates(store) == {ADA: None}
+    assert published(store) == []
+    assert journal(store, SIGNUPS) == [("applied", 0, None)]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
+def test_the_same_signup_again_is_a_duplicate(store: DuckDBStore, together: bool) -> None:
+    take(store, [signup(0), signup(1, industry='"FINTECH"', mrr="499")], together)
+    assert churn_dates(store) == {ADA: None}
+    assert published(store) == []
+    assert journal(store, SIGNUPS) == [("applied", 0, None), ("duplicate", 1, None)]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
+def test_a_signup_that_says_something_else_becomes_a_dead_letter(store: DuckDBStore, together: bool) -> None:
+    take(store, [signup(0), signup(1, plan_tier='"free"')], together)
+    assert letters(store) == [("1", "signup_conflict")]
+    assert journal(store, SIGNUPS) == [("applied", 0, None), ("rejected", 1, "signup_conflict")]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
+def test_a_cancellation_of_an_active_customer_is_applied_and_published_once(store: DuckDBStore, together: bool) -> None:
+    take(store, [signup(0), cancellation(0, reason='"moved"')], together)
+    assert churn_dates(store) == {ADA: date(2026, 6, 30)}
+    assert published(store) == [churned_id(ADA)]
+    (message,) = store.pending(0, 10).messages
+    assert message.key == ADA.encode()
+    said = json.loads(message.value or b"")
+    assert (said["churn_date"], said["tenure_days"], said["reason"]) == ("2026-06-30", 166, "moved")
+    assert journal(store, CANCELLATIONS) == [("applied", 0, None)]
+    events = store._db.execute("SELECT CAST(event_id AS VARCHAR) FROM journal ORDER BY topic").fetchall()
+    assert events == [(churned_id(ADA),), (None,)]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
+def test_the_same_date_again_is_a_duplicate(store: DuckDBStore, together: bool) -> None:
+    take(store, [signup(0), cancellation(0), cancellation(1, reason='"other"')], together)
+    assert published(store) == [churned_id(ADA)]
+    assert journal(store, CANCELLATIONS) == [("applied", 0, None), ("duplicate", 1, None)]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
+def test_another_date_once_churned_becomes_a_dead_letter(store: DuckDBStore, together: bool) -> None:
+    take(store, [signup(0), cancellation(0), cancellation(1, ADA, "2026-07-01")], together)
+    assert churn_dates(store) == {ADA: date(2026, 6, 30)}
+    assert letters(store) == [("1", "already_churned")]
+    assert journal(store, CANCELLATIONS) == [("applied", 0, None), ("rejected", 1, "already_churned")]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
+def test_a_date_before_signup_becomes_a_dead_letter_and_a_later_one_applies(store: DuckDBStore, together: bool) -> None:
+    take(store, [signup(0), cancellation(0, ADA, "2026-01-14"), cancellation(1)], together)
+    assert churn_dates(store) == {ADA: date(2026, 6, 30)}
+    assert letters(store) == [("0", "churn_before_signup")]
+    assert journal(store, CANCELLATIONS) == [("rejected", 0, "churn_before_signup"), ("applied", 1, None)]
+
+
+def test_a_cancellation_of_an_unknown_customer_is_parked(store: DuckDBStore) -> None:
+    result = apply(store, [cancellation(0)])
+    assert result.outcomes == {"parked": 1}
+    assert churn_dates(store) == {}
+    assert published(store) == []
+    assert journal(store, CANCELLATIONS) == [("parked", 0, None)]
+    assert [each.record for each in store.parked([ADA])] == [cancellation(0)]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
+def test_what_was_parked_is_applied_in_order_as_soon_as_the_signup_comes(store: DuckDBStore, together: bool) -> None:
+    early = [
+        cancellation(0, ADA, "2026-01-14"),
+        cancellation(1, BOB),
+        cancellation(2),
+        cancellation(3, ADA, "2026-06-30", reason='"later"'),
+        cancellation(4, ADA, "2026-08-01"),
+    ]
+    take(store, [*early, signup(0)], together)
+    assert churn_dates(store) == {ADA: date(2026, 6, 30)}
+    assert published(store)[1] == churned_id(ADA)
+    assert letters(store) == [("0", "churn_before_signup"), ("4", "already_churned")]
+    assert journal(store, CANCELLATIONS) == [
+        ("rejected", 0, "churn_before_signup"), ("parked", 0, None), ("parked", 1, None),
+        ("parked", 2, None), ("applied", 2, None), ("parked", 3, None), ("duplicate", 3, None),
+        ("rejected", 4, "already_churned"), ("parked", 4, None),
+    ]  # fmt: skip
+    assert [each.record.offset for each in store.parked([ADA, BOB])] == [1]
+    assert store.positions() == {(SIGNUPS, 0): 1, (CANCELLATIONS, 0): 5}
+
+
+def test_what_waited_in_the_store_goes_before_what_comes_in_the_batch(store: DuckDBStore) -> None:
+    apply(store, [cancellation(0, ADA, "2026-06-30")])
+    apply(store, [cancellation(1, ADA, "2026-07-01"), signup(0), cancellation(2, ADA, "2026-08-01")])
+    assert churn_dates(store) == {ADA: date(2026, 6, 30)}
+    assert letters(store) == [("1", "already_churned"), ("2", "already_churned")]
+
+
+def test_the_churn_of_a_parked_cancellation_is_caused_by_that_one(store: DuckDBStore) -> None:
+    early = record(cancellation_value(), CANCELLATIONS, 7, partition=3, timestamp=0, headers=[("traceparent", b"00-x")])
+    apply(store, [early])
+    apply(store, [signup(0)])
+    (message,) = store.pending(0, 10).messages
+    headers = dict(message.headers)
+    assert headers["ce_causationid"] == b"customer.cancellation/3/7"
+    assert headers["ce_time"] == b"1970-01-01T00:00:00.000Z"
+    assert headers["traceparent"] == b"00-x"
+
+
+def test_a_structured_cancellation_waits_and_applies_like_any_other(store: DuckDBStore) -> None:
+    value = structured_value(cancellation_value(), id='"evt-7"')
+    apply(store, [record(value, CANCELLATIONS, headers=STRUCTURED_TYPE)])
+    apply(store, [record(structured_value(signup_value()), SIGNUPS, headers=STRUCTURED_TYPE)])
+    (message,) = store.pending(0, 10).messages
+    assert dict(message.headers)["ce_causationid"] == b"evt-7"
+
+
+BAD: dict[str, tuple[bytes | None, str]] = {
+    "a tombstone": (None, "empty"),
+    "too large": (b" " * (MAX_BYTES + 1), "too_large"),
+    "not JSON": (b"{", "malformed"),
+    "not UTF-8": (b"\xff", "malformed"),
+    "NaN": (signup_value(mrr="NaN"), "malformed"),
+    "not an object": (b"[]", "malformed"),
+    "nested too deep": (b"[" * 30_000 + b"]" * 30_000, "malformed"),
+    "a field missing": (signup_value(mrr=None), "invalid"),
+    "a field refused": (signup_value(mrr='"-1"'), "invalid"),
+    "another currency": (signup_value(mrr='{"amount": "1", "currency": "EUR"}'), "unsupported_currency"),
+    "an unknown tier": (signup_value(plan_tier='"platinum"'), "unknown_plan_tier"),
+}
+
+
+@pytest.mark.parametrize(("value", "reason"), BAD.values(), ids=BAD)
+def test_a_bad_record_becomes_a_dead_letter_byte_for_byte_and_nothing_else(
+    store: DuckDBStore, value: bytes | None, reason: str
+) -> None:
+    bad = record(value, SIGNUPS, 5, partition=2, key=b"\xff", headers=[("x", b"1"), ("x", None), ("bad\udcff", b"")])
+    result = apply(store, [bad])
+    assert result.outcomes == {"rejected": 1}
+    assert [(rejected.reason.value, which) for which, rejected in result.rejected] == [(reason, bad)]
+    (letter,) = store.pending(0, 10).messages
+    assert (letter.topic, letter.partition, letter.key, letter.value) == ("customer.signup-dlt", 2, b"\xff", value)
+    assert letter.headers[:3] == list(bad.headers)
+    assert journal(store, SIGNUPS) == [("rejected", 5, reason)]
+    assert churn_dates(store) == {}
+    assert store.positions() == {(SIGNUPS, 2): 6}
+
+
+def test_a_structured_event_without_its_attributes_becomes_a_dead_letter(store: DuckDBStore) -> None:
+    value = structured_value(signup_value(), id=None)
+    apply(store, [record(value, SIGNUPS, headers=STRUCTURED_TYPE)])
+    assert letters(store) == [("0", "malformed")]
+
+
+def test_a_rejection_names_its_customer_in_the_journal_where_that_could_be_read(store: DuckDBStore) -> None:
+    apply(store, [signup(0, industry="1"), record(b"{", SIGNUPS, 1), signup(2, BOB.upper(), mrr="-1")])
+    rows = store._db.execute('SELECT CAST(customer_id AS VARCHAR) FROM journal ORDER BY "offset"').fetchall()
+    assert rows == [(ADA,), (None,), (BOB,)]
+
+
+# Around them
+
+
+def test_one_bad_record_among_many_never_holds_up_the_others(store: DuckDBStore) -> None:
+    many = [signup(number, f"00000000-0000-4000-8000-{number:012}") for number in range(2001)]
+    many[1000] = record(b"\xff", SIGNUPS, 1000)
+    result = apply(store, many)
+    assert result.outcomes == {"applied": 2000, "rejected": 1}
+    assert len(list(store.active_customers())) == 2000
+    assert letters(store) == [("1000", "malformed")]
+    assert store.positions() == {(SIGNUPS, 0): 2001}
+
+
+def test_every_kind_of_bad_record_in_one_batch_leaves_the_good_ones_alone(store: DuckDBStore) -> None:
+    bad = [record(value, SIGNUPS, number + 1) for number, (value, _) in enumerate(BAD.values())]
+    result = apply(store, [signup(0), *bad, signup(len(bad) + 1, BOB), cancellation(0), cancellation(1, BOB)])
+    assert result.outcomes == {"applied": 4, "rejected": len(BAD)}
+    assert [reason for _, reason in letters(store)] == [reason for _, reason in BAD.values()]
+    assert churn_dates(store) == {ADA: date(2026, 6, 30), BOB: date(2026, 6, 30)}
+
+
+def test_what_is_published_keeps_the_order_in_which_it_was_decided(store: DuckDBStore) -> None:
+    apply(store, [signup(0), signup(1, BOB), signup(2, EVE)])
+    apply(store, [cancellation(0, EVE), record(b"", CANCELLATIONS, 1), cancellation(2, ADA), cancellation(3, BOB)])
+    expected = [churned_id(EVE), "customer.cancellation/0/1@1782820800000", churned_id(ADA), churned_id(BOB)]
+    assert published(store) == expected
+
+
+def test_an_unknown_industry_is_counted(store: DuckDBStore) -> None:
+    result = apply(store, [signup(0, industry='"SpaceTech"'), signup(1, BOB, industry='"Other"')])
+    assert result.unknown_industries == 1
+
+
+def test_an_empty_batch_changes_nothing(store: DuckDBStore) -> None:
+    assert apply(store, []).outcomes == {}
+    assert store.positions() == {}
+
+
+def test_a_batch_that_cannot_be_committed_is_taken_again_whole(store: DuckDBStore) -> None:
+    records = [signup(0), cancellation(0), record(b"", SIGNUPS, 1)]
+    with UnitOfWork(store) as work:
+        batch_path().apply(records, work)
+        work.journal.append((SIGNUPS, 0, 2, "no uuid", "applied", None, None))
+        with pytest.raises(StoreError):
+            work.commit()
+    assert published(store) == []
+    assert apply(store, records).outcomes == {"applied": 2, "rejected": 1}
+    assert published(store) == [churned_id(ADA), "customer.signup/0/1@1782820800000"]
+
+
+# Replays
+
+
+def test_records_read_again_repeat_no_effect_no_dead_letter_and_no_line_in_the_journal(store: DuckDBStore) -> None:
+    records = [
+        cancellation(0, ADA, "2026-01-14"), cancellation(1), cancellation(2), cancellation(3, ADA, "2026-07-01"),
+        cancellation(4, EVE), record(None, CANCELLATIONS, 5), signup(0), signup(1), signup(2, plan_tier='"free"'),
+        record(b"{", SIGNUPS, 3), signup(4, BOB),
+    ]  # fmt: skip
+    apply(store, records)
+    before = (journal(store, SIGNUPS), journal(store, CANCELLATIONS), published(store), churn_dates(store))
+    result = apply(store, records)
+    assert result.replayed == len(records)
+    assert (journal(store, SIGNUPS), journal(store, CANCELLATIONS), published(store), churn_dates(store)) == before
+    assert [each.record.offset for each in store.parked([EVE])] == [4]
+    assert store.positions() == {(SIGNUPS, 0): 5, (CANCELLATIONS, 0): 6}
+
+
+def test_a_replay_that_runs_into_new_records_tells_the_new_ones_only(store: DuckDBStore) -> None:
+    apply(store, [record(b"", SIGNUPS, 0), signup(1)])
+    result = apply(store, [record(b"", SIGNUPS, 0), signup(1), record(b"", SIGNUPS, 2)])
+    assert (result.replayed, letters(store)) == (2, [("0", "malformed"), ("2", "malformed")])
+    assert store.positions() == {(SIGNUPS, 0): 3}
+
+
+def test_a_record_parked_before_and_read_again_beside_its_signup_is_applied_once(store: DuckDBStore) -> None:
+    apply(store, [cancellation(0)])
+    apply(store, [cancellation(0), signup(0), cancellation(0)])
+    assert published(store) == [churned_id(ADA)]
+    assert journal(store, CANCELLATIONS) == [("parked", 0, None), ("applied", 0, None)]
+    assert list(store.parked([ADA])) == []
+
+
+def test_a_dead_letter_of_what_had_waited_is_written_even_when_its_signup_is_read_again(store: DuckDBStore) -> None:
+    # The positions were set forward past the signup, by an operator's decision, and then back.
+    store.forget_position((SIGNUPS, 0), 10)
+    apply(store, [cancellation(0, ADA, "2026-01-14"), cancellation(1)])
+    result = apply(store, [signup(0)])
+    assert result.replayed == 1
+    assert published(store) == ["customer.cancellation/0/0@1782820800000", churned_id(ADA)]
+    assert journal(store, SIGNUPS) == [("applied", 0, None)]
+
+
+def test_partitions_are_replays_each_on_their_own(store: DuckDBStore) -> None:
+    apply(store, [record(b"", SIGNUPS, 5, partition=1)])
+    result = apply(store, [record(b"", SIGNUPS, 5, partition=0), record(b"", CANCELLATIONS, 5, partition=1)])
+    assert (result.replayed, result.outcomes) == (0, {"rejected": 2})
+
+
+def test_a_store_rebuilt_from_nothing_publishes_nothing_again(store: DuckDBStore) -> None:
+    records = [
+        cancellation(0), signup(0), signup(1, mrr="1"), record(b"", SIGNUPS, 2), signup(3, BOB), cancellation(1, BOB),
+    ]  # fmt: skip
+    apply(store, records)
+    ids = published(store)
+    rebuilt = DuckDBStore(MEMORY)
+    rebuilt.keep_receipts(ids, {})
+    for each in records:
+        apply(rebuilt, [each])
+    assert published(rebuilt) == []
+    assert rebuilt.pending(0, 10).last_seq == len(ids) == 4
+    assert churn_dates(rebuilt) == churn_dates(store)
+    rebuilt.close()
+
+
+def take(store: DuckDBStore, records: list[StoredRecord], together: bool) -> Counter[str]:
+    batches: Iterable[list[StoredRecord]] = [records] if together else [[each] for each in records]
+    total: Counter[str] = Counter()
+    for batch in batches:
+        total += apply(store, batch).outcomes
+    return total

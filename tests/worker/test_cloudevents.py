@@ -1,0 +1,196 @@
+"""Envelopes: binary, structured, none, and whatever else stands in their place."""
+
+import base64
+import json
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from tests.worker.builders import (
+    CANCELLATIONS,
+    STRUCTURED_TYPE,
+    cancellation_value,
+    record,
+    signup_value,
+    structured_value,
+)
+from worker import cloudevents
+from worker.cloudevents import Attributes, EnvelopeError
+from worker.records import Header, StoredRecord
+
+BINARY: list[Header] = [
+    ("ce_specversion", b"1.0"),
+    ("ce_id", b"evt-1"),
+    ("ce_source", b"/billing"),
+    ("ce_type", b"customer.cancelled"),
+    ("ce_time", b"2026-06-30T11:59:59.5+02:00"),
+    ("ce_correlationid", b"corr-1"),
+    ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ("tracestate", b"vendor=1"),
+    ("content-type", b"application/json"),
+]
+SAID = Attributes(
+    id="evt-1",
+    time="2026-06-30T11:59:59.5+02:00",
+    correlation_id="corr-1",
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    tracestate="vendor=1",
+)
+
+
+def cancelled(headers: Sequence[Header] = (), value: bytes | None = None) -> StoredRecord:
+    return record(value or cancellation_value(), CANCELLATIONS, 7, partition=3, headers=headers)
+
+
+# Which mode
+
+
+@pytest.mark.parametrize("text", [
+    b"application/cloudevents+json", b"application/cloudevents+json; charset=utf-8", b"APPLICATION/CloudEvents+JSON",
+    b" application/cloudevents+json ;charset=utf-8",
+], ids=["plain", "with a charset", "in capitals", "with spaces"])  # fmt: skip
+@pytest.mark.parametrize("name", ["content-type", "Content-Type", "CONTENT-TYPE"])
+def test_the_content_type_makes_a_record_structured(name: str, text: bytes) -> None:
+    assert cloudevents.is_structured(cancelled([("x", b""), (name, text)]))
+
+
+@pytest.mark.parametrize("headers", [
+    [], BINARY, [("content-type", None)], [("content-type", b"")], [("content-type", b"application/json")],
+    [("content-type", b"application/cloudevents-batch+json")], [("content-type", b"application/cloudevents+avro")],
+    [("ce_datacontenttype", b"application/cloudevents+json")], [("content-type", b"\xff\xfe")],
+    [("content_type", b"application/cloudevents+json")], [("content-type", b"application/cloudevents+jsonx")],
+], ids=["no headers", "binary mode", "null", "empty", "JSON", "a batch", "Avro", "another header", "bytes",
+        "another spelling", "something longer"])  # fmt: skip
+def test_nothing_else_does(headers: list[Header]) -> None:
+    assert not cloudevents.is_structured(cancelled(headers))
+
+
+@pytest.mark.parametrize(("types", "is_structured"), [
+    ([b"application/json", b"application/cloudevents+json"], True),
+    ([b"application/cloudevents+json", b"text/plain"], False),
+    ([b"application/cloudevents+json", None], False),
+], ids=["structured last", "structured first", "null last"])  # fmt: skip
+def test_of_repeated_content_types_the_last_counts(types: list[bytes | None], is_structured: bool) -> None:
+    headers: list[Header] = [("content-type", value) for value in types]
+    assert cloudevents.is_structured(cancelled(headers)) is is_structured
+
+
+# What is inside
+
+
+@pytest.mark.parametrize("data", [signup_value(), b"[]", b'"text"', b"1e400", b"{}"], ids=repr)
+def test_the_data_of_a_structured_event_comes_out_as_it_was_written(data: bytes) -> None:
+    assert cloudevents.payload(structured_value(data)) == data
+
+
+def test_data_in_base64_comes_out_decoded() -> None:
+    encoded = base64.b64encode(signup_value()).decode()
+    assert cloudevents.payload(structured_value(None, data_base64=f'"{encoded}"')) == signup_value()
+
+
+@pytest.mark.parametrize("attribute", ["specversion", "id", "source", "type"])
+@pytest.mark.parametrize(
+    "token", [None, "null", '""', "1", '["x"]'], ids=["missing", "null", "empty", "number", "list"]
+)
+def test_a_structured_event_needs_each_required_attribute(attribute: str, token: str | None) -> None:
+    with pytest.raises(EnvelopeError, match=attribute):
+        cloudevents.payload(structured_value(signup_value(), **{attribute: token}))
+
+
+@pytest.mark.parametrize("version", ["0.3", "1", "2.0", "1.0 "])
+def test_another_version_of_cloudevents_is_refused(version: str) -> None:
+    with pytest.raises(EnvelopeError, match=r"specversion is not 1\.0"):
+        cloudevents.payload(structured_value(signup_value(), specversion=f'"{version}"'))
+
+
+@pytest.mark.parametrize("tokens", [
+    {}, {"data": "null"}, {"data_base64": '"###"'},
+    {"data_base64": "1"}, {"data_base64": '"é"'}, {"data_base64": '"e30"'},
+], ids=["no data", "null data", "no base64", "a number", "not ASCII", "padding missing"])  # fmt: skip
+def test_a_structured_event_without_readable_data_is_refused(tokens: dict[str, str]) -> None:
+    with pytest.raises(EnvelopeError):
+        cloudevents.payload(structured_value(None, **tokens))
+
+
+def test_base64_of_what_is_no_utf_8_is_refused() -> None:
+    with pytest.raises(UnicodeDecodeError):
+        cloudevents.payload(structured_value(None, data_base64=f'"{base64.b64encode(bytes([255])).decode()}"'))
+
+
+@pytest.mark.parametrize("value", [b"", b"[]", b"1", b"{", b'{"id": 1e400}'], ids=repr)
+def test_what_is_no_json_object_is_no_event(value: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        cloudevents.payload(value)
+
+
+def test_extension_attributes_of_any_kind_are_ignored() -> None:
+    value = structured_value(signup_value(), subject="1", extra='{"a": []}', dataschema="null", datacontenttype="true")
+    assert cloudevents.payload(value) == signup_value()
+
+
+# What the envelope says
+
+
+def test_binary_mode_says_who_when_and_why() -> None:
+    assert cloudevents.attributes(cancelled(BINARY)) == SAID
+
+
+def test_structured_mode_says_the_same() -> None:
+    tokens = {
+        "time": f'"{SAID.time}"', "correlationid": '"corr-1"', "traceparent": f'"{SAID.traceparent}"',
+        "tracestate": '"vendor=1"',
+    }  # fmt: skip
+    event = cancelled(STRUCTURED_TYPE, structured_value(cancellation_value(), **tokens))
+    assert cloudevents.attributes(event) == SAID
+
+
+def test_no_envelope_says_nothing() -> None:
+    assert cloudevents.attributes(cancelled()) == Attributes()
+
+
+def test_a_trace_in_the_headers_is_carried_in_structured_mode_too_and_wins() -> None:
+    value = structured_value(cancellation_value(), traceparent='"inside"', tracestate='"inside"')
+    headers = [*STRUCTURED_TYPE, ("traceparent", b"outside")]
+    said = cloudevents.attributes(cancelled(headers, value))
+    assert (said.traceparent, said.tracestate) == ("outside", "inside")
+
+
+def test_a_trace_may_come_as_an_extension_attribute() -> None:
+    said = cloudevents.attributes(cancelled([("ce_traceparent", b"00-x"), ("ce_tracestate", b"y")]))
+    assert (said.traceparent, said.tracestate) == ("00-x", "y")
+
+
+def test_of_repeated_headers_the_last_counts() -> None:
+    said = cloudevents.attributes(cancelled([("ce_id", b"1"), ("ce_time", None), ("ce_id", b"2")]))
+    assert (said.id, said.time) == ("2", None)
+    assert cloudevents.attributes(cancelled([("ce_id", b"1"), ("ce_id", None)])).id is None
+
+
+@pytest.mark.parametrize("value", [None, b"", b"\xff", b"\xed\xa0\x80"], ids=["null", "empty", "bytes", "surrogates"])
+@pytest.mark.parametrize("name", ["ce_id", "ce_time", "ce_correlationid", "traceparent", "tracestate"])
+def test_a_header_that_is_no_text_counts_as_absent(name: str, value: bytes | None) -> None:
+    assert cloudevents.attributes(cancelled([(name, value)])) == Attributes()
+
+
+@pytest.mark.parametrize("text", [
+    "2026-06-30T12:00:00Z", "2026-06-30t12:00:00z", "2026-06-30T12:00:00.123456789+14:00", "2026-06-30 12:00:00-00:00",
+])  # fmt: skip
+def test_a_time_is_carried_on_as_it_was_written(text: str) -> None:
+    assert cloudevents.attributes(cancelled([("ce_time", text.encode())])).time == text
+
+
+@pytest.mark.parametrize("text", [
+    "yesterday", "2026-06-30", "1782820800", "2026-06-30T12:00:00", "2026-06-30T12:00Z", "2026-06-30T12:00:00Z\n",
+    "\u0662\u0660\u0662\u0666-06-30T12:00:00Z",
+])  # fmt: skip
+def test_a_time_that_is_not_rfc_3339_counts_as_absent(text: str) -> None:
+    assert cloudevents.attributes(cancelled([("ce_time", text.encode())])).time is None
+    structured = structured_value(cancellation_value(), time=json.dumps(text, ensure_ascii=False))
+    assert cloudevents.attributes(cancelled(STRUCTURED_TYPE, structured)).time is None
+
+
+@pytest.mark.parametrize("token", ["null", "1", "true", "[]", "{}", '""'])
+def test_an_attribute_of_the_wrong_kind_counts_as_absent(token: str) -> None:
+    value = structured_value(cancellation_value(), time=token, correlationid=token, traceparent=token, tracestate=token)
+    assert cloudevents.attributes(cancelled(STRUCTURED_TYPE, value)) == Attributes(id="evt-1")

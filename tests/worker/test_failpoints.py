@@ -1,0 +1,51 @@
+"""A failpoint kills its process as a power cut would, when the environment says so and never else."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from worker.failpoints import POINTS, VARIABLE
+
+REACHING = """
+import atexit, sys
+from worker.failpoints import reach
+atexit.register(print, "cleaned up", flush=True)
+for number in range(4):
+    reach("in-recover")
+    reach("after-commit")
+    print(number, flush=True)
+"""
+
+
+def run(failpoint: str | None) -> tuple[int, list[str], str]:
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    if failpoint is not None:
+        environment[VARIABLE] = failpoint
+    done = subprocess.run(
+        [sys.executable, "-c", REACHING], env=environment, check=False, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout.split("\n")[:-1], done.stderr
+
+
+def test_without_the_variable_nothing_happens() -> None:
+    assert run(None) == (0, ["0", "1", "2", "3", "cleaned up"], "")
+
+
+@pytest.mark.parametrize(
+    "failpoint", ["", "before-commit", "after-commit:99"], ids=["empty", "elsewhere", "never so often"]
+)
+def test_a_point_that_is_not_reached_kills_nothing(failpoint: str) -> None:
+    assert run(failpoint) == (0, ["0", "1", "2", "3", "cleaned up"], "")
+
+
+@pytest.mark.parametrize(("failpoint", "lines"), [
+    ("after-commit", []), ("after-commit:1", []), ("after-commit:3", ["0", "1"]), ("in-recover:4", ["0", "1", "2"]),
+])  # fmt: skip
+def test_the_process_is_killed_that_many_times_in_without_any_clean_up(failpoint: str, lines: list[str]) -> None:
+    assert run(failpoint) == (-9, lines, "")
+
+
+def test_the_points_are_those_the_crash_tests_ask_for() -> None:
+    assert set(POINTS) == {"before-commit", "after-commit", "in-transaction", "after-publish", "in-recover"}

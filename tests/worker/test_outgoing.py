@@ -1,0 +1,227 @@
+"""What is published: complete to the byte, and with ids that depend on what happened alone."""
+
+import json
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from domain.customer import MRR, CustomerChurned, Industry, PlanTier
+from tests.worker.builders import (
+    ADA,
+    BOB,
+    CANCELLATIONS,
+    NOON_MS,
+    SIGNUPS,
+    STRUCTURED_TYPE,
+    cancellation,
+    cancellation_value,
+    composer,
+    record,
+    structured_value,
+)
+from worker import __version__
+from worker.outcomes import Reason, Rejected
+from worker.outgoing import DATASCHEMA, Composer, churned_id, dead_letter_id
+from worker.records import Header, StoredRecord
+
+CHURNED = CustomerChurned(
+    customer_id=ADA,
+    signup_date=date(2026, 1, 15),
+    churn_date=date(2026, 6, 30),
+    tenure_days=166,
+    is_early_stage=False,
+    industry=Industry.FINTECH,
+    plan_tier=PlanTier.GROWTH,
+    mrr=MRR(Decimal("499.00")),
+    reason="too_expensive",
+)
+REJECTED = Rejected(Reason.ALREADY_CHURNED, "the customer churned before, on another date", ADA)
+
+
+def the(name: str, headers: Sequence[Header]) -> bytes | None:
+    (value,) = [value for each, value in headers if each == name]
+    return value
+
+
+# customer.churned
+
+
+def test_a_churn_goes_out_keyed_by_its_customer_as_the_contract_shows_it() -> None:
+    message = composer().churned(CHURNED, cancellation(7))
+    assert (message.topic, message.partition, message.key) == ("customer.churned", None, ADA.encode())
+    assert (message.id, message.customer_id) == (churned_id(ADA), ADA)
+    assert json.loads(message.value or b"") == {
+        "customer_id": ADA, "signup_date": "2026-01-15", "churn_date": "2026-06-30", "tenure_days": 166,
+        "is_early_stage": False, "industry": "FinTech", "plan_tier": "growth",
+        "mrr": {"amount": "499.00", "currency": "USD"}, "lost_arr": {"amount": "5988.00", "currency": "USD"},
+        "reason": "too_expensive",
+    }  # fmt: skip
+    assert dict(message.headers) == {
+        "ce_specversion": b"1.0",
+        "ce_id": churned_id(ADA).encode(),
+        "ce_source": b"/customers",
+        "ce_type": b"customer.churned",
+        "ce_time": b"2026-06-30T12:00:00.000Z",
+        "ce_subject": ADA.encode(),
+        "ce_dataschema": DATASCHEMA,
+        "ce_causationid": b"customer.cancellation/0/7",
+        "content-type": b"application/json",
+    }
+    assert len(message.headers) == 9
+
+
+def test_a_churn_carries_on_what_a_binary_cancellation_said() -> None:
+    said: list[Header] = [
+        ("ce_id", "évt-😀".encode()),
+        ("ce_time", b"2026-06-30T11:59:59.5+02:00"),
+        ("ce_correlationid", b"corr-1"),
+        ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("tracestate", b"vendor=1"),
+    ]
+    others: list[Header] = [
+        ("ce_specversion", b"1.0"), ("ce_source", b"/billing"), ("ce_type", b"x"), ("ce_subject", b"y"),
+        ("ce_dataschema", b"z"), ("content-type", b"application/json"), ("x", b"1"), ("reply_to", b"t"),
+    ]  # fmt: skip
+    headers = composer().churned(CHURNED, record(cancellation_value(), CANCELLATIONS, headers=said + others)).headers
+    assert len(headers) == len(dict(headers)) == 12
+    assert dict(headers) == {
+        "ce_specversion": b"1.0",
+        "ce_id": churned_id(ADA).encode(),
+        "ce_source": b"/customers",
+        "ce_type": b"customer.churned",
+        "ce_time": b"2026-06-30T11:59:59.5+02:00",
+        "ce_subject": ADA.encode(),
+        "ce_dataschema": DATASCHEMA,
+        "ce_causationid": "évt-😀".encode(),
+        "ce_correlationid": b"corr-1",
+        "traceparent": b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "tracestate": b"vendor=1",
+        "content-type": b"application/json",
+    }
+
+
+def test_a_churn_carries_on_what_a_structured_cancellation_said() -> None:
+    value = structured_value(cancellation_value(), id='"evt-9"', time='"2026-06-30T01:02:03Z"', correlationid='"c"')
+    headers = composer().churned(CHURNED, record(value, CANCELLATIONS, headers=STRUCTURED_TYPE)).headers
+    assert the("ce_causationid", headers) == b"evt-9"
+    assert the("ce_time", headers) == b"2026-06-30T01:02:03Z"
+    assert the("ce_correlationid", headers) == b"c"
+    assert the("content-type", headers) == b"application/json"
+
+
+def test_the_schema_is_named_by_a_uri_with_its_major_version() -> None:
+    assert re.fullmatch(r"[a-z]+:[!-~]+[:/]1", DATASCHEMA.decode())
+
+
+def test_the_id_of_a_churn_is_a_uuidv5_that_never_changes() -> None:
+    assert uuid.UUID(churned_id(ADA)).version == 5
+    # Frozen: another id would be a second event to every reader of what was published before.
+    assert churned_id(ADA) == "2c6034b3-2386-5940-9708-31362a96adfe"
+    assert churned_id(ADA) != churned_id(BOB)
+
+
+def test_the_id_of_a_churn_is_what_the_standard_library_makes_of_the_customer() -> None:
+    namespace = uuid.UUID("5b0c6a52-9d1e-5f6b-8f6a-2c1d7f0e4a11")
+    for number in range(200):
+        customer_id = str(uuid.UUID(int=number * 0x123456789ABCDEF0123456789ABCDEF % 2**128))
+        assert churned_id(customer_id) == str(uuid.uuid5(namespace, customer_id))
+
+
+def test_the_id_of_a_churn_depends_on_nothing_that_a_second_reading_could_change() -> None:
+    other = replace(CHURNED, churn_date=date(2026, 7, 1), tenure_days=167, reason=None, mrr=MRR(Decimal(1)))
+    elsewhere = record(b"{}", "other.topic", 99, partition=7, timestamp=1, headers=[("ce_id", b"x")])
+    assert composer().churned(other, elsewhere).id == composer().churned(CHURNED, cancellation(7)).id
+
+
+def test_topic_and_source_are_the_settings_own() -> None:
+    elsewhere = Composer(churned_topic="eu.churned", dead_letter_suffix=".dead", source="/eu", group_id="eu")
+    message = elsewhere.churned(CHURNED, cancellation(7))
+    assert message.topic == "eu.churned"
+    assert the("ce_source", message.headers) == b"/eu"
+    letter = elsewhere.dead_letter(cancellation(7), REJECTED)
+    assert letter.topic == "customer.cancellation.dead"
+    assert the("__dlq.errors.group", letter.headers) == b"eu"
+
+
+# Dead letters
+
+AS_RECEIVED: list[Header] = [
+    ("x", b"1"), ("y", None), ("x", b"2"), ("", b""),
+    ("ce_id", b"\xff\xfe"), ("bad\udcff", b"\x00"), ("reply_to", b"t"),
+]  # fmt: skip
+
+
+def received(headers: Sequence[Header] = (), value: bytes | None = b"\xff\x00garbage") -> StoredRecord:
+    return record(value, SIGNUPS, 42, partition=3, key=b"\x00key\xff", headers=headers)
+
+
+def test_a_dead_letter_is_the_record_as_received_with_the_reason() -> None:
+    letter = composer().dead_letter(received(AS_RECEIVED), REJECTED)
+    assert (letter.topic, letter.partition) == ("customer.signup-dlt", 3)
+    assert (letter.key, letter.value, letter.customer_id) == (b"\x00key\xff", b"\xff\x00garbage", ADA)
+    assert letter.headers == [
+        *AS_RECEIVED,
+        ("__dlq.errors.topic", b"customer.signup"),
+        ("__dlq.errors.partition", b"3"),
+        ("__dlq.errors.offset", b"42"),
+        ("__dlq.errors.timestamp", str(NOON_MS).encode()),
+        ("__dlq.errors.group", b"customer-worker"),
+        ("__dlq.errors.reason", b"already_churned"),
+        ("__dlq.errors.message", b"the customer churned before, on another date"),
+        ("__dlq.errors.app.version", __version__.encode()),
+        ("__dlq.errors.redrive.count", b"0"),
+    ]
+
+
+def test_a_tombstone_without_key_stays_one() -> None:
+    letter = composer().dead_letter(record(None, SIGNUPS), Rejected(Reason.EMPTY, "the record has no value"))
+    assert (letter.key, letter.value, letter.customer_id) == (None, None, None)
+
+
+@pytest.mark.parametrize("count", [b"1", b"17"])
+def test_a_redriven_record_that_fails_again_replaces_what_was_said_and_keeps_its_count(count: bytes) -> None:
+    first = composer().dead_letter(received(AS_RECEIVED), Rejected(Reason.INVALID, "mrr is missing"))
+    redriven = [(name, count if name.endswith("redrive.count") else value) for name, value in first.headers]
+    again = composer().dead_letter(record(first.value, SIGNUPS, 99, headers=redriven), REJECTED)
+    names = [name for name, _ in again.headers]
+    assert again.headers[: len(AS_RECEIVED)] == AS_RECEIVED
+    assert [name for name in names if name.startswith("__dlq")] == names[len(AS_RECEIVED) :]
+    assert len(set(names[len(AS_RECEIVED) :])) == 9 == len(names) - len(AS_RECEIVED)
+    assert the("__dlq.errors.offset", again.headers) == b"99"
+    assert the("__dlq.errors.reason", again.headers) == b"already_churned"
+    assert the("__dlq.errors.redrive.count", again.headers) == count
+
+
+def test_two_sets_of_earlier_headers_become_one() -> None:
+    earlier: list[Header] = [("__dlq.errors.reason", b"invalid"), ("__dlq.errors.redrive.count", b"2")]
+    letter = composer().dead_letter(received([*earlier, ("x", b""), *earlier]), REJECTED)
+    assert len(letter.headers) == 10
+    assert the("__dlq.errors.redrive.count", letter.headers) == b"2"
+
+
+@pytest.mark.parametrize("count", [None, b"", b"-1", b"x", b"\xff", "٣".encode(), b"1e3", b"9" * 5000], ids=repr)
+def test_a_count_that_nobody_can_read_starts_again(count: bytes | None) -> None:
+    letter = composer().dead_letter(received([("__dlq.errors.redrive.count", count)]), REJECTED)
+    assert the("__dlq.errors.redrive.count", letter.headers) == b"0"
+
+
+def test_the_id_of_a_dead_letter_is_where_and_when_its_record_stood() -> None:
+    letter = composer().dead_letter(received(), REJECTED)
+    assert letter.id == f"customer.signup/3/42@{NOON_MS}"
+    told = [
+        the(f"__dlq.errors.{name}", letter.headers) or b"" for name in ("topic", "partition", "offset", "timestamp")
+    ]
+    assert dead_letter_id(*(text.decode() for text in told)) == letter.id
+
+
+@pytest.mark.parametrize("other", [
+    record(b"", CANCELLATIONS, 42, partition=3), record(b"", SIGNUPS, 42, partition=4),
+    record(b"", SIGNUPS, 43, partition=3), record(b"", SIGNUPS, 42, partition=3, timestamp=1),
+], ids=["topic", "partition", "offset", "timestamp of a topic made anew"])  # fmt: skip
+def test_every_record_has_a_dead_letter_id_of_its_own(other: StoredRecord) -> None:
+    assert composer().dead_letter(other, REJECTED).id != composer().dead_letter(received(), REJECTED).id

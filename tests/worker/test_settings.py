@@ -1,0 +1,273 @@
+"""Every setting has its default, and every mistake its sentence."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from worker.settings import PREFIX, Settings, SettingsError
+
+SECRET = "hunter2-never-to-be-shown"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.upper().startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def give(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(PREFIX + name, value)
+
+    return give
+
+
+def mistakes() -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        Settings.read()
+    assert SECRET not in str(refused.value)
+    assert str(refused.value) == "\n".join(refused.value.mistakes)
+    return refused.value.mistakes
+
+
+# Defaults
+
+
+def test_nothing_has_to_be_set() -> None:
+    settings = Settings.read()
+    assert settings.kafka.bootstrap_servers == "localhost:9092"
+    assert settings.kafka.group_id == "customer-worker"
+    assert settings.kafka.security_protocol == "PLAINTEXT"
+    assert settings.topics.inputs == ("customer.signup", "customer.cancellation")
+    assert settings.topics.outputs == ("customer.churned", "customer.signup-dlt", "customer.cancellation-dlt")
+    assert (settings.store.path, settings.store.shown) == ("customers.duckdb", "duckdb:///customers.duckdb")
+    assert settings.batch.max_value_bytes == 64 * 1024
+    assert settings.events.source == "/customers"
+    assert (settings.http.host, settings.http.port, settings.http.enabled) == ("127.0.0.1", 8080, True)
+
+
+def test_whatever_may_lose_something_is_off() -> None:
+    assert set(Settings.read().safety.model_dump().values()) == {False}
+
+
+CONTRACT = [
+    "KAFKA__BOOTSTRAP_SERVERS", "KAFKA__GROUP_ID", "KAFKA__SECURITY_PROTOCOL", "KAFKA__SASL_MECHANISM",
+    "KAFKA__SASL_USERNAME", "KAFKA__SASL_PASSWORD", "KAFKA__SSL_CAFILE", "KAFKA__SSL_CERTFILE", "KAFKA__SSL_KEYFILE",
+    "TOPICS__SIGNUP", "TOPICS__CANCELLATION", "TOPICS__CHURNED", "TOPICS__DEAD_LETTER_SUFFIX", "STORE__URL",
+    "BATCH__MAX_RECORDS", "BATCH__MAX_BYTES", "HTTP__HOST", "HTTP__PORT", "HTTP__ENABLED",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_every_setting_of_the_contract_is_there(name: str) -> None:
+    assert PREFIX + name in Settings.read().shown()
+
+
+# Reading
+
+
+def test_settings_are_read_from_the_environment(given: Callable[..., None], tmp_path: Path) -> None:
+    file = tmp_path / "file.pem"
+    file.touch()
+    given(
+        KAFKA__BOOTSTRAP_SERVERS="a:1, b:65535,[::1]:9092", KAFKA__GROUP_ID="g", KAFKA__SECURITY_PROTOCOL="SASL_SSL",
+        KAFKA__SASL_MECHANISM="SCRAM-SHA-512", KAFKA__SASL_USERNAME="u", KAFKA__SASL_PASSWORD=SECRET,
+        KAFKA__SSL_CAFILE=str(file), KAFKA__SSL_CERTFILE=str(file), KAFKA__SSL_KEYFILE=str(file),
+        TOPICS__SIGNUP="eu.signup", TOPICS__CANCELLATION="eu.cancellation", TOPICS__CHURNED="eu.churned",
+        TOPICS__DEAD_LETTER_SUFFIX=".dead", STORE__URL="duckdb:////var/lib/c.duckdb", BATCH__MAX_RECORDS="10",
+        BATCH__MAX_BYTES="1048576", BATCH__MAX_VALUE_BYTES="1", EVENTS__SOURCE="/eu", SAFETY__ALLOW_SKIP_FORWARD="true",
+        SAFETY__ALLOW_LOST_RECORDS="1", SAFETY__ALLOW_CUT_OUTPUTS="yes", HTTP__HOST="0.0.0.0", HTTP__PORT="0",
+        HTTP__ENABLED="false", LOG__LEVEL="DEBUG", LOG__FORMAT="json",
+    )  # fmt: skip
+    settings = Settings.read()
+    assert settings.kafka.sasl_password is not None
+    assert settings.kafka.sasl_password.get_secret_value() == SECRET
+    assert settings.kafka.ssl_keyfile == file
+    assert settings.topics.inputs == ("eu.signup", "eu.cancellation")
+    assert settings.topics.outputs == ("eu.churned", "eu.signup.dead", "eu.cancellation.dead")
+    assert settings.store.path == "/var/lib/c.duckdb"
+    assert set(settings.safety.model_dump().values()) == {True}
+    assert (settings.batch.max_records, settings.http.port, settings.http.enabled) == (10, 0, False)
+
+
+def test_letter_case_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("customer_worker_kafka__group_id", "g")
+    assert Settings.read().kafka.group_id == "g"
+
+
+@pytest.mark.parametrize(("url", "path"), [
+    ("duckdb:///customers.duckdb", "customers.duckdb"), ("duckdb:///data/c.duckdb", "data/c.duckdb"),
+    ("duckdb:////var/c.duckdb", "/var/c.duckdb"), ("duckdb://:memory:", ":memory:"),
+])  # fmt: skip
+def test_three_slashes_are_relative_and_four_absolute(given: Callable[..., None], url: str, path: str) -> None:
+    given(STORE__URL=url)
+    assert Settings.read().store.path == path
+
+
+def test_settings_never_change_once_read() -> None:
+    settings = Settings.read()
+    with pytest.raises(ValidationError):
+        settings.kafka.group_id = "other"
+    with pytest.raises(ValidationError):
+        settings.kafka = settings.kafka
+
+
+def test_the_failpoint_of_the_crash_tests_is_no_mistake(given: Callable[..., None]) -> None:
+    given(FAILPOINT="after-commit:3")
+    Settings.read()
+
+
+# Mistakes: one sentence each, and the variable's name in it
+
+MISTAKES = {
+    "no port": ("KAFKA__BOOTSTRAP_SERVERS", "localhost"),
+    "no host": ("KAFKA__BOOTSTRAP_SERVERS", ":9092"),
+    "port 0": ("KAFKA__BOOTSTRAP_SERVERS", "a:0"),
+    "port too high": ("KAFKA__BOOTSTRAP_SERVERS", "a:65536"),
+    "Arabic port": ("KAFKA__BOOTSTRAP_SERVERS", "a:\u0669\u0660\u0669\u0662"),
+    "no servers": ("KAFKA__BOOTSTRAP_SERVERS", ""),
+    "one of two": ("KAFKA__BOOTSTRAP_SERVERS", "a:1,b"),
+    "no group": ("KAFKA__GROUP_ID", ""),
+    "unknown protocol": ("KAFKA__SECURITY_PROTOCOL", "TLS"),
+    "unknown mechanism": ("KAFKA__SASL_MECHANISM", "GSSAPI"),
+    "no such file": ("KAFKA__SSL_CAFILE", "/no/such/file"),
+    "a directory for a file": ("KAFKA__SSL_CERTFILE", "/"),
+    "spaces in a topic": ("TOPICS__SIGNUP", "customer signup"),
+    "topic too long": ("TOPICS__CHURNED", "x" * 250),
+    "no topic": ("TOPICS__CANCELLATION", ""),
+    "a point for a topic": ("TOPICS__CHURNED", ".."),
+    "no suffix": ("TOPICS__DEAD_LETTER_SUFFIX", ""),
+    "another database": ("STORE__URL", f"mysql://u:{SECRET}@h/d"),
+    "no file": ("STORE__URL", "duckdb:///"),
+    "two slashes": ("STORE__URL", "duckdb://customers.duckdb"),
+    "no URL": ("STORE__URL", "customers.duckdb"),
+    "no records": ("BATCH__MAX_RECORDS", "0"),
+    "no number": ("BATCH__MAX_RECORDS", "many"),
+    "too few bytes": ("BATCH__MAX_BYTES", "1048575"),
+    "no bytes": ("BATCH__MAX_VALUE_BYTES", "0"),
+    "no source": ("EVENTS__SOURCE", ""),
+    "neither yes nor no": ("HTTP__ENABLED", "maybe"),
+    "negative port": ("HTTP__PORT", "-1"),
+    "HTTP port too high": ("HTTP__PORT", "65536"),
+    "neither yes nor no to safety": ("SAFETY__ALLOW_SKIP_FORWARD", "perhaps"),
+    "unknown level": ("LOG__LEVEL", "LOUD"),
+    "unknown format": ("LOG__FORMAT", "xml"),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_sentence_that_names_its_variable(given: Callable[..., None], name: str, value: str) -> None:
+    given(**{name: value})
+    (mistake,) = mistakes()
+    assert re.match(rf"{PREFIX}{name}:? [a-z]", mistake), mistake
+    assert "\n" not in mistake
+
+
+TOGETHER = {
+    "SASL without credentials": ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}, "SASL_MECHANISM"),
+    "SASL without a password": (
+        {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "PLAIN", "KAFKA__SASL_USERNAME": "u"},
+        "SASL_PASSWORD",
+    ),
+    "credentials without SASL": ({"KAFKA__SASL_PASSWORD": SECRET}, "SECURITY_PROTOCOL"),
+    "a key without a certificate": ({"KAFKA__SSL_KEYFILE": "/etc/hostname"}, "SSL_CERTFILE"),
+    "two topics of one name": ({"TOPICS__SIGNUP": "x", "TOPICS__CANCELLATION": "x"}, "same name"),
+    "a dead letter topic that is read": (
+        {"TOPICS__SIGNUP": "x", "TOPICS__CANCELLATION": "x-dlt"},
+        "same name",
+    ),
+    "a dead letter topic with too long a name": ({"TOPICS__SIGNUP": "x" * 246}, "249"),
+}
+
+
+@pytest.mark.parametrize(("values", "word"), TOGETHER.values(), ids=TOGETHER)
+def test_settings_that_do_not_go_together_are_one_sentence(
+    given: Callable[..., None], values: dict[str, str], word: str
+) -> None:
+    given(**values)
+    (mistake,) = mistakes()
+    section = next(iter(values)).split("__")[0]
+    assert mistake.startswith(PREFIX + section)
+    assert word in mistake
+
+
+def test_every_mistake_is_named_at_once(given: Callable[..., None]) -> None:
+    given(KAFKA__GROUP_ID="", BATCH__MAX_RECORDS="0", HTTP__PORT="x", STORE__URL="x", TOPICS__SIGNUP=" ", NONSENSE="1")
+    found = mistakes()
+    assert len(found) == 6
+    for name in ("KAFKA__GROUP_ID", "BATCH__MAX_RECORDS", "HTTP__PORT", "STORE__URL", "TOPICS__SIGNUP", "NONSENSE"):
+        assert sum(PREFIX + name in mistake for mistake in found) == 1
+
+
+@pytest.mark.parametrize(("name", "meant"), [
+    ("KAFKA__BOOTSTRAP_SERVER", "KAFKA__BOOTSTRAP_SERVERS"), ("KAFKA_GROUP_ID", "KAFKA__GROUP_ID"),
+    ("TOPIC__SIGNUP", "TOPICS__SIGNUP"), ("STORE_URL", "STORE__URL"),
+])  # fmt: skip
+def test_an_unknown_variable_is_one_sentence_with_what_was_meant(
+    given: Callable[..., None], name: str, meant: str
+) -> None:
+    given(**{name: "localhost:9092"})
+    assert mistakes() == [f"{PREFIX}{name} is not a setting; did you mean {PREFIX}{meant}?"]
+
+
+def test_an_unknown_variable_that_resembles_nothing_gets_no_advice(given: Callable[..., None]) -> None:
+    given(ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ="1")
+    (mistake,) = mistakes()
+    assert mistake.endswith("is not a setting")
+
+
+@pytest.mark.parametrize("value", ["text", "1", "{}", '{"group_id": "x"}', "{"])
+def test_a_whole_section_in_one_variable_is_no_setting(given: Callable[..., None], value: str) -> None:
+    given(KAFKA=value)
+    (mistake,) = mistakes()
+    assert mistake.startswith(f"{PREFIX}KAFKA is not a setting")
+
+
+def test_other_programs_variables_are_none_of_our_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUSTOMER_SERVICE_URL", "x")
+    monkeypatch.setenv("KAFKA__GROUP_ID", "x")
+    assert Settings.read().kafka.group_id == "customer-worker"
+
+
+# Secrets
+
+
+def test_a_password_is_shown_nowhere(given: Callable[..., None]) -> None:
+    given(
+        KAFKA__SECURITY_PROTOCOL="SASL_PLAINTEXT", KAFKA__SASL_MECHANISM="PLAIN", KAFKA__SASL_USERNAME="u",
+        KAFKA__SASL_PASSWORD=SECRET,
+    )  # fmt: skip
+    settings = Settings.read()
+    assert SECRET not in str(settings.shown()) + repr(settings) + str(settings) + settings.model_dump_json()
+    assert settings.shown()[f"{PREFIX}KAFKA__SASL_PASSWORD"] == "********"
+    assert settings.shown()[f"{PREFIX}KAFKA__SASL_USERNAME"] == "u"
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("KAFKA__SASL_MECHANISM", "NONE"), ("KAFKA__SECURITY_PROTOCOL", "PLAINTEXT"), ("KAFKA__SASL_PASSWORDS", SECRET),
+])  # fmt: skip
+def test_a_mistake_beside_a_password_does_not_tell_it(given: Callable[..., None], name: str, value: str) -> None:
+    given(
+        **{"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "PLAIN", "KAFKA__SASL_USERNAME": "u",
+           "KAFKA__SASL_PASSWORD": SECRET, name: value}
+    )  # fmt: skip
+    with pytest.raises(SettingsError) as refused:
+        Settings.read()
+    assert SECRET not in str(refused.value) + repr(refused.value)
+
+
+def test_what_is_shown_is_every_setting_as_it_would_be_written(given: Callable[..., None]) -> None:
+    given(HTTP__ENABLED="no", BATCH__MAX_RECORDS="7")
+    shown = Settings.read().shown()
+    assert all(name.startswith(PREFIX) and isinstance(value, str) for name, value in shown.items())
+    assert shown[f"{PREFIX}HTTP__ENABLED"] == "false"
+    assert shown[f"{PREFIX}BATCH__MAX_RECORDS"] == "7"
+    assert shown[f"{PREFIX}KAFKA__SSL_CAFILE"] == ""
+    assert shown[f"{PREFIX}STORE__URL"] == "duckdb:///customers.duckdb"

@@ -1,0 +1,151 @@
+"""The story, act by act: each sends its records, waits for what they lead to, and tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from decimal import Decimal
+
+from worker.demo import cast, story, tables
+from worker.demo.broker import Broker
+from worker.demo.ledger import fields_of
+from worker.demo.narrator import Narrator
+from worker.demo.stage import Stage
+from worker.demo.store_file import read_store
+from worker.demo.tables import dollars
+from worker.demo.traffic import Reader, Seen
+from worker.demo.verify import Verdict, judge
+
+ONE_BY_ONE = {"BATCH__MAX_RECORDS": "1"}
+"""In the worker's first life a commit is one record, so that it can be killed after the very one that is meant."""
+
+
+class Acts:
+    """One performance of the story."""
+
+    def __init__(self, stage: Stage, narrator: Narrator) -> None:
+        self._stage = stage
+        self._say = narrator
+
+    def play(self) -> None:
+        """Everything up to the reckoning."""
+        self._open()
+        self._ten_sign_up()
+        self._three_cancel()
+        self._two_cancel_ahead_of_signup()
+        self._nine_are_refused()
+        self._crash()
+        self._while_down()
+        self._restart()
+
+    def _open(self) -> None:
+        broker = self._stage.broker
+        where = "a Kafka broker inside this process"
+        if broker.prefix:
+            where = f"Kafka at {broker.client['bootstrap.servers']}"
+        self._say.title(f"The real worker, {where}, and a DuckDB file in a temporary directory.")
+        if broker.prefix:
+            self._say.title(f"Topics and group begin with {broker.prefix}, and are removed at the end.")
+
+    def _ten_sign_up(self) -> None:
+        self._say.step("Ten companies sign up. The worker starts, and finds them waiting in Kafka.")
+        lines = story.ten_sign_up()
+        self._stage.send(lines)
+        self._say.table(tables.signups(cast.FIRST_TEN))
+        self._stage.start_worker(ONE_BY_ONE | {"FAILPOINT": f"after-commit:{story.records_before_the_crash() + 1}"})
+        with self._say.waiting("The worker starts and joins its group"):
+            outcomes = self._stage.take_in(len(lines), outputs=0)
+        monthly = sum((Decimal(company.mrr) for company in cast.FIRST_TEN), Decimal())
+        self._say.effect(f"{outcomes['applied']} customers stored, worth {dollars(monthly)} a month.")
+
+    def _three_cancel(self) -> None:
+        self._say.step("Three cancel. Billing says one of them twice, and a signup comes again, spelled otherwise.")
+        lines = story.three_cancel()
+        self._stage.send(lines)
+        with self._say.waiting("The worker publishes"):
+            outcomes = self._stage.take_in(len(lines), outputs=3)
+        events = self._stage.events
+        self._say.table(tables.events(events))
+        self._say.effect(f"{len(events)} events published; the {outcomes['duplicate']} repeats changed nothing.")
+        self._say.effect(f"ARR lost so far: {dollars(_lost_arr(events))}.", "red")
+
+    def _two_cancel_ahead_of_signup(self) -> None:
+        self._say.step("Two cancellations come of customers who have not signed up.")
+        lines = story.two_cancel_ahead_of_signup()
+        self._stage.send(lines)
+        outcomes = self._stage.take_in(len(lines), outputs=0)
+        self._say.effect(f"{outcomes['parked']} cancellations parked: they wait for their signups.", "yellow")
+
+    def _nine_are_refused(self) -> None:
+        self._say.step("Nine records contradict what is known, or cannot be read.")
+        lines = story.nine_are_refused()
+        self._stage.send(lines)
+        with self._say.waiting("The worker refuses them"):
+            outcomes = self._stage.take_in(len(lines), outputs=len(lines))
+        self._say.table(tables.refusals(lines, self._stage.dead_letters))
+        self._say.effect(f"{outcomes['rejected']} refused, each kept as it came on a dead letter topic.", "yellow")
+
+    def _crash(self) -> None:
+        stage = self._stage
+        events = len(stage.events)
+        lost = dollars(cast.KESTREL.arr)
+        self._say.step(f"Kestrel Bank cancels ({lost} a year). kill -9 falls between the store's commit and the event.")
+        stage.send([story.fatal_cancellation()])
+        with self._say.waiting("Waiting for the kill"):
+            stage.wait_until(stage.worker.was_killed, stage.look)
+        stage.look(0.5)
+        has_left = cast.KESTREL.id in {customer.customer_id for customer in read_store(stage.store).churned}
+        if not has_left or len(stage.events) != events:
+            raise stage.worker.refusal("the worker was killed at another moment than it was meant to be")
+        self._say.effect("The worker is dead.", "bold red")
+        self._say.effect(f"Its file says that Kestrel Bank left. On the topic there are still {events} events.", "red")
+
+    def _while_down(self) -> None:
+        lines = story.while_down()
+        self._stage.send(lines)
+        self._say.step("Nobody is there, and Kafka fills up.")
+        self._say.effect("Billing says its four cancellations again.", "")
+        self._say.effect("The signup arrives that a parked cancellation waits for. Brickfield cancels.", "")
+        self._say.effect(f"{len(lines) - story.NAMED_WHILE_DOWN:,} records of other customers pile up.", "")
+
+    def _restart(self) -> None:
+        self._say.step("The worker starts again. All it has is its file and the topics.")
+        stage = self._stage
+        before = len(stage.events)
+        stage.start_worker({})
+        lines = story.while_down()
+        outputs = sum(line.leaves for line in lines) + story.HELD_BACK_BY_THE_CRASH + story.PARKED_THEN_APPLIED
+        with self._say.progress("Kafka gives up the dead member, then the worker catches up", len(lines)) as show:
+            stage.take_in(len(lines), outputs, lambda: show(stage.worker.outcomes["records"]))
+        events = stage.events[before:]
+        named = [event for event in events if (event.key or b"").decode() in cast.NAMES]
+        self._say.table(tables.events(named))
+        self._say.effect(f"{len(events):,} events published: Kestrel Bank's, which the crash held back;")
+        self._say.effect("Juniper Payroll's, parked before the crash and applied when the signup came;")
+        self._say.effect(f"and {len(events) - 2:,} of those who left meanwhile. Billing's repeats changed nothing.")
+
+    def reckon(self, tamper: Callable[[Broker], None]) -> Verdict:
+        """Stop the worker, and compare what was sent with the topics and the file."""
+        stage = self._stage
+        self._say.step("The worker stops. A reader of its own compares what was sent, the topics and the file.")
+        with self._say.waiting("The worker stops, the topics are read from their beginning"):
+            stage.worker.stop()
+            tamper(stage.broker)
+            with closing(Reader(stage.broker)) as independent:
+                seen = independent.read_to_end()
+            kept = read_store(stage.store)
+            verdict = judge(stage.sent, seen, kept)
+        self._say.table(tables.verdict(verdict))
+        for name in [cast.NAMES.get(customer_id, customer_id) for customer_id in kept.parked]:
+            self._say.effect(f"Still parked: the cancellation of {name}, who never signed up.", "yellow")
+        self._say.effect(
+            f"{len(kept.churned):,} customers left, and {dollars(_lost_arr(seen))} a year with them.", "red"
+        )
+        self._say.verdict(verdict)
+        return verdict
+
+
+def _lost_arr(events: Sequence[Seen]) -> Decimal:
+    return sum(
+        (Decimal(fields_of(event)["lost_arr"]["amount"]) for event in events if event.output == "churned"), Decimal()
+    )
