@@ -201,6 +201,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             if partition.stored is not None and partition.stored > partition.end:
                 await self._thread.call(self._store.forget_position, (place.topic, place.partition), offset)
             consumer.seek(place, offset)
+            self._reached[place] = offset
             if offset != (partition.stored or 0):
                 log.info(
                     "starting elsewhere than the store",

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.producer.message_accumulator import BatchBuilder, DefaultRecordBatchBuilder
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from worker import kafka, raw_headers
 from worker.failpoints import reach
@@ -39,6 +39,7 @@ OFFERS_KEPT = 4  # batches, each of bounded size; what is not kept is read from 
 RECEIPTS_AT_ONCE = 50_000
 READ_STALLED_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 10.0
+ZSTD = 4  # the codec's number in a record batch
 
 
 class ReceiptUnreadable(Exception):
@@ -125,11 +126,11 @@ class Relay:
         """
         await self.close()
         self.recovered.clear()
-        self._offered.clear()  # some of it may be found published
         producer = kafka.relay_producer(self._settings.kafka)
         self._producer = producer
         await asyncio.wait_for(producer.start(), PUBLISH_SECONDS)
         found = await self._read_receipts()
+        self._offered.clear()  # some of it may have been found published
         log.info("recovered", cause=cause, receipts_found=found)
         self.recovered.set()
 
@@ -320,7 +321,7 @@ def _batch_alone(message: Outgoing) -> BatchBuilder | None:
         batch = raw_headers.EscapedBatchBuilder(kafka.PUBLISH_BATCH_BYTES)
     elif len(message.value or b"") > kafka.PUBLISH_BATCH_BYTES // 2:
         # What came compressed may be far larger than a topic takes as it is.
-        batch = BatchBuilder(kafka.PUBLISH_BATCH_BYTES, DefaultRecordBatchBuilder.CODEC_ZSTD, is_transactional=1)
+        batch = BatchBuilder(kafka.PUBLISH_BATCH_BYTES, ZSTD, is_transactional=1)
     else:
         return None
     _append(batch, message)

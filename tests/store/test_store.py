@@ -262,6 +262,13 @@ def test_a_receipt_found_before_its_row_is_kept_until_that_comes(database: Datab
     assert pending_ids(store) == ["a", "c", "e"]
 
 
+def test_receipts_whose_rows_come_one_by_one_are_each_found(store: Store) -> None:
+    store.keep_receipts(["a", "b", "c", "d"], {})
+    for message_id in ("a", "b", "x", "c", "d"):
+        store.commit(Changes(outbox=[outgoing(message_id)]))
+    assert pending_ids(store) == ["x"]
+
+
 def test_a_receipt_read_twice_counts_once(store: Store) -> None:
     store.keep_receipts(["a", "a"], {("t", 0): 1})
     store.keep_receipts(["a"], {("t", 0): 2})

@@ -325,6 +325,16 @@ def test_partitions_are_replays_each_on_their_own(store: DuckDBStore) -> None:
     assert (result.replayed, result.outcomes) == (0, {"rejected": 2})
 
 
+def test_partitions_of_one_topic_are_replays_each_on_their_own_in_one_batch_too(store: DuckDBStore) -> None:
+    apply(store, [record(b"", SIGNUPS, 5, partition=1)])
+    mixed = [
+        record(b"", SIGNUPS, offset, partition=partition) for offset, partition in [(5, 1), (0, 0), (5, 1), (1, 0)]
+    ]
+    result = apply(store, [*mixed, record(b"", SIGNUPS, 6, partition=1)])
+    assert (result.replayed, result.outcomes) == (2, {"rejected": 3})
+    assert letters(store) == [("5", "malformed"), ("0", "malformed"), ("1", "malformed"), ("6", "malformed")]
+
+
 def test_a_store_rebuilt_from_nothing_publishes_nothing_again(store: DuckDBStore) -> None:
     records = [
         cancellation(0), signup(0), signup(1, mrr="1"), record(b"", SIGNUPS, 2), signup(3, BOB), cancellation(1, BOB),

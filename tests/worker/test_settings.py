@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
-from worker.settings import PREFIX, Settings, SettingsError
+from worker.settings import PREFIX, Kafka, Settings, SettingsError, Store
 
 SECRET = "hunter2-never-to-be-shown"
 
@@ -260,6 +260,16 @@ def test_a_mistake_beside_a_password_does_not_tell_it(given: Callable[..., None]
     )  # fmt: skip
     with pytest.raises(SettingsError) as refused:
         Settings.read()
+    assert SECRET not in str(refused.value) + repr(refused.value)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Store.model_validate({"url": f"mysql://u:{SECRET}@h/d"}), lambda: Kafka(sasl_password=SecretStr(SECRET))],
+    ids=["the store's address", "the password"],
+)  # fmt: skip
+def test_the_validators_own_errors_tell_no_secret_either(make: Callable[[], object]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        make()
     assert SECRET not in str(refused.value) + repr(refused.value)
 
 

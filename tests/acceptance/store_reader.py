@@ -1,0 +1,63 @@
+"""What the worker's DuckDB file holds, read by the tables that others may read, and by the table of parked records."""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from tests.acceptance.oracle import Customer
+from tests.acceptance.records import Coordinates
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """One decision."""
+
+    at: dt.datetime
+    where: Coordinates
+    customer_id: str | None
+    outcome: str
+    reason: str | None
+    event_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreContent:
+    """The store after the worker has stopped. Journal rows are in the order they were written."""
+
+    customers: dict[str, Customer]
+    journal: list[JournalRow]
+    parked: list[Coordinates]
+
+    def decisions(self) -> dict[Coordinates, list[JournalRow]]:
+        """Each record's rows in order; the last one is its outcome."""
+        rows: dict[Coordinates, list[JournalRow]] = {}
+        for row in self.journal:
+            rows.setdefault(row.where, []).append(row)
+        return rows
+
+
+def read_store(file: Path) -> StoreContent:
+    """Read the whole store; no worker may have it open."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        customers = connection.execute(
+            "SELECT customer_id, industry, plan_tier, signup_date, mrr, churn_date FROM customers"
+        ).fetchall()
+        journal = connection.execute(
+            'SELECT "at", topic, partition, "offset", customer_id, outcome, reason, event_id'
+            " FROM journal ORDER BY rowid"
+        ).fetchall()
+        parked = connection.execute('SELECT topic, partition, "offset" FROM parked').fetchall()
+    return StoreContent(
+        customers={str(customer_id): Customer(*rest) for customer_id, *rest in customers},
+        journal=[
+            JournalRow(at, (topic, partition, offset), _text(customer_id), outcome, reason, _text(event_id))
+            for at, topic, partition, offset, customer_id, outcome, reason, event_id in journal
+        ],
+        parked=[(topic, partition, offset) for topic, partition, offset in parked],
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

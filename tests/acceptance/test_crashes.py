@@ -1,0 +1,43 @@
+"""Killed at the worst moments and started again, the worker ends where it would have ended anyway."""
+
+import pytest
+
+from tests.acceptance.corpus import make_corpus
+from tests.acceptance.records import Message
+from tests.acceptance.stage import JOB_LIMIT_S, PARTITIONS, Stage
+from tests.acceptance.worker_process import KILLED
+
+pytestmark = pytest.mark.timeout(240)
+SMALL_BATCHES = {"BATCH__MAX_RECORDS": "500"}
+CRASHES = 2
+
+
+@pytest.mark.parametrize(
+    "failpoint", ["before-commit", "after-commit", "in-transaction", "after-publish", "in-recover"]
+)
+def test_killed_at_this_point_again_and_again_nothing_is_lost_or_repeated(stage: Stage, failpoint: str) -> None:
+    stage.settings |= SMALL_BATCHES
+    stage.create_topics()
+    messages = make_corpus(2_000, PARTITIONS).messages
+    parts = _in_order(messages, CRASHES + 1)
+    if failpoint == "in-recover":
+        stage.produce(parts.pop())
+        _run_until_killed(stage, "in-transaction:1")  # so that there is something in doubt to recover
+    while len(parts) > 1:
+        stage.produce(parts.pop())  # so that each life has something to commit and to publish
+        _run_until_killed(stage, f"{failpoint}:{2 if failpoint.endswith('commit') else 1}")
+    stage.produce(parts.pop())
+    stage.run_to_the_end_of_the_topics()
+    stage.require_as_expected()
+
+
+def _run_until_killed(stage: Stage, failpoint: str) -> None:
+    worker = stage.start(FAILPOINT=failpoint)
+    code = worker.wait(JOB_LIMIT_S)
+    assert code == KILLED, f"{failpoint}: ended with {code} instead of being killed:\n{worker.tail()}"
+
+
+def _in_order(messages: list[Message], count: int) -> list[list[Message]]:
+    """The messages in so many parts, the last part first: parts are taken from the end."""
+    size = -(-len(messages) // count)
+    return [messages[begin : begin + size] for begin in range(0, len(messages), size)][::-1]

@@ -1,0 +1,51 @@
+"""The whole job on a real Kafka: all that comes out, on the topics and in the store, equals the oracle's word."""
+
+import pytest
+
+from tests.acceptance.bad_records import MARK, bad_records
+from tests.acceptance.corpus import make_corpus
+from tests.acceptance.oracle import DEAD_LETTER_PREFIX
+from tests.acceptance.producing import CODECS
+from tests.acceptance.stage import PARTITIONS, Stage
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_a_hundred_thousand_signups_and_half_as_many_cancellations_end_as_the_contract_says(stage: Stage) -> None:
+    corpus = make_corpus(100_000, PARTITIONS)
+    stage.create_topics()
+    stage.produce(corpus.early)
+    worker = stage.start()
+    stage.wait_until_consumed(worker)  # now the cancellations ahead of their signups are surely parked
+    stage.produce(corpus.signups)
+    stage.produce(corpus.cancellations)
+    stage.finish(worker)
+    wanted = stage.require_as_expected()
+    assert len(wanted.customers) > 100_000
+    assert len(wanted.events) > 50_000 * 0.99
+    _require_discreet_messages(stage)
+    assert MARK not in worker.said(), "the log shows what a rejected record held"
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_records_of_every_codec_are_read(stage: Stage, codec: str) -> None:
+    corpus = make_corpus(4_000, PARTITIONS, seed=len(codec))
+    stage.create_topics()
+    stage.produce(corpus.messages, codec)
+    stage.run_to_the_end_of_the_topics()
+    stage.require_as_expected()
+
+
+def _require_discreet_messages(stage: Stage) -> None:
+    """A dead letter's message names the field and why, never the value."""
+    fields = {bad.name.encode(): bad.field for bad in bad_records()}
+    seen = 0
+    for letter in stage.published():
+        headers = dict(letter.headers)
+        if letter.topic == stage.topics.churned or letter.key not in fields:
+            continue
+        seen += 1
+        message = (headers[f"{DEAD_LETTER_PREFIX}message"] or b"").decode()
+        assert (fields[letter.key] or "") in message, f"{letter.key!r}: {message}"
+        assert MARK not in message, f"{letter.key!r}: {message}"
+    assert seen == len(fields)

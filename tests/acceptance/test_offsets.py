@@ -1,0 +1,53 @@
+"""Kafka's own tool moves the group: backwards repeats nothing, forwards is refused."""
+
+import pytest
+
+from tests.acceptance.corpus import make_corpus
+from tests.acceptance.stage import PARTITIONS, Stage
+
+pytestmark = pytest.mark.timeout(180)
+REFUSED = 70
+SETTING = "CUSTOMER_WORKER_SAFETY__ALLOW_SKIP_FORWARD"
+
+
+def test_a_group_rewound_to_the_start_reads_all_again_and_publishes_nothing(stage: Stage) -> None:
+    stage.create_topics()
+    stage.produce(make_corpus(2_000, PARTITIONS).messages)
+    stage.run_to_the_end_of_the_topics()
+    before, journal = stage.published(), stage.store().journal
+    stage.reset_group("--to-earliest")
+    worker = stage.run_to_the_end_of_the_topics()
+    taken = sum(int(str(batch["records"])) for batch in worker.events("batch applied"))
+    assert taken == len(stage.expected().outcomes), "the rewound records were not read again"
+    assert sorted(map(repr, stage.published())) == sorted(map(repr, before))
+    assert stage.store().journal == journal
+    stage.require_as_expected()
+
+
+@pytest.mark.parametrize("how", [("--to-latest",), ("--shift-by", "30")], ids=["to the end", "by 30 records"])
+def test_a_group_moved_forward_is_refused_and_the_log_names_the_setting(stage: Stage, how: tuple[str, ...]) -> None:
+    stage.create_topics()
+    stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)
+    stage.run_to_the_end_of_the_topics()
+    stage.produce(make_corpus(500, PARTITIONS, seed=2, troubles=False).messages)
+    before = stage.store()
+    stage.reset_group(*how)
+    worker = stage.start()
+    assert worker.wait() == REFUSED, worker.tail()
+    assert SETTING in worker.said()
+    assert stage.store() == before, "it took records although it refused to"
+
+
+def test_skipping_forward_is_done_where_the_setting_allows_it(stage: Stage) -> None:
+    stage.create_topics()
+    stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)
+    stage.run_to_the_end_of_the_topics()
+    customers = len(stage.store().customers)
+    stage.produce(make_corpus(500, PARTITIONS, seed=2, troubles=False).messages)
+    stage.reset_group("--to-latest")
+    # Plain first signups, of people whom the skipped records say nothing of.
+    stage.produce(make_corpus(10, PARTITIONS, seed=3, troubles=False).signups[:10])
+    worker = stage.start(SAFETY__ALLOW_SKIP_FORWARD="true")
+    stage.wait_until_consumed(worker)
+    assert worker.stop() == 0, worker.tail()
+    assert len(stage.store().customers) == customers + 10

@@ -1,0 +1,123 @@
+"""`customer-worker` as a process of its own: started, watched, signalled and killed, as an operator would."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+PREFIX = "CUSTOMER_WORKER_"
+EXIT_LIMIT_S = 40.0
+KILLED = -signal.SIGKILL
+SHOWN_OF_A_LOG = 4_000
+
+
+def module_command(*arguments: str) -> list[str]:
+    """The worker's own command line."""
+    return [sys.executable, "-m", "worker", *arguments]
+
+
+def faststream_command() -> list[str]:
+    """FastStream's command line, running the worker's factory."""
+    return [str(Path(sys.executable).with_name("faststream")), "run", "worker.app:create", "--factory"]
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without any setting of the worker, then the given ones (names without the prefix)."""
+    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+    # The process runs in a directory of its own, where the worker is only found by this.
+    inherited["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return inherited | {PREFIX + name: value for name, value in settings.items()}
+
+
+class WorkerProcess:
+    """One started process. Everything it prints goes to `log`."""
+
+    def __init__(self, command: Sequence[str], settings: Mapping[str, str], directory: Path, log: Path) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                env=environment(settings),
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; minus the signal where one killed it."""
+        return self._process.poll()
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it at once and see it gone; nothing where it is gone already."""
+        self._process.kill()
+        self._process.wait(EXIT_LIMIT_S)
+
+    def wait(self, limit_s: float = EXIT_LIMIT_S) -> int:
+        """Its exit code; raises `AssertionError` with its log where it does not end in time."""
+        try:
+            return self._process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the worker did not end within {limit_s} s; it said:\n{self.tail()}") from None
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.terminate()
+        return self.wait()
+
+    def said(self) -> str:
+        """All that it has printed."""
+        return self._log.read_text(errors="replace")
+
+    def tail(self) -> str:
+        """The end of what it has printed."""
+        return self.said()[-SHOWN_OF_A_LOG:]
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        """The log lines of one event, such as `batch applied`, in order."""
+        lines = [line for line in self.said().splitlines() if line.startswith("{") and line.endswith("}")]
+        parsed = [json.loads(line) for line in lines]
+        return [line for line in parsed if line.get("event") == name]
+
+    def require_running(self) -> None:
+        """Raise `AssertionError` with its log where it has ended."""
+        if self.exit_code is not None:
+            raise AssertionError(f"the worker ended with {self.exit_code}; it said:\n{self.tail()}")
+
+    def wait_until(self, condition: Callable[[], bool], what: str, limit_s: float = 60.0) -> None:
+        """Ask again and again until the condition holds; raises where it never does, or the process ends before."""
+        deadline = time.monotonic() + limit_s
+        while not condition():
+            self.require_running()
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not {what} within {limit_s} s; the worker said:\n{self.tail()}")
+            time.sleep(0.05)
+
+
+def run_to_the_end(
+    command: Sequence[str], settings: Mapping[str, str], directory: Path, limit_s: float = EXIT_LIMIT_S
+) -> tuple[int, str]:
+    """Run a command that ends by itself: its exit code and all that it printed."""
+    done = subprocess.run(
+        command,
+        env=environment(settings),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=limit_s,
+        check=False,
+    )
+    return done.returncode, done.stdout
