@@ -149,7 +149,7 @@ class Worker:
 
     async def _relay_once_assigned(self) -> None:
         """Publish, but not before the group has accepted this worker: a new relay ends the one that publishes now."""
-        await self._consumer.is_assigned.wait()
+        await self._consumer.assignment.is_set.wait()
         await self._relay.run()
 
     async def _serve(self) -> None:
@@ -181,9 +181,9 @@ class Worker:
         self._stop.ask()
         if self._tasks:
             await self._consumer.drain()
-            if self._consumer.is_assigned.is_set():
+            if self._consumer.assignment.is_set.is_set():
                 await self._publish_the_rest()
-            await self._consumer.mirror_offsets()
+            await self._consumer.tell_the_group()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -33,7 +33,7 @@ class Health:
         stuck = self._relay.behind_seconds
         return [
             *self.live(),
-            Check("partitions", self._consumer.is_assigned.is_set(), "assigned", "waiting for the group"),
+            Check("partitions", self._consumer.assignment.is_set.is_set(), "assigned", "waiting for the group"),
             Check("store", not self._consumer.is_failing, "takes batches", "the last batch failed: see the log"),
             Check("receipt", self._relay.recovered.is_set(), "read", "recovering: see the log"),
             Check("outbox", stuck < OUTBOX_BOUND_SECONDS, f"behind for {stuck:.1f} s", "publishing fails: see the log"),

@@ -264,7 +264,8 @@ def test_a_mistake_beside_a_password_does_not_tell_it(given: Callable[..., None]
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Store.model_validate({"url": f"mysql://u:{SECRET}@h/d"}), lambda: Kafka(sasl_password=SecretStr(SECRET))],
+    "make",
+    [lambda: Store.model_validate({"url": f"mysql://u:{SECRET}@h/d"}), lambda: Kafka(sasl_password=SecretStr(SECRET))],
     ids=["the store's address", "the password"],
 )  # fmt: skip
 def test_the_validators_own_errors_tell_no_secret_either(make: Callable[[], object]) -> None:

@@ -1,0 +1,134 @@
+"""What happens when the group gives partitions to this worker: reading starts where the store left off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from typing_extensions import override
+
+from worker import kafka
+from worker.offset_mirror import OffsetMirror
+from worker.positions import MIRROR, Partition, PositionRefused, starting_offset
+from worker.settings import Settings
+from worker.stopping import Stop
+from worker.store_thread import StoreThread
+from worker.unit_of_work import Store
+
+log = structlog.get_logger(__name__)
+
+
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
+    """The partitions this worker has. `in_hand` is held while a batch is being applied."""
+
+    def __init__(self, settings: Settings, store: Store, thread: StoreThread, mirror: OffsetMirror, stop: Stop) -> None:
+        self._settings = settings
+        self._store = store
+        self._thread = thread
+        self._mirror = mirror
+        self._stop = stop
+        self._backlog: dict[TopicPartition, int] = {}
+        self._held: set[TopicPartition] = set()
+        self.subscriber: Any = None
+        self.in_hand = asyncio.Lock()
+        self.is_set = asyncio.Event()
+
+    @property
+    def consumer(self) -> AIOKafkaConsumer:
+        """The Kafka consumer that FastStream's subscriber reads from, while that runs."""
+        return self.subscriber.consumer
+
+    @override
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Finish what is in hand before the partitions go."""
+        self.is_set.clear()
+        async with self.in_hand:
+            await self._mirror.tell(self.consumer)
+        self._mirror.forget()
+        self._backlog.clear()
+        self._held.clear()
+
+    @override
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Start each partition where the store left off."""
+        # aiokafka fetches while this runs, from offsets that are not the store's: nothing of it may be handed over.
+        self.consumer.pause(*assigned)
+        try:
+            await self._seek(assigned)
+        except PositionRefused as refused:
+            self._stop.for_safety(str(refused))
+        except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on, from offsets that are not the store's
+            self._stop.for_safety(f"the positions of {len(assigned)} partitions could not be set: {error!r}")
+        else:
+            self.consumer.resume(*(assigned - self._held))
+            self.is_set.set()
+
+    async def _seek(self, assigned: set[TopicPartition]) -> None:
+        if not assigned:
+            raise PositionRefused(
+                f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
+                "store belongs to one worker. Stop the other one first, or give this one a group of its own "
+                "(CUSTOMER_WORKER_KAFKA__GROUP_ID); many workers in one group need PostgreSQL"
+            )
+        partitions = await self._look_at(assigned)
+        starts = {place: await self._start(place, partition) for place, partition in partitions.items()}
+        for place, offset in starts.items():
+            self.consumer.seek(place, offset)
+            self._mirror.reach(place, offset)
+        self._hold_cancellations(starts, {place: partition.end for place, partition in partitions.items()})
+
+    async def _look_at(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Partition]:
+        stored = await self._thread.call(self._store.positions)
+        async with kafka.admin_client(self._settings.kafka) as admin:
+            committed = await kafka.group_offsets(admin, self._settings.kafka.group_id, assigned)
+        begins = await self.consumer.beginning_offsets(assigned)
+        ends = await self.consumer.end_offsets(assigned)
+        return {
+            place: Partition(
+                name=f"{place.topic}/{place.partition}",
+                stored=stored.get((place.topic, place.partition)),
+                committed=committed[place].offset if place in committed else None,
+                is_mirror=place in committed and committed[place].metadata == MIRROR,
+                begin=begins[place],
+                end=ends[place],
+            )
+            for place in sorted(assigned)
+        }
+
+    async def _start(self, place: TopicPartition, partition: Partition) -> int:
+        safety = self._settings.safety
+        offset = starting_offset(
+            partition, allow_skip_forward=safety.allow_skip_forward, allow_lost_records=safety.allow_lost_records
+        )
+        if partition.stored is not None and partition.stored > partition.end:
+            await self._thread.call(self._store.forget_position, (place.topic, place.partition), offset)
+        if offset != (partition.stored or 0):
+            log.info("not where the store left off", partition=partition.name, offset=offset, stored=partition.stored)
+        return offset
+
+    def _hold_cancellations(self, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> None:
+        """Let cancellations wait while more than a batch of signups does, up to where those end now.
+
+        Read side by side, most cancellations would come before their signups, be parked, and be taken up again.
+        """
+        signup = self._settings.topics.signup
+        backlog = {place: end for place, end in ends.items() if place.topic == signup and starts[place] < end}
+        waiting = sum(end - starts[place] for place, end in backlog.items())
+        if waiting > self._settings.batch.max_records:
+            self._backlog = backlog
+            self._held = {place for place in starts if place.topic != signup}
+            log.info("reading the backlog of signups before any cancellation", signups=waiting)
+
+    async def release_cancellations(self) -> None:
+        """Read cancellations, too, once the backlog of signups is read."""
+        if not self._held or not self.is_set.is_set():
+            return
+        for place, end in list(self._backlog.items()):
+            if await self.consumer.position(place) >= end:
+                del self._backlog[place]
+        if not self._backlog:
+            self.consumer.resume(*self._held)
+            self._held.clear()
