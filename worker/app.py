@@ -30,9 +30,9 @@ from worker.outgoing import Composer
 from worker.relay import Relay
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal, Stop
+from worker.store import Store, StoreError, StoreInUseError
 from worker.store_thread import StoreThread
 from worker.stores.duckdb import MEMORY, DuckDBStore
-from worker.unit_of_work import Store, StoreError, StoreInUseError
 
 log = structlog.get_logger(__name__)
 

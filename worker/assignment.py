@@ -15,8 +15,8 @@ from worker.offset_mirror import OffsetMirror
 from worker.positions import MIRROR, Partition, PositionRefused, starting_offset
 from worker.settings import Settings
 from worker.stopping import Stop
+from worker.store import Store
 from worker.store_thread import StoreThread
-from worker.unit_of_work import Store
 
 log = structlog.get_logger(__name__)
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 
@@ -18,8 +19,8 @@ from worker.records import Header, Record, coordinates, rfc3339
 STRUCTURED = b"application/cloudevents+json"
 _REQUIRED = ("specversion", "id", "source", "type")
 _RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}):([0-5][0-9]|60)(\.[0-9]+)?([Zz]|[+-][0-2][0-9]:[0-5][0-9])"
+).fullmatch
 
 
 class EnvelopeError(ValueError):
@@ -128,7 +129,13 @@ def _text(value: object) -> str | None:
 
 
 def _moment(text: str | None) -> str | None:
-    return text if text and _RFC3339.fullmatch(text) else None
+    if text is None or not (match := _RFC3339(text)):
+        return None
+    try:
+        datetime.fromisoformat(match[1])
+    except ValueError:  # not of the calendar, or the clock
+        return None
+    return text
 
 
 def caused_by(cause: Record) -> Iterator[Header]:

@@ -23,8 +23,9 @@ from worker.records import Record, coordinates
 from worker.relay import Relay
 from worker.settings import Settings
 from worker.stopping import Stop
+from worker.store import PendingBatch, Store, StoreError
 from worker.store_thread import StoreThread
-from worker.unit_of_work import PendingBatch, Store, StoreError, UnitOfWork
+from worker.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from domain.customer import PlanTier
 from worker import __version__
-from worker.messages import MAX_REASON_CHARACTERS
+from worker.fields import MAX_REASON_CHARACTERS
 from worker.settings import Topics
 
 _AMOUNT = {

@@ -1,25 +1,33 @@
 """Signup, Cancellation and Churned on the wire: what is accepted, what is refused and why.
 
-Source of every rule: the contract, in the README under "What comes in".
+Source of every rule: the contract, in the README under "What comes in". The rules of each field are in `fields`.
 """
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from datetime import date
+from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from domain.customer import MRR, Customer, CustomerChurned, Industry, PlanTier
-from domain.customer.value_objects import CENT, MICRO, round_half_up
+from domain.customer.value_objects import CENT, round_half_up
 from worker import cloudevents
+from worker.fields import (
+    FieldRefused,
+    JsonNumber,
+    customer_id_from,
+    date_from,
+    industry_from,
+    mrr_from,
+    plan_tier_from,
+    reason_from,
+    refuse,
+    text_from,
+)
 from worker.outcomes import Reason, Rejected
 from worker.records import Record
-
-MAX_REASON_CHARACTERS = 200
-MRR_LIMIT = Decimal(10) ** 12
 
 
 class Signup(msgspec.Struct, frozen=True, gc=False):
@@ -81,14 +89,6 @@ class _CancellationBody(msgspec.Struct, gc=False):
     reason: str | None = None
 
 
-class Refusal(Exception):
-    """A field that is missing or refused."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 _decode_signup = msgspec.json.Decoder(_SignupBody).decode
 _decode_cancellation = msgspec.json.Decoder(_CancellationBody).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -114,8 +114,8 @@ class Decoder:
             if cloudevents.is_structured(record):
                 value = cloudevents.payload(value)
             return self._message(record, value)
-        except Refusal as refusal:
-            return Rejected(refusal.reason, str(refusal), _customer_id_in(value))
+        except FieldRefused as refused:
+            return Rejected(refused.reason, str(refused), _customer_id_in(value))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             return Rejected(Reason.MALFORMED, _what_is_wrong(error))
 
@@ -154,12 +154,6 @@ def _what_is_wrong(error: Exception) -> str:
     return "the value is not a JSON object"
 
 
-class JsonNumber(str):
-    """A number as it stands in JSON, never turned into a float."""
-
-    __slots__ = ()
-
-
 def _members(value: bytes) -> dict[str, Any]:
     """The members of a JSON object: text as `str`, a number as `JsonNumber`, null as None, others as they stand.
 
@@ -195,130 +189,24 @@ def _signup(customer_id: Any, industry: Any, plan_tier: Any, signup_date: Any, a
     tier = plan_tier_from(plan_tier)
     day = date_from("signup_date", signup_date)
     if currency != "USD":
-        _text("mrr.currency", currency)
-        _refuse("the currency of mrr is not USD", Reason.UNSUPPORTED_CURRENCY)
+        text_from("mrr.currency", currency)
+        refuse("the currency of mrr is not USD", Reason.UNSUPPORTED_CURRENCY)
     mrr = mrr_from(amount)
     return Signup(identity, known_industry or Industry.OTHER, tier, day, mrr, known_industry is not None)
 
 
 def _required(fields: dict[str, Any], name: str, path: str | None = None) -> Any:
     if name not in fields:
-        _refuse(f"{path or name} is missing")
+        refuse(f"{path or name} is missing")
     return fields[name]
-
-
-def _text(field: str, value: Any) -> str:
-    if not isinstance(value, str) or isinstance(value, JsonNumber):
-        _refuse(f"{field} is not a string")
-    return value
-
-
-def _refuse(message: str, reason: Reason = Reason.INVALID) -> NoReturn:
-    raise Refusal(reason, message)
 
 
 def _customer_id_in(value: bytes) -> str | None:
     """Whom a refused message is about, where that much can be read."""
     try:
         return customer_id_from(_members(value).get("customer_id"))
-    except (Refusal, msgspec.DecodeError, ValueError, RecursionError):
+    except (FieldRefused, msgspec.DecodeError, ValueError, RecursionError):
         return None
-
-
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
-
-
-def customer_id_from(value: Any) -> str:
-    """A UUID in 8-4-4-4-12 form, in lower case. Raises `Refusal` for anything else, as all of these do."""
-    # Lower case first would let in letters whose lower case is an ASCII one, such as the Kelvin sign.
-    if not isinstance(value, str) or not value.isascii() or not _UUID(lowered := value.lower()):
-        _refuse("customer_id is not a UUID of the form 8-4-4-4-12")
-    return lowered
-
-
-_INDUSTRIES = {industry.lower(): industry for industry in Industry}
-_PLAN_TIERS = {tier.value: tier for tier in PlanTier}
-
-
-def industry_from(value: Any) -> Industry | None:
-    """The industry of that name in any letter case; None for a name we do not know."""
-    return _INDUSTRIES.get(_text("industry", value).lower())
-
-
-def plan_tier_from(value: Any) -> PlanTier:
-    """The tier of that name in any letter case."""
-    tier = _PLAN_TIERS.get(_text("plan_tier", value).lower())
-    if tier is None:
-        _refuse("plan_tier is not one of " + ", ".join(_PLAN_TIERS), Reason.UNKNOWN_PLAN_TIER)
-    return tier
-
-
-def reason_from(value: Any) -> str | None:
-    """Billing's reason, as it is, or None."""
-    if value is None:
-        return None
-    text = _text("reason", value)
-    if len(text) > MAX_REASON_CHARACTERS:
-        _refuse(f"reason is longer than {MAX_REASON_CHARACTERS} characters")
-    return text
-
-
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
-_DATE_TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.[0-9]+)?(?:[Zz]|([+-][0-9]{2}:[0-5][0-9]))"
-).fullmatch
-_LEAP_SECOND = 60
-_KNOWN_DATES: dict[str, date] = {}  # dates repeat: parsing one costs more than finding it
-_MAX_KNOWN_DATES = 50_000
-
-
-def date_from(field: str, value: Any) -> date:
-    """`YYYY-MM-DD`, or an RFC 3339 date-time taken as its date in UTC."""
-    text = _text(field, value)
-    known = _KNOWN_DATES.get(text)
-    if known is None:
-        known = _date(field, text)
-        if len(text) == len("2026-01-15") and len(_KNOWN_DATES) < _MAX_KNOWN_DATES:
-            _KNOWN_DATES[text] = known
-    return known
-
-
-def _date(field: str, value: str) -> date:
-    try:
-        if _DATE(value):
-            return date.fromisoformat(value)
-        if match := _DATE_TIME(value):
-            day, minute, second, offset = match.groups()
-            if int(second) > _LEAP_SECOND:
-                _refuse(f"{field} is not a date of the calendar")
-            moment = datetime.fromisoformat(f"{day}T{minute}{offset or '+00:00'}")
-            # The seconds and their fraction never change the date.
-            return moment.astimezone(UTC).date()
-    except (ValueError, OverflowError):
-        _refuse(f"{field} is not a date of the calendar")
-    _refuse(f"{field} is neither YYYY-MM-DD nor an RFC 3339 date-time")
-
-
-_PLAIN_DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?").fullmatch
-_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
-
-
-def mrr_from(value: Any) -> MRR:
-    """A decimal in text or a JSON number: from 0 to below 10^12, rounded half up to six decimals."""
-    if not isinstance(value, str) or not _DECIMAL(value):
-        _refuse("mrr is not a decimal number")
-    if _PLAIN_DECIMAL(value):  # within the limits by its form
-        return MRR(Decimal(value))
-    try:
-        exact = Decimal(value)
-        if exact < 0:
-            _refuse("mrr is negative")
-        amount = abs(round_half_up(exact, MICRO)) if exact < MRR_LIMIT else MRR_LIMIT
-    except (InvalidOperation, OverflowError):
-        _refuse("mrr is out of range")
-    if amount >= MRR_LIMIT:
-        _refuse("mrr is not below 10^12")
-    return MRR(amount)
 
 
 class Churned(msgspec.Struct, frozen=True, gc=False):

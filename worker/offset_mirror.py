@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from worker.positions import MIRROR
-from worker.unit_of_work import Store
+from worker.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 CENT = Decimal("0.01")
 MICRO = Decimal("0.000001")
+MRR_LIMIT = Decimal(10) ** 12
+"""Every MRR is below this many dollars a month."""
 
 # Wide enough for any amount below 10^12 with 6 decimals, times 12; and independent of the caller's decimal context.
 _MONEY = Context(prec=60, rounding=ROUND_HALF_UP)
@@ -22,8 +24,8 @@ def round_half_up(amount: Decimal, unit: Decimal) -> Decimal:
 class MRR:
     """Monthly recurring revenue in US dollars, never negative.
 
-    Raises `ValueError` when the amount is negative, NaN or infinite, `TypeError` when it is not a `Decimal`:
-    a float has already lost the amount that was meant (`MRR.from_float` says so in its name).
+    Raises `ValueError` when the amount is negative, NaN, infinite or not below 10^12, and `TypeError` when it is not a
+    `Decimal`: a float has already lost the amount that was meant (`MRR.from_float` says so in its name).
     """
 
     amount: Decimal
@@ -35,6 +37,8 @@ class MRR:
             raise ValueError("MRR is a finite amount")
         if self.amount < 0:
             raise ValueError("MRR is never negative")
+        if self.amount >= MRR_LIMIT:
+            raise ValueError("MRR is below 10^12 dollars")
 
     @classmethod
     def from_float(cls, amount: float) -> MRR:

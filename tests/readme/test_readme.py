@@ -40,7 +40,11 @@ def test_commands_in_the_readme_exist(command: str) -> None:
     words = shlex.split(command)[1:]
     subcommands = [word for word in words if re.fullmatch(r"[a-z]+", word)]
     shown = subprocess.run(
-        [sys.executable, "-m", "worker", *subcommands, "--help"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "worker", *subcommands, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert shown.returncode == 0, shown.stderr
     for option in (word for word in words if word.startswith("--")):

@@ -9,7 +9,7 @@ from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, record
 from worker.outgoing import Outgoing
 from worker.records import StoredRecord
-from worker.unit_of_work import Changes, ParkedRecord, Store
+from worker.store import Changes, ParkedRecord, Store
 
 EVENT = "11111111-1111-5111-8111-111111111111"
 

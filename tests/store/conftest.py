@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.databases import DURABLE, EVERY, Database, Factory
-from worker.unit_of_work import Store
+from worker.store import Store
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from worker.store import Store
 from worker.stores.duckdb import MEMORY, DuckDBStore
-from worker.unit_of_work import Store
 
 Rows = list[tuple[Any, ...]]
 

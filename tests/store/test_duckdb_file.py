@@ -12,9 +12,9 @@ import pytest
 from tests.store.changes import ids, outgoing
 from tests.worker.builders import ADA, BOB, SIGNUPS, customer
 from worker.failpoints import VARIABLE
+from worker.store import Changes, JournalRow, StoreError
 from worker.stores import duckdb as store_module
 from worker.stores.duckdb import MEMORY, VERSION, DuckDBStore
-from worker.unit_of_work import Changes, JournalRow, StoreError
 
 OTHER_PROCESS = """
 import sys

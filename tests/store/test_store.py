@@ -1,4 +1,4 @@
-"""What every store promises: the port of `worker.unit_of_work`, whatever the database behind it."""
+"""What every store promises: the port of `worker.store`, whatever the database behind it."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,7 @@ from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
 from worker.outgoing import Outgoing
 from worker.records import StoredRecord
-from worker.unit_of_work import Changes, Store, StoreError
+from worker.store import Changes, Store, StoreError
 
 CHURN = date(2026, 6, 30)
 NO_UUID = "not a uuid"

@@ -9,7 +9,8 @@ from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, signup
 from worker.messages import Cancellation
 from worker.records import StoredRecord
-from worker.unit_of_work import Store, StoreError, UnitOfWork
+from worker.store import Store, StoreError
+from worker.unit_of_work import UnitOfWork
 
 CHURN = date(2026, 6, 30)
 

@@ -9,7 +9,8 @@ from worker.batch import BatchPath, BatchResult
 from worker.messages import Decoder
 from worker.outgoing import Composer
 from worker.records import Header, StoredRecord
-from worker.unit_of_work import Store, UnitOfWork
+from worker.store import Store
+from worker.unit_of_work import UnitOfWork
 
 SIGNUPS = "customer.signup"
 CANCELLATIONS = "customer.cancellation"

@@ -26,8 +26,9 @@ from tests.worker.builders import (
 )
 from worker.outgoing import churned_id
 from worker.records import StoredRecord
+from worker.store import StoreError
 from worker.stores.duckdb import MEMORY, DuckDBStore
-from worker.unit_of_work import StoreError, UnitOfWork
+from worker.unit_of_work import UnitOfWork
 
 Row = tuple[str, int, str | None]
 """A line of the journal: outcome, offset, reason."""

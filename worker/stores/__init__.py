@@ -1,1 +1,1 @@
-"""The databases that customers are kept in; each behind the port in `worker.unit_of_work`."""
+"""The databases that customers are kept in; each behind the port in `worker.store`."""

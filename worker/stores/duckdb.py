@@ -25,7 +25,7 @@ from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.failpoints import reach
 from worker.outgoing import Outgoing
 from worker.records import Header, StoredRecord, TopicPartition
-from worker.unit_of_work import Changes, ParkedRecord, PendingBatch, Store, StoreError, StoreInUseError
+from worker.store import Changes, ParkedRecord, PendingBatch, Store, StoreError, StoreInUseError
 
 VERSION = 1
 MEMORY = ":memory:"
@@ -442,6 +442,8 @@ class DuckDBStore(Store):
 
     @override
     def reopen(self) -> None:
+        if self.path == MEMORY:
+            return  # closing it would lose it
         self.close()
         self._open()
 

@@ -1,0 +1,114 @@
+"""One transaction of outgoing records: to their partitions, in order, all or none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import structlog
+from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from worker import kafka, raw_headers
+from worker.failpoints import reach
+from worker.outgoing import Outgoing
+from worker.partitioner import partitions_for
+from worker.records import TopicPartition
+from worker.settings import Kafka
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_SECONDS = 20.0  # shorter than the transaction's own timeout, so that the doubt is ours to settle
+CLOSE_SECONDS = 5.0
+ZSTD = 4  # the codec's number in a record batch
+
+
+class Publisher:
+    """A transactional producer. After any error it is finished: what became of its transaction is not known.
+
+    `partitions` is how many each output topic has.
+    """
+
+    def __init__(self, settings: Kafka, partitions: Mapping[str, int]) -> None:
+        self._producer = kafka.relay_producer(settings)
+        self._partitions = partitions
+
+    async def start(self) -> None:
+        """Connect, and end whatever transaction a predecessor left open: from here on it is fenced."""
+        await asyncio.wait_for(self._producer.start(), PUBLISH_SECONDS)
+
+    async def stop(self) -> None:
+        """Let go of the connection; a producer that hangs is left behind, for its successor fences it."""
+        try:
+            await asyncio.wait_for(self._producer.stop(), CLOSE_SECONDS)
+        except (TimeoutError, KafkaError) as error:
+            log.debug("the producer did not stop in time", error=repr(error))
+
+    async def publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
+        """Publish the messages in one transaction; the ends of the partitions they went to, after them."""
+        producer = self._producer
+        async with asyncio.timeout(PUBLISH_SECONDS):
+            await producer.begin_transaction()
+            sent = [
+                (await producer.send_batch(batch, topic, partition=partition), batch.record_count())
+                for topic, partition, batch in self._batches(messages)
+            ]
+            # The commit would not notice a batch that failed: each is awaited first.
+            written = [(await acknowledged, count) for acknowledged, count in sent]
+            reach("in-transaction")
+            await producer.commit_transaction()
+        reach("after-publish")
+        ends: dict[TopicPartition, int] = {}
+        for metadata, count in written:
+            if metadata.offset >= 0:  # a batch that was sent twice and taken once has no offset: its end stays behind
+                ends[metadata.topic, metadata.partition] = metadata.offset + count
+        return ends
+
+    def _batches(self, messages: Sequence[Outgoing]) -> Iterator[tuple[str, int, BatchBuilder]]:
+        """The messages as batches to be sent, in order within each partition."""
+        for (topic, partition), those in self._by_partition(messages).items():
+            batch = self._producer.create_batch()
+            for message in those:
+                alone = _batch_alone(message)
+                if alone or not _append(batch, message):
+                    if batch.record_count():
+                        yield topic, partition, batch
+                    batch = self._producer.create_batch()
+                    if alone:
+                        yield topic, partition, alone
+                    else:
+                        _append(batch, message)
+            if batch.record_count():
+                yield topic, partition, batch
+
+    def _by_partition(self, messages: Sequence[Outgoing]) -> Mapping[TopicPartition, Sequence[Outgoing]]:
+        grouped: dict[TopicPartition, list[Outgoing]] = defaultdict(list)
+        keyed: dict[str, list[Outgoing]] = defaultdict(list)
+        for message in messages:
+            if message.partition is None:
+                keyed[message.topic].append(message)
+            else:
+                grouped[message.topic, message.partition % self._partitions[message.topic]].append(message)
+        for topic, those in keyed.items():
+            places = partitions_for([message.key or b"" for message in those], self._partitions[topic])
+            for place, message in zip(places, those, strict=True):
+                grouped[topic, place].append(message)
+        return grouped
+
+
+def _batch_alone(message: Outgoing) -> BatchBuilder | None:
+    """A batch for a message that the usual ones cannot hold; None for the usual message."""
+    if not raw_headers.are_plain(message.headers):
+        batch = raw_headers.EscapedBatchBuilder(kafka.PUBLISH_BATCH_BYTES)
+    elif len(message.value or b"") > kafka.PUBLISH_BATCH_BYTES // 2:
+        # What came compressed may be far larger than a topic takes as it is.
+        batch = BatchBuilder(kafka.PUBLISH_BATCH_BYTES, ZSTD, is_transactional=1)
+    else:
+        return None
+    _append(batch, message)
+    return batch
+
+
+def _append(batch: BatchBuilder, message: Outgoing) -> bool:
+    return batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers) is not None

@@ -1,0 +1,141 @@
+"""The port to a database: what a batch changes, committed whole, and what is yet to be published."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from domain.customer import Customer
+from worker.outgoing import Outgoing
+from worker.records import Record, TopicPartition
+
+Place = tuple[str, int, int]
+"""A record's topic, partition and offset."""
+
+
+JournalRow = tuple[str, int, int, str | None, str, str | None, str | None]
+"""One decision: topic, partition, offset, customer id, outcome, reason of a rejection, id of the event it brought."""
+
+
+class ParkedRecord(NamedTuple):
+    """A cancellation that waits for its customer's signup."""
+
+    customer_id: str
+    record: Record
+
+
+class PendingBatch(NamedTuple):
+    """Outgoing records to be published next, in order.
+
+    They are the rows of the outbox after `after_seq` up to `last_seq`, less those whose receipt was found: the
+    messages can be fewer than the rows, or none.
+    """
+
+    after_seq: int
+    messages: Sequence[Outgoing]
+    last_seq: int
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything a batch changes. It is committed whole or not at all."""
+
+    new_customers: dict[str, Customer] = field(default_factory=dict)
+    changed_customers: dict[str, Customer] = field(default_factory=dict)
+    parked: dict[Place, ParkedRecord] = field(default_factory=dict)
+    released: list[Place] = field(default_factory=list)
+    journal: list[JournalRow] = field(default_factory=list)
+    outbox: list[Outgoing] = field(default_factory=list)
+    positions: dict[TopicPartition, int] = field(default_factory=dict)
+
+
+class Store(ABC):
+    """The port to a database. One thread at a time.
+
+    Every method raises `StoreError` when the database fails; after that the same call may be tried again.
+    """
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start reading for a batch."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Forget the batch; does nothing after a commit."""
+
+    @abstractmethod
+    def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
+        """The stored customers among these ids."""
+
+    @abstractmethod
+    def active_customers(self) -> Iterator[Customer]:
+        """Every stored customer who has not churned."""
+
+    @abstractmethod
+    def sample(self, n: int) -> list[Customer]:
+        """`n` random stored customers, the same ones on every call."""
+
+    @abstractmethod
+    def parked(self, customer_ids: Collection[str]) -> Iterable[ParkedRecord]:
+        """The parked cancellations of these customers, in the order they came."""
+
+    @abstractmethod
+    def commit(self, changes: Changes) -> PendingBatch:
+        """Make the changes durable, all at once; what is to be published of them.
+
+        Outgoing records whose receipt is kept count as published.
+        """
+
+    @abstractmethod
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """The next offset to take of each input partition ever seen."""
+
+    @abstractmethod
+    def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
+        """Set a position by decision of an operator: records before it were lost."""
+
+    @property
+    @abstractmethod
+    def published_seq(self) -> int:
+        """Up to where the outbox is marked as published."""
+
+    @abstractmethod
+    def pending(self, after_seq: int, limit: int) -> PendingBatch:
+        """What is to be published after that row: at most `limit` messages, and about 32 MiB of values."""
+
+    @abstractmethod
+    def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
+        """Record that the outbox is published up to `last_seq`, and the output partitions' ends after that."""
+
+    @abstractmethod
+    def output_ends(self) -> Mapping[TopicPartition, int]:
+        """Up to where each output partition's records are accounted for."""
+
+    @abstractmethod
+    def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
+        """Record that these ids were found on the output topics, read up to `ends`.
+
+        Rows of the outbox with such an id count as published, now or whenever they come.
+        """
+
+    @abstractmethod
+    def maintain(self) -> None:
+        """Upkeep between batches, when due."""
+
+    @abstractmethod
+    def reopen(self) -> None:
+        """Connect anew after a failure that left the connection unusable."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+class StoreError(Exception):
+    """The store could not do what was asked: the message says what failed and what to do."""
+
+
+class StoreInUseError(StoreError):
+    """Another process has the store open."""
