@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test test-fast acceptance lint types imports format bench lock clean
+.PHONY: install demo test test-fast acceptance lint types imports format bench bench-quick lock clean
 
 install: $(INSTALLED)
 
@@ -40,8 +40,12 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The worker beside Kafka Streams and a bare reader; minutes, and the machine should have nothing else to do.
 bench: install
 	$(BIN)/python -m tests.benchmarks
+
+bench-quick: install
+	$(BIN)/python -m tests.benchmarks --customers 400000 --runs 1 --streams-settings 1
 
 # Both files name packages, versions and hashes, never where they come from.
 lock: install

@@ -1,0 +1,82 @@
+"""Runs a contestant and watches its output topic with a reader of committed records."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import Consumer, TopicPartition
+
+LIMIT_S = 600.0
+STOP_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Figures:
+    """`seconds` from the start of start to the last event visible; `cpu_seconds` and `peak_mib` of the process."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: int
+    repeats: int
+
+
+def run(
+    bootstrap_servers: str,
+    topic: str,
+    wanted: int,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+) -> Figures:
+    """Start the command, wait until `wanted` records are visible on the topic, and stop it."""
+    reader = _reader_at_the_end(bootstrap_servers, topic)
+    began = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output)
+    try:
+        keys: set[bytes] = set()
+        count, last = 0, began
+        while count < wanted:
+            assert process.poll() is None, f"it ended by itself:\n{log.read_text()[-2000:]}"
+            assert time.monotonic() - began < LIMIT_S, f"{count} of {wanted} after {LIMIT_S:.0f} s"
+            for message in reader.consume(10_000, 0.2):
+                if message.error() is None:
+                    count += 1
+                    last = time.monotonic()
+                    keys.add(message.key() or b"")
+        return Figures(last - began, _cpu_seconds(process.pid), _peak_mib(process.pid), count - len(keys))
+    finally:
+        reader.close()
+        process.terminate()
+        process.wait(STOP_LIMIT_S)
+
+
+def _reader_at_the_end(bootstrap_servers: str, topic: str) -> Consumer:
+    reader = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": f"watch-{time.time_ns()}",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    partitions = reader.list_topics(topic, 30).topics[topic].partitions
+    places = [TopicPartition(topic, partition) for partition in partitions]
+    reader.assign([TopicPartition(topic, p.partition, reader.get_watermark_offsets(p)[1]) for p in places])
+    return reader
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak_mib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) // 1024
