@@ -24,6 +24,7 @@ from worker import checks, http, kafka, logs, raw_headers
 from worker.batch import BatchPath
 from worker.checks import Check
 from worker.consumer import Consumer
+from worker.failpoints import reach
 from worker.health import Health
 from worker.messages import Decoder
 from worker.outgoing import Composer
@@ -115,6 +116,7 @@ class Worker:
         try:
             await checks.require_topics(self._settings)
             self._store = await self._thread.call(open_store, self._settings)
+            reach("store-opened")
             self._socket = http.listen(self._settings.http) if self._settings.http.enabled else None
         except Refusal as refusal:
             self._thread.close()
@@ -184,6 +186,7 @@ class Worker:
             if self._consumer.assignment.is_set.is_set():
                 await self._publish_the_rest()
             await self._consumer.tell_the_group()
+        reach("drained")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

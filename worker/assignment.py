@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from typing_extensions import override
 
 from worker import kafka
+from worker.failpoints import reach
 from worker.offset_mirror import OffsetMirror
 from worker.positions import MIRROR, Partition, PositionRefused, starting_offset
 from worker.settings import Settings
@@ -63,6 +64,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on, from offsets that are not the store's
             self._stop.for_safety(f"the positions of {len(assigned)} partitions could not be set: {error!r}")
         else:
+            reach("positions-set")
             self.consumer.resume(*(assigned - self._held))
             self.is_set.set()
 

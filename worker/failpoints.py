@@ -10,7 +10,26 @@ import os
 import signal
 
 VARIABLE = "CUSTOMER_WORKER_FAILPOINT"
-POINTS = ("before-commit", "after-commit", "in-transaction", "after-publish", "in-recover")
+POINTS = (
+    "store-opened",
+    "positions-set",
+    "before-commit",
+    "after-commit",
+    "before-checkpoint",
+    "after-checkpoint",
+    "before-publish",
+    "in-transaction",
+    "after-publish",
+    "before-mark",
+    "after-mark",
+    "before-mirror",
+    "after-mirror",
+    "predecessor-fenced",
+    "in-recover",
+    "before-receipts",
+    "after-receipts",
+    "drained",
+)
 
 _name, _, _count = os.environ.get(VARIABLE, "").partition(":")
 _passes_left = int(_count or 1)

@@ -6,6 +6,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from worker.failpoints import reach
 from worker.positions import MIRROR
 from worker.store import Store
 
@@ -40,9 +41,11 @@ class OffsetMirror:
             place: (offset, MIRROR if offset == stored.get((place.topic, place.partition)) else "")
             for place, offset in news.items()
         }
+        reach("before-mirror")
         try:
             await consumer.commit(offsets)
         except KafkaError as error:
             log.debug("offsets not mirrored", error=repr(error))
         else:
+            reach("after-mirror")
             self._told.update(news)

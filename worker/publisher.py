@@ -48,6 +48,7 @@ class Publisher:
     async def publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
         """Publish the messages in one transaction; the ends of the partitions they went to, after them."""
         producer = self._producer
+        reach("before-publish")
         async with asyncio.timeout(PUBLISH_SECONDS):
             await producer.begin_transaction()
             sent = [

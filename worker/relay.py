@@ -16,6 +16,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from worker import kafka
+from worker.failpoints import reach
 from worker.positions import PositionRefused
 from worker.publisher import Publisher
 from worker.receipts import ReceiptUnreadable, keep_receipts
@@ -41,6 +42,7 @@ class Relay:
         self._stop = stop
         self._publisher: Publisher | None = None
         self._offered: deque[PendingBatch] = deque()
+        self._settled_seq = 0
         self._more = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._behind_since: float | None = None
@@ -52,7 +54,8 @@ class Relay:
             return
         if self._offered and self._offered[-1].last_seq != committed.after_seq:
             self._offered.clear()
-        self._offered.append(committed)
+        if committed.after_seq >= self._settled_seq:  # of earlier ones the receipt may have told more since
+            self._offered.append(committed)
         if len(self._offered) > OFFERS_KEPT:
             self._offered.popleft()
         self._caught_up.clear()
@@ -114,8 +117,10 @@ class Relay:
             raise ReceiptUnreadable(f"these topics do not exist: {', '.join(sorted(missing))}")
         self._publisher = Publisher(self._settings.kafka, partitions)
         await self._publisher.start()
+        reach("predecessor-fenced")
         found = await keep_receipts(self._settings, self._store, self._thread, partitions)
-        self._offered.clear()  # some of it may have been found published
+        self._settled_seq = await self._thread.call(lambda: self._store.last_seq)
+        self._offered.clear()
         log.info("recovered", cause=cause, receipts_found=found)
         self.recovered.set()
 

@@ -98,6 +98,11 @@ class Store(ABC):
 
     @property
     @abstractmethod
+    def last_seq(self) -> int:
+        """The last row of the outbox."""
+
+    @property
+    @abstractmethod
     def published_seq(self) -> int:
         """Up to where the outbox is marked as published."""
 

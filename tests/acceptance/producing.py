@@ -14,7 +14,12 @@ SEND_LIMIT_S = 120
 
 def produce(bootstrap_servers: str, topics: Topics, messages: Iterable[Message], codec: str = "none") -> None:
     """Send all of them in order and wait until Kafka has them; raises `AssertionError` where it refused one."""
-    producer = Producer(
+    send(raw_producer(bootstrap_servers, codec), topics, messages)
+
+
+def raw_producer(bootstrap_servers: str, codec: str = "none") -> Producer:
+    """A producer that changes nothing, refuses nothing, and keeps the order."""
+    return Producer(
         {
             "bootstrap.servers": bootstrap_servers,
             "compression.type": codec,
@@ -26,6 +31,10 @@ def produce(bootstrap_servers: str, topics: Topics, messages: Iterable[Message],
             "log_level": 2,  # a coordinator that is still loading is no news
         }
     )
+
+
+def send(producer: Producer, topics: Topics, messages: Iterable[Message]) -> None:
+    """Send all of them in order and wait until Kafka has them; raises `AssertionError` where it refused one."""
     refused: list[str] = []
 
     def noted(error: KafkaError | None, delivery: Delivery) -> None:

@@ -50,9 +50,9 @@ class Stage:
         """The DuckDB file; its write-ahead log lies beside it as `.wal`."""
         return self.directory / "customers.duckdb"
 
-    def create_topics(self, partitions: int = PARTITIONS) -> None:
+    def create_topics(self, partitions: int = PARTITIONS, replication: int = 1) -> None:
         """As an operator does: by the worker's own command."""
-        command = module_command("topics", "create", "--partitions", str(partitions))
+        command = module_command("topics", "create", "--partitions", str(partitions), "--replication", str(replication))
         code, said = run_to_the_end(command, self.settings, self.directory)
         assert code == 0, said
 

@@ -58,6 +58,14 @@ class WorkerProcess:
         """Send SIGTERM."""
         self._process.send_signal(signal.SIGTERM)
 
+    def freeze(self) -> None:
+        """Stop it where it stands, without its knowing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the frozen process go on."""
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """Kill it at once and see it gone; nothing where it is gone already."""
         self._process.kill()

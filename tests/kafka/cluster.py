@@ -19,6 +19,9 @@ class Node(Protocol):
     def resume(self) -> None:
         """End a pause."""
 
+    def stop(self) -> None:
+        """Let it hand over what it leads and end, as an upgrade would."""
+
     def kill(self) -> None:
         """End it at once, as a power cut would."""
 

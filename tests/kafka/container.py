@@ -36,6 +36,10 @@ class ContainerNode:
         """Let the frozen container go on."""
         self._container.get_wrapped_container().unpause()
 
+    def stop(self) -> None:
+        """Let the broker hand over and end; its data stays."""
+        self._container.get_wrapped_container().stop()
+
     def kill(self) -> None:
         """Kill the container; its data stays."""
         self._container.get_wrapped_container().kill()

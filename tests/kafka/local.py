@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.kafka import jars
 from tests.kafka.cluster import Node, wait_until_ready
 from tests.kafka.tool import run_from_jars
 
 FORMAT_LIMIT_S = 120
+STOP_LIMIT_S = 60
 LOOPBACK = "127.0.0.1"
 # One id is enough: clusters never meet, each has ports and a directory of its own.
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
@@ -42,6 +44,19 @@ auto.create.topics.enable=false
 log.retention.hours=168
 """
 
+DOOR_PROPERTIES = """\
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port},DOOR://{host}:{door.behind}
+advertised.listeners=PLAINTEXT://{host}:{port},DOOR://{host}:{door.advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,DOOR:PLAINTEXT
+"""
+
+
+class Door(NamedTuple):
+    """A second way into a broker, for a proxy: where the broker listens, and where it tells clients to come."""
+
+    behind: int
+    advertised: int
+
 
 class LocalNode:
     """One broker as a Java process."""
@@ -68,6 +83,14 @@ class LocalNode:
     def resume(self) -> None:
         """Let the frozen process go on."""
         self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Ask the broker to hand over and end, and wait until it has."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        self._process.wait(timeout=STOP_LIMIT_S)
+        self._process = None
 
     def kill(self) -> None:
         """Kill the process and wait until it is gone; nothing where it is gone already."""
@@ -120,12 +143,17 @@ class LocalKafka:
 
 
 @contextmanager
-def local_kafka(brokers: int) -> Iterator[LocalKafka]:
-    """Run `brokers` brokers until the block ends; raises `jars.JarsUnavailable` where there is no Java or no Maven."""
+def local_kafka(brokers: int, doors: Sequence[Door] = ()) -> Iterator[LocalKafka]:
+    """Run `brokers` brokers until the block ends; raises `jars.JarsUnavailable` where there is no Java or no Maven.
+
+    With `doors`, one a broker, each has that second way in; `bootstrap_servers` is the direct one all the same.
+    """
     with ExitStack() as cleanup:
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="kafka-")))
         ports = free_ports(2 * brokers)
-        nodes = [_node(directory, number, ports, brokers) for number in range(1, brokers + 1)]
+        nodes = [
+            _node(directory, number, ports, brokers, doors[number - 1 : number]) for number in range(1, brokers + 1)
+        ]
         bootstrap_servers = ",".join(f"{LOOPBACK}:{port}" for port in ports[:brokers])
         for node in nodes:
             cleanup.callback(node.kill)
@@ -146,7 +174,7 @@ def free_ports(count: int) -> list[int]:
         return [int(each.getsockname()[1]) for each in sockets]
 
 
-def _node(directory: Path, number: int, ports: Sequence[int], brokers: int) -> LocalNode:
+def _node(directory: Path, number: int, ports: Sequence[int], brokers: int, doors: Sequence[Door]) -> LocalNode:
     own = directory / f"node-{number}"
     own.mkdir()
     controllers = ports[brokers:]
@@ -159,6 +187,10 @@ def _node(directory: Path, number: int, ports: Sequence[int], brokers: int) -> L
         data=own / "data",
         **replication(brokers),
     )
+    for door in doors:  # of two lines with one name the last one counts
+        properties += DOOR_PROPERTIES.format(
+            host=LOOPBACK, port=ports[number - 1], controller_port=controllers[number - 1], door=door
+        )
     return LocalNode(own, properties, CLUSTER_ID)
 
 

@@ -1,11 +1,14 @@
 """A failpoint kills its process as a power cut would, when the environment says so and never else."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from worker import failpoints
 from worker.failpoints import POINTS, VARIABLE
 
 REACHING = """
@@ -47,5 +50,7 @@ def test_the_process_is_killed_that_many_times_in_without_any_clean_up(failpoint
     assert run(failpoint) == (-9, lines, "")
 
 
-def test_the_points_are_those_the_crash_tests_ask_for() -> None:
-    assert set(POINTS) == {"before-commit", "after-commit", "in-transaction", "after-publish", "in-recover"}
+def test_the_points_are_those_the_worker_reaches() -> None:
+    sources = [path.read_text() for path in Path(failpoints.__file__).parent.rglob("*.py")]
+    reached = {name for source in sources for name in re.findall(r'\breach\("([a-z-]+)"\)', source)}
+    assert reached == set(POINTS)

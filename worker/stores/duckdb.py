@@ -363,6 +363,11 @@ class DuckDBStore(Store):
 
     @property
     @override
+    def last_seq(self) -> int:
+        return self._seq
+
+    @property
+    @override
     def published_seq(self) -> int:
         return self._published_seq
 
@@ -398,10 +403,12 @@ class DuckDBStore(Store):
         try:
             self._db.execute("UPDATE relay SET published_seq = ?", [last_seq])
             self._upsert("output_ends", "end_offset", ends)
+            reach("before-mark")
             self._db.execute("COMMIT")
         except BaseException:
             self._rollback()
             raise
+        reach("after-mark")
         self._published_seq = last_seq
 
     @_wrap_errors
@@ -427,10 +434,12 @@ class DuckDBStore(Store):
                 columns,
             )
             self._upsert("output_ends", "end_offset", ends)
+            reach("before-receipts")
             self._db.execute("COMMIT")
         except BaseException:
             self._rollback()
             raise
+        reach("after-receipts")
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
 
     @_wrap_errors
@@ -438,7 +447,9 @@ class DuckDBStore(Store):
     def maintain(self) -> None:
         wal = Path(f"{self.path}.wal")
         if self.path != MEMORY and wal.exists() and wal.stat().st_size > CHECKPOINT_AT_WAL_BYTES:
+            reach("before-checkpoint")
             self._db.execute("CHECKPOINT")
+            reach("after-checkpoint")
 
     @override
     def reopen(self) -> None:

@@ -1,0 +1,22 @@
+"""The worker's command line with a second's wait before it sets its positions: what aiokafka does meanwhile shows."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka import TopicPartition
+
+from worker.assignment import Assignment
+from worker.cli import main
+
+_seek = Assignment._seek
+
+
+async def _wait_then_seek(assignment: Assignment, assigned: set[TopicPartition]) -> None:
+    await asyncio.sleep(1.0)
+    await _seek(assignment, assigned)
+
+
+if __name__ == "__main__":
+    Assignment._seek = _wait_then_seek  # type: ignore[method-assign]
+    main()
