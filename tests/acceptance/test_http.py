@@ -27,7 +27,8 @@ def get(url: str) -> tuple[int, str]:
         with urllib.request.urlopen(url, timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refused:
-        return refused.code, refused.read().decode()
+        with refused:
+            return refused.code, refused.read().decode()
 
 
 def started(stage: Stage) -> tuple[WorkerProcess, str]:
@@ -64,7 +65,8 @@ def test_nothing_can_be_done_over_http(stage: Stage) -> None:
     _, url = started(stage)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(urllib.request.Request(f"{url}/livez", method="POST"), timeout=10)
-    assert refused.value.code == 405
+    with refused.value as answer:
+        assert answer.code == 405
 
 
 def test_a_port_that_is_taken_is_one_sentence(stage: Stage) -> None:
