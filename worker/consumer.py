@@ -49,6 +49,7 @@ class Consumer:
         self._stop = stop
         self._mirror = OffsetMirror(store)
         self._collected = 0.0
+        self._applying: asyncio.Task[None] | None = None
         self.assignment = Assignment(settings, store, thread, self._mirror, stop)
         self.is_failing = False
         self.batch_began: float | None = None
@@ -77,16 +78,26 @@ class Consumer:
         self.assignment.subscriber(self._consume)
 
     async def _consume(self, records: list[Any]) -> None:
-        """One poll, whole. Raises nothing: FastStream would take the next batch and so pass this one over."""
-        async with self.assignment.in_hand:
-            for part in _split(records, self._settings.batch.max_bytes):
-                # Records fetched before the positions were set are not those that come next.
-                if self._stop.is_asked or not self.assignment.is_set.is_set():
-                    return
-                self.batch_began = time.monotonic()
-                await self._apply_until_done(part)
-                self.batch_began = None
-        await self.assignment.release_cancellations()
+        """Start on one poll when the one before is done, so that the next is fetched meanwhile."""
+        if self._applying is not None:
+            await self._applying
+        self._applying = asyncio.create_task(self._apply_poll(records))
+
+    async def _apply_poll(self, records: list[Any]) -> None:
+        """One poll, whole, or not at all: the worker stops rather than pass it over."""
+        try:
+            async with self.assignment.in_hand:
+                for part in _split(records, self._settings.batch.max_bytes):
+                    # Records fetched before the positions were set are not those that come next.
+                    if self._stop.is_asked or not self.assignment.is_set.is_set():
+                        return
+                    self.batch_began = time.monotonic()
+                    await self._apply_until_done(part)
+                    self.batch_began = None
+            await self.assignment.release_cancellations()
+        except Exception as error:
+            log.exception("a poll failed outside its batch")
+            self._stop.for_safety(f"a fault of the worker itself ({error!r}). Start it again; report the log")
 
     async def _apply_until_done(self, records: Sequence[Record]) -> None:
         began = time.monotonic()
@@ -152,8 +163,8 @@ class Consumer:
 
     async def drain(self) -> None:
         """Wait for the batch in hand."""
-        async with self.assignment.in_hand:
-            pass
+        if self._applying is not None:
+            await self._applying
 
     async def tell_the_group(self) -> None:
         """Mirror how far the store is, for the last time."""

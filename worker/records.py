@@ -13,7 +13,7 @@ TopicPartition = tuple[str, int]
 
 
 class Record(Protocol):
-    """What the worker reads of a Kafka record; aiokafka's `ConsumerRecord` has all of it.
+    """What the worker reads of a Kafka record.
 
     `timestamp` is in milliseconds since 1970, or -1 where the producer gave none. Key, value and header values
     are bytes as received, or None.
@@ -35,8 +35,8 @@ class Record(Protocol):
     def headers(self) -> Sequence[Header]: ...  # noqa: D102 - told above
 
 
-class StoredRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record that the store kept, such as a parked cancellation."""
+class PlainRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record as the consumer hands it over, or as the store kept it."""
 
     topic: str
     partition: int

@@ -5,7 +5,7 @@ import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -21,14 +21,23 @@ ERROR_NAMES = (
 )  # fmt: skip
 
 
-def require_as_expected(wanted: Expected, published: Iterable[Record], store: StoreContent, topics: Topics) -> None:
-    """Raise `AssertionError` with all that differs, over the output topics and the store."""
+def require_as_expected(
+    wanted: Expected,
+    published: Iterable[Record],
+    store: StoreContent,
+    topics: Topics,
+    partitions_of_churned: Collection[int] = (PARTITIONS_OF_CHURNED,),
+) -> None:
+    """Raise `AssertionError` with all that differs, over the output topics and the store.
+
+    `partitions_of_churned` is every number of partitions that the topic has had.
+    """
     records = list(published)
     events = [record for record in records if record.topic == topics.churned]
     dead_letters = [record for record in records if record.topic != topics.churned]
     differences = [
         *_customers(wanted, store),
-        *_events(wanted, events),
+        *_events(wanted, events, partitions_of_churned),
         *_dead_letters(wanted, dead_letters),
         *_outcomes(wanted, store),
         *_event_ids(store, events),
@@ -40,7 +49,7 @@ def _customers(wanted: Expected, store: StoreContent) -> list[str]:
     return _mapping("customers", wanted.customers, store.customers)
 
 
-def _events(wanted: Expected, events: list[Record]) -> list[str]:
+def _events(wanted: Expected, events: list[Record], partitions: Collection[int]) -> list[str]:
     repeated = [key for key, count in Counter(event.key for event in events).items() if count > 1]
     found = {(event.key or b"").decode(): event for event in events}
     differences = [f"{len(repeated)} customers have more than one event: {repeated[:SHOWN]}"] if repeated else []
@@ -49,7 +58,7 @@ def _events(wanted: Expected, events: list[Record]) -> list[str]:
         f"event of {customer_id}: {wrong}"
         for customer_id, event in wanted.events.items()
         if customer_id in found
-        for wrong in _event(event, found[customer_id])
+        for wrong in _event(event, found[customer_id], partitions)
     ]
     differences += _first("events", wrong)
     ids = Counter(dict(event.headers).get("ce_id") for event in events)
@@ -63,7 +72,7 @@ def _events(wanted: Expected, events: list[Record]) -> list[str]:
     return differences
 
 
-def _event(wanted: Event, found: Record) -> list[str]:
+def _event(wanted: Event, found: Record, partitions: Collection[int]) -> list[str]:
     names = [name for name, _ in found.headers]
     headers = {name: (value or b"").decode() for name, value in found.headers}
     payload = json.loads(found.value or b"")
@@ -84,7 +93,7 @@ def _event(wanted: Event, found: Record) -> list[str]:
         wrong.append(f"ce_id {headers['ce_id']} is no UUIDv5")
     if not re.match(r"[a-z][a-z0-9+.-]*:.", headers["ce_dataschema"]):
         wrong.append(f"ce_dataschema {headers['ce_dataschema']} is no URI")
-    if found.partition != partition_of(found.key or b"", PARTITIONS_OF_CHURNED):
+    if found.partition not in {partition_of(found.key or b"", count) for count in partitions}:
         wrong.append(f"lies on partition {found.partition}")
     return wrong
 

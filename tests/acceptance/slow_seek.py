@@ -18,5 +18,5 @@ async def _wait_then_seek(assignment: Assignment, assigned: set[TopicPartition])
 
 
 if __name__ == "__main__":
-    Assignment._seek = _wait_then_seek  # type: ignore[method-assign]
+    Assignment._seek = _wait_then_seek  # type: ignore[assignment,method-assign]
     main()

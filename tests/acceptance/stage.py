@@ -33,6 +33,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self._expected: Expected | None = None
+        self.logs = self.directory
         self.topics = Topics.with_prefix(self.name)
         self.group = f"{self.name}-group"
         self.settings = {
@@ -63,7 +64,7 @@ class Stage:
 
     def start(self, command: list[str] | None = None, /, **settings: str) -> WorkerProcess:
         """Start a worker, with some settings of its own."""
-        log = self.directory / f"worker-{len(self.workers) + 1}.log"
+        log = self.logs / f"worker-{len(self.workers) + 1}.log"
         worker = WorkerProcess(command or module_command("run"), self.settings | settings, self.directory, log)
         self.workers.append(worker)
         return worker

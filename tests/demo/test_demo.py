@@ -26,8 +26,19 @@ NOTHING_WRONG = "Nothing was lost, and nothing was repeated."
 def start(*options: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FORCE_COLOR")}
     return subprocess.Popen(
-        [*COMMAND, *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *options],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heed_signals,  # noqa: PLW1509 - no other thread runs here
     )
+
+
+def _heed_signals() -> None:
+    """As on a terminal: whoever runs the tests in the background, or with nohup, has some signals ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def end_of(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from worker import contract
 from worker.messages import Cancellation, Decoder, Signup
-from worker.records import StoredRecord
+from worker.records import PlainRecord
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -79,5 +79,5 @@ def test_what_the_contract_shows_is_read() -> None:
         "signup_date": "2026-01-15", "mrr": {"amount": "499.00", "currency": "USD"}}"""
     cancellation = b"""{"customer_id": "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77", "cancellation_date": "2026-06-30",
         "reason": "too_expensive"}"""
-    assert isinstance(decoder.decode(StoredRecord("customer.signup", 0, 0, 0, None, signup, [])), Signup)
-    assert isinstance(decoder.decode(StoredRecord("x", 0, 0, 0, None, cancellation, [])), Cancellation)
+    assert isinstance(decoder.decode(PlainRecord("customer.signup", 0, 0, 0, None, signup, [])), Signup)
+    assert isinstance(decoder.decode(PlainRecord("x", 0, 0, 0, None, cancellation, [])), Cancellation)

@@ -8,7 +8,7 @@ from domain.customer import Customer
 from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, record
 from worker.outgoing import Outgoing
-from worker.records import StoredRecord
+from worker.records import PlainRecord
 from worker.store import Changes, ParkedRecord, Store
 
 EVENT = "11111111-1111-5111-8111-111111111111"
@@ -19,13 +19,13 @@ def outgoing(message_id: str = "1", topic: str = "customer.churned") -> Outgoing
     return Outgoing(message_id, topic, None, b"key", b"value", [("ce_id", message_id.encode())], None)
 
 
-def waiting(offset: int, customer_id: str = EVE) -> StoredRecord:
+def waiting(offset: int, customer_id: str = EVE) -> PlainRecord:
     """A cancellation that came too early, with everything that a record can hold."""
     headers = [("x", b"1"), ("x", None), ("", b"\xff\x00"), ("bad\udcff", b"")]
     return record(b"\x00\xff%d" % offset, CANCELLATIONS, offset, key=customer_id.encode(), headers=headers)
 
 
-def parked(*records: StoredRecord, customer_id: str = EVE) -> dict[tuple[str, int, int], ParkedRecord]:
+def parked(*records: PlainRecord, customer_id: str = EVE) -> dict[tuple[str, int, int], ParkedRecord]:
     """The records as `Changes.parked` holds them."""
     return {(r.topic, r.partition, r.offset): ParkedRecord(customer_id, r) for r in records}
 

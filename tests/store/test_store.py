@@ -22,7 +22,7 @@ from tests.store.changes import (
 from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
 from worker.outgoing import Outgoing
-from worker.records import StoredRecord
+from worker.records import PlainRecord
 from worker.store import Changes, Store, StoreError
 
 CHURN = date(2026, 6, 30)
@@ -121,7 +121,7 @@ def test_parked_records_come_back_byte_for_byte_in_the_order_they_came(store: St
 
 
 def test_a_record_with_neither_key_nor_value_nor_headers_can_wait_too(store: Store) -> None:
-    bare = StoredRecord(CANCELLATIONS, 0, 0, -1, None, None, [])
+    bare = PlainRecord(CANCELLATIONS, 0, 0, -1, None, None, [])
     store.commit(Changes(parked=parked(bare)))
     assert [each.record for each in store.parked([EVE])] == [bare]
 
@@ -138,8 +138,8 @@ def test_what_is_released_waits_no_longer_and_the_rest_does(store: Store) -> Non
 
 def test_the_same_offset_elsewhere_is_another_record(store: Store) -> None:
     here = waiting(0)
-    elsewhere = StoredRecord("other.topic", 0, 0, 0, None, b"", [])
-    beside = StoredRecord(CANCELLATIONS, 1, 0, 0, None, b"", [])
+    elsewhere = PlainRecord("other.topic", 0, 0, 0, None, b"", [])
+    beside = PlainRecord(CANCELLATIONS, 1, 0, 0, None, b"", [])
     store.commit(Changes(parked=parked(here, elsewhere, beside)))
     store.commit(Changes(released=[(CANCELLATIONS, 0, 0)]))
     assert [each.record for each in store.parked([EVE])] == [elsewhere, beside]

@@ -8,15 +8,15 @@ from tests.store.changes import details, everything_in, ids, outgoing, waiting
 from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, signup
 from worker.messages import Cancellation
-from worker.records import StoredRecord
+from worker.records import PlainRecord
 from worker.store import Store, StoreError
 from worker.unit_of_work import UnitOfWork
 
 CHURN = date(2026, 6, 30)
 
 
-def at(offset: int, topic: str = SIGNUPS, partition: int = 0) -> StoredRecord:
-    return StoredRecord(topic, partition, offset, 0, None, b"", [])
+def at(offset: int, topic: str = SIGNUPS, partition: int = 0) -> PlainRecord:
+    return PlainRecord(topic, partition, offset, 0, None, b"", [])
 
 
 def early(offset: int, customer_id: str = EVE) -> Cancellation:

@@ -8,7 +8,7 @@ from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.batch import BatchPath, BatchResult
 from worker.messages import Decoder
 from worker.outgoing import Composer
-from worker.records import Header, StoredRecord
+from worker.records import Header, PlainRecord
 from worker.store import Store
 from worker.unit_of_work import UnitOfWork
 
@@ -66,17 +66,17 @@ def record(
     timestamp: int = NOON_MS,
     key: bytes | None = None,
     headers: Sequence[Header] = (),
-) -> StoredRecord:
+) -> PlainRecord:
     """A record as it comes from Kafka."""
-    return StoredRecord(topic, partition, offset, timestamp, key, value, list(headers))
+    return PlainRecord(topic, partition, offset, timestamp, key, value, list(headers))
 
 
-def signup(offset: int = 0, who: str = ADA, /, **tokens: str | None) -> StoredRecord:
+def signup(offset: int = 0, who: str = ADA, /, **tokens: str | None) -> PlainRecord:
     """The record of a signup."""
     return record(signup_value(who, **tokens), SIGNUPS, offset)
 
 
-def cancellation(offset: int = 0, who: str = ADA, day: str = "2026-06-30", /, **tokens: str | None) -> StoredRecord:
+def cancellation(offset: int = 0, who: str = ADA, day: str = "2026-06-30", /, **tokens: str | None) -> PlainRecord:
     """The record of a cancellation."""
     return record(cancellation_value(who, day, **tokens), CANCELLATIONS, offset)
 
@@ -97,7 +97,7 @@ def batch_path() -> BatchPath:
     return BatchPath(Decoder(SIGNUPS, MAX_BYTES), composer())
 
 
-def apply(store: Store, records: Iterable[StoredRecord]) -> BatchResult:
+def apply(store: Store, records: Iterable[PlainRecord]) -> BatchResult:
     """Take the records as one committed batch."""
     with UnitOfWork(store) as work:
         result = batch_path().apply(list(records), work)

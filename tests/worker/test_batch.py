@@ -25,7 +25,7 @@ from tests.worker.builders import (
     structured_value,
 )
 from worker.outgoing import churned_id
-from worker.records import StoredRecord
+from worker.records import PlainRecord
 from worker.store import StoreError
 from worker.stores.duckdb import MEMORY, DuckDBStore
 from worker.unit_of_work import UnitOfWork
@@ -352,8 +352,8 @@ def test_a_store_rebuilt_from_nothing_publishes_nothing_again(store: DuckDBStore
     rebuilt.close()
 
 
-def take(store: DuckDBStore, records: list[StoredRecord], together: bool) -> Counter[str]:
-    batches: Iterable[list[StoredRecord]] = [records] if together else [[each] for each in records]
+def take(store: DuckDBStore, records: list[PlainRecord], together: bool) -> Counter[str]:
+    batches: Iterable[list[PlainRecord]] = [records] if together else [[each] for each in records]
     total: Counter[str] = Counter()
     for batch in batches:
         total += apply(store, batch).outcomes

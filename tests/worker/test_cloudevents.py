@@ -17,7 +17,7 @@ from tests.worker.builders import (
 )
 from worker import cloudevents
 from worker.cloudevents import Attributes, EnvelopeError
-from worker.records import Header, StoredRecord
+from worker.records import Header, PlainRecord
 
 BINARY: list[Header] = [
     ("ce_specversion", b"1.0"),
@@ -39,7 +39,7 @@ SAID = Attributes(
 )
 
 
-def cancelled(headers: Sequence[Header] = (), value: bytes | None = None) -> StoredRecord:
+def cancelled(headers: Sequence[Header] = (), value: bytes | None = None) -> PlainRecord:
     return record(value or cancellation_value(), CANCELLATIONS, 7, partition=3, headers=headers)
 
 

@@ -14,7 +14,7 @@ from worker import contract
 from worker.fields import MAX_REASON_CHARACTERS
 from worker.messages import Decoder
 from worker.outcomes import Rejected
-from worker.records import StoredRecord
+from worker.records import PlainRecord
 
 CUSTOMER = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
 SIGNUP: dict[str, Any] = {
@@ -34,7 +34,7 @@ def schema_accepts(name: str, message: object) -> bool:
 
 
 def worker_accepts(name: str, message: object) -> bool:
-    record = StoredRecord(f"customer.{name}", 0, 0, 0, None, json.dumps(message).encode(), [])
+    record = PlainRecord(f"customer.{name}", 0, 0, 0, None, json.dumps(message).encode(), [])
     return not isinstance(DECODER.decode(record), Rejected)
 
 

@@ -24,7 +24,7 @@ from tests.worker.builders import (
 )
 from worker.messages import Cancellation, Decoder, Message, Signup, encode_churned, shown
 from worker.outcomes import Reason, Rejected
-from worker.records import Header, StoredRecord
+from worker.records import Header, PlainRecord
 
 DECODER = Decoder(SIGNUPS, MAX_BYTES)
 MARK = "zq7never"
@@ -554,5 +554,5 @@ def test_any_reason_survives_as_json() -> None:
 
 
 def test_the_builders_records_are_what_they_seem() -> None:
-    assert isinstance(signup(3), StoredRecord)
+    assert isinstance(signup(3), PlainRecord)
     assert (signup(3).topic, signup(3).offset) == (SIGNUPS, 3)

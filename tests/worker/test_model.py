@@ -25,7 +25,7 @@ from tests.worker.builders import (
 )
 from tests.worker.model import Bad, Cancellation, Expected, Place, Said, Signup, expected
 from worker.outgoing import Outgoing, churned_id
-from worker.records import StoredRecord, TopicPartition
+from worker.records import PlainRecord, TopicPartition
 from worker.stores.duckdb import MEMORY, DuckDBStore
 
 PARTITIONS = 2
@@ -75,7 +75,7 @@ class Worker(RuleBasedStateMachine):
         self.logs: dict[TopicPartition, list[Said]] = {}
         self.store = DuckDBStore(MEMORY)
         self.read: dict[TopicPartition, int] = {}
-        self.taken: list[list[StoredRecord]] = []
+        self.taken: list[list[PlainRecord]] = []
         self.losses = 0
         self.topic: list[Outgoing] = []  # what readers of committed records see
 
@@ -134,7 +134,7 @@ class Worker(RuleBasedStateMachine):
 
     # How it is done
 
-    def _poll(self, place: TopicPartition, count: int) -> list[StoredRecord]:
+    def _poll(self, place: TopicPartition, count: int) -> list[PlainRecord]:
         topic, partition = place
         begin = self.read[place]
         self.read[place] = min(begin + count, len(self.logs[place]))
@@ -143,7 +143,7 @@ class Worker(RuleBasedStateMachine):
             for offset in range(begin, self.read[place])
         ]
 
-    def _take(self, batch: list[StoredRecord]) -> None:
+    def _take(self, batch: list[PlainRecord]) -> None:
         if batch:
             apply(self.store, batch)
             self.taken.append(batch)

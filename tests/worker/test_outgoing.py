@@ -27,7 +27,7 @@ from tests.worker.builders import (
 from worker import __version__
 from worker.outcomes import Reason, Rejected
 from worker.outgoing import DATASCHEMA, Composer, churned_id, dead_letter_id
-from worker.records import Header, StoredRecord
+from worker.records import Header, PlainRecord
 
 CHURNED = CustomerChurned(
     customer_id=ADA,
@@ -156,7 +156,7 @@ AS_RECEIVED: list[Header] = [
 ]  # fmt: skip
 
 
-def received(headers: Sequence[Header] = (), value: bytes | None = b"\xff\x00garbage") -> StoredRecord:
+def received(headers: Sequence[Header] = (), value: bytes | None = b"\xff\x00garbage") -> PlainRecord:
     return record(value, SIGNUPS, 42, partition=3, key=b"\x00key\xff", headers=headers)
 
 
@@ -223,5 +223,5 @@ def test_the_id_of_a_dead_letter_is_where_and_when_its_record_stood() -> None:
     record(b"", CANCELLATIONS, 42, partition=3), record(b"", SIGNUPS, 42, partition=4),
     record(b"", SIGNUPS, 43, partition=3), record(b"", SIGNUPS, 42, partition=3, timestamp=1),
 ], ids=["topic", "partition", "offset", "timestamp of a topic made anew"])  # fmt: skip
-def test_every_record_has_a_dead_letter_id_of_its_own(other: StoredRecord) -> None:
+def test_every_record_has_a_dead_letter_id_of_its_own(other: PlainRecord) -> None:
     assert composer().dead_letter(other, REJECTED).id != composer().dead_letter(received(), REJECTED).id

@@ -24,7 +24,7 @@ from typing_extensions import override
 from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.failpoints import reach
 from worker.outgoing import Outgoing
-from worker.records import Header, StoredRecord, TopicPartition
+from worker.records import Header, PlainRecord, TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Store, StoreError, StoreInUseError
 
 VERSION = 1
@@ -123,7 +123,7 @@ class DuckDBStore(Store):
         self._db = duckdb.connect(self.path, config=_CONFIG)
         self._db.execute("SET lock_configuration = true")
         self._require_version()
-        self._seq = self._one("SELECT greatest(published_seq, (SELECT coalesce(max(seq), 0) FROM outbox)) FROM relay")
+        self._seq: int = self._one("SELECT greatest((SELECT max(seq) FROM outbox), published_seq) FROM relay")
         self._parked_seq = self._one("SELECT coalesce(max(seq), 0) FROM parked")
         self._parked_count = self._one("SELECT count(*) FROM parked")
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
@@ -193,7 +193,7 @@ class DuckDBStore(Store):
         """
         return [
             ParkedRecord(
-                customer_id, StoredRecord(topic, partition, offset, timestamp, key, value, _decode_headers(headers))
+                customer_id, PlainRecord(topic, partition, offset, timestamp, key, value, _decode_headers(headers))
             )
             for customer_id, topic, partition, offset, timestamp, key, value, headers in self._join(
                 query, {"id": pa.array(list(customer_ids))}
