@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
@@ -19,22 +18,12 @@ from worker.records import Header, Record, coordinates, rfc3339
 STRUCTURED = b"application/cloudevents+json"
 _REQUIRED = ("specversion", "id", "source", "type")
 _RFC3339 = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}):([0-5][0-9]|60)(\.[0-9]+)?([Zz]|[+-][0-2][0-9]:[0-5][0-9])"
+    rb"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}):([0-5][0-9]|60)(\.[0-9]+)?([Zz]|[+-][0-2][0-9]:[0-5][0-9])"
 ).fullmatch
 
 
 class EnvelopeError(ValueError):
     """A structured event that lacks what CloudEvents requires of it; the message says what."""
-
-
-class Attributes(msgspec.Struct, frozen=True):
-    """What an envelope says of the event in it, where it says so."""
-
-    id: str | None = None
-    time: str | None = None
-    correlation_id: str | None = None
-    traceparent: str | None = None
-    tracestate: str | None = None
 
 
 class _Structured(msgspec.Struct):
@@ -95,57 +84,57 @@ def _from_base64(data: object) -> bytes:
     return value
 
 
-def attributes(record: Record) -> Attributes:
-    """What the record's envelope says; an attribute that cannot be read counts as absent."""
-    headers = dict(record.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
-    if is_structured(record):
-        event = _decode(record.value or b"")
-        return Attributes(
-            id=_text(event.id),
-            time=_moment(_text(event.time)),
-            correlation_id=_text(event.correlationid),
-            traceparent=_header(headers, "traceparent") or _text(event.traceparent),
-            tracestate=_header(headers, "tracestate") or _text(event.tracestate),
-        )
-    return Attributes(
-        id=_header(headers, "ce_id"),
-        time=_moment(_header(headers, "ce_time")),
-        correlation_id=_header(headers, "ce_correlationid"),
-        traceparent=_header(headers, "traceparent") or _header(headers, "ce_traceparent"),
-        tracestate=_header(headers, "tracestate") or _header(headers, "ce_tracestate"),
-    )
+def caused_by(cause: Record) -> list[Header]:
+    """The headers that an event has from the record which led to it: its time, and what it is to be traced by.
+
+    An attribute of the record that cannot be read counts as absent.
+    """
+    said = dict(cause.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
+    if is_structured(cause):
+        said |= _structured_attributes(cause)
+    time, cause_id = said.get("ce_time"), said.get("ce_id")
+    headers: list[Header] = [
+        ("ce_time", time if time and _is_moment(time) else rfc3339(cause.timestamp).encode()),
+        ("ce_causationid", cause_id if cause_id and _is_text(cause_id) else coordinates(cause).encode()),
+    ]
+    for name, alternative in _CARRIED_ON:
+        value = said.get(name) or said.get(alternative)
+        if value and _is_text(value):
+            headers.append((name, value))
+    return headers
 
 
-def _header(headers: dict[str, bytes | None], name: str) -> str | None:
-    value = headers.get(name)
+_CARRIED_ON = (
+    ("ce_correlationid", ""),
+    ("traceparent", "ce_traceparent"),
+    ("tracestate", "ce_tracestate"),
+)
+
+
+def _structured_attributes(record: Record) -> dict[str, bytes | None]:
+    """The attributes inside a structured event, named as binary mode names them."""
+    event = _decode(record.value or b"")
+    names = ("id", "time", "correlationid", "traceparent", "tracestate")
+    values = ((name, getattr(event, name)) for name in names)
+    return {f"ce_{name}": value.encode() if isinstance(value, str) else None for name, value in values}
+
+
+def _is_text(value: bytes) -> bool:
+    if value.isascii():
+        return True
     try:
-        return value.decode() if value else None
+        value.decode()
     except UnicodeDecodeError:
-        return None
+        return False
+    return True
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _moment(text: str | None) -> str | None:
-    if text is None or not (match := _RFC3339(text)):
-        return None
+def _is_moment(value: bytes) -> bool:
+    match = _RFC3339(value)
+    if match is None:
+        return False
     try:
-        datetime.fromisoformat(match[1])
+        datetime.fromisoformat(match[1].decode())
     except ValueError:  # not of the calendar, or the clock
-        return None
-    return text
-
-
-def caused_by(cause: Record) -> Iterator[Header]:
-    """The headers that an event has from the record which led to it: its time, and what it is to be traced by."""
-    said = attributes(cause)
-    yield "ce_time", (said.time or rfc3339(cause.timestamp)).encode()
-    yield "ce_causationid", (said.id or coordinates(cause)).encode()
-    if said.correlation_id:
-        yield "ce_correlationid", said.correlation_id.encode()
-    if said.traceparent:
-        yield "traceparent", said.traceparent.encode()
-    if said.tracestate:
-        yield "tracestate", said.tracestate.encode()
+        return False
+    return True

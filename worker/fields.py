@@ -85,26 +85,15 @@ _DATE_TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.[0-9]+)?(?:[Zz]|([+-][0-9]{2}:[0-5][0-9]))"
 ).fullmatch
 _LEAP_SECOND = 60
-_KNOWN_DATES: dict[str, date] = {}  # dates repeat: parsing one costs more than finding it
-_MAX_KNOWN_DATES = 50_000
 
 
 def date_from(field: str, value: Any) -> date:
     """`YYYY-MM-DD`, or an RFC 3339 date-time taken as its date in UTC."""
     text = text_from(field, value)
-    known = _KNOWN_DATES.get(text)
-    if known is None:
-        known = _date(field, text)
-        if len(text) == len("2026-01-15") and len(_KNOWN_DATES) < _MAX_KNOWN_DATES:
-            _KNOWN_DATES[text] = known
-    return known
-
-
-def _date(field: str, value: str) -> date:
     try:
-        if _DATE(value):
-            return date.fromisoformat(value)
-        if match := _DATE_TIME(value):
+        if _DATE(text):
+            return date.fromisoformat(text)
+        if match := _DATE_TIME(text):
             day, minute, second, offset = match.groups()
             if int(second) > _LEAP_SECOND:
                 refuse(f"{field} is not a date of the calendar")

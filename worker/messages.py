@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ from domain.customer import MRR, Customer, CustomerChurned, Industry, PlanTier
 from domain.customer.value_objects import CENT, round_half_up
 from worker import cloudevents
 from worker.fields import (
+    MAX_REASON_CHARACTERS,
     FieldRefused,
     JsonNumber,
     customer_id_from,
@@ -70,23 +71,23 @@ class Money(msgspec.Struct, gc=False):
     """An amount of money: a decimal in text, and its currency."""
 
     amount: str
-    currency: str
+    currency: Literal["USD"]
 
 
 class _SignupBody(msgspec.Struct, gc=False):
-    """The usual spelling of a signup; every other accepted one takes the slower way."""
+    """The usual spelling of a signup, which the parser checks in passing; every other takes the slower way."""
 
     customer_id: str
-    industry: str
-    plan_tier: str
-    signup_date: str
+    industry: Industry
+    plan_tier: PlanTier
+    signup_date: date
     mrr: Money
 
 
 class _CancellationBody(msgspec.Struct, gc=False):
     customer_id: str
-    cancellation_date: str
-    reason: str | None = None
+    cancellation_date: date
+    reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARACTERS)] | None = None
 
 
 _decode_signup = msgspec.json.Decoder(_SignupBody).decode
@@ -122,26 +123,16 @@ class Decoder:
     def _message(self, record: Record, value: bytes) -> Message:
         if record.topic == self._signup_topic:
             try:
-                body = _decode_signup(value)
-                mrr = body.mrr
-                return _signup(
-                    body.customer_id, body.industry, body.plan_tier, body.signup_date, mrr.amount, mrr.currency
-                )
+                signup = _decode_signup(value)
             except msgspec.ValidationError:
                 return _signup_from(_members(value))
+            customer_id, mrr = customer_id_from(signup.customer_id), mrr_from(signup.mrr.amount)
+            return Signup(customer_id, signup.industry, signup.plan_tier, signup.signup_date, mrr)
         try:
-            cancellation = _decode_cancellation(value)
+            said = _decode_cancellation(value)
         except msgspec.ValidationError:
-            fields = _members(value)
-            cancellation = _CancellationBody(
-                _required(fields, "customer_id"), _required(fields, "cancellation_date"), fields.get("reason")
-            )
-        return Cancellation(
-            customer_id_from(cancellation.customer_id),
-            date_from("cancellation_date", cancellation.cancellation_date),
-            reason_from(cancellation.reason),
-            record,
-        )
+            return _cancellation_from(_members(value), record)
+        return Cancellation(customer_id_from(said.customer_id), said.cancellation_date, said.reason, record)
 
 
 def _what_is_wrong(error: Exception) -> str:
@@ -171,28 +162,28 @@ def _member(token: bytes) -> Any:
 
 
 def _signup_from(fields: dict[str, Any]) -> Signup:
-    mrr = _required(fields, "mrr")
-    currency: Any = "USD"
+    customer_id = customer_id_from(_required(fields, "customer_id"))
+    industry = industry_from(_required(fields, "industry"))
+    plan_tier = plan_tier_from(_required(fields, "plan_tier"))
+    signup_date = date_from("signup_date", _required(fields, "signup_date"))
+    mrr = _mrr_from(_required(fields, "mrr"))
+    return Signup(customer_id, industry or Industry.OTHER, plan_tier, signup_date, mrr, industry is not None)
+
+
+def _mrr_from(mrr: Any) -> MRR:
     if isinstance(mrr, bytes) and mrr.startswith(b"{"):
         money = _members(mrr)
-        currency = _required(money, "currency", "mrr.currency")
+        currency = text_from("mrr.currency", _required(money, "currency", "mrr.currency"))
         mrr = _required(money, "amount", "mrr.amount")
-    customer_id, industry, plan_tier, signup_date = (
-        _required(fields, name) for name in ("customer_id", "industry", "plan_tier", "signup_date")
-    )
-    return _signup(customer_id, industry, plan_tier, signup_date, mrr, currency)
+        if currency != "USD":
+            refuse("the currency of mrr is not USD", Reason.UNSUPPORTED_CURRENCY)
+    return mrr_from(mrr)
 
 
-def _signup(customer_id: Any, industry: Any, plan_tier: Any, signup_date: Any, amount: Any, currency: Any) -> Signup:
-    identity = customer_id_from(customer_id)
-    known_industry = industry_from(industry)
-    tier = plan_tier_from(plan_tier)
-    day = date_from("signup_date", signup_date)
-    if currency != "USD":
-        text_from("mrr.currency", currency)
-        refuse("the currency of mrr is not USD", Reason.UNSUPPORTED_CURRENCY)
-    mrr = mrr_from(amount)
-    return Signup(identity, known_industry or Industry.OTHER, tier, day, mrr, known_industry is not None)
+def _cancellation_from(fields: dict[str, Any], record: Record) -> Cancellation:
+    customer_id = customer_id_from(_required(fields, "customer_id"))
+    cancellation_date = date_from("cancellation_date", _required(fields, "cancellation_date"))
+    return Cancellation(customer_id, cancellation_date, reason_from(fields.get("reason")), record)
 
 
 def _required(fields: dict[str, Any], name: str, path: str | None = None) -> Any:
