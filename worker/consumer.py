@@ -82,6 +82,7 @@ class Consumer:
         if self._applying is not None:
             await self._applying
         self._applying = asyncio.create_task(self._apply_poll(records))
+        await asyncio.sleep(0)  # let it reach the store's thread before the next poll keeps this one busy
 
     async def _apply_poll(self, records: list[Any]) -> None:
         """One poll, whole, or not at all: the worker stops rather than pass it over."""

@@ -42,7 +42,8 @@ class Relay:
         self._stop = stop
         self._publisher: Publisher | None = None
         self._offered: deque[PendingBatch] = deque()
-        self._settled_seq = 0
+        self._settled_seq = 0  # the outbox's last row when the receipt was read
+        self._known_seq = 0  # and now
         self._more = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._behind_since: float | None = None
@@ -52,6 +53,7 @@ class Relay:
         """Take what a batch committed, so that it need not be read from the store again."""
         if committed.last_seq == committed.after_seq:
             return
+        self._known_seq = max(self._known_seq, committed.last_seq)
         if self._offered and self._offered[-1].last_seq != committed.after_seq:
             self._offered.clear()
         if committed.after_seq >= self._settled_seq:  # of earlier ones the receipt may have told more since
@@ -119,7 +121,7 @@ class Relay:
         await self._publisher.start()
         reach("predecessor-fenced")
         found = await keep_receipts(self._settings, self._store, self._thread, partitions)
-        self._settled_seq = await self._thread.call(lambda: self._store.last_seq)
+        self._settled_seq = self._known_seq = await self._thread.call(lambda: self._store.last_seq)
         self._offered.clear()
         log.info("recovered", cause=cause, receipts_found=found)
         self.recovered.set()
@@ -148,4 +150,6 @@ class Relay:
             self._offered.popleft()
         if self._offered and self._offered[0].after_seq == published_seq:
             return self._offered.popleft()
+        if published_seq == self._known_seq:
+            return PendingBatch(published_seq, [], published_seq)
         return await self._thread.call(self._store.pending, published_seq, MESSAGES_A_TRANSACTION)

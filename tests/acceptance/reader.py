@@ -28,6 +28,7 @@ class CommittedReader:
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
                 "fetch.message.max.bytes": 16_000_000,
+                "log_level": 2,  # a broker that is away is no news to the fault tests
             }
         )
         metadata = self._consumer.list_topics(timeout=READ_LIMIT_S).topics
