@@ -214,5 +214,6 @@ def _log_batch(records: Sequence[Record], result: BatchResult, seconds: float) -
         records=len(records),
         **{name: result.outcomes[name] for name in ("applied", "duplicate", "parked", "rejected")},
         replayed=result.replayed,
+        unknown_industries=result.unknown_industries,
         seconds=round(seconds, 3),
     )
