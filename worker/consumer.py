@@ -125,6 +125,8 @@ class Consumer:
             return
         self.is_failing = False
         self._relay.offer(committed)
+        if attempt.retry_state.attempt_number > 1:
+            await self._relay.look_again()
         for place, offset in {(record.topic, record.partition): record.offset for record in records}.items():
             self._mirror.reach(TopicPartition(*place), offset + 1)
         _log_batch(records, result, time.monotonic() - began)

@@ -28,6 +28,7 @@ class CommittedReader:
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
                 "fetch.message.max.bytes": 16_000_000,
+                "topic.metadata.refresh.interval.ms": 5_000,
                 "log_level": 2,  # a broker that is away is no news to the fault tests
             }
         )

@@ -1,0 +1,21 @@
+"""The worker's command line on a store whose commits become durable and fail all the same, as a disk can do."""
+
+from __future__ import annotations
+
+from worker.cli import main
+from worker.store import Changes, PendingBatch, StoreError
+from worker.stores.duckdb import DuckDBStore
+
+_commit = DuckDBStore.commit
+
+
+def _commit_and_fail(store: DuckDBStore, changes: Changes) -> PendingBatch:
+    committed = _commit(store, changes)
+    if changes.outbox:  # the batch tried again finds everything done, and has nothing to send
+        raise StoreError("the answer to a commit was lost, although it was done")
+    return committed
+
+
+if __name__ == "__main__":
+    DuckDBStore.commit = _commit_and_fail  # type: ignore[method-assign]
+    main()
