@@ -22,7 +22,7 @@ from worker.publisher import Publisher
 from worker.receipts import ReceiptUnreadable, keep_receipts
 from worker.settings import Settings
 from worker.stopping import Refusal, Stop
-from worker.store import PendingBatch, Store, StoreError
+from worker.store import PendingBatch, Store, StoreDamagedError, StoreError
 from worker.store_thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -60,6 +60,14 @@ class Relay:
             self._offered.append(committed)
         if len(self._offered) > OFFERS_KEPT:
             self._offered.popleft()
+        self._wake()
+
+    async def look_again(self) -> None:
+        """Publish what the store holds, offered or not: a commit that failed can be durable all the same."""
+        self._known_seq = max(self._known_seq, await self._thread.call(lambda: self._store.last_seq))
+        self._wake()
+
+    def _wake(self) -> None:
         self._caught_up.clear()
         self._behind_since = self._behind_since or time.monotonic()
         self._more.set()
@@ -88,7 +96,7 @@ class Relay:
                         self._caught_up.set()
                     await self._more.wait()
                     self._more.clear()
-            except PositionRefused as refused:
+            except (PositionRefused, StoreDamagedError) as refused:
                 self._stop.for_safety(str(refused))
                 return
             except (KafkaError, OSError, TimeoutError, StoreError, ReceiptUnreadable, Refusal) as error:

@@ -142,5 +142,9 @@ class StoreError(Exception):
     """The store could not do what was asked: the message says what failed and what to do."""
 
 
+class StoreDamagedError(StoreError):
+    """What the store wrote cannot be read back: trying again does not help."""
+
+
 class StoreInUseError(StoreError):
     """Another process has the store open."""

@@ -121,6 +121,18 @@ def test_a_file_with_garbage_in_it_is_refused_with_what_to_do(written: Path, pla
         DuckDBStore(str(written))
 
 
+@pytest.mark.parametrize("share", [0.2, 0.35, 0.5, 0.65, 0.8])
+def test_a_damaged_block_is_found_at_start_also_where_nobody_would_read_it_for_years(
+    written: Path, share: float
+) -> None:
+    size = written.stat().st_size
+    with written.open("r+b") as file:
+        file.seek(int(share * size))
+        file.write(b"\xa5" * (size // 5))
+    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a copy, or delete it to rebuild it$"):
+        DuckDBStore(str(written))
+
+
 def test_a_refused_file_can_be_replaced_without_leaving_the_process(written: Path) -> None:
     good = written.read_bytes()
     written.write_bytes(b"hello")

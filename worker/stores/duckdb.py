@@ -25,12 +25,13 @@ from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.failpoints import reach
 from worker.outgoing import Outgoing
 from worker.records import Header, PlainRecord, TopicPartition
-from worker.store import Changes, ParkedRecord, PendingBatch, Store, StoreError, StoreInUseError
+from worker.store import Changes, ParkedRecord, PendingBatch, Store, StoreDamagedError, StoreError, StoreInUseError
 
 VERSION = 1
 MEMORY = ":memory:"
 CHECKPOINT_AT_WAL_BYTES = 256 * 1024 * 1024
 PENDING_BYTES = 32 * 1024 * 1024
+DAMAGED_ADVICE = "Restore a copy, or delete it to rebuild it"
 
 _CONFIG: dict[str, Any] = {
     "threads": 1,
@@ -93,6 +94,8 @@ def _explained(error: duckdb.Error, path: str) -> StoreError:
         )
     if "Cannot open file" in text:
         return StoreError(f"the store {path} cannot be opened: {text}. Check that its directory exists and is writable")
+    if "Corrupt database file" in text:
+        return StoreDamagedError(f"the store {path} is damaged ({text}). {DAMAGED_ADVICE}")
     if isinstance(error, duckdb.FatalException):
         return StoreError(f"the store {path} failed and has to be opened anew: {text}")
     return StoreError(f"the store {path} failed: {text}")
@@ -116,13 +119,16 @@ class DuckDBStore(Store):
             explained = _explained(error, self.path)
             if isinstance(explained, StoreInUseError) or "Cannot open file" in str(error):
                 raise explained from error
-            raise StoreError(f"{explained}. Restore a copy, or delete it to rebuild it") from error
+            if isinstance(explained, StoreDamagedError):
+                raise explained from error
+            raise StoreError(f"{explained}. {DAMAGED_ADVICE}") from error
 
     def _connect(self) -> None:
         os.umask(0o077)  # customers are nobody else's to read; for good, as the log is made anew at each checkpoint
         self._db = duckdb.connect(self.path, config=_CONFIG)
         self._db.execute("SET lock_configuration = true")
         self._require_version()
+        self._require_readable()
         self._seq: int = self._one("SELECT greatest((SELECT max(seq) FROM outbox), published_seq) FROM relay")
         self._parked_seq = self._one("SELECT coalesce(max(seq), 0) FROM parked")
         self._parked_count = self._one("SELECT count(*) FROM parked")
@@ -144,6 +150,14 @@ class DuckDBStore(Store):
                 f"the store {self.path} has version {version}, this worker reads {VERSION}: "
                 "run the worker that wrote it, or a newer one"
             )
+
+    def _require_readable(self) -> None:
+        """Read every block that is in use: each has a checksum, which nothing else would look at before it is needed.
+
+        Raises the driver's error where one is damaged.
+        """
+        for (table,) in self._db.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            self._db.execute(f"SELECT bit_xor(hash({table})) FROM {table}").fetchall()
 
     def _one(self, query: str) -> Any:
         return self._db.execute(query).fetchall()[0][0]
