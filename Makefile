@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test test-fast acceptance lint types imports format bench bench-quick lock clean
+.PHONY: install demo test test-fast acceptance lint types imports format bench bench-quick faults faults-short lock clean
 
 install: $(INSTALLED)
 
@@ -43,6 +43,13 @@ format: install
 # The worker beside Kafka Streams and a bare reader; minutes, and the machine should have nothing else to do.
 bench: install
 	$(BIN)/python -m tests.benchmarks
+
+# Kills, cut networks, frozen brokers, full disks on three brokers. The disk faults need root, the clock ones faketime.
+faults: install
+	$(BIN)/python -m tests.faults --minutes 30
+
+faults-short: install
+	$(BIN)/python -m tests.faults --short
 
 bench-quick: install
 	$(BIN)/python -m tests.benchmarks --customers 400000 --runs 1 --streams-settings 1

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 PUBLISH_ON_STOP_SECONDS = 10.0
 WATCH_EVERY_SECONDS = 1.0
+METADATA_MAX_AGE_MS = 30_000  # how late a partition added to an input topic is noticed, at most
 
 
 def open_store(settings: Settings) -> Store:
@@ -92,6 +93,7 @@ class Worker:
             kafka.client_options(settings.kafka)["bootstrap_servers"],
             security=kafka.security(settings.kafka),
             allow_auto_create_topics=False,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             graceful_timeout=None,  # `_drain` waits for the batch in hand
             apply_types=False,
             logger=logging.getLogger("faststream"),

@@ -61,8 +61,9 @@ async def _log_ends(settings: Settings, places: Sequence[TopicPartition]) -> dic
 def _start(place: TopicPartition, known: int, begin: int, end: int, allowed: bool) -> int:  # noqa: FBT001
     name = f"{place.topic}/{place.partition}"
     remedy = (
-        "To count what is missing as published and go on, set CUSTOMER_WORKER_SAFETY__ALLOW_CUT_OUTPUTS=true; to keep "
-        "this from happening, give the topic no retention (customer-worker check)"
+        "To go on all the same, set CUSTOMER_WORKER_SAFETY__ALLOW_CUT_OUTPUTS=true: what was published but is not "
+        "marked so in the store is then sent again. To keep this from happening, give the topic no retention "
+        "(customer-worker check)"
     )
     if known < begin and not allowed:
         raise PositionRefused(

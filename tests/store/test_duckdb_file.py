@@ -14,7 +14,8 @@ from tests.worker.builders import ADA, BOB, SIGNUPS, customer
 from worker.failpoints import VARIABLE
 from worker.store import Changes, JournalRow, StoreError
 from worker.stores import duckdb as store_module
-from worker.stores.duckdb import MEMORY, VERSION, DuckDBStore
+from worker.stores.duckdb import MEMORY, DuckDBStore
+from worker.stores.duckdb_file import VERSION
 
 OTHER_PROCESS = """
 import sys

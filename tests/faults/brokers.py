@@ -1,0 +1,66 @@
+"""A broker killed, restarted or frozen: the one that keeps the transactions, the group, or a partition."""
+
+import random
+import time
+from collections.abc import Callable
+
+from tests.faults.fault import Fault
+from tests.faults.play import Play
+from tests.kafka.cluster import Node
+
+DEAD_S = (2.0, 12.0)  # the controller notices after 9
+FROZEN_S = (5.0, 15.0)
+NOTICE_LIMIT_S = 60.0
+
+Part = Callable[[Play, random.Random], int]
+
+
+def faults() -> list[Fault]:
+    """Every part a broker can play, and every harm."""
+    parts: dict[str, Part] = {
+        "transaction coordinator": lambda play, _: play.cluster.transaction_coordinator(play.transactional_id),
+        "group coordinator": lambda play, _: play.cluster.group_coordinator(play.stage.group),
+        "leader of an input": lambda play, rng: play.cluster.leader(play.stage.topics.cancellation, rng.randrange(8)),
+        "leader of an output": lambda play, rng: play.cluster.leader(play.stage.topics.churned, rng.randrange(8)),
+    }
+    return [
+        Fault(f"{part} {harm}", _hurt(find, do))
+        for part, find in parts.items()
+        for harm, do in {"killed": _kill, "restarted": _restart, "frozen": _freeze}.items()
+    ]
+
+
+def _hurt(find: Part, do: Callable[[Node, Play, random.Random], str]) -> Callable[[Play, random.Random], str]:
+    def inflict(play: Play, rng: random.Random) -> str:
+        number = find(play, rng)
+        outcome = do(play.cluster.kafka.nodes[number], play, rng)
+        play.cluster.wait_until_whole()
+        return outcome
+
+    return inflict
+
+
+def _kill(node: Node, play: Play, rng: random.Random) -> str:
+    seconds = rng.uniform(*DEAD_S)
+    node.kill()
+    play.on_cleanup(play.cluster.wait_until_whole)
+    time.sleep(seconds)  # its length is the fault
+    node.restart()
+    return f"dead for {seconds:.0f} s"
+
+
+def _restart(node: Node, play: Play, _: random.Random) -> str:
+    began = time.monotonic()
+    node.stop()
+    node.restart()
+    return f"handed over and back in {time.monotonic() - began:.0f} s"
+
+
+def _freeze(node: Node, play: Play, rng: random.Random) -> str:
+    seconds = rng.uniform(*FROZEN_S)
+    node.pause()
+    try:
+        time.sleep(seconds)  # its length is the fault
+    finally:
+        node.resume()
+    return f"frozen for {seconds:.0f} s"

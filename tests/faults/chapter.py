@@ -1,0 +1,110 @@
+"""A chapter: some faults on one play, then quiet, and everything compared with the oracle."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.acceptance.comparison import require_as_expected
+from tests.acceptance.stage import delete_store
+from tests.faults.cluster import Cluster
+from tests.faults.fault import Fault, Result
+from tests.faults.invariants import require_same_money, require_same_readings
+from tests.faults.play import Play
+
+QUIET_WITHIN_S = 60.0
+REPLAY_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """`faults` befall one play, one after the other; `allowed` are settings for the replay at its end."""
+
+    name: str
+    faults: Sequence[Fault]
+
+
+class ChapterFailed(AssertionError):
+    """An invariant does not hold, or a fault did not heal."""
+
+
+def run(chapter: Chapter, cluster: Cluster, seed: int, keep: Path, tell: Callable[[str], None]) -> Iterator[Result]:
+    """Play it; gives each fault's result as soon as it is known. Raises `ChapterFailed`."""
+    rng = random.Random(f"{seed}/{chapter.name}")
+    play = Play(cluster, seed, keep)
+    failed = True
+    step = "the first records"
+    try:
+        play.recovered(time.monotonic())
+        for fault in chapter.faults:
+            step = fault.name
+            outcome = fault.inflict(play, rng)
+            yield Result(fault.name, chapter.name, outcome, play.recovered(time.monotonic()))
+        step = "quiet after the last fault"
+        _settle(play)
+        step = "everything compared with the oracle"
+        _compare(play)
+        if not play.cut:  # what was cut can no longer say what is published
+            step = "a full replay into an empty store"
+            _replay(play)
+        tell(
+            f"{play.load.sent:,} records, {len(play.watcher.records):,} published, {play.samples} looks at a dead store"
+        )
+        failed = False
+    except Exception as error:
+        raise ChapterFailed(f"{chapter.name}, {step}: {error}") from error
+    finally:
+        play.close(failed=failed)
+
+
+def _settle(play: Play) -> None:
+    """Within a minute after the last fault: no lag, nothing unpublished, no open transaction."""
+    play.load.stop()
+    deadline = time.monotonic() + QUIET_WITHIN_S
+    play.stage.wait_until_consumed(play.worker, QUIET_WITHIN_S)
+    try:
+        play.wait_until_published(max(1.0, deadline - time.monotonic()))
+    except AssertionError:
+        play.worker.stop()
+        _compare(play)  # says what is missing
+        raise
+    play.wait_until_stable(max(1.0, deadline - time.monotonic()))
+    code = play.worker.stop()
+    assert code == 0, f"stopped with {code}:\n{play.worker.tail()}"
+
+
+def _compare(play: Play) -> None:
+    stage = play.stage
+    if play.cut:
+        published = play.watcher.once()
+    else:
+        published = stage.published()
+        play.watcher.wait_for(len(published))
+    doubled = [name for name in play.watcher.doubled() if name not in play.cut]
+    assert not doubled, f"a reader saw {len(doubled)} records more than once: {doubled[:5]}"
+    if not play.cut:
+        require_same_readings(play.watcher.records, published)
+    wanted = stage.expected()
+    require_as_expected(wanted, published, stage.store(), stage.topics, play.partitions_of_churned)
+    require_same_money(stage.store_file, stage.topics.churned, wanted)
+    play.is_store_behind = False
+    play.look_at_the_dead()
+
+
+def _replay(play: Play) -> None:
+    """All topics again into an empty store: the same customers, and not one further record."""
+    stage = play.stage
+    before = len(stage.published())
+    delete_store(stage)
+    wanted = len(stage.expected().outcomes)
+    worker = play.start()
+
+    def all_read() -> bool:
+        return sum(int(str(batch["records"])) for batch in worker.events("batch applied")) >= wanted
+
+    play.wait_for(all_read, "all read again", REPLAY_LIMIT_S)
+    assert worker.stop() == 0, worker.tail()
+    after = len(stage.published())
+    assert after == before, f"the replay published {after - before} further records"
+    _compare(play)

@@ -1,0 +1,51 @@
+"""The clock jumps an hour ahead, and back again."""
+
+import datetime as dt
+import random
+import time
+from pathlib import Path
+
+from tests.acceptance.worker_process import module_command
+from tests.faults.fault import Fault, Inflict
+from tests.faults.play import Play
+
+HOUR = dt.timedelta(hours=1)
+LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
+JUMP_LIMIT_S = 60.0
+
+
+def faults() -> list[Fault]:
+    """Both ways."""
+    return [Fault("clock an hour ahead", _jump(HOUR)), Fault("clock an hour back", _jump(-HOUR))]
+
+
+def _jump(by: dt.timedelta) -> Inflict:
+    def inflict(play: Play, _: random.Random) -> str:
+        play.kill()
+        clock = play.directory / "clock"
+        clock.write_text("+0\n")
+        worker = play.start(_with_clock(clock))
+        play.recovered(time.monotonic())
+        clock.write_text(f"{by.total_seconds():+.0f}\n")
+        play.wait_for(lambda: abs(_ahead(worker.events("batch applied")) - by) < HOUR / 10, "told of", JUMP_LIMIT_S)
+        return "jumped while it ran"
+
+    return inflict
+
+
+def _with_clock(file: Path) -> list[str]:
+    """The worker with a clock that says what the file says; timers are left alone, as a jump leaves them."""
+    library = next((str(path) for pattern in LIBRARIES for path in sorted(Path("/").glob(pattern[1:]))), None)
+    assert library is not None, "there is no libfaketime: apt-get install faketime"
+    return [
+        "env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={file}", "FAKETIME_CACHE_DURATION=1",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1", *module_command("run"),
+    ]  # fmt: skip
+
+
+def _ahead(lines: list[dict[str, object]]) -> dt.timedelta:
+    """How far the last line's time is from ours."""
+    if not lines:
+        return dt.timedelta()
+    said = dt.datetime.fromisoformat(str(lines[-1]["timestamp"]))
+    return said - dt.datetime.now(dt.UTC)

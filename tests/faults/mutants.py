@@ -1,0 +1,112 @@
+"""Worse workers: with each of these the suite has to fail, or it cannot see."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+TREE = Path(__file__).parents[2]
+COPIED = ("domain", "worker", "tests")
+LIMIT_S = 600
+SEED = "7"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`edits` are (file, what is there, what is put there); `faults` are run on it, and must say one of `words`."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+    faults: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+LOST = ("customers with events: ", "dead letters: ")
+DOUBLED = ("more than once", "more than one event")
+MUTANTS = (
+    Mutant(
+        "send futures not awaited",
+        (("worker/publisher.py", "(await acknowledged, count) for acknowledged, count in sent]",
+          ("(acknowledged.result(), count) for acknowledged, count in sent if acknowledged.done()"
+          " and not acknowledged.exception()]")),),
+        ("an output refuses records",),
+        ("noticed that its records were refused", *LOST),
+    ),
+    Mutant(
+        "positions outside the transaction",
+        (("worker/stores/duckdb.py", '            self._upsert("positions", "next_offset", changes.positions)\n', ""),
+         ("worker/stores/duckdb.py", '        db.execute("BEGIN")\n        try:\n            self._write_customers',
+          ('        self._upsert("positions", "next_offset", changes.positions)\n'
+          '        db.execute("BEGIN")\n        try:\n            self._write_customers'))),
+        ("kill -9 at before-commit",),
+        ("outcomes: ", "published that the store does not know"),
+    ),
+    Mutant(
+        "recover skipped",
+        (("worker/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)", "0"),),
+        ("kill -9 at after-publish",),
+        DOUBLED,
+    ),
+    Mutant(
+        "the receipt read without read_committed",
+        (("worker/kafka.py", 'isolation_level="read_committed"', 'isolation_level="read_uncommitted"'),),
+        ("kill -9 at in-transaction",),
+        LOST,
+    ),
+    Mutant(
+        "random ids",
+        (("worker/outgoing.py", "    event_id = churned_id(", "    event_id = str(uuid.uuid4()) or churned_id("),),
+        ("the store lost",),
+        DOUBLED,
+    ),
+    Mutant(
+        "a failed batch sought past",
+        (("worker/consumer.py", "RETRY_FOR_SECONDS = 60.0", "RETRY_FOR_SECONDS = 0.1"),
+         ("worker/consumer.py", '            log.exception("batch failed for good", batch=where)\n',
+          '            log.exception("batch failed for good", batch=where)\n            return\n')),
+        ("disk full at a commit",),
+        ("outcomes: ",),
+    ),
+)  # fmt: skip
+
+
+def run_all(tell: Callable[[str], None]) -> bool:
+    """Run the suite on each of them; whether all were caught."""
+    caught = [_is_caught(mutant, tell) for mutant in MUTANTS]
+    return all(caught)
+
+
+def _is_caught(mutant: Mutant, tell: Callable[[str], None]) -> bool:
+    with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
+        tree = Path(directory)
+        _copy(tree)
+        for file, old, new in mutant.edits:
+            _edit(tree / file, old, new, mutant)
+        command = [sys.executable, "-m", "tests.faults", "--seed", SEED, "--only", *mutant.faults]
+        done = subprocess.run(
+            command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S, check=False
+        )
+    _, _, failure = done.stdout.partition("FAILED: ")
+    caught = done.returncode == 1 and any(words in failure for words in mutant.words)
+    tell(f"{'caught' if caught else 'NOT CAUGHT'}: {mutant.name}")
+    tell("  " + (failure or done.stdout[-2_000:]).strip()[:400].replace("\n", "\n  "))
+    return caught
+
+
+def _copy(tree: Path) -> None:
+    for name in COPIED:
+        shutil.copytree(TREE / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tree / ".cache").mkdir()
+    (tree / ".cache" / "kafka-libs").symlink_to(TREE / ".cache" / "kafka-libs")
+
+
+def _edit(file: Path, old: str, new: str, mutant: Mutant) -> None:
+    text = file.read_text()
+    if text.count(old) != 1:
+        raise SystemExit(
+            f"the mutant {mutant.name!r} no longer fits {file.name}: bring tests/faults/mutants.py up to date"
+        )
+    file.write_text(text.replace(old, new))

@@ -1,0 +1,195 @@
+"""One chapter's play: topics, group and store of its own, load running, a worker that is hurt and started again."""
+
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+
+from tests.acceptance.records import Message
+from tests.acceptance.stage import PARTITIONS, Stage
+from tests.acceptance.worker_process import KILLED, WorkerProcess
+from tests.faults.cluster import Cluster
+from tests.faults.invariants import require_order_of_knowledge
+from tests.faults.load import Load
+from tests.faults.watcher import Watcher
+
+RECOVERY_LIMIT_S = 120.0
+ASK_EVERY_S = 0.1
+PATIENCE_S = 60.0
+T = TypeVar("T")
+UNREACHABLE = 69
+
+
+class Play:
+    """A world of its own on the cluster. Faults act on `worker`; `recovered` says how long it took to be well again."""
+
+    def __init__(self, cluster: Cluster, seed: int, keep: Path) -> None:
+        self.cluster = cluster
+        self.seed = seed
+        self.directory = Path(tempfile.mkdtemp(prefix="faults-"))
+        self.stage = Stage(cluster.kafka, self.directory)
+        self.is_store_behind = False  # true while an older store, or none, is catching up
+        self.cut: set[str] = set()  # what an output topic has lost after it was read from it
+        self.partitions_of_churned = [PARTITIONS]  # every count it has had
+        self.samples = 0
+        self._keep = keep
+        self._cleanup = ExitStack()
+        self.stage.create_topics(PARTITIONS, replication=3)
+        self.stage.settings |= {
+            "KAFKA__BOOTSTRAP_SERVERS": cluster.doors.addresses,
+            "LOG__FORMAT": "json",
+        }
+        self.outputs = (self.stage.topics.churned, *self.stage.topics.dead_letters)
+        self.load = Load(cluster.kafka.bootstrap_servers, self.stage.topics, seed, PARTITIONS)
+        self.watcher = Watcher(cluster.kafka.bootstrap_servers, self.outputs)
+        self._group = Consumer(
+            {"bootstrap.servers": cluster.kafka.bootstrap_servers, "group.id": self.stage.group, "log_level": 0}
+        )
+        self.load.start()
+        self.worker = self.start()
+
+    @property
+    def transactional_id(self) -> str:
+        """Under which the worker's relay publishes."""
+        return f"{self.stage.group}-relay"
+
+    def start(self, command: list[str] | None = None, /, **settings: str) -> WorkerProcess:
+        """Start a worker; it is the play's worker from now on."""
+        self.worker = self.stage.start(command, **settings)
+        return self.worker
+
+    def kill(self) -> None:
+        """`kill -9`, and look at what it left."""
+        self.worker.kill()
+        self.look_at_the_dead()
+
+    def restart(self, **settings: str) -> None:
+        """`kill -9`, and start again."""
+        self.kill()
+        self.start(**settings)
+
+    def on_cleanup(self, undo: Callable[[], object]) -> None:
+        """Do this when the play is over, however it ends."""
+        self._cleanup.callback(undo)
+
+    def look_at_the_dead(self) -> None:
+        """What holds at all times, looked at where nobody has the store open.
+
+        The topics are read first, the store after them: whatever they know it must know by then.
+        """
+        seen, mirrored = self.watcher.ids(), patiently(self.stage.committed)
+        if self.stage.store_file.exists() and not self.is_store_behind:
+            require_order_of_knowledge(self.stage.store_file, seen, mirrored)
+            self.samples += 1
+
+    def wait_for(self, condition: Callable[[], bool], what: str, limit_s: float = RECOVERY_LIMIT_S) -> float:
+        """Ask again and again; how long it took. A worker that found no Kafka is started again, as by a supervisor."""
+        began = time.monotonic()
+        while not self._holds(condition):
+            if self.load.failure is not None:
+                self.load.stop()
+            if self.worker.exit_code == UNREACHABLE:
+                self.start()
+            self.worker.require_running()
+            if time.monotonic() - began > limit_s:
+                raise AssertionError(f"not {what} within {limit_s:.0f} s; the worker said:\n{self.worker.tail()}")
+            time.sleep(ASK_EVERY_S)
+        return time.monotonic() - began
+
+    def recovered(self, began: float, limit_s: float = RECOVERY_LIMIT_S) -> float:
+        """Seconds from `began` until all that is there now is read, and what comes of the last of it is out."""
+        sentinel = f"sentinel-{uuid.uuid4()}".encode()
+        self.stage.produce([Message("cancellation", sentinel, b"no JSON")])
+        ends = self.ends(IsolationLevel.READ_UNCOMMITTED, *self.stage.topics.inputs)
+        self.wait_for(lambda: self.watcher.has_seen(sentinel), "published what came last", limit_s)
+        took = time.monotonic() - began
+        self.wait_for(lambda: self._has_read(ends), "all read", limit_s)  # told by the mirror, once a second
+        return took
+
+    def wait_until_published(self, limit_s: float) -> None:
+        """Until the reader all along has seen as many records as must come of what went in."""
+        wanted = self.stage.expected()
+        due = len(wanted.events) + len(wanted.dead_letters)
+        self.wait_for(lambda: len(self.watcher.records) >= due, f"{due} records published", limit_s)
+
+    def wait_until_stable(self, limit_s: float) -> None:
+        """Until no transaction is open on any output: the last stable offset is the end."""
+
+        def stable() -> bool:
+            committed = self.ends(IsolationLevel.READ_COMMITTED, *self.outputs)
+            return committed == self.ends(IsolationLevel.READ_UNCOMMITTED, *self.outputs)
+
+        self.wait_for(stable, "last stable offset = end on every output", limit_s)
+
+    def wait_until_refused(self, *wanted: str, codes: Collection[int]) -> None:
+        """Until the worker has stopped by itself, with one of these exit codes and these words in its log."""
+        code = self.worker.wait(RECOVERY_LIMIT_S)
+        said = self.worker.said()
+        missing = [words for words in wanted if words not in said]
+        assert code in codes, f"ended with {code} instead of one of {codes}:\n{self.worker.tail()}"
+        assert not missing, f"its log does not say {missing}:\n{self.worker.tail()}"
+
+    def wait_until_dead(self, what: str, limit_s: float = RECOVERY_LIMIT_S) -> None:
+        """Until the worker has been killed by itself at its failpoint."""
+        code = self.worker.wait(limit_s)
+        assert code == KILLED, f"{what}: ended with {code} instead of being killed:\n{self.worker.tail()}"
+        self.look_at_the_dead()
+
+    def ends(self, isolation: IsolationLevel, *topics: str) -> dict[tuple[str, int], int]:
+        """The end of each partition of these topics, or its last stable offset."""
+        return patiently(lambda: self._ends_now(isolation, topics))
+
+    def _ends_now(self, isolation: IsolationLevel, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+        metadata = self.cluster.admin.list_topics(timeout=30).topics
+        places = [TopicPartition(topic, number) for topic in topics for number in metadata[topic].partitions]
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = self.cluster.admin.list_offsets(
+            dict.fromkeys(places, latest), isolation_level=isolation, request_timeout=30
+        )
+        return {(place.topic, place.partition): found.result(30).offset for place, found in asked.items()}
+
+    def close(self, *, failed: bool) -> None:
+        """End everything; where the play failed its directory is kept."""
+        self.cluster.doors.lift_rules()
+        self._cleanup.close()
+        for worker in self.stage.workers:
+            worker.thaw()
+            worker.kill()
+        self.load.stop_quietly()
+        self.watcher.close()
+        self._group.close()
+        if failed:
+            kept = self._keep / self.stage.name
+            shutil.copytree(self.directory, kept)
+            print(f"kept: {kept}")
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _holds(self, condition: Callable[[], bool]) -> bool:
+        try:
+            return condition()
+        except KafkaException:
+            return False  # a broker is away: ask again
+
+    def _has_read(self, ends: dict[tuple[str, int], int]) -> bool:
+        committed = self._group.committed([TopicPartition(*place) for place in ends], timeout=10)
+        return all(each.offset >= ends[each.topic, each.partition] or not ends[each.topic, each.partition]
+                   for each in committed)  # fmt: skip
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask Kafka until it answers: a cluster that has just lost a broker is still finding its leaders."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(ASK_EVERY_S)

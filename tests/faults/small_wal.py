@@ -1,0 +1,19 @@
+"""The worker as it is, but with a checkpoint every few seconds, so that faults can meet one."""
+
+import sys
+
+from tests.acceptance.worker_process import module_command
+from worker.cli import main
+from worker.stores import duckdb
+
+CHECKPOINT_AT_WAL_BYTES = 128 * 1024
+
+
+def command() -> list[str]:
+    """What to start instead of the worker's own command line."""
+    return [sys.executable, "-m", "tests.faults.small_wal", *module_command("run")[3:]]
+
+
+if __name__ == "__main__":
+    duckdb.CHECKPOINT_AT_WAL_BYTES = CHECKPOINT_AT_WAL_BYTES
+    main()

@@ -1,0 +1,82 @@
+"""A reader that reads the output topics all along, while everything around it fails."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Message as Delivery
+
+from tests.acceptance.oracle import DEAD_LETTER_PREFIX
+from tests.acceptance.reader import READ_LIMIT_S, CommittedReader
+from tests.acceptance.records import Record
+
+LATE = 20_000
+_COORDINATES = [DEAD_LETTER_PREFIX + name for name in ("topic", "partition", "offset", "timestamp")]
+
+
+class Watcher(CommittedReader):
+    """Reads on a thread until closed; `records` grows."""
+
+    def __init__(self, bootstrap_servers: str, topics: Sequence[str]) -> None:
+        super().__init__(bootstrap_servers, topics)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="watcher", daemon=True)
+        self._thread.start()
+
+    def watch_also(self, topic: str, partition: int) -> None:
+        """Read a partition that was not there at first."""
+        self._consumer.incremental_assign([TopicPartition(topic, partition, 0)])
+
+    def ids(self) -> list[str]:
+        """The identity of each record seen, in the order it came in."""
+        return [identity(record) for record in list(self.records)]
+
+    def has_seen(self, key: bytes) -> bool:
+        """Whether a record with this key, of late, has come in."""
+        return any(record.key == key for record in reversed(self.records[-LATE:]))
+
+    def has_read_from(self, topic: str, partition: int) -> bool:
+        """Whether a record of this partition, of late, has come in."""
+        return any((record.topic, record.partition) == (topic, partition) for record in self.records[-LATE:])
+
+    def doubled(self) -> list[str]:
+        """What was seen more than once."""
+        return [name for name, count in Counter(self.ids()).items() if count > 1]
+
+    def once(self) -> list[Record]:
+        """Each record as it was seen first."""
+        return list({identity(record): record for record in reversed(self.records)}.values())
+
+    def wait_for(self, count: int) -> None:
+        """Until so many records have come in; fewer are what the caller then complains about."""
+        deadline = time.monotonic() + READ_LIMIT_S
+        while len(self.records) < count and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._over.set()
+        self._thread.join()
+        super().close()
+
+    def _read(self) -> None:
+        while not self._over.is_set():
+            for delivery in self._consumer.consume(1_000, timeout=0.1):
+                self._take(delivery)
+
+    def _take(self, delivery: Delivery) -> None:
+        try:
+            super()._take(delivery)
+        except KafkaException:
+            return  # a broker that is away: the client goes on by itself
+
+
+def identity(record: Record) -> str:
+    """What the record is about, as the worker's outbox names it: an event's id, or a dead letter's coordinates."""
+    headers = dict(record.headers)
+    if not record.topic.endswith("-dlt"):
+        return (headers["ce_id"] or b"").decode()
+    topic, partition, offset, timestamp = ((headers[name] or b"").decode() for name in _COORDINATES)
+    return f"{topic}/{partition}/{offset}@{timestamp}"

@@ -1,0 +1,86 @@
+"""A DuckDB file opened as the worker needs it: locked down, of the right version, every block readable."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from typing import Any
+
+import duckdb
+
+from worker.store import StoreDamagedError, StoreError, StoreInUseError
+
+VERSION = 1
+_DAMAGED_ADVICE = "Restore a copy, or delete it to rebuild it"
+_CONFIG: dict[str, Any] = {
+    "threads": 1,
+    "enable_external_access": False,
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+    "python_enable_replacements": False,
+    "wal_autocheckpoint": "1TB",  # the store decides instead, between batches
+    "memory_limit": "4GB",
+    "max_temp_directory_size": "16GB",
+}
+
+
+def open_file(path: str) -> duckdb.DuckDBPyConnection:
+    """A connection to the store at `path`, made where there is none.
+
+    Raises `StoreInUseError` when another process has it, `StoreDamagedError` when it cannot be read, and `StoreError`
+    when it is no store, of another version, or cannot be opened at all.
+    """
+    os.umask(0o077)  # customers are nobody else's to read; for good, as the log is made anew at each checkpoint
+    try:
+        db = duckdb.connect(path, config=_CONFIG)
+        db.execute("SET lock_configuration = true")
+        _make_tables(db)
+        version = db.execute("SELECT version FROM store_version").fetchall()[0][0]
+        _require_readable(db)
+    except duckdb.Error as error:
+        explained = explain(error, path)
+        if isinstance(explained, StoreInUseError | StoreDamagedError) or "Cannot open file" in str(error):
+            raise explained from error
+        raise StoreError(f"{explained}. {_DAMAGED_ADVICE}") from error
+    if version != VERSION:
+        db.close()
+        raise StoreError(
+            f"the store {path} has version {version}, this worker reads {VERSION}: "
+            "run the worker that wrote it, or a newer one"
+        )
+    return db
+
+
+def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
+    if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'store_version'").fetchall():
+        db.execute("BEGIN")
+        db.execute(files("worker.stores").joinpath("sql/duckdb.sql").read_text())
+        db.execute("COMMIT")
+
+
+def _require_readable(db: duckdb.DuckDBPyConnection) -> None:
+    """Read every block that is in use: each has a checksum, which nothing else would look at before it is needed.
+
+    Raises the driver's error where one is damaged.
+    """
+    for (table,) in db.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+        db.execute(f"SELECT bit_xor(hash({table})) FROM {table}").fetchall()
+
+
+def explain(error: duckdb.Error, path: str) -> StoreError:
+    """What the driver's error means for whoever has to mend it."""
+    text = str(error).splitlines()[0]
+    if "Could not set lock" in text:
+        return StoreInUseError(
+            f"the store {path} is in use by another process. Stop that one first, "
+            "or give this worker a store of its own (CUSTOMER_WORKER_STORE__URL)"
+        )
+    if "Cannot open file" in text:
+        return StoreError(f"the store {path} cannot be opened: {text}. Check that its directory exists and is writable")
+    if "Corrupt database file" in text:
+        return StoreDamagedError(f"the store {path} is damaged ({text}). {_DAMAGED_ADVICE}")
+    if isinstance(error, duckdb.FatalException):
+        return StoreError(f"the store {path} failed and has to be opened anew: {text}")
+    return StoreError(f"the store {path} failed: {text}")
