@@ -79,7 +79,7 @@ def create() -> FastStream:
     """The application, from the environment's settings; exits with 78 and one sentence a mistake in them."""
     try:
         return Worker(Settings.read()).app
-    except SettingsError as error:
+    except (SettingsError, Refusal) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(Exit.CONFIGURATION) from None
 
@@ -169,12 +169,14 @@ class Worker:
             await asyncio.sleep(WATCH_EVERY_SECONDS)
             if not self._consumer.is_running():
                 self._stop.for_safety("the consumer's loop has ended by itself. Start the worker again; report the log")
+                return
             for task in self._tasks:
                 if task.done() and not task.cancelled() and (error := task.exception()):
                     log.error("a part of the worker failed", part=task.get_name(), exc_info=error)
                     self._stop.for_safety(
                         f"{task.get_name()} failed: {error!r}. Start the worker again; report the log"
                     )
+                    return
 
     async def _exit_when_asked(self) -> None:
         await self._stop.wait()

@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 from typing_extensions import override
 
 from worker import kafka
@@ -15,11 +17,13 @@ from worker.failpoints import reach
 from worker.offset_mirror import OffsetMirror
 from worker.positions import MIRROR, Partition, PositionRefused, starting_offset
 from worker.settings import Settings
-from worker.stopping import Stop
+from worker.stopping import Refusal, Stop
 from worker.store import Store
 from worker.store_thread import StoreThread
 
 log = structlog.get_logger(__name__)
+
+LOOK_FOR_SECONDS = 30.0
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -62,7 +66,10 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         except PositionRefused as refused:
             self._stop.for_safety(str(refused))
         except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on, from offsets that are not the store's
-            self._stop.for_safety(f"the positions of {len(assigned)} partitions could not be set: {error!r}")
+            self._stop.for_safety(
+                f"the positions of {len(assigned)} partitions of {', '.join(self._settings.topics.inputs)} could not "
+                f"be set ({error!r}). Nothing was read: see that Kafka is well, then start the worker"
+            )
         else:
             reach("positions-set")
             self.consumer.resume(*(assigned - self._held))
@@ -75,7 +82,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 "store belongs to one worker. Stop the other one first, or give this one a group of its own "
                 "(CUSTOMER_WORKER_KAFKA__GROUP_ID); many workers in one group need PostgreSQL"
             )
-        partitions = await self._look_at(assigned)
+        async for attempt in AsyncRetrying(  # a rebalance often comes of the very broker that is asked here
+            wait=wait_random_exponential(multiplier=0.2, max=5.0),
+            stop=stop_after_delay(LOOK_FOR_SECONDS),
+            retry=retry_if_exception_type((KafkaError, Refusal, OSError, TimeoutError)),
+            reraise=True,
+        ):
+            with attempt:
+                partitions = await self._look_at(assigned)
         starts = {place: await self._start(place, partition) for place, partition in partitions.items()}
         for place, offset in starts.items():
             self.consumer.seek(place, offset)
@@ -128,9 +142,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         """Read cancellations, too, once the backlog of signups is read."""
         if not self._held or not self.is_set.is_set():
             return
-        for place, end in list(self._backlog.items()):
-            if await self.consumer.position(place) >= end:
-                del self._backlog[place]
-        if not self._backlog:
-            self.consumer.resume(*self._held)
-            self._held.clear()
+        try:
+            for place, end in list(self._backlog.items()):
+                if await self.consumer.position(place) >= end:
+                    self._backlog.pop(place, None)  # the mirror's turn and a batch's can both come here
+            if not self._backlog:
+                self.consumer.resume(*self._held)
+                self._held.clear()
+        except IllegalStateError as error:  # the partitions were taken meanwhile: the next assignment decides anew
+            log.debug("cancellations not released", error=repr(error))

@@ -48,7 +48,7 @@ async def kafka_checks(settings: Settings) -> AsyncIterator[Check]:
             for plan in kafka.topic_plans(settings):
                 yield await _topic_check(admin, plan)
     except Refusal as refusal:
-        yield Check("brokers", is_well=False, found=f"no answer from {servers}", advice=str(refusal))
+        yield Check("brokers", is_well=False, found=f"not reached at {servers}", advice=str(refusal))
 
 
 async def _topic_check(admin: AIOKafkaAdminClient, plan: kafka.TopicPlan) -> Check:

@@ -34,9 +34,16 @@ _MECHANISMS: dict[str | None, Callable[..., BaseSecurity]] = {
 def _ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
     if not kafka.security_protocol.endswith("SSL"):
         return None
-    context = ssl.create_default_context(cafile=kafka.ssl_cafile)
-    if kafka.ssl_certfile:
-        context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
+    try:
+        context = ssl.create_default_context(cafile=kafka.ssl_cafile)
+        if kafka.ssl_certfile:
+            context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
+    except (ssl.SSLError, OSError) as error:
+        raise Refusal(
+            f"the certificates cannot be read ({error}). Check that CUSTOMER_WORKER_KAFKA__SSL_CAFILE, _SSL_CERTFILE "
+            "and _SSL_KEYFILE name readable PEM files that belong together, the key without a password",
+            Exit.CONFIGURATION,
+        ) from error
     return context
 
 
@@ -93,7 +100,7 @@ def committed_reader(kafka: Kafka, **options: Any) -> AIOKafkaConsumer:
 
 @asynccontextmanager
 async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A connected admin client. Raises `Refusal` when no broker answers."""
+    """A connected admin client. Raises `Refusal` when no broker answers, or one answers with an error."""
     admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=int(CONNECT_SECONDS * 1000))
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -103,6 +110,8 @@ async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
         raise unreachable(kafka, error) from error
     try:
         yield admin
+    except KafkaError as error:
+        raise unreachable(kafka, error) from error
     finally:
         await admin.close()
 

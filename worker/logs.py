@@ -37,12 +37,18 @@ def configure(settings: Log) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level)
-    # What the libraries tell at INFO and WARNING the worker tells itself, and better.
+    handler.addFilter(_is_news)
+    _quieten_libraries()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "GroupCoordinatorNotAvailable" not in record.getMessage()  # what a cluster says at its first start
+
+
+def _quieten_libraries() -> None:
+    """What the libraries tell at INFO and WARNING the worker tells itself, and better."""
     for library in ("aiokafka", "faststream", "uvicorn"):
         logger = logging.getLogger(library)
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.ERROR)
-    handler.addFilter(
-        lambda record: "GroupCoordinatorNotAvailable" not in record.getMessage()
-    )  # a cluster's first start

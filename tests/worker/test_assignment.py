@@ -1,0 +1,31 @@
+"""What can happen to an assignment between two looks at it."""
+
+import asyncio
+from types import SimpleNamespace
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from worker.assignment import Assignment
+from worker.offset_mirror import OffsetMirror
+from worker.settings import Settings
+from worker.stopping import Stop
+from worker.store_thread import StoreThread
+from worker.stores.duckdb import DuckDBStore
+
+
+def test_cancellations_whose_partitions_were_taken_meanwhile_are_left_to_the_next_assignment() -> None:
+    asyncio.run(_release_after_the_partitions_were_taken())
+
+
+async def _release_after_the_partitions_were_taken() -> None:
+    store, thread, stop = DuckDBStore(":memory:"), StoreThread(), Stop()
+    assignment = Assignment(Settings(), store, thread, OffsetMirror(store), stop)
+    consumer = AIOKafkaConsumer()  # it has no partitions
+    assignment.subscriber = SimpleNamespace(consumer=consumer)
+    assignment._backlog = {TopicPartition("customer.signup", 0): 5}
+    assignment._held = {TopicPartition("customer.cancellation", 0)}
+    assignment.is_set.set()
+    await assignment.release_cancellations()
+    await consumer.stop()
+    thread.close()
+    assert not stop.is_asked
