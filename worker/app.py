@@ -27,13 +27,15 @@ from worker.consumer import Consumer
 from worker.failpoints import reach
 from worker.health import Health
 from worker.messages import Decoder
+from worker.one_worker import members_of, take_out_the_dead
 from worker.outgoing import Composer
 from worker.relay import Relay
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal, Stop
 from worker.store import Store, StoreError, StoreInUseError
 from worker.store_thread import StoreThread
-from worker.stores.duckdb import MEMORY, DuckDBStore
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +118,7 @@ class Worker:
         self._stop = Stop()
         self._thread = StoreThread()
         try:
-            await checks.require_topics(self._settings)
+            _, before = await asyncio.gather(checks.require_topics(self._settings), members_of(self._settings))
             self._store = await self._thread.call(open_store, self._settings)
             reach("store-opened")
             self._socket = http.listen(self._settings.http) if self._settings.http.enabled else None
@@ -128,6 +130,8 @@ class Worker:
         path = batch_path(self._settings)
         self._consumer = Consumer(self._settings, self._store, self._thread, path, self._relay, self._stop)
         self._consumer.subscribe(self._broker)
+        if store := self._store.sole_owner_of:
+            self._tasks.append(asyncio.create_task(take_out_the_dead(self._settings, before, store), name="membership"))
         gc.disable()  # the consumer collects between batches
         gc.freeze()
         try:

@@ -66,7 +66,7 @@ class Consumer:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             listener=self.assignment,
-            partition_assignment_strategy=(OneWorkerAssignor,),
+            partition_assignment_strategy=(OneWorkerAssignor.with_store(self._store.sole_owner_of or ""),),
             max_records=batch.max_records,
             fetch_max_bytes=batch.max_bytes,
             max_partition_fetch_bytes=batch.max_bytes,

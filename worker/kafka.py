@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
@@ -143,6 +145,40 @@ async def group_offsets(
     wanted = list(partitions)
     offsets = await admin.list_consumer_group_offsets(group_id, partitions=wanted)
     return {partition: committed for partition, committed in offsets.items() if committed.offset >= 0}
+
+
+class Member(NamedTuple):
+    """A member of a consumer group. `user_data` is what it said of itself, empty while the group is being balanced."""
+
+    member_id: str
+    user_data: bytes
+
+
+class Group(NamedTuple):
+    """A consumer group. `is_balancing`: it waits for its members to join again."""
+
+    is_balancing: bool
+    members: Sequence[Member]
+
+
+async def describe_group(admin: AIOKafkaAdminClient, group_id: str) -> Group:
+    """The group as its coordinator has it. Raises `KafkaError`."""
+    [answer] = await admin.describe_consumer_groups([group_id])
+    error_code, _, state, _, _, members, *_ = answer.groups[0]
+    if error_code:
+        raise for_code(error_code)(f"group {group_id}")
+    return Group(state == "PreparingRebalance", [Member(member[0], _user_data(member[3])) for member in members])
+
+
+def _user_data(metadata: bytes) -> bytes:
+    return (ConsumerProtocolMemberMetadata.decode(metadata).user_data or b"") if metadata else b""
+
+
+async def remove_member(admin: AIOKafkaAdminClient, group_id: str, member_id: str) -> None:
+    """Take a member out of the group, as it would by leaving; nothing happens where it is no member."""
+    coordinator = await admin.find_coordinator(group_id)
+    # aiokafka has no public call for it; its minor version is pinned.
+    await admin._send_request(LeaveGroupRequest(group_id, member_id), coordinator)  # noqa: SLF001
 
 
 @dataclass(frozen=True, slots=True)

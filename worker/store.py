@@ -57,6 +57,11 @@ class Store(ABC):
     Every method raises `StoreError` when the database fails; after that the same call may be tried again.
     """
 
+    @property
+    @abstractmethod
+    def sole_owner_of(self) -> str | None:
+        """A name of this very database, no copy of it, where it lets in one process at a time; else None."""
+
     @abstractmethod
     def begin(self) -> None:
         """Start reading for a batch."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage
+from tests.acceptance.stage import PARTITIONS, Stage, copy_of_store
 
 pytestmark = pytest.mark.timeout(180)
 REFUSED = 70
@@ -46,6 +47,40 @@ def test_a_second_worker_gets_nothing_and_says_so_and_the_first_goes_on(stage: S
     second = stage.start(STORE__URL="duckdb:///another.duckdb")
     assert second.wait() == REFUSED, second.tail()
     assert "another worker of the group" in second.said()
+    stage.produce(make_corpus(500, PARTITIONS, seed=2, troubles=False).messages)
+    stage.finish(first)
+    stage.require_as_expected()
+
+
+TOOK_OUT = "told the group that the last worker on this store is dead"
+
+
+def test_a_worker_that_was_killed_is_taken_out_of_the_group_by_the_next_one_on_its_store(stage: Stage) -> None:
+    stage.create_topics()
+    first = stage.start(LOG__FORMAT="json")
+    stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)
+    stage.wait_until_consumed(first)
+    first.kill()
+    second = stage.start(LOG__FORMAT="json")
+    second.wait_until(lambda: bool(second.events(TOOK_OUT)), "took the dead one out")
+    stage.produce(make_corpus(500, PARTITIONS, seed=2, troubles=False).messages)
+    stage.finish(second)
+    stage.require_as_expected()
+
+
+def test_a_worker_on_a_copy_of_a_store_does_not_take_out_the_one_that_has_the_store(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.create_topics()
+    first = stage.start(LOG__FORMAT="json")
+    stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)
+    stage.wait_until_consumed(first)
+    elsewhere = tmp_path / "copy"
+    elsewhere.mkdir()
+    copy_of_store(stage, elsewhere)
+    second = stage.start(STORE__URL=f"duckdb:///{elsewhere}/customers.duckdb", LOG__FORMAT="json")
+    assert second.wait() == REFUSED, second.tail()
+    assert not second.events(TOOK_OUT), second.tail()
     stage.produce(make_corpus(500, PARTITIONS, seed=2, troubles=False).messages)
     stage.finish(first)
     stage.require_as_expected()

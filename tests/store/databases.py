@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worker.store import Store
-from worker.stores.duckdb import MEMORY, DuckDBStore
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY
 
 Rows = list[tuple[Any, ...]]
 

@@ -14,8 +14,8 @@ from tests.worker.builders import ADA, BOB, SIGNUPS, customer
 from worker.failpoints import VARIABLE
 from worker.store import Changes, JournalRow, StoreError
 from worker.stores import duckdb as store_module
-from worker.stores.duckdb import MEMORY, DuckDBStore
-from worker.stores.duckdb_file import VERSION
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY, VERSION
 
 OTHER_PROCESS = """
 import sys
@@ -256,3 +256,16 @@ def test_an_error_of_the_driver_names_the_store_and_keeps_its_cause(path: Path) 
     assert isinstance(failed.value.__cause__, duckdb.Error)
     assert "\n" not in str(failed.value)
     store.close()
+
+
+def test_a_store_knows_its_file_from_a_copy_of_it(path: Path, tmp_path: Path) -> None:
+    first = DuckDBStore(str(path))
+    name = first.sole_owner_of
+    first.close()
+    copy = tmp_path / "copy.duckdb"
+    copy.write_bytes(path.read_bytes())
+    again, copied = DuckDBStore(str(path)), DuckDBStore(str(copy))
+    assert again.sole_owner_of == name
+    assert copied.sole_owner_of != name
+    again.close()
+    copied.close()

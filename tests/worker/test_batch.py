@@ -27,7 +27,8 @@ from tests.worker.builders import (
 from worker.outgoing import churned_id
 from worker.records import PlainRecord
 from worker.store import StoreError
-from worker.stores.duckdb import MEMORY, DuckDBStore
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY
 from worker.unit_of_work import UnitOfWork
 
 Row = tuple[str, int, str | None]

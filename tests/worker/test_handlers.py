@@ -11,7 +11,8 @@ from tests.worker.builders import ADA, BOB, cancellation, customer
 from worker.handlers import handle_cancellation, handle_signup
 from worker.messages import Cancellation, Signup
 from worker.outcomes import APPLIED, DUPLICATE, PARKED, Applied, Reason, Rejected
-from worker.stores.duckdb import MEMORY, DuckDBStore
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY
 from worker.unit_of_work import UnitOfWork
 
 SIGNUP = Signup(ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal("499.00")))

@@ -26,7 +26,8 @@ from tests.worker.builders import (
 from tests.worker.model import Bad, Cancellation, Expected, Place, Said, Signup, expected
 from worker.outgoing import Outgoing, churned_id
 from worker.records import PlainRecord, TopicPartition
-from worker.stores.duckdb import MEMORY, DuckDBStore
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY
 
 PARTITIONS = 2
 MAX_LOSSES = 2  # opening a store takes longer than anything else here

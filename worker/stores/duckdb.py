@@ -23,9 +23,8 @@ from worker.outgoing import Outgoing
 from worker.records import PlainRecord, TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Store
 from worker.stores import duckdb_rows as rows
-from worker.stores.duckdb_file import explain, open_file
+from worker.stores.duckdb_file import MEMORY, explain, identity, open_file
 
-MEMORY = ":memory:"
 CHECKPOINT_AT_WAL_BYTES = 256 * 1024 * 1024
 PENDING_BYTES = 32 * 1024 * 1024
 
@@ -62,6 +61,7 @@ class DuckDBStore(Store):
     @_wrap_errors
     def _open(self) -> None:
         self._db = open_file(self.path)
+        self._sole_owner_of = identity(self._db, self.path)
         self._seq: int = self._one("SELECT greatest((SELECT max(seq) FROM outbox), published_seq) FROM relay")
         self._parked_seq = self._one("SELECT coalesce(max(seq), 0) FROM parked")
         self._parked_count = self._one("SELECT count(*) FROM parked")
@@ -77,6 +77,11 @@ class DuckDBStore(Store):
         """Run a statement that reads the table `batch`, made of these columns."""
         self._db.register("batch", pa.table(dict(columns)))
         return self._db.execute(query)
+
+    @property
+    @override
+    def sole_owner_of(self) -> str:
+        return self._sole_owner_of
 
     @override
     def begin(self) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from worker.store import StoreDamagedError, StoreError, StoreInUseError
 
+MEMORY = ":memory:"
 VERSION = 1
 _DAMAGED_ADVICE = "Restore a copy, or delete it to rebuild it"
 _CONFIG: dict[str, Any] = {
@@ -67,6 +69,12 @@ def _require_readable(db: duckdb.DuckDBPyConnection) -> None:
     """
     for (table,) in db.execute("SELECT table_name FROM duckdb_tables()").fetchall():
         db.execute(f"SELECT bit_xor(hash({table})) FROM {table}").fetchall()
+
+
+def identity(db: duckdb.DuckDBPyConnection, path: str) -> str:
+    """A name of this file: the store's own, and the file's number, which a copy does not share."""
+    store_id = db.execute("SELECT id::VARCHAR FROM store_version").fetchall()[0][0]
+    return f"{store_id}:{0 if path == MEMORY else Path(path).stat().st_ino}"
 
 
 def explain(error: duckdb.Error, path: str) -> StoreError:

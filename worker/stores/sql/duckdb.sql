@@ -71,5 +71,6 @@ CREATE TABLE output_ends (
 CREATE TABLE relay (published_seq BIGINT NOT NULL);
 INSERT INTO relay VALUES (0);
 
-CREATE TABLE store_version (version INTEGER NOT NULL);
-INSERT INTO store_version VALUES (1);
+-- `id` tells this store from every other, copies of it aside.
+CREATE TABLE store_version (version INTEGER NOT NULL, id UUID NOT NULL);
+INSERT INTO store_version VALUES (1, uuid());
