@@ -46,7 +46,7 @@ bench: install
 
 # Kills, cut networks, frozen brokers, full disks on three brokers. The disk faults need root, the clock ones faketime.
 faults: install
-	$(BIN)/python -m tests.faults --minutes 30
+	$(BIN)/python -m tests.faults --minutes 20
 
 faults-short: install
 	$(BIN)/python -m tests.faults --short

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-import uvloop
-from rich.console import Console
 from rich.table import Table
 
 from worker import __version__, checks, kafka
 from worker import contract as documents
 from worker.app import Worker, check_store
 from worker.checks import Check
+from worker.commands.shared import AsJson, console, errors, run_async
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal
-
-T = TypeVar("T")
 
 app = typer.Typer(
     name="customer-worker",
@@ -33,11 +29,6 @@ app.add_typer(topics, name="topics")
 contract = typer.Typer(help="The contract as documents.", no_args_is_help=True)
 app.add_typer(config, name="config")
 app.add_typer(contract, name="contract")
-
-console = Console(soft_wrap=True)
-errors = Console(stderr=True, soft_wrap=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def main() -> None:
@@ -74,7 +65,7 @@ def run() -> None:
 
     Example: CUSTOMER_WORKER_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 customer-worker run
     """
-    _run(Worker(Settings.read()).app.run)
+    run_async(Worker(Settings.read()).app.run)
 
 
 @app.command()
@@ -102,7 +93,11 @@ def check(as_json: AsJson = False) -> None:
     Example: customer-worker check
     """
     settings = Settings.read()
-    found = [Check("settings", is_well=True, found="valid"), *_run(lambda: _collect(settings)), check_store(settings)]
+    found = [
+        Check("settings", is_well=True, found="valid"),
+        *run_async(lambda: _collect(settings)),
+        check_store(settings),
+    ]
     if as_json:
         print(json.dumps([{"name": c.name, "ok": c.is_well, "found": c.found, "advice": c.advice} for c in found]))
     else:
@@ -130,7 +125,7 @@ def create_topics(
     Example: customer-worker topics create --partitions 8 --replication 3
     """
     settings = Settings.read()
-    created = _run(lambda: kafka.create_topics(settings, partitions, replication))
+    created = run_async(lambda: kafka.create_topics(settings, partitions, replication))
     if as_json:
         print(json.dumps(created))
         return
@@ -170,7 +165,3 @@ def show_schemas() -> None:
     Example: customer-worker contract schemas | jq .signup
     """
     print(json.dumps({name: documents.schema(name) for name in documents.MESSAGES}, indent=2))
-
-
-def _run(task: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    return uvloop.run(task())

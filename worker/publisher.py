@@ -68,7 +68,7 @@ class Publisher:
 
     def _batches(self, messages: Sequence[Outgoing]) -> Iterator[tuple[str, int, BatchBuilder]]:
         """The messages as batches to be sent, in order within each partition."""
-        for (topic, partition), those in self._by_partition(messages).items():
+        for (topic, partition), those in self.by_partition(messages).items():
             batch = self._producer.create_batch()
             for message in those:
                 alone = _batch_alone(message)
@@ -83,7 +83,8 @@ class Publisher:
             if batch.record_count():
                 yield topic, partition, batch
 
-    def _by_partition(self, messages: Sequence[Outgoing]) -> Mapping[TopicPartition, Sequence[Outgoing]]:
+    def by_partition(self, messages: Sequence[Outgoing]) -> Mapping[TopicPartition, Sequence[Outgoing]]:
+        """The messages by the partition each goes to, in order within each."""
         grouped: dict[TopicPartition, list[Outgoing]] = defaultdict(list)
         keyed: dict[str, list[Outgoing]] = defaultdict(list)
         for message in messages:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -12,7 +14,7 @@ from worker.failpoints import reach
 from worker.outgoing import DEAD_LETTER_PREFIX, dead_letter_id
 from worker.positions import PositionRefused
 from worker.records import Record
-from worker.settings import Settings
+from worker.settings import CutOutputs, Settings
 from worker.store import Store
 from worker.store_thread import StoreThread
 
@@ -26,11 +28,20 @@ class ReceiptUnreadable(Exception):
     """The output topics cannot be read to their end for now."""
 
 
-async def keep_receipts(settings: Settings, store: Store, thread: StoreThread, partitions: Mapping[str, int]) -> int:
-    """Read what the output topics hold beyond what the store knows, and keep its ids there; how many there were.
+class Receipts(NamedTuple):
+    """How many ids were found, and which partitions have lost some."""
 
-    `partitions` is how many each output topic has. Raises `PositionRefused` where part of the receipt is gone,
-    `ReceiptUnreadable` where it cannot be read for now.
+    found: int
+    cut: AbstractSet[tuple[str, int]]
+
+
+async def keep_receipts(
+    settings: Settings, store: Store, thread: StoreThread, partitions: Mapping[str, int]
+) -> Receipts:
+    """Read what the output topics hold beyond what the store knows, and keep its ids there.
+
+    `partitions` is how many each output topic has. Raises `PositionRefused` where part of the receipt is gone, unless
+    the settings allow it, and `ReceiptUnreadable` where it cannot be read for now.
     """
     places = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
     known = await thread.call(store.output_ends)
@@ -39,11 +50,14 @@ async def keep_receipts(settings: Settings, store: Store, thread: StoreThread, p
     try:
         await asyncio.wait_for(reader.start(), kafka.CONNECT_SECONDS)
         begins = await reader.beginning_offsets(places)
-        allowed = settings.safety.allow_cut_outputs
-        starts = {p: _start(p, known.get((p.topic, p.partition), 0), begins[p], ends[p], allowed) for p in places}
+        logs = [_Log(p, known.get((p.topic, p.partition), 0), begins[p], ends[p]) for p in places]
+        cut = [log for log in logs if log.is_cut]
+        if cut and settings.safety.cut_outputs is CutOutputs.REFUSE:
+            raise PositionRefused(cut[0].what_is_missing())
         reach("in-recover")
-        unread = {place: start for place, start in starts.items() if start < ends[place]}
-        return await _Reading(settings, reader, unread, ends).keep(store, thread) if unread else 0
+        unread = {log.place: log.start for log in logs if log.start < log.end}
+        found = await _Reading(settings, reader, unread, ends).keep(store, thread) if unread else 0
+        return Receipts(found, frozenset((log.place.topic, log.place.partition) for log in cut))
     finally:
         await reader.stop()
 
@@ -58,24 +72,39 @@ async def _log_ends(settings: Settings, places: Sequence[TopicPartition]) -> dic
         await probe.stop()
 
 
-def _start(place: TopicPartition, known: int, begin: int, end: int, allowed: bool) -> int:  # noqa: FBT001
-    name = f"{place.topic}/{place.partition}"
-    remedy = (
-        "To go on all the same, set CUSTOMER_WORKER_SAFETY__ALLOW_CUT_OUTPUTS=true: what was published but is not "
-        "marked so in the store is then sent again. To keep this from happening, give the topic no retention "
-        "(customer-worker check)"
-    )
-    if known < begin and not allowed:
-        raise PositionRefused(
-            f"{name} begins at offset {begin}, but what is published on it is known up to {known} only: records "
-            f"between may be missing from the receipt and would be published again. {remedy}"
+class _Log(NamedTuple):
+    """An output partition: up to where it is `known`, and where its log begins and ends."""
+
+    place: TopicPartition
+    known: int
+    begin: int
+    end: int
+
+    @property
+    def start(self) -> int:
+        return min(max(self.known, self.begin), self.end)
+
+    @property
+    def is_cut(self) -> bool:
+        return not self.begin <= self.known <= self.end
+
+    def what_is_missing(self) -> str:
+        name = f"{self.place.topic}/{self.place.partition}"
+        if self.known < self.begin:
+            what = (
+                f"{name} begins at offset {self.begin}, but what is published on it is known up to {self.known} only: "
+                "records between may be missing from the receipt"
+            )
+        else:
+            what = (
+                f"{name} ends at offset {self.end}, but the worker has published on it up to {self.known}: the topic "
+                "was recreated or cut short"
+            )
+        return (
+            f"{what}. To go on, decide about what the store does not know as published and may have been on it: "
+            "CUSTOMER_WORKER_SAFETY__CUT_OUTPUTS=resend sends it (again, where it was), =published counts it as "
+            "published. To keep this from happening, give the topic no retention (customer-worker check)"
         )
-    if known > end and not allowed:
-        raise PositionRefused(
-            f"{name} ends at offset {end}, but the worker has published on it up to {known}: the topic was recreated "
-            f"or cut short. {remedy}"
-        )
-    return min(max(known, begin), end)
 
 
 class _Reading:

@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Set as AbstractSet
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -20,7 +21,8 @@ from worker.failpoints import reach
 from worker.positions import PositionRefused
 from worker.publisher import Publisher
 from worker.receipts import ReceiptUnreadable, keep_receipts
-from worker.settings import Settings
+from worker.records import TopicPartition
+from worker.settings import CutOutputs, Settings
 from worker.stopping import Refusal, Stop
 from worker.store import PendingBatch, Store, StoreDamagedError, StoreError
 from worker.store_thread import StoreThread
@@ -44,6 +46,7 @@ class Relay:
         self._offered: deque[PendingBatch] = deque()
         self._settled_seq = 0  # the outbox's last row when the receipt was read
         self._known_seq = 0  # and now
+        self._attempted_seq = store.last_seq  # nothing after it was ever sent
         self._more = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._behind_since: float | None = None
@@ -128,11 +131,28 @@ class Relay:
         self._publisher = Publisher(self._settings.kafka, partitions)
         await self._publisher.start()
         reach("predecessor-fenced")
-        found = await keep_receipts(self._settings, self._store, self._thread, partitions)
+        receipts = await keep_receipts(self._settings, self._store, self._thread, partitions)
+        if receipts.cut and self._settings.safety.cut_outputs is CutOutputs.PUBLISHED:
+            await self._count_as_published(receipts.cut)
         self._settled_seq = self._known_seq = await self._thread.call(lambda: self._store.last_seq)
         self._offered.clear()
-        log.info("recovered", cause=cause, receipts_found=found)
+        log.info("recovered", cause=cause, receipts_found=receipts.found)
         self.recovered.set()
+
+    async def _count_as_published(self, cut: AbstractSet[TopicPartition]) -> None:
+        """Of what this worker or one before it may have sent, whatever goes to these partitions counts as published."""
+        assert self._publisher is not None  # noqa: S101 - `recover` made one
+        seq = await self._thread.call(lambda: self._store.published_seq)
+        while seq < self._attempted_seq:
+            pending = await self._thread.call(self._store.pending, seq, MESSAGES_A_TRANSACTION, self._attempted_seq)
+            ids = [
+                message.id
+                for place, those in self._publisher.by_partition(pending.messages).items()
+                if place in cut
+                for message in those
+            ]
+            await self._thread.call(self._store.keep_receipts, ids, {})
+            seq = pending.last_seq
 
     async def _publish_all(self) -> None:
         """Publish until nothing is pending. What is out is marked while the next is being sent."""
@@ -142,6 +162,7 @@ class Relay:
         published_seq = await self._thread.call(lambda: self._store.published_seq)
         try:
             while (pending := await self._next(published_seq)).last_seq > published_seq:
+                self._attempted_seq = max(self._attempted_seq, pending.last_seq)
                 ends = await publisher.publish(pending.messages) if pending.messages else {}
                 if marking is not None:
                     await marking

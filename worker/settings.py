@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -157,12 +158,20 @@ class Events(Section):
     source: Annotated[str, Field(min_length=1)] = "/customers"
 
 
+class CutOutputs(StrEnum):
+    """What to do about an output topic that has lost records whose receipt was not read yet."""
+
+    REFUSE = "refuse"
+    RESEND = "resend"
+    PUBLISHED = "published"
+
+
 class Safety(Section):
     """What the worker does only when told that it may; each is off until an operator has looked."""
 
     allow_skip_forward: bool = False
     allow_lost_records: bool = False
-    allow_cut_outputs: bool = False
+    cut_outputs: CutOutputs = CutOutputs.REFUSE
 
 
 class Http(Section):

@@ -112,8 +112,11 @@ class Store(ABC):
         """Up to where the outbox is marked as published."""
 
     @abstractmethod
-    def pending(self, after_seq: int, limit: int) -> PendingBatch:
-        """What is to be published after that row: at most `limit` messages, and about 32 MiB of values."""
+    def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
+        """What is to be published after that row: at most `limit` messages, and about 32 MiB of values.
+
+        Nothing after `up_to_seq`, where that is given.
+        """
 
     @abstractmethod
     def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:

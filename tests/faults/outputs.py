@@ -14,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from tests.faults.fault import Fault
 from tests.faults.play import Play
 
-SETTING = "CUSTOMER_WORKER_SAFETY__ALLOW_CUT_OUTPUTS"
+SETTING = "CUSTOMER_WORKER_SAFETY__CUT_OUTPUTS"
 STOPPED_FOR_SAFETY = 70
 CUT = "an output cut by retention"
 FAILED = "publishing failed, recovering"
@@ -56,7 +56,7 @@ def _cut(play: Play, rng: random.Random) -> str:
         time.sleep(0.2)
     play.start()
     play.wait_until_refused(SETTING, codes=(STOPPED_FOR_SAFETY,))
-    play.stage.settings["SAFETY__ALLOW_CUT_OUTPUTS"] = "true"
+    play.stage.settings["SAFETY__CUT_OUTPUTS"] = "resend"
     play.start()
     return f"refused with {STOPPED_FOR_SAFETY}, then allowed"
 

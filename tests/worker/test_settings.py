@@ -54,7 +54,7 @@ def test_nothing_has_to_be_set() -> None:
 
 
 def test_whatever_may_lose_something_is_off() -> None:
-    assert set(Settings.read().safety.model_dump().values()) == {False}
+    assert set(Settings.read().safety.model_dump().values()) == {False, "refuse"}
 
 
 CONTRACT = [
@@ -83,7 +83,7 @@ def test_settings_are_read_from_the_environment(given: Callable[..., None], tmp_
         TOPICS__SIGNUP="eu.signup", TOPICS__CANCELLATION="eu.cancellation", TOPICS__CHURNED="eu.churned",
         TOPICS__DEAD_LETTER_SUFFIX=".dead", STORE__URL="duckdb:////var/lib/c.duckdb", BATCH__MAX_RECORDS="10",
         BATCH__MAX_BYTES="1048576", BATCH__MAX_VALUE_BYTES="1", EVENTS__SOURCE="/eu", SAFETY__ALLOW_SKIP_FORWARD="true",
-        SAFETY__ALLOW_LOST_RECORDS="1", SAFETY__ALLOW_CUT_OUTPUTS="yes", HTTP__HOST="0.0.0.0", HTTP__PORT="0",
+        SAFETY__ALLOW_LOST_RECORDS="1", SAFETY__CUT_OUTPUTS="resend", HTTP__HOST="0.0.0.0", HTTP__PORT="0",
         HTTP__ENABLED="false", LOG__LEVEL="DEBUG", LOG__FORMAT="json",
     )  # fmt: skip
     settings = Settings.read()
@@ -93,7 +93,7 @@ def test_settings_are_read_from_the_environment(given: Callable[..., None], tmp_
     assert settings.topics.inputs == ("eu.signup", "eu.cancellation")
     assert settings.topics.outputs == ("eu.churned", "eu.signup.dead", "eu.cancellation.dead")
     assert settings.store.path == "/var/lib/c.duckdb"
-    assert set(settings.safety.model_dump().values()) == {True}
+    assert set(settings.safety.model_dump().values()) == {True, "resend"}
     assert (settings.batch.max_records, settings.http.port, settings.http.enabled) == (10, 0, False)
 
 
@@ -157,6 +157,7 @@ MISTAKES = {
     "negative port": ("HTTP__PORT", "-1"),
     "HTTP port too high": ("HTTP__PORT", "65536"),
     "neither yes nor no to safety": ("SAFETY__ALLOW_SKIP_FORWARD", "perhaps"),
+    "unknown way with a cut output": ("SAFETY__CUT_OUTPUTS", "true"),
     "unknown level": ("LOG__LEVEL", "LOUD"),
     "unknown format": ("LOG__FORMAT", "xml"),
 }

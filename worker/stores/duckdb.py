@@ -249,15 +249,16 @@ class DuckDBStore(Store):
 
     @_wrap_errors
     @override
-    def pending(self, after_seq: int, limit: int) -> PendingBatch:
-        if after_seq == self._seq:
+    def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
+        end = self._seq if up_to_seq is None else min(up_to_seq, self._seq)
+        if after_seq >= end:
             return PendingBatch(after_seq, [], after_seq)
         last_seq = self._one(f"""
-            SELECT coalesce(max(seq) FILTER (bytes_before < {PENDING_BYTES}), {self._seq}) FROM (
+            SELECT coalesce(max(seq) FILTER (bytes_before < {PENDING_BYTES}), {end}) FROM (
                 SELECT seq, sum(bytes) OVER (ORDER BY seq) - bytes AS bytes_before
                 FROM (
                     SELECT seq, coalesce(octet_length(value), 0) AS bytes
-                    FROM outbox WHERE seq > {after_seq} AND NOT receipted ORDER BY seq LIMIT {limit:d}
+                    FROM outbox WHERE seq > {after_seq} AND seq <= {end} AND NOT receipted ORDER BY seq LIMIT {limit:d}
                 )
             )
         """)
