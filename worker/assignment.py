@@ -93,7 +93,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         starts = {place: await self._start(place, partition) for place, partition in partitions.items()}
         for place, offset in starts.items():
             self.consumer.seek(place, offset)
-            self._mirror.reach(place, offset)
+            self._mirror.start(place, offset)
         self._hold_cancellations(starts, {place: partition.end for place, partition in partitions.items()})
 
     async def _look_at(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Partition]:

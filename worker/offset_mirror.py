@@ -20,6 +20,12 @@ class OffsetMirror:
         self._store = store
         self._reached: dict[TopicPartition, int] = {}
         self._told: dict[TopicPartition, int] = {}
+        self._rewound: dict[TopicPartition, int] = {}
+
+    def start(self, place: TopicPartition, offset: int) -> None:
+        """Note that reading starts at `offset`: before the store's position where an operator rewound the group."""
+        self._rewound[place] = self._store.positions().get((place.topic, place.partition), 0)
+        self.reach(place, offset)
 
     def reach(self, place: TopicPartition, offset: int) -> None:
         """Note that `offset` is the next one to read."""
@@ -29,18 +35,14 @@ class OffsetMirror:
         """Start anew: the partitions are assigned again, or to another."""
         self._reached.clear()
         self._told.clear()
+        self._rewound.clear()
 
     async def tell(self, consumer: AIOKafkaConsumer) -> None:
         """Commit what the group was not told yet. A failure is left for the next time."""
         news = {place: offset for place, offset in self._reached.items() if self._told.get(place) != offset}
         if not news:
             return
-        stored = self._store.positions()
-        offsets = {
-            # While an operator's rewind is being read, its offsets stay an instruction: a restart goes on with it.
-            place: (offset, MIRROR if offset == stored.get((place.topic, place.partition)) else "")
-            for place, offset in news.items()
-        }
+        offsets = {place: (offset, self._mark(place, offset)) for place, offset in news.items()}
         reach("before-mirror")
         try:
             await consumer.commit(offsets)
@@ -49,3 +51,9 @@ class OffsetMirror:
         else:
             reach("after-mirror")
             self._told.update(news)
+
+    def _mark(self, place: TopicPartition, offset: int) -> str:
+        # While an operator's rewind is being read, or a skip has not begun, the offset stays an instruction: a restart
+        # goes on with it. The store may be further than `offset` by a batch that has just been committed.
+        stored = self._store.positions().get((place.topic, place.partition), 0)
+        return MIRROR if self._rewound.get(place, 0) <= offset <= stored else ""
