@@ -111,10 +111,10 @@ _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
 
 def mrr_from(value: Any) -> MRR:
     """A decimal in text or a JSON number: from 0 to below 10^12, rounded half up to six decimals."""
+    if isinstance(value, str) and _PLAIN_DECIMAL(value):  # within the limits by its form
+        return MRR(Decimal(value))
     if not isinstance(value, str) or not _DECIMAL(value):
         refuse("mrr is not a decimal number")
-    if _PLAIN_DECIMAL(value):  # within the limits by its form
-        return MRR(Decimal(value))
     try:
         exact = Decimal(value)
         if exact < 0:

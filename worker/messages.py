@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from domain.customer import MRR, Customer, CustomerChurned, Industry, PlanTier
-from domain.customer.value_objects import CENT, round_half_up
 from worker import cloudevents
 from worker.fields import (
     MAX_REASON_CHARACTERS,
@@ -200,6 +199,17 @@ def _customer_id_in(value: bytes) -> str | None:
         return None
 
 
+def stated_mrr(record: Record) -> MRR | None:
+    """The MRR that a refused signup states, where that much can be read. Raises nothing for whatever a record holds."""
+    value = record.value or b""
+    try:
+        if cloudevents.is_structured(record):
+            value = cloudevents.payload(value)
+        return _mrr_from(_members(value).get("mrr"))
+    except (FieldRefused, msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
 class Churned(msgspec.Struct, frozen=True, gc=False):
     """`customer.churned` on the wire."""
 
@@ -238,5 +248,5 @@ def encode_churned(event: CustomerChurned) -> bytes:
 
 def shown(amount: Decimal) -> str:
     """An amount with two decimals, and more only where it has them."""
-    cents = round_half_up(amount, CENT)
-    return str(cents) if cents == amount else f"{amount.normalize():f}"
+    whole, _, decimals = f"{amount:f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from domain.customer.value_objects import MRR, Industry, PlanTier
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerChurned:
+class CustomerChurned(NamedTuple):
     """A customer left on `churn_date`, and `lost_arr` dollars a year with them."""
 
     customer_id: str

@@ -11,13 +11,15 @@ MICRO = Decimal("0.000001")
 MRR_LIMIT = Decimal(10) ** 12
 """Every MRR is below this many dollars a month."""
 
+_NOTHING = Decimal(0)
+_MONTHS = Decimal(12)
 # Wide enough for any amount below 10^12 with 6 decimals, times 12; and independent of the caller's decimal context.
 _MONEY = Context(prec=60, rounding=ROUND_HALF_UP)
 
 
 def round_half_up(amount: Decimal, unit: Decimal) -> Decimal:
     """`amount` to the nearest multiple of `unit` (`CENT`, `MICRO`), halves away from zero."""
-    return amount.quantize(unit, context=_MONEY)
+    return _MONEY.quantize(amount, unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +33,13 @@ class MRR:
     amount: Decimal
 
     def __post_init__(self) -> None:
-        if not isinstance(self.amount, Decimal):
-            raise TypeError(f"MRR takes a Decimal, not {type(self.amount).__name__}; for a float use MRR.from_float")
-        if not self.amount.is_finite():
+        amount = self.amount
+        if not isinstance(amount, Decimal):
+            raise TypeError(f"MRR takes a Decimal, not {type(amount).__name__}; for a float use MRR.from_float")
+        if not amount.is_finite():
             raise ValueError("MRR is a finite amount")
-        if self.amount < 0:
-            raise ValueError("MRR is never negative")
-        if self.amount >= MRR_LIMIT:
-            raise ValueError("MRR is below 10^12 dollars")
+        if not _NOTHING <= amount < MRR_LIMIT:
+            raise ValueError("MRR is never negative" if amount < _NOTHING else "MRR is below 10^12 dollars")
 
     @classmethod
     def from_float(cls, amount: float) -> MRR:
@@ -49,7 +50,7 @@ class MRR:
     @property
     def annual(self) -> Decimal:
         """Annual recurring revenue (ARR): 12 months, rounded half up to cents, so that 83.333333 is 1000.00 a year."""
-        return round_half_up(_MONEY.multiply(self.amount, Decimal(12)), CENT)
+        return round_half_up(_MONEY.multiply(self.amount, _MONTHS), CENT)
 
     def revenue_at_risk(self, churn_probability: float | Decimal) -> Decimal:
         """The monthly revenue expected to be lost: MRR times a probability between 0 and 1.

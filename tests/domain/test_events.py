@@ -1,6 +1,5 @@
 """What happened is told once and never changed."""
 
-from dataclasses import FrozenInstanceError, replace
 from datetime import date
 from decimal import Decimal
 
@@ -21,7 +20,7 @@ CHURNED = CustomerChurned(
 
 
 def test_what_happened_never_changes() -> None:
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         CHURNED.reason = "another"  # type: ignore[misc]
 
 
@@ -30,8 +29,8 @@ def test_the_loss_is_the_annual_revenue_in_cents() -> None:
 
 
 def test_events_are_equal_by_all_they_say() -> None:
-    assert replace(CHURNED) == CHURNED
-    assert replace(CHURNED, reason="too_expensive") != CHURNED
+    assert CHURNED._replace() == CHURNED
+    assert CHURNED._replace(reason="too_expensive") != CHURNED
 
 
 def test_a_reason_is_not_needed() -> None:

@@ -46,7 +46,8 @@ MUTANTS = (
     ),
     Mutant(
         "recover skipped",
-        (("worker/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)", "0"),),
+        (("worker/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
+          'type("Nothing", (), {"found": 0, "cut": ()})'),),
         ("kill -9 at after-publish",),
         DOUBLED,
     ),
