@@ -52,7 +52,7 @@ faults-short: install
 	$(BIN)/python -m tests.faults --short
 
 bench-quick: install
-	$(BIN)/python -m tests.benchmarks --customers 400000 --runs 1 --streams-settings 1
+	$(BIN)/python -m tests.benchmarks --customers 400000 --runs 1 --streams-settings 1 --seconds 10 --stored 100000 --only throughput latency
 
 # Both files name packages, versions and hashes, never where they come from.
 lock: install

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: throughput beside Kafka Streams and a bare reader, as a table and as JSON."""
+"""`python -m tests.benchmarks`: the worker beside Kafka Streams, a bare reader and the tutorial's way, in one run."""
 
 from __future__ import annotations
 
@@ -10,36 +10,40 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import contest, contestants, traffic
+from tests.benchmarks import contest, contestants, latency, stored, traffic
 from tests.benchmarks.contest import Figures
 from tests.kafka.broker import running_kafka
 
 STREAMS_SETTINGS = ((2, 100), (2, 1000), (1, 100), (4, 100))
 """Threads and commit interval in ms."""
+PAIRS_A_SECOND = 200
+NAIVE_RECORDS = 5_000
 console = Console()
+Answer = dict[str, Any]
 
 
 def main() -> None:
     arguments = _arguments()
+    report: Answer = {"machine": _machine(), "customers": arguments.customers}
     with running_kafka() as kafka, tempfile.TemporaryDirectory() as temporary:
-        directory = Path(temporary)
         topics = traffic.Topics("bench.")
         console.print(f"producing {arguments.customers:,} signups and {arguments.customers // 2:,} cancellations")
         traffic.create(kafka.bootstrap_servers, topics)
         traffic.produce(kafka.bootstrap_servers, topics, arguments.customers)
-        bench = Bench(kafka.bootstrap_servers, topics, directory, arguments.customers)
-        results = bench.compare(arguments.runs, STREAMS_SETTINGS[: arguments.streams_settings])
-        bare = bench.bare_reader()
-    _print(results, bare, arguments.customers * 3 // 2)
-    report = {"machine": _machine(), "bare_reader_events_per_s": bare, "results": _medians(results)}
-    arguments.json.write_text(json.dumps(report, indent=2))
+        bench = Bench(kafka.bootstrap_servers, topics, Path(temporary), arguments)
+        for name in arguments.only or PARTS:
+            console.rule(name)
+            report[name] = PARTS[name](bench)
+            arguments.json.parent.mkdir(parents=True, exist_ok=True)
+            arguments.json.write_text(json.dumps(report, indent=2))
     console.print(f"written to {arguments.json}")
 
 
@@ -47,7 +51,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=1_500_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=30, help="how long the latency is measured")
     parser.add_argument("--streams-settings", type=int, default=len(STREAMS_SETTINGS), help="how many to try")
+    parser.add_argument("--stored", type=int, nargs="+", default=[100_000, 1_000_000, 5_000_000, 20_000_000])
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), help="only these parts")
     parser.add_argument("--json", type=Path, default=Path(".cache/benchmark.json"))
     return parser.parse_args()
 
@@ -55,62 +62,131 @@ def _arguments() -> argparse.Namespace:
 class Bench:
     """Contestants in turn, each with fresh state, on the same records."""
 
-    def __init__(self, bootstrap_servers: str, topics: traffic.Topics, directory: Path, customers: int) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(
+        self, bootstrap_servers: str, topics: traffic.Topics, directory: Path, arguments: argparse.Namespace
+    ) -> None:
+        self._servers = bootstrap_servers
         self._topics = topics
         self._directory = directory
-        self._customers = customers
+        self._asked = arguments
+        self._customers: int = arguments.customers
+        self._best: tuple[int, int] | None = None
 
-    def compare(self, runs: int, settings: tuple[tuple[int, int], ...]) -> dict[str, list[Figures]]:
-        """The worker and the best Kafka Streams, run by run in turn."""
-        threads, commit_ms = settings[0]
-        if len(settings) > 1:
-            first = {setting: self._measure(self._streams(*setting)) for setting in settings}
-            threads, commit_ms = min(first, key=lambda setting: first[setting].seconds)
-        streams = self._streams(threads, commit_ms)
-        results: dict[str, list[Figures]] = {"worker": [], f"kafka streams, {threads} threads, {commit_ms} ms": []}
-        for _ in range(runs):
-            for figures, contestant in zip(results.values(), (self._worker, streams), strict=True):
+    def throughput(self) -> Answer:
+        """The worker and the best Kafka Streams, run by run in turn, and a bare reader."""
+        threads, commit_ms = self._best_streams()
+        streams = self._streams(self._topics, threads, commit_ms)
+        name = f"kafka streams, {threads} threads, {commit_ms} ms"
+        results: dict[str, list[Figures]] = {"worker": [], name: []}
+        for _ in range(self._asked.runs):
+            for figures, contestant in zip(results.values(), (self._worker(self._topics), streams), strict=True):
                 figures.append(self._measure(contestant))
-        return results
+        medians = {name: _median(map(asdict, runs)) for name, runs in results.items()}
+        bare = self._bare_reader()
+        console.print(_throughput_table(medians, bare, self._customers * 3 // 2))
+        return {"bare_reader_events_per_s": bare, "results": medians}
 
-    def _worker(self) -> contestants.Contestant:
-        return contestants.worker(self._bootstrap_servers, self._topics, self._directory)
+    def latency(self) -> Answer:
+        """A cancellation until its event is visible, for the worker and Kafka Streams in turn."""
+        threads, commit_ms = self._best_streams()
+        topics = traffic.Topics("pairs.")
+        traffic.create(self._servers, topics)
+        makers = {"worker": self._worker(topics), "kafka streams": self._streams(topics, threads, commit_ms)}
+        runs: dict[str, list[Answer]] = {name: [] for name in makers}
+        for _ in range(self._asked.runs):
+            for name, make in makers.items():
+                log = self._directory / "log"
+                found = latency.measure(self._servers, topics, make(), PAIRS_A_SECOND, self._asked.seconds, log)
+                console.print(f"{name}: p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms of {found.pairs}")
+                runs[name].append(asdict(found))
+        medians = {name: _median(those) for name, those in runs.items()}
+        table = Table("", *medians, "ratio")
+        for key in ("p50_ms", "p99_ms"):
+            ours, theirs = (figures[key] for figures in medians.values())
+            table.add_row(key, f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}")
+        console.print(table)
+        return medians
 
-    def _streams(self, threads: int, commit_ms: int) -> Callable[[], contestants.Contestant]:
-        return lambda: contestants.kafka_streams(
-            self._bootstrap_servers, self._topics, self._directory, threads, commit_ms
+    def naive(self) -> Answer:
+        """The tutorial's way, on the first few thousand of the same records."""
+        command = [sys.executable, "-m", "tests.benchmarks.naive", self._servers, self._topics.prefix]
+        rate = self._printed([*command, str(self._directory / "naive.duckdb"), str(NAIVE_RECORDS)])
+        figures = self._measure(self._worker(self._topics))
+        ours = self._customers * 1.5 / figures.seconds
+        console.print(f"one record at a time: {rate:,.0f}/s; the worker: {ours:,.0f}/s, {ours / rate:,.0f} times")
+        return {"naive_per_s": rate, "worker_per_s": ours, "ratio": ours / rate}
+
+    def stored(self) -> list[Answer]:
+        """The worker on stores that hold many customers already."""
+        table = Table(
+            "customers stored", "events/s", "of the first", "start s", "after kill -9 s", "peak MiB", "file MiB"
         )
+        found: list[Answer] = []
+        for customers in self._asked.stored:
+            one = stored.measure(self._servers, self._topics, self._directory, customers, self._customers)
+            found.append(asdict(one))
+            console.print(one, highlight=False)
+            table.add_row(
+                f"{customers:,}", f"{one.events_per_s:,.0f}", f"{one.events_per_s / found[0]['events_per_s']:.2f}",
+                f"{one.start_s:.1f}", f"{one.restart_s:.1f}", f"{one.peak_mib:,}", f"{one.file_mib:,}",
+            )  # fmt: skip
+        console.print(table)
+        return found
+
+    def replay(self) -> Answer:
+        """Everything read again where all of it is known, beside the first time."""
+        found = stored.replay(self._servers, self._topics, self._directory, self._customers)
+        ratio = found.again_per_s / found.first_per_s
+        console.print(f"first {found.first_per_s:,.0f}/s, again {found.again_per_s:,.0f}/s: {ratio:.2f} times")
+        return asdict(found)
+
+    def _best_streams(self) -> tuple[int, int]:
+        if self._best is None:
+            settings = STREAMS_SETTINGS[: self._asked.streams_settings]
+            self._best = settings[0]
+            if len(settings) > 1:
+                first = {each: self._measure(self._streams(self._topics, *each)) for each in settings}
+                self._best = min(first, key=lambda each: first[each].seconds)
+        return self._best
+
+    def _worker(self, topics: traffic.Topics) -> Callable[[], contestants.Contestant]:
+        return lambda: contestants.worker(self._servers, topics, self._directory)
+
+    def _streams(self, topics: traffic.Topics, threads: int, commit_ms: int) -> Callable[[], contestants.Contestant]:
+        return lambda: contestants.kafka_streams(self._servers, topics, self._directory, threads, commit_ms)
 
     def _measure(self, make: Callable[[], contestants.Contestant]) -> Figures:
         contestant = make()
-        figures = contest.run(
-            self._bootstrap_servers,
-            contestant.output,
-            self._customers // 2,
-            contestant.command,
-            contestant.environment,
-            self._directory / "log",
-        )
+        wanted, log = self._customers // 2, self._directory / "log"
+        figures = contest.run(self._servers, contestant.output, wanted, contestant.command, contestant.environment, log)
         console.print(f"{contestant.command[-1]:>8} {figures}", highlight=False)
         return figures
 
-    def bare_reader(self) -> float:
+    def _bare_reader(self) -> float:
         """Events a second of a loop that only reads."""
-        program = [sys.executable, "-m", "tests.benchmarks.bare_reader", self._bootstrap_servers]
-        command = [*program, str(self._customers * 3 // 2), self._topics.signup, self._topics.cancellation]
+        program = [sys.executable, "-m", "tests.benchmarks.bare_reader", self._servers]
+        return self._printed([*program, str(self._customers * 3 // 2), self._topics.signup, self._topics.cancellation])
+
+    @staticmethod
+    def _printed(command: list[str]) -> float:
         return float(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
 
 
-def _medians(results: dict[str, list[Figures]]) -> dict[str, dict[str, float]]:
-    return {
-        name: {key: statistics.median(asdict(run)[key] for run in runs) for key in asdict(runs[0])}
-        for name, runs in results.items()
-    }
+PARTS: dict[str, Callable[[Bench], Any]] = {
+    "throughput": Bench.throughput,
+    "latency": Bench.latency,
+    "naive": Bench.naive,
+    "replay": Bench.replay,
+    "stored": Bench.stored,
+}
 
 
-def _print(results: dict[str, list[Figures]], bare: float, events: int) -> None:
-    medians = _medians(results)
+def _median(runs: Iterable[Answer]) -> dict[str, float]:
+    those = list(runs)
+    return {key: statistics.median(run[key] for run in those) for key in those[0]}
+
+
+def _throughput_table(medians: dict[str, dict[str, float]], bare: float, events: int) -> Table:
     ours, theirs = medians.values()
     table = Table("", *medians, "ratio")
     rates = {name: events / figures["seconds"] for name, figures in medians.items()}
@@ -120,7 +196,7 @@ def _print(results: dict[str, list[Figures]], bare: float, events: int) -> None:
         row = (f"{ours[key] * scale:,.1f}", f"{theirs[key] * scale:,.1f}", f"{ours[key] / theirs[key]:.2f}")
         table.add_row(title, *row)
     table.add_row("of a bare reader", f"{mine / bare:.2f}", "", f"bare reader: {bare:,.0f} events/s")
-    console.print(table)
+    return table
 
 
 def _machine() -> dict[str, str | int | None]:

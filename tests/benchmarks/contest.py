@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
+Condition = Callable[[], bool]
 LIMIT_S = 600.0
 STOP_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Figures:
-    """`seconds` from the start of start to the last event visible; `cpu_seconds` and `peak_mib` of the process."""
+    """`seconds` from the start of the process to the last event visible; `began` is that start, in seconds since 1970.
+
+    `cpu_seconds` and `peak_mib` are the process's; `repeats` counts events that came more than once.
+    """
 
     seconds: float
+    began: float
     cpu_seconds: float
     peak_mib: int
     repeats: int
@@ -34,8 +40,8 @@ def run(
     log: Path,
 ) -> Figures:
     """Start the command, wait until `wanted` records are visible on the topic, and stop it."""
-    reader = _reader_at_the_end(bootstrap_servers, topic)
-    began = time.monotonic()
+    reader = reader_at_the_end(bootstrap_servers, topic)
+    began, started = time.monotonic(), time.time()
     with log.open("wb") as output:
         process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output)
     try:
@@ -49,14 +55,20 @@ def run(
                     count += 1
                     last = time.monotonic()
                     keys.add(message.key() or b"")
-        return Figures(last - began, _cpu_seconds(process.pid), _peak_mib(process.pid), count - len(keys))
+        return Figures(last - began, started, _cpu_seconds(process.pid), _peak_mib(process.pid), count - len(keys))
     finally:
         reader.close()
         process.terminate()
         process.wait(STOP_LIMIT_S)
 
 
-def _reader_at_the_end(bootstrap_servers: str, topic: str) -> Consumer:
+def unix_time(timestamp: str) -> float:
+    """The moment of a log line, in seconds since 1970."""
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def reader_at_the_end(bootstrap_servers: str, topic: str) -> Consumer:
+    """A reader of what comes from now on."""
     reader = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
