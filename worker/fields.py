@@ -43,14 +43,15 @@ def refuse(message: str, reason: Reason = Reason.INVALID) -> NoReturn:
     raise FieldRefused(reason, message)
 
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_UUID = re.compile(UUID_PATTERN).fullmatch
 
 
 def customer_id_from(value: Any) -> str:
     """A UUID in 8-4-4-4-12 form, in lower case. Raises `FieldRefused` for anything else, as all of these do."""
-    if not isinstance(value, str) or not _UUID(lowered := value.lower()):
+    if not isinstance(value, str) or not (_UUID(value) or _UUID(value := value.lower())):
         refuse("customer_id is not a UUID of the form 8-4-4-4-12")
-    return lowered
+    return value
 
 
 _INDUSTRIES = {industry.lower(): industry for industry in Industry}

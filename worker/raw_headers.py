@@ -29,7 +29,8 @@ def install() -> None:
 
 def are_plain(headers: Sequence[Header]) -> bool:
     """Whether every name can be written by aiokafka itself."""
-    return all(name.isascii() or not _has_escapes(name) for name, _ in headers)
+    names = "".join([name for name, _ in headers])
+    return names.isascii() or not _has_escapes(names)
 
 
 def _has_escapes(name: str) -> bool:
