@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +35,7 @@ def main() -> None:
     arguments = _arguments()
     report: Answer = {"machine": _machine(), "customers": arguments.customers}
     with running_kafka() as kafka, tempfile.TemporaryDirectory() as temporary:
-        topics = traffic.Topics("bench.")
+        topics = traffic.Topics(f"bench-{time.time_ns()}.")
         console.print(f"producing {arguments.customers:,} signups and {arguments.customers // 2:,} cancellations")
         traffic.create(kafka.bootstrap_servers, topics)
         traffic.produce(kafka.bootstrap_servers, topics, arguments.customers)
@@ -89,7 +90,7 @@ class Bench:
     def latency(self) -> Answer:
         """A cancellation until its event is visible, for the worker and Kafka Streams in turn."""
         threads, commit_ms = self._best_streams()
-        topics = traffic.Topics("pairs.")
+        topics = traffic.Topics(f"pairs-{time.time_ns()}.")
         traffic.create(self._servers, topics)
         makers = {"worker": self._worker(topics), "kafka streams": self._streams(topics, threads, commit_ms)}
         runs: dict[str, list[Answer]] = {name: [] for name in makers}
