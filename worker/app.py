@@ -12,44 +12,92 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from worker import checks, http, kafka, logs, raw_headers
+from worker.answering import Answering
 from worker.batch import BatchPath
 from worker.checks import Check
 from worker.consumer import Consumer
 from worker.failpoints import reach
+from worker.gauges import Gauges
 from worker.health import Health
+from worker.http_ask import AskRoutes
+from worker.http_shown import ShownRoutes
 from worker.messages import Decoder
+from worker.metrics import Metrics
 from worker.one_worker import members_of, take_out_the_dead
 from worker.outgoing import Composer
+from worker.pages import OperationsPage
+from worker.poll_metrics import poll_metrics
 from worker.relay import Relay
+from worker.replay.counting import CountedPath
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal, Stop
 from worker.store import Store, StoreError, StoreInUseError
 from worker.store_thread import StoreThread
+from worker.store_watch import StoreWatch
+from worker.stores import duckdb_copy, duckdb_view
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.duckdb_file import MEMORY
+from worker.view import StoreView
 
 log = structlog.get_logger(__name__)
 
 PUBLISH_ON_STOP_SECONDS = 10.0
 WATCH_EVERY_SECONDS = 1.0
+IN_USE_SECONDS = 5.0
 METADATA_MAX_AGE_MS = 30_000  # how late a partition added to an input topic is noticed, at most
 
 
 def open_store(settings: Settings) -> Store:
-    """The store that the settings name. Raises `Refusal` when it cannot be had."""
+    """The store that the settings name. Raises `Refusal` when it cannot be had.
+
+    A command that reads the store has it for a moment, which is waited for.
+    """
+    waiting = Retrying(
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(IN_USE_SECONDS),
+        retry=retry_if_exception_type(StoreInUseError),
+        reraise=True,
+    )
     try:
-        return DuckDBStore(settings.store.path)
+        return waiting(DuckDBStore, settings.store.path)
     except StoreError as error:
         raise Refusal(str(error), Exit.UNREACHABLE) from error
+
+
+def open_view(settings: Settings) -> StoreView:
+    """The store that the settings name, for reading it in this process. Raises `StoreError`.
+
+    It is to be closed soon: a worker does not start meanwhile.
+    """
+    if settings.store.path == MEMORY:
+        raise StoreInUseError("the store is in the memory of its worker")
+    return duckdb_view.open_view(settings.store.path)
+
+
+@contextmanager
+def open_copy(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[Store]:
+    """A copy of the store, for as long as it is needed; `tell` is told of how many bytes are copied, of how many.
+
+    Raises `StoreError` as `duckdb_copy.copied` does.
+    """
+    with duckdb_copy.copied(settings.store.path, tell) as path, closing(DuckDBStore(path)) as store:
+        yield store
+
+
+def store_mark(settings: Settings) -> str:
+    """What tells this store from others on the machine, be it open or not."""
+    return MEMORY if settings.store.path == MEMORY else str(Path(settings.store.path).stat().st_ino)
 
 
 def check_store(settings: Settings) -> Check:
@@ -68,13 +116,22 @@ def check_store(settings: Settings) -> Check:
 
 def batch_path(settings: Settings) -> BatchPath:
     """The way from records to customers, as the settings have it."""
+    return BatchPath(*_reader_and_writer(settings))
+
+
+def counted_path(settings: Settings) -> CountedPath:
+    """The same way, which counts what it decides."""
+    return CountedPath(*_reader_and_writer(settings))
+
+
+def _reader_and_writer(settings: Settings) -> tuple[Decoder, Composer]:
     composer = Composer(
         churned_topic=settings.topics.churned,
         dead_letter_suffix=settings.topics.dead_letter_suffix,
         source=settings.events.source,
         group_id=settings.kafka.group_id,
     )
-    return BatchPath(Decoder(settings.topics.signup, settings.batch.max_value_bytes), composer)
+    return Decoder(settings.topics.signup, settings.batch.max_value_bytes), composer
 
 
 def create() -> FastStream:
@@ -91,6 +148,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._metrics = Metrics(settings.topics)
         broker = KafkaBroker(
             kafka.client_options(settings.kafka)["bootstrap_servers"],
             security=kafka.security(settings.kafka),
@@ -98,6 +156,7 @@ class Worker:
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
             graceful_timeout=None,  # `_drain` waits for the batch in hand
             apply_types=False,
+            middlewares=[poll_metrics(self._metrics.registry, settings.topics)],
             logger=logging.getLogger("faststream"),
         )
         self.app = FastStream(
@@ -115,6 +174,7 @@ class Worker:
         """Everything is opened before the broker connects, and closed after it has let go. Ends with the exit code."""
         logs.configure(self._settings.log)
         raw_headers.install()
+        self._started_at = datetime.now(UTC)
         self._stop = Stop()
         self._thread = StoreThread()
         try:
@@ -126,9 +186,13 @@ class Worker:
             self._thread.close()
             log.critical("cannot start", why=str(refusal))
             raise SystemExit(refusal.code) from None
-        self._relay = Relay(self._settings, self._store, self._thread, self._stop)
+        self._answering = Answering(self._store, self._settings)
+        self._store_watch = StoreWatch(self._store, self._thread)
+        self._relay = Relay(self._settings, self._store, self._thread, self._stop, self._metrics)
         path = batch_path(self._settings)
-        self._consumer = Consumer(self._settings, self._store, self._thread, path, self._relay, self._stop)
+        self._consumer = Consumer(
+            self._settings, self._store, self._thread, path, self._relay, self._stop, self._metrics
+        )
         self._consumer.subscribe(self._broker)
         if store := self._store.sole_owner_of:
             self._tasks.append(asyncio.create_task(take_out_the_dead(self._settings, before, store), name="membership"))
@@ -138,6 +202,7 @@ class Worker:
             yield
         finally:
             await self._relay.close()
+            await self._answering.close()
             await self._thread.call(self._store.close)
             self._thread.close()
             if self._socket is not None:
@@ -150,7 +215,14 @@ class Worker:
     async def _after_startup(self) -> None:
         _on_second_signal_end_at_once(self.app.exit)
         log.info("started", group=self._settings.kafka.group_id, store=self._settings.store.shown)
-        parts = [self._relay_once_assigned, self._consumer.run_mirror, self._watch, self._exit_when_asked]
+        self._consumer.polling.watch()
+        parts = [
+            self._relay_once_assigned,
+            self._consumer.run_mirror,
+            self._watch_store,
+            self._watch,
+            self._exit_when_asked,
+        ]
         if self._socket is not None:
             parts.append(self._serve)
         self._tasks += [asyncio.create_task(part(), name=part.__name__.strip("_")) for part in parts]
@@ -164,8 +236,21 @@ class Worker:
         assert self._socket is not None  # noqa: S101 - only then is this a part
         host, port = self._socket.getsockname()[:2]
         log.info("serving", url=f"http://{host}:{port}")
-        application = http.application(Health(self._consumer, self._relay), self._settings.topics)
+        health = Health(self._consumer, self._relay, self._store_watch)
+        gauges = Gauges(self._consumer, health, self._store, self._settings.topics)
+        page = OperationsPage(self._settings, self._metrics)
+        shown = ShownRoutes(self._metrics, gauges, page, lambda: health.report(self._started_at))
+        asked = AskRoutes(
+            self._answering,
+            lambda: health.report(self._started_at),
+            store_mark(self._settings),
+            self._settings.http.host,
+        )
+        application = http.application(health, self._settings.topics, asked, shown)
         await http.Server(application).serve(sockets=[self._socket])
+
+    async def _watch_store(self) -> None:
+        await self._store_watch.run(is_busy=lambda: self._consumer.batch_began is not None)
 
     async def _watch(self) -> None:
         """Notice what would otherwise die in silence."""
@@ -173,6 +258,9 @@ class Worker:
             await asyncio.sleep(WATCH_EVERY_SECONDS)
             if not self._consumer.is_running():
                 self._stop.for_safety("the consumer's loop has ended by itself. Start the worker again; report the log")
+                return
+            if ended := self._consumer.polling.ended_task:
+                self._stop.for_safety(f"aiokafka's task of {ended} has ended. Start the worker again; report the log")
                 return
             for task in self._tasks:
                 if task.done() and not task.cancelled() and (error := task.exception()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +28,10 @@ LOOK_FOR_SECONDS = 30.0
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
-    """The partitions this worker has. `in_hand` is held while a batch is being applied."""
+    """The partitions this worker has. `in_hand` is held while a batch is being applied.
+
+    `ends` is where each partition's log ended when it was assigned, at `set_at` of the monotonic clock.
+    """
 
     def __init__(self, settings: Settings, store: Store, thread: StoreThread, mirror: OffsetMirror, stop: Stop) -> None:
         self._settings = settings
@@ -40,6 +44,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.subscriber: Any = None
         self.in_hand = asyncio.Lock()
         self.is_set = asyncio.Event()
+        self.set_at = time.monotonic()
+        self.ends: dict[TopicPartition, int] = {}
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
@@ -73,6 +79,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         else:
             reach("positions-set")
             self.consumer.resume(*(assigned - self._held))
+            self.set_at = time.monotonic()
             self.is_set.set()
 
     async def _seek(self, assigned: set[TopicPartition]) -> None:
@@ -91,10 +98,11 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             with attempt:
                 partitions = await self._look_at(assigned)
         starts = {place: await self._start(place, partition) for place, partition in partitions.items()}
+        self.ends = {place: partition.end for place, partition in partitions.items()}
         for place, offset in starts.items():
             self.consumer.seek(place, offset)
             self._mirror.start(place, offset)
-        self._hold_cancellations(starts, {place: partition.end for place, partition in partitions.items()})
+        self._hold_cancellations(starts, self.ends)
 
     async def _look_at(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Partition]:
         stored = await self._thread.call(self._store.positions)

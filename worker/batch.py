@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from hashlib import sha256
 
 from worker.handlers import handle_cancellation, handle_signup
 from worker.messages import Cancellation, Decoder, Message, Signup
-from worker.outcomes import APPLIED, Applied, Outcome, Parked, Rejected
+from worker.outcomes import APPLIED, Applied, Outcome, Parked, Reason, Rejected
 from worker.outgoing import Composer
-from worker.records import Record
+from worker.records import Record, TopicPartition
+from worker.redriven import claims_to_be_redriven, redriven_letter
+from worker.store import ParkedRecord, Redrive
 from worker.unit_of_work import UnitOfWork
 
 
 @dataclass(slots=True)
 class BatchResult:
-    """What a batch came to, for the log: what was decided by outcome, and each rejected record.
+    """What a batch came to, for log and metrics: decisions by topic and outcome, and each rejected record.
 
-    A replayed record counts by outcome only where it told something new.
+    A replayed record counts by outcome only where it told something new. `reached` is the offset after the batch's last
+    record of each partition, `lost_arr` the dollars a year that left.
     """
 
-    outcomes: Counter[str] = field(default_factory=Counter)
+    by_topic: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     rejected: list[tuple[Record, Rejected]] = field(default_factory=list)
     replayed: int = 0
     unknown_industries: int = 0
+    reached: dict[TopicPartition, int] = field(default_factory=dict)
+    lost_arr: Decimal = Decimal(0)
+    decode_seconds: float = 0.0
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """Decisions by outcome."""
+        return sum(self.by_topic.values(), Counter[str]())
 
 
 class BatchPath:
@@ -41,23 +55,42 @@ class BatchPath:
         second dead letter, and no journal row that only says "duplicate".
         """
         result = BatchResult()
+        began = time.perf_counter()
         messages = [self._decode(record) for record in records]
+        result.decode_seconds = time.perf_counter() - began
         named = {message.customer_id for message in messages if not isinstance(message, Rejected)}
         work.customers.load(named)
         work.parked.load(named)
-        topic, partition, next_offset = "", -1, 0
+        given_up = work.parked.given_up
+        topic, partition = place = "", -1
+        next_offset = 0
         for record, message in zip(records, messages, strict=True):
             if record.partition != partition or record.topic != topic:
-                topic, partition = record.topic, record.partition
-                next_offset = work.positions.next_offset(topic, partition)
-            is_replay = record.offset < next_offset
+                topic, partition = place = record.topic, record.partition
+                next_offset = work.positions.next_offset(place)
+            offset = record.offset
+            result.reached[place] = offset + 1
+            is_replay = offset < next_offset
             result.replayed += is_replay
+            if is_replay and (topic, partition, offset) in given_up:
+                continue  # an operator has decided it
             outcome = self._handle(message, work, result)
             if not is_replay or isinstance(outcome, Applied | Parked):
                 self._write_down(record, message.customer_id, outcome, work, result)
+                if claims_to_be_redriven(record):
+                    _note_redrive(record, work)
             if outcome is APPLIED:  # a signup: what waited for it comes next
                 self._apply_released(message.customer_id, work, result)
-        work.positions.advance(records)
+        work.positions.advance(result.reached)
+        return result
+
+    def give_up(self, waiting: Iterable[ParkedRecord], work: UnitOfWork) -> BatchResult:
+        """Make dead letters of cancellations that are parked in the store; the caller commits."""
+        result = BatchResult()
+        for customer_id, record in waiting:
+            work.parked.give_up(record)
+            rejected = Rejected(Reason.NO_SIGNUP, "no signup of the customer has come", customer_id)
+            self._write_down(record, customer_id, rejected, work, result)
         return result
 
     def _handle(self, message: Message | Rejected, work: UnitOfWork, result: BatchResult) -> Outcome:
@@ -85,7 +118,16 @@ class BatchPath:
             message = self._composer.churned(outcome.event, cause=record)
             work.outbox.append(message)
             event_id = message.id
-        result.outcomes[outcome.name] += 1
+            result.lost_arr += outcome.event.lost_arr
+        result.by_topic[record.topic][outcome.name] += 1
         work.journal.append(
             (record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
         )
+
+
+def _note_redrive(record: Record, work: UnitOfWork) -> None:
+    """Keep which dead letter the record is, if it says so; the journal has what became of it."""
+    letter = redriven_letter(record)
+    if letter is not None:
+        digest = sha256(record.value or b"").hexdigest()
+        work.redrives.append(Redrive(letter, record.topic, record.partition, record.offset, digest))

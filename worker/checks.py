@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from worker import kafka
 from worker.settings import Settings
@@ -60,14 +58,9 @@ async def _topic_check(admin: AIOKafkaAdminClient, plan: kafka.TopicPlan) -> Che
     differing = [
         f"{key}={actual[key]} (wanted: {wanted})"
         for key, wanted in plan.configs.items()
-        if (actual := await _configs(admin, plan.name)).get(key, wanted) != wanted
+        if (actual := await kafka.topic_configs(admin, plan.name)).get(key, wanted) != wanted
     ]
     if differing:
         advice = "set it with kafka-configs.sh; otherwise published records may be cut, or dead letters be too large"
         return Check(name, is_well=False, found=f"{found}, {', '.join(differing)}", advice=advice)
     return Check(name, is_well=True, found=found)
-
-
-async def _configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
-    responses: Any = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    return {entry[0]: entry[1] for response in responses for resource in response.resources for entry in resource[4]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Annotated
 
 import typer
@@ -12,7 +13,9 @@ from worker import __version__, checks, kafka
 from worker import contract as documents
 from worker.app import Worker, check_store
 from worker.checks import Check
+from worker.commands import dead_letters, explain, parked, reconcile, replay, status
 from worker.commands.shared import AsJson, console, errors, run_async
+from worker.monitoring import alert_rules
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal
 
@@ -29,10 +32,17 @@ app.add_typer(topics, name="topics")
 contract = typer.Typer(help="The contract as documents.", no_args_is_help=True)
 app.add_typer(config, name="config")
 app.add_typer(contract, name="contract")
+status.register(app)
+explain.register(app)
+parked.register(app)
+dead_letters.register(app)
+reconcile.register(app)
+replay.register(app)
 
 
 def main() -> None:
     """Run the command line; errors people can mend end in one sentence and an exit code, not in a traceback."""
+    logging.getLogger().addHandler(logging.NullHandler())  # what a library warns of, a command says itself
     try:
         app()
     except SettingsError as error:
@@ -165,3 +175,12 @@ def show_schemas() -> None:
     Example: customer-worker contract schemas | jq .signup
     """
     print(json.dumps({name: documents.schema(name) for name in documents.MESSAGES}, indent=2))
+
+
+@contract.command("alerts")
+def show_alerts() -> None:
+    """Print the alert rules for Prometheus, as its rule_files take them.
+
+    Example: customer-worker contract alerts > customer-worker-alerts.yaml
+    """
+    print(alert_rules(), end="")

@@ -97,18 +97,20 @@ def caused_by(cause: Record) -> list[Header]:
         ("ce_time", time if time and _is_moment(time) else rfc3339(cause.timestamp).encode()),
         ("ce_causationid", cause_id if cause_id and _is_text(cause_id) else coordinates(cause).encode()),
     ]
-    for name, alternative in _CARRIED_ON:
-        value = said.get(name) or said.get(alternative)
-        if value and _is_text(value):
-            headers.append((name, value))
+    if not _TRACES.isdisjoint(said):
+        for name, alternative in _CARRIED_ON:
+            value = said.get(name) or said.get(alternative)
+            if value and _is_text(value):
+                headers.append((name, value))
     return headers
 
 
 _CARRIED_ON = (
-    ("ce_correlationid", ""),
+    ("ce_correlationid", "ce_correlationid"),
     ("traceparent", "ce_traceparent"),
     ("tracestate", "ce_tracestate"),
 )
+_TRACES = frozenset(name for names in _CARRIED_ON for name in names)
 
 
 def _structured_attributes(record: Record) -> dict[str, bytes | None]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
@@ -17,10 +19,13 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from worker.assignment import Assignment
 from worker.batch import BatchPath, BatchResult
+from worker.metrics import Metrics, Stage
 from worker.offset_mirror import OffsetMirror
 from worker.one_worker import OneWorkerAssignor
+from worker.polling import Polling
 from worker.records import Record, coordinates
 from worker.relay import Relay
+from worker.running import BatchReport
 from worker.settings import Settings
 from worker.stopping import Stop
 from worker.store import PendingBatch, Store, StoreError
@@ -33,13 +38,23 @@ MIRROR_EVERY_SECONDS = 1.0
 RETRY_FOR_SECONDS = 60.0
 RETRY_PAUSE_SECONDS = 10.0
 COLLECT_EVERY_SECONDS = 30.0
+COLLECT_ON_A_BACKLOG_EVERY_SECONDS = 300.0
+SMALL_BATCH = 1_000
+LOOK_SECONDS = 1.0
 
 
 class Consumer:
     """Takes batches from Kafka to the store, and stops the worker where going on could lose something."""
 
     def __init__(
-        self, settings: Settings, store: Store, thread: StoreThread, path: BatchPath, relay: Relay, stop: Stop
+        self,
+        settings: Settings,
+        store: Store,
+        thread: StoreThread,
+        path: BatchPath,
+        relay: Relay,
+        stop: Stop,
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -47,12 +62,16 @@ class Consumer:
         self._path = path
         self._relay = relay
         self._stop = stop
+        self._metrics = metrics
         self._mirror = OffsetMirror(store)
-        self._collected = 0.0
+        self._collected = time.monotonic()
         self._applying: asyncio.Task[None] | None = None
         self.assignment = Assignment(settings, store, thread, self._mirror, stop)
+        self.polling = Polling(self.assignment)
         self.is_failing = False
         self.batch_began: float | None = None
+        self.batch_ended = 0.0
+        self.last_batch: BatchReport | None = None
 
     def subscribe(self, broker: KafkaBroker) -> None:
         """Register with the broker; reading begins when that starts."""
@@ -94,7 +113,7 @@ class Consumer:
                         return
                     self.batch_began = time.monotonic()
                     await self._apply_until_done(part)
-                    self.batch_began = None
+                    self.batch_began, self.batch_ended = None, time.monotonic()
             await self.assignment.release_cancellations()
         except Exception as error:
             log.exception("a poll failed outside its batch")
@@ -111,7 +130,7 @@ class Consumer:
                 reraise=True,
             ):
                 with attempt:
-                    result, committed = await self._thread.call(self._apply, records)
+                    result, committed, seconds = await self._thread.call(self._apply, records)
         except Exception as error:
             where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
             if self._stop.is_asked:
@@ -127,9 +146,11 @@ class Consumer:
         self._relay.offer(committed)
         if attempt.retry_state.attempt_number > 1:
             await self._relay.look_again()
-        for place, offset in {(record.topic, record.partition): record.offset for record in records}.items():
-            self._mirror.reach(TopicPartition(*place), offset + 1)
-        _log_batch(records, result, time.monotonic() - began)
+        for place, offset in result.reached.items():
+            self._mirror.reach(TopicPartition(*place), offset)
+        self._metrics.applied(len(records), result, seconds)
+        self.last_batch = _report(records, result, time.monotonic() - began)
+        _log_batch(result, self.last_batch)
 
     async def _before_retry(self, state: RetryCallState) -> None:
         self.is_failing = True
@@ -140,18 +161,29 @@ class Consumer:
         except StoreError as reopening:
             log.error("the store cannot be opened yet", error=str(reopening))  # noqa: TRY400 - the message says it all
 
-    def _apply(self, records: Sequence[Record]) -> tuple[BatchResult, PendingBatch]:
-        """On the store's thread: one unit of work, and what upkeep is due after it."""
+    def _apply(self, records: Sequence[Record]) -> tuple[BatchResult, PendingBatch, Mapping[Stage, float]]:
+        """On the store's thread: one unit of work, and what upkeep is due after it; and how long each stage took."""
+        began = time.perf_counter()
         with UnitOfWork(self._store) as work:
             result = self._path.apply(records, work)
+            decided = time.perf_counter()
             committed = work.commit()
+        done = time.perf_counter()
         self._store.maintain()
-        self._collect_garbage()
-        return result, committed
+        self._collect_garbage(len(records))
+        seconds = {
+            Stage.DECODE: result.decode_seconds,
+            Stage.APPLY: decided - began - result.decode_seconds,
+            Stage.COMMIT: done - decided,
+            Stage.UPKEEP: time.perf_counter() - done,
+        }
+        return result, committed, seconds
 
-    def _collect_garbage(self) -> None:
+    def _collect_garbage(self, records: int) -> None:
         # Python's own collector would walk the batch's many live objects again and again while it is being applied.
-        if gc.isenabled() or time.monotonic() - self._collected < COLLECT_EVERY_SECONDS:
+        # On a backlog even one walk takes most of a second, and there is next to nothing to find.
+        due_after = COLLECT_EVERY_SECONDS if records < SMALL_BATCH else COLLECT_ON_A_BACKLOG_EVERY_SECONDS
+        if gc.isenabled() or time.monotonic() - self._collected < due_after:
             return
         gc.collect()
         self._collected = time.monotonic()
@@ -163,6 +195,24 @@ class Consumer:
             if self.assignment.is_set.is_set():
                 await self._mirror.tell(self.assignment.consumer)
                 await self.assignment.release_cancellations()  # the end of a backlog can be a marker, and no record
+
+    async def lag(self) -> dict[TopicPartition, int]:
+        """How many offsets of each assigned partition wait, as far as Kafka has told; no marks of transactions do."""
+        if not self.assignment.is_set.is_set():
+            return {}
+        consumer = self.assignment.consumer
+        is_idle = self._applying is None or self._applying.done()
+        lag = {}
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                for place, reached in self._mirror.reached.items():
+                    # Where nothing is in hand, what lies between is no records.
+                    begin = max(reached, await consumer.position(place)) if is_idle else reached
+                    end = max(consumer.highwater(place) or 0, self.assignment.ends.get(place, 0))
+                    lag[place] = max(0, end - begin)
+        except (IllegalStateError, TimeoutError):  # the partitions are being taken this moment
+            return {}
+        return lag
 
     async def drain(self) -> None:
         """Wait for the batch in hand."""
@@ -201,7 +251,12 @@ def _split(records: Sequence[Record], max_bytes: int) -> Iterator[Sequence[Recor
         yield records[begin:]
 
 
-def _log_batch(records: Sequence[Record], result: BatchResult, seconds: float) -> None:
+def _report(records: Sequence[Record], result: BatchResult, seconds: float) -> BatchReport:
+    outcomes = {name: result.outcomes[name] for name in ("applied", "duplicate", "parked", "rejected")}
+    return BatchReport(datetime.now(UTC), len(records), outcomes, result.replayed, round(seconds, 3))
+
+
+def _log_batch(result: BatchResult, report: BatchReport) -> None:
     for record, rejected in result.rejected:
         log.warning(
             "record rejected",
@@ -213,9 +268,9 @@ def _log_batch(records: Sequence[Record], result: BatchResult, seconds: float) -
         )
     log.info(
         "batch applied",
-        records=len(records),
-        **{name: result.outcomes[name] for name in ("applied", "duplicate", "parked", "rejected")},
-        replayed=result.replayed,
+        records=report.records,
+        **report.outcomes,
+        replayed=report.replayed,
         unknown_industries=result.unknown_industries,
-        seconds=round(seconds, 3),
+        seconds=report.seconds,
     )

@@ -43,7 +43,7 @@ def refuse(message: str, reason: Reason = Reason.INVALID) -> NoReturn:
     raise FieldRefused(reason, message)
 
 
-UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+UUID_PATTERN = r"\A[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
 _UUID = re.compile(UUID_PATTERN).fullmatch
 
 

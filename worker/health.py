@@ -3,38 +3,88 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
+from worker import __version__
 from worker.checks import Check
 from worker.consumer import RETRY_FOR_SECONDS, Consumer
 from worker.relay import Relay
+from worker.running import CheckReport, WorkerReport
+from worker.store_watch import StoreWatch
 
 BATCH_BOUND_SECONDS = RETRY_FOR_SECONDS + 60
+LOOP_BOUND_SECONDS = 60.0
+KAFKA_BOUND_SECONDS = 30.0
 OUTBOX_BOUND_SECONDS = 60.0
 
 
 class Health:
     """Looks at the parts of a running worker. Waiting for records is progress; a broker that is away is not death."""
 
-    def __init__(self, consumer: Consumer, relay: Relay) -> None:
+    def __init__(self, consumer: Consumer, relay: Relay, store_watch: StoreWatch) -> None:
         self._consumer = consumer
         self._relay = relay
+        self._store_watch = store_watch
 
     def live(self) -> list[Check]:
         """Whether a restart would help."""
-        began = self._consumer.batch_began
-        seconds = 0.0 if began is None else time.monotonic() - began
-        return [
-            Check("consumer", self._consumer.is_running(), "its loop runs", "the loop has ended: restart the worker"),
-            Check("batch", seconds < BATCH_BOUND_SECONDS, f"in hand for {seconds:.1f} s", "it hangs: see the log"),
-        ]
+        return [self._loop(), self._aiokafka(), self._poll(), self._batch()]
 
     def ready(self) -> list[Check]:
         """Whether the worker does its work now."""
-        stuck = self._relay.behind_seconds
-        return [
-            *self.live(),
-            Check("partitions", self._consumer.assignment.is_set.is_set(), "assigned", "waiting for the group"),
-            Check("store", not self._consumer.is_failing, "takes batches", "the last batch failed: see the log"),
-            Check("receipt", self._relay.recovered.is_set(), "read", "recovering: see the log"),
-            Check("outbox", stuck < OUTBOX_BOUND_SECONDS, f"behind for {stuck:.1f} s", "publishing fails: see the log"),
-        ]
+        return [*self.live(), self._partitions(), self._kafka(), self._store(), self._receipt(), self._outbox()]
+
+    def report(self, started_at: datetime) -> WorkerReport:
+        """What the worker says of itself."""
+        checks = [CheckReport(c.name, c.is_well, c.found if c.is_well else c.advice) for c in self.ready()]
+        return WorkerReport(__version__, started_at, checks, self._consumer.last_batch)
+
+    def _loop(self) -> Check:
+        return Check("consumer", self._consumer.is_running(), "its loop runs", "the loop has ended: restart the worker")
+
+    def _aiokafka(self) -> Check:
+        ended = self._consumer.polling.ended_task
+        return Check("aiokafka", ended is None, "its tasks run", f"its task of {ended} has ended: restart the worker")
+
+    def _poll(self) -> Check:
+        seconds = self._idle_for(self._consumer.polling.turned_seconds)
+        found = f"asked for records {seconds:.1f} s ago" if self._has_partitions else "no partitions to ask for yet"
+        return Check("poll", seconds < LOOP_BOUND_SECONDS, found, f"{found}, and not since: restart the worker")
+
+    def _batch(self) -> Check:
+        began = self._consumer.batch_began
+        seconds = 0.0 if began is None else time.monotonic() - began
+        found = "none in hand" if began is None else f"in hand for {seconds:.1f} s"
+        return Check("batch", seconds < BATCH_BOUND_SECONDS, found, f"{found}: it hangs, see the log")
+
+    def _partitions(self) -> Check:
+        return Check("partitions", self._has_partitions, "assigned", "waiting for the group to give some out")
+
+    def _kafka(self) -> Check:
+        seconds = self._idle_for(self._consumer.polling.answered_seconds)
+        found = f"answered {seconds:.1f} s ago" if self._has_partitions else "no partitions to ask about yet"
+        return Check("kafka", seconds < KAFKA_BOUND_SECONDS, found, f"{found}: see that the brokers can be reached")
+
+    def _store(self) -> Check:
+        if self._consumer.is_failing:
+            return Check("store", is_well=False, found="", advice="the last batch failed: see the log")
+        failure = self._store_watch.failure
+        return Check("store", failure is None, "takes writes", f"it cannot be written: {failure}")
+
+    def _receipt(self) -> Check:
+        return Check("receipt", self._relay.recovered.is_set(), "read", "recovering: see the log")
+
+    def _outbox(self) -> Check:
+        seconds = self._relay.behind_seconds
+        found = f"behind for {seconds:.1f} s" if seconds else "all is published"
+        return Check("outbox", seconds < OUTBOX_BOUND_SECONDS, found, f"{found}: publishing fails, see the log")
+
+    @property
+    def _has_partitions(self) -> bool:
+        return self._consumer.assignment.is_set.is_set()
+
+    def _idle_for(self, seconds: float) -> float:
+        """For how long something did not happen that need not happen before partitions come, or during a batch."""
+        if not self._has_partitions or self._consumer.batch_began is not None:
+            return 0.0
+        return min(seconds, time.monotonic() - self._consumer.batch_ended)

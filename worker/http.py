@@ -1,4 +1,4 @@
-"""The HTTP port: health for a supervisor, and the contract for whoever writes to us or reads from us. GET only."""
+"""The HTTP port, GET only: health for a supervisor, metrics, a page for people, and the contract as documents."""
 
 from __future__ import annotations
 
@@ -17,8 +17,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker import contract
 from worker.checks import Check
 from worker.health import Health
+from worker.http_ask import AskRoutes
+from worker.http_shown import ShownRoutes
+from worker.pages import STYLE_SOURCE
 from worker.settings import Http, Topics
 from worker.stopping import Exit, Refusal
+
+_CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 def listen(http: Http) -> socket.socket:
@@ -37,7 +44,7 @@ class Server(uvicorn.Server):
     """Serves one application on a socket until `should_exit`; the worker's own signal handlers stay."""
 
     def __init__(self, app: ASGIApp) -> None:
-        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", proxy_headers=False))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -45,7 +52,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def application(health: Health, topics: Topics) -> ASGIApp:
+def application(health: Health, topics: Topics, asked: AskRoutes, shown: ShownRoutes) -> ASGIApp:
     """What is served."""
     return Starlette(
         routes=[
@@ -53,6 +60,8 @@ def application(health: Health, topics: Topics) -> ASGIApp:
             Route("/readyz", _checks(health.ready)),
             Route("/asyncapi.json", _asyncapi(topics)),
             Route("/schemas/{name}.json", _schema),
+            *shown.routes(),
+            *asked.routes(),
         ],
         middleware=[Middleware(_SafeHeaders)],
     )
@@ -93,7 +102,7 @@ class _SafeHeaders:
             if message["type"] == "http.response.start":
                 message["headers"] = [
                     *message["headers"],
-                    (b"content-security-policy", b"default-src 'none'"),
+                    (b"content-security-policy", _CONTENT_SECURITY_POLICY.encode()),
                     (b"x-content-type-options", b"nosniff"),
                 ]
             await send(message)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.group import LeaveGroupRequest
@@ -25,6 +26,9 @@ PUBLISH_BATCH_BYTES = 512 * 1024
 TRANSACTION_TIMEOUT_MS = 30_000
 DEAD_LETTER_MAX_BYTES = 4 * 1024 * 1024
 """The largest record taken by a dead letter topic: the largest one of a default topic (1 MiB), and room to spare."""
+
+DEFAULT_LARGEST_BATCH = 1_048_588
+"""What a topic takes where nobody has set it otherwise."""
 
 _MECHANISMS: dict[str | None, Callable[..., BaseSecurity]] = {
     "PLAIN": SASLPlaintext,
@@ -93,10 +97,25 @@ def relay_producer(kafka: Kafka) -> AIOKafkaProducer:
     )
 
 
+def plain_producer(kafka: Kafka, batch_bytes: int) -> AIOKafkaProducer:
+    """A producer that keeps the order and writes nothing twice, in batches of at most so many bytes."""
+    return AIOKafkaProducer(
+        **client_options(kafka),
+        enable_idempotence=True,
+        max_batch_size=batch_bytes,
+        max_request_size=DEAD_LETTER_MAX_BYTES,
+        request_timeout_ms=10_000,
+    )
+
+
 def committed_reader(kafka: Kafka, **options: Any) -> AIOKafkaConsumer:
-    """A reader of what is committed, outside any group."""
+    """A reader of what is committed, outside any group. It fails where what it is to read has been deleted."""
     return AIOKafkaConsumer(
-        **client_options(kafka), isolation_level="read_committed", enable_auto_commit=False, **options
+        **client_options(kafka),
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="none",  # a jump to the end would pass for having read
+        **options,
     )
 
 
@@ -136,6 +155,17 @@ async def partition_counts(admin: AIOKafkaAdminClient, topics: Iterable[str]) ->
         for topic in described
         if topic["error_code"] == 0 and topic["partitions"]
     }
+
+
+async def topic_configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
+    """The topic's configuration by name; empty where this client may not see it."""
+    responses: Any = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    return {entry[0]: entry[1] for response in responses for resource in response.resources for entry in resource[4]}
+
+
+async def largest_batch(admin: AIOKafkaAdminClient, topic: str) -> int:
+    """The largest batch of records that the topic takes, in bytes."""
+    return int((await topic_configs(admin, topic)).get("max.message.bytes", DEFAULT_LARGEST_BATCH))
 
 
 async def group_offsets(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -26,6 +28,11 @@ class OffsetMirror:
         """Note that reading starts at `offset`: before the store's position where an operator rewound the group."""
         self._rewound[place] = self._store.positions().get((place.topic, place.partition), 0)
         self.reach(place, offset)
+
+    @property
+    def reached(self) -> Mapping[TopicPartition, int]:
+        """The next offset to read of each assigned partition."""
+        return dict(self._reached)
 
     def reach(self, place: TopicPartition, offset: int) -> None:
         """Note that `offset` is the next one to read."""

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     SIGNUP_CONFLICT = "signup_conflict"
     ALREADY_CHURNED = "already_churned"
     CHURN_BEFORE_SIGNUP = "churn_before_signup"
+    NO_SIGNUP = "no_signup"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from hashlib import sha1
 
 import msgspec
@@ -16,6 +17,7 @@ from worker.records import Header, Record
 EVENT_TYPE = b"customer.churned"
 DATASCHEMA = b"urn:customer-worker:schema:customer.churned:1"
 DEAD_LETTER_PREFIX = "__dlq.errors."
+REDRIVE_COUNT = f"{DEAD_LETTER_PREFIX}redrive.count"
 # The namespace of event ids. Changing it gives every churn a second id, and so every reader a second event.
 _CHURNS = uuid.UUID("5b0c6a52-9d1e-5f6b-8f6a-2c1d7f0e4a11").bytes
 
@@ -37,8 +39,17 @@ def dead_letter_id(topic: str, partition: int | str, offset: int | str, timestam
     return f"{topic}/{partition}/{offset}@{timestamp}"
 
 
+def redrive_count(headers: Sequence[Header]) -> int:
+    """How often a record was redriven, as its last header of that name says; 0 where that is no such number."""
+    count = dict(headers).get(REDRIVE_COUNT)
+    return int(count) if count and count.isdigit() and len(count) < 10 else 0  # noqa: PLR2004
+
+
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """A record to be published once. `partition` is None where the key decides."""
+    """A record to be published once. `partition` is None where the key decides.
+
+    `timestamp` is that of the record it comes of, in milliseconds since 1970; -1 where it has none.
+    """
 
     id: str
     topic: str
@@ -47,6 +58,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: list[Header]
     customer_id: str | None
+    timestamp: int = -1
 
 
 class Composer:
@@ -79,11 +91,11 @@ class Composer:
                 ("content-type", b"application/json"),
             ],
             customer_id=event.customer_id,
+            timestamp=cause.timestamp,
         )
 
     def dead_letter(self, record: Record, rejected: Rejected) -> Outgoing:
         """The record as received, with why it was rejected; what an earlier dead letter said of it is replaced."""
-        redrives = dict(record.headers).get(f"{DEAD_LETTER_PREFIX}redrive.count")
         told = {
             "topic": record.topic,
             "partition": record.partition,
@@ -93,7 +105,7 @@ class Composer:
             "reason": rejected.reason.value,
             "message": rejected.message,
             "app.version": __version__,
-            "redrive.count": int(redrives) if redrives and redrives.isdigit() and len(redrives) < 10 else 0,  # noqa: PLR2004
+            "redrive.count": redrive_count(record.headers),
         }
         return Outgoing(
             id=dead_letter_id(record.topic, record.partition, record.offset, record.timestamp),
@@ -104,4 +116,5 @@ class Composer:
             headers=[header for header in record.headers if not header[0].startswith(DEAD_LETTER_PREFIX)]
             + [(DEAD_LETTER_PREFIX + name, str(value).encode()) for name, value in told.items()],
             customer_id=rejected.customer_id,
+            timestamp=record.timestamp,
         )

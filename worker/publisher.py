@@ -1,4 +1,4 @@
-"""One transaction of outgoing records: to their partitions, in order, all or none."""
+"""Outgoing records to their partitions, in order; the relay's in transactions, all or none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -24,44 +25,37 @@ CLOSE_SECONDS = 5.0
 ZSTD = 4  # the codec's number in a record batch
 
 
-class Publisher:
-    """A transactional producer. After any error it is finished: what became of its transaction is not known.
+class BatchProducer:
+    """Sends records in batches, in order within each partition. After any error it is finished.
 
-    `partitions` is how many each output topic has.
+    `partitions` is how many each topic that it sends to has; `producer` is not started yet.
     """
 
-    def __init__(self, settings: Kafka, partitions: Mapping[str, int]) -> None:
-        self._producer = kafka.relay_producer(settings)
+    def __init__(self, producer: AIOKafkaProducer, partitions: Mapping[str, int], *, is_transactional: bool) -> None:
+        self._producer = producer
         self._partitions = partitions
+        self._is_transactional = is_transactional
 
     async def start(self) -> None:
-        """Connect, and end whatever transaction a predecessor left open: from here on it is fenced."""
+        """Connect; a transactional producer also ends the transaction that a predecessor left open, and fences it."""
         await asyncio.wait_for(self._producer.start(), PUBLISH_SECONDS)
 
     async def stop(self) -> None:
-        """Let go of the connection; a producer that hangs is left behind, for its successor fences it."""
+        """Let go of the connection; a producer that hangs is left behind."""
         try:
             await asyncio.wait_for(self._producer.stop(), CLOSE_SECONDS)
         except (TimeoutError, KafkaError) as error:
             log.debug("the producer did not stop in time", error=repr(error))
 
-    async def publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
-        """Publish the messages in one transaction; the ends of the partitions they went to, after them."""
-        producer = self._producer
-        reach("before-publish")
-        async with asyncio.timeout(PUBLISH_SECONDS):
-            await producer.begin_transaction()
-            sent = [
-                (await producer.send_batch(batch, topic, partition=partition), batch.record_count())
-                for topic, partition, batch in self._batches(messages)
-            ]
-            # The commit would not notice a batch that failed: each is awaited first.
-            written = [(await acknowledged, count) for acknowledged, count in sent]
-            reach("in-transaction")
-            await producer.commit_transaction()
-        reach("after-publish")
+    async def send(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
+        """Send the messages; the ends of the partitions they went to, after them. It takes as long as it takes."""
+        sent = [
+            (await self._producer.send_batch(batch, topic, partition=partition), batch.record_count())
+            for topic, partition, batch in self._batches(messages)
+        ]
         ends: dict[TopicPartition, int] = {}
-        for metadata, count in written:
+        for acknowledged, count in sent:
+            metadata = await acknowledged
             if metadata.offset >= 0:  # a batch that was sent twice and taken once has no offset: its end stays behind
                 ends[metadata.topic, metadata.partition] = metadata.offset + count
         return ends
@@ -71,7 +65,7 @@ class Publisher:
         for (topic, partition), those in self.by_partition(messages).items():
             batch = self._producer.create_batch()
             for message in those:
-                alone = _batch_alone(message)
+                alone = self._batch_alone(message)
                 if alone or not _append(batch, message):
                     if batch.record_count():
                         yield topic, partition, batch
@@ -98,18 +92,40 @@ class Publisher:
                 grouped[topic, place].append(message)
         return grouped
 
+    def _batch_alone(self, message: Outgoing) -> BatchBuilder | None:
+        """A batch for a message that the usual ones cannot hold; None for the usual message."""
+        if not raw_headers.are_plain(message.headers):
+            batch = raw_headers.EscapedBatchBuilder(kafka.PUBLISH_BATCH_BYTES, is_transactional=self._is_transactional)
+        elif is_large(message):
+            # What came compressed may be far larger than a topic takes as it is.
+            batch = BatchBuilder(kafka.PUBLISH_BATCH_BYTES, ZSTD, is_transactional=int(self._is_transactional))
+        else:
+            return None
+        _append(batch, message)
+        return batch
 
-def _batch_alone(message: Outgoing) -> BatchBuilder | None:
-    """A batch for a message that the usual ones cannot hold; None for the usual message."""
-    if not raw_headers.are_plain(message.headers):
-        batch = raw_headers.EscapedBatchBuilder(kafka.PUBLISH_BATCH_BYTES)
-    elif len(message.value or b"") > kafka.PUBLISH_BATCH_BYTES // 2:
-        # What came compressed may be far larger than a topic takes as it is.
-        batch = BatchBuilder(kafka.PUBLISH_BATCH_BYTES, ZSTD, is_transactional=1)
-    else:
-        return None
-    _append(batch, message)
-    return batch
+
+class Publisher(BatchProducer):
+    """Publishes in transactions. After any error what became of its transaction is not known."""
+
+    def __init__(self, settings: Kafka, partitions: Mapping[str, int]) -> None:
+        super().__init__(kafka.relay_producer(settings), partitions, is_transactional=True)
+
+    async def publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
+        """Publish the messages in one transaction; the ends of the partitions they went to, after them."""
+        reach("before-publish")
+        async with asyncio.timeout(PUBLISH_SECONDS):
+            await self._producer.begin_transaction()
+            ends = await self.send(messages)  # the commit would not notice a batch that failed
+            reach("in-transaction")
+            await self._producer.commit_transaction()
+        reach("after-publish")
+        return ends
+
+
+def is_large(message: Outgoing) -> bool:
+    """Whether a message has a batch of its own."""
+    return len(message.value or b"") > kafka.PUBLISH_BATCH_BYTES // 2
 
 
 def _append(batch: BatchBuilder, message: Outgoing) -> bool:

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker import kafka
 from worker.failpoints import reach
+from worker.log_reading import LogReading, LogStalled
 from worker.outgoing import DEAD_LETTER_PREFIX, dead_letter_id
 from worker.positions import PositionRefused
 from worker.records import Record
@@ -19,7 +20,6 @@ from worker.store import Store
 from worker.store_thread import StoreThread
 
 RECEIPTS_AT_ONCE = 50_000
-READ_STALLED_SECONDS = 60.0
 FETCH_BYTES = 4 * 1024 * 1024
 _DEAD_LETTER_ID = [DEAD_LETTER_PREFIX + name for name in ("topic", "partition", "offset", "timestamp")]
 
@@ -118,52 +118,24 @@ class _Reading:
         ends: Mapping[TopicPartition, int],
     ) -> None:
         self._churned_topic = settings.topics.churned
-        self._reader = reader
-        self._ends = ends
-        self._positions = dict(starts)
+        self._log = LogReading(reader, starts, ends)
 
     async def keep(self, store: Store, thread: StoreThread) -> int:
         """Read to the end, and keep the ids found in the store, part by part."""
-        self._reader.assign(list(self._positions))
-        for place, start in self._positions.items():
-            self._reader.seek(place, start)
         found = 0
         ids: list[str] = []
-        while left := self._left():
-            for records in (await self._read_some(left)).values():
-                ids += filter(None, map(self._id, records))
-            if len(ids) >= RECEIPTS_AT_ONCE or not self._left():
-                reached = {(place.topic, place.partition): offset for place, offset in self._positions.items()}
-                await thread.call(store.keep_receipts, ids, reached)
-                found += len(ids)
-                ids = []
-        return found
-
-    def _left(self) -> list[TopicPartition]:
-        return [place for place, position in self._positions.items() if position < self._ends[place]]
-
-    async def _read_some(self, left: Sequence[TopicPartition]) -> Mapping[TopicPartition, Sequence[Record]]:
-        """Some records of the partitions left; none where only a position moved, past a marker or aborted records."""
         try:
-            async with asyncio.timeout(READ_STALLED_SECONDS):
-                while True:
-                    batch: Mapping[TopicPartition, Sequence[Record]] = await self._reader.getmany(
-                        *left, timeout_ms=500, max_records=RECEIPTS_AT_ONCE
-                    )
-                    if await self._moved(left):
-                        return batch
-        except TimeoutError:
-            names = ", ".join(f"{place.topic}/{place.partition}" for place in left)
-            raise ReceiptUnreadable(
-                f"{names} could not be read to the end within {READ_STALLED_SECONDS:.0f} s: a transaction of another "
-                "producer may be open there (kafka-transactions.sh find-hanging)"
-            ) from None
-
-    async def _moved(self, left: Sequence[TopicPartition]) -> bool:
-        before = dict(self._positions)
-        for place in left:
-            self._positions[place] = min(await self._reader.position(place), self._ends[place])
-        return self._positions != before
+            async for part in self._log.parts():
+                for records in part.values():
+                    ids += filter(None, map(self._id, records))
+                if len(ids) >= RECEIPTS_AT_ONCE or not self._log.left:
+                    reached = {(p.topic, p.partition): offset for p, offset in self._log.positions.items()}
+                    await thread.call(store.keep_receipts, ids, reached)
+                    found += len(ids)
+                    ids = []
+        except LogStalled as stalled:
+            raise ReceiptUnreadable(str(stalled)) from None
+        return found
 
     def _id(self, record: Record) -> str | None:
         """The id of a record on an output topic; None for what the worker did not put there."""

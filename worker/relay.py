@@ -11,13 +11,23 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    ProducerFenced,
+    RequestTimedOutError,
+)
 
 from worker import kafka
 from worker.failpoints import reach
+from worker.metrics import Cause, Metrics
+from worker.outgoing import Outgoing
 from worker.positions import PositionRefused
 from worker.publisher import Publisher
 from worker.receipts import ReceiptUnreadable, keep_receipts
@@ -37,11 +47,14 @@ LONGEST_PAUSE_SECONDS = 10.0
 class Relay:
     """Publishes the outbox of one store, in order."""
 
-    def __init__(self, settings: Settings, store: Store, thread: StoreThread, stop: Stop) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, thread: StoreThread, stop: Stop, metrics: Metrics | None = None
+    ) -> None:
         self._settings = settings
         self._store = store
         self._thread = thread
         self._stop = stop
+        self._metrics = metrics or Metrics(settings.topics)
         self._publisher: Publisher | None = None
         self._offered: deque[PendingBatch] = deque()
         self._settled_seq = 0  # the outbox's last row when the receipt was read
@@ -87,9 +100,10 @@ class Relay:
     async def run(self) -> None:
         """Publish until cancelled. Failures are settled by `recover`, after a pause that grows with each in a row."""
         failures = 0
-        cause = "start"
+        cause = Cause.START
         while True:
             try:
+                self._metrics.recovering(cause)
                 await self.recover(cause)
                 while True:
                     await self._publish_all()
@@ -103,7 +117,7 @@ class Relay:
                 self._stop.for_safety(str(refused))
                 return
             except (KafkaError, OSError, TimeoutError, StoreError, ReceiptUnreadable, Refusal) as error:
-                cause = type(error).__name__
+                cause = _cause(error)
                 pause = min(LONGEST_PAUSE_SECONDS, 0.2 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311
                 failures += 1
                 log.warning(
@@ -136,7 +150,7 @@ class Relay:
             await self._count_as_published(receipts.cut)
         self._settled_seq = self._known_seq = await self._thread.call(lambda: self._store.last_seq)
         self._offered.clear()
-        log.info("recovered", cause=cause, receipts_found=receipts.found)
+        log.info("recovered", cause=str(cause), receipts_found=receipts.found)
         self.recovered.set()
 
     async def _count_as_published(self, cut: AbstractSet[TopicPartition]) -> None:
@@ -163,7 +177,7 @@ class Relay:
         try:
             while (pending := await self._next(published_seq)).last_seq > published_seq:
                 self._attempted_seq = max(self._attempted_seq, pending.last_seq)
-                ends = await publisher.publish(pending.messages) if pending.messages else {}
+                ends = await self._publish(publisher, pending.messages) if pending.messages else {}
                 if marking is not None:
                     await marking
                 marking = asyncio.create_task(self._thread.call(self._store.mark_published, pending.last_seq, ends))
@@ -172,6 +186,12 @@ class Relay:
         finally:
             if marking is not None:
                 await marking
+
+    async def _publish(self, publisher: Publisher, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
+        began = time.monotonic()
+        ends = await publisher.publish(messages)
+        self._metrics.published(messages, time.monotonic() - began)
+        return ends
 
     async def _next(self, published_seq: int) -> PendingBatch:
         """What comes after `published_seq`: as it was offered, else from the store."""
@@ -182,3 +202,19 @@ class Relay:
         if published_seq == self._known_seq:
             return PendingBatch(published_seq, [], published_seq)
         return await self._thread.call(self._store.pending, published_seq, MESSAGES_A_TRANSACTION)
+
+
+def _cause(error: Exception) -> Cause:
+    match error:
+        case ProducerFenced() | InvalidProducerEpoch():
+            return Cause.FENCED
+        case TimeoutError() | KafkaTimeoutError() | RequestTimedOutError():
+            return Cause.TIMEOUT
+        case OSError() | KafkaConnectionError() | Refusal():
+            return Cause.UNREACHABLE
+        case StoreError():
+            return Cause.STORE
+        case ReceiptUnreadable():
+            return Cause.RECEIPT
+        case _:
+            return Cause.KAFKA

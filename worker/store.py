@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from domain.customer import Customer
 from worker.outgoing import Outgoing
 from worker.records import Record, TopicPartition
+from worker.view import StoreView
 
 Place = tuple[str, int, int]
 """A record's topic, partition and offset."""
@@ -17,6 +21,16 @@ Place = tuple[str, int, int]
 
 JournalRow = tuple[str, int, int, str | None, str, str | None, str | None]
 """One decision: topic, partition, offset, customer id, outcome, reason of a rejection, id of the event it brought."""
+
+
+class Redrive(NamedTuple):
+    """A record that says it is a dead letter sent again: which one, where it stands, and the SHA-256 of its value."""
+
+    dead_letter_id: str
+    topic: str
+    partition: int
+    offset: int
+    value_sha256: str
 
 
 class ParkedRecord(NamedTuple):
@@ -40,15 +54,21 @@ class PendingBatch(NamedTuple):
 
 @dataclass(slots=True)
 class Changes:
-    """Everything a batch changes. It is committed whole or not at all."""
+    """Everything a batch changes. It is committed whole or not at all.
+
+    With `is_silent` the outgoing records count as published, and are never sent.
+    """
 
     new_customers: dict[str, Customer] = field(default_factory=dict)
     changed_customers: dict[str, Customer] = field(default_factory=dict)
     parked: dict[Place, ParkedRecord] = field(default_factory=dict)
     released: list[Place] = field(default_factory=list)
+    given_up: list[Place] = field(default_factory=list)
     journal: list[JournalRow] = field(default_factory=list)
     outbox: list[Outgoing] = field(default_factory=list)
+    redrives: list[Redrive] = field(default_factory=list)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
+    is_silent: bool = False
 
 
 class Store(ABC):
@@ -79,6 +99,10 @@ class Store(ABC):
         """Every stored customer who has not churned."""
 
     @abstractmethod
+    def lost_arr(self) -> Decimal:
+        """The ARR of every churned customer, in dollars a year."""
+
+    @abstractmethod
     def sample(self, n: int) -> list[Customer]:
         """`n` random stored customers, the same ones on every call."""
 
@@ -87,10 +111,23 @@ class Store(ABC):
         """The parked cancellations of these customers, in the order they came."""
 
     @abstractmethod
+    def parked_before(self, moment: datetime, limit: int) -> Sequence[ParkedRecord]:
+        """The oldest cancellations that were parked before then, in the order they came."""
+
+    @property
+    @abstractmethod
+    def given_up(self) -> AbstractSet[Place]:
+        """Where the records stand that waited for a signup until an operator made dead letters of them."""
+
+    @abstractmethod
+    def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:
+        """Note that these dead letters are not to be redriven."""
+
+    @abstractmethod
     def commit(self, changes: Changes) -> PendingBatch:
         """Make the changes durable, all at once; what is to be published of them.
 
-        Outgoing records whose receipt is kept count as published.
+        Outgoing records whose receipt is kept count as published. Of silent changes it gives what would be published.
         """
 
     @abstractmethod
@@ -134,6 +171,14 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def view(self) -> StoreView:
+        """The store as it is now, for reading beside it; from any thread, and to be used in one."""
+
+    @abstractmethod
+    def prove_writable(self) -> None:
+        """Make something durable that changes nothing. Raises `StoreError` where a commit would fail, too."""
+
+    @abstractmethod
     def maintain(self) -> None:
         """Upkeep between batches, when due."""
 
@@ -156,3 +201,7 @@ class StoreDamagedError(StoreError):
 
 class StoreInUseError(StoreError):
     """Another process has the store open."""
+
+
+class NoStoreError(StoreError):
+    """There is no store yet where one is to be read."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Self
 
@@ -10,7 +11,7 @@ from typing_extensions import override
 
 from domain.customer import Customer, CustomerRepository
 from worker.messages import Cancellation
-from worker.records import Record
+from worker.records import Record, TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place, Store
 
 
@@ -51,7 +52,9 @@ class Customers(CustomerRepository):
     def save(self, customer: Customer) -> None:
         customer_id = customer.customer_id
         if customer_id not in self._changes.new_customers:
-            is_new = self.get_by_id(customer_id) is None
+            if customer_id not in self._known:
+                self.load([customer_id])
+            is_new = self._known[customer_id] is None
             changed = self._changes.new_customers if is_new else self._changes.changed_customers
             changed[customer_id] = customer
         self._known[customer_id] = customer
@@ -85,11 +88,23 @@ class ParkedCancellations:
 
     def release(self, customer_id: str | None) -> list[Record]:
         """What waited for this customer, in order; it waits no longer."""
-        records = [parked.record for parked in self._waiting.pop(customer_id or "", ())]
+        waiting = self._waiting.pop(customer_id or "", None)
+        if waiting is None:
+            return []
+        records = [parked.record for parked in waiting]
         for place in map(_place, records):
             if self._changes.parked.pop(place, None) is None:
                 self._changes.released.append(place)
         return records
+
+    def give_up(self, record: Record) -> None:
+        """Take out a record that is parked in the store, for good: read again, it is not parked again."""
+        self._changes.given_up.append(_place(record))
+
+    @property
+    def given_up(self) -> AbstractSet[Place]:
+        """Where the records stand that were given up before this unit of work."""
+        return self._store.given_up
 
 
 def _place(record: Record) -> Place:
@@ -103,17 +118,15 @@ class Positions:
         self._stored = store.positions()
         self._changes = changes
 
-    def next_offset(self, topic: str, partition: int) -> int:
+    def next_offset(self, partition: TopicPartition) -> int:
         """The first offset not decided in an earlier batch; reading one before it is a replay."""
-        return self._stored.get((topic, partition), 0)
+        return self._stored.get(partition, 0)
 
-    def advance(self, records: Iterable[Record]) -> None:
-        """Count these records as read; a position never moves back."""
-        reached = self._changes.positions
-        for (topic, partition), offset in {(r.topic, r.partition): r.offset for r in records}.items():
-            place = (topic, partition)
-            if offset >= self._stored.get(place, 0):
-                reached[place] = offset + 1
+    def advance(self, reached: Mapping[TopicPartition, int]) -> None:
+        """Set the next offset to take of each partition; a position never moves back."""
+        self._changes.positions.update(
+            {partition: offset for partition, offset in reached.items() if offset > self.next_offset(partition)}
+        )
 
 
 class UnitOfWork:
@@ -130,6 +143,7 @@ class UnitOfWork:
         self.positions = Positions(store, self._changes)
         self.journal = self._changes.journal
         self.outbox = self._changes.outbox
+        self.redrives = self._changes.redrives
 
     def __enter__(self) -> Self:
         self._store.begin()

@@ -29,9 +29,9 @@ DOUBLED = ("more than once", "more than one event")
 MUTANTS = (
     Mutant(
         "send futures not awaited",
-        (("worker/publisher.py", "(await acknowledged, count) for acknowledged, count in sent]",
-          ("(acknowledged.result(), count) for acknowledged, count in sent if acknowledged.done()"
-          " and not acknowledged.exception()]")),),
+        (("worker/publisher.py", "            metadata = await acknowledged\n",
+          ("            if not acknowledged.done() or acknowledged.exception():\n                continue\n"
+          "            metadata = acknowledged.result()\n")),),
         ("an output refuses records",),
         ("noticed that its records were refused", *LOST),
     ),

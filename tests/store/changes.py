@@ -9,7 +9,7 @@ from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, record
 from worker.outgoing import Outgoing
 from worker.records import PlainRecord
-from worker.store import Changes, ParkedRecord, Store
+from worker.store import Changes, ParkedRecord, Redrive, Store
 
 EVENT = "11111111-1111-5111-8111-111111111111"
 
@@ -31,14 +31,20 @@ def parked(*records: PlainRecord, customer_id: str = EVE) -> dict[tuple[str, int
 
 
 def a_bit_of_everything() -> Changes:
-    """Every kind of change at once, for a store that holds Bob and one parked cancellation at offset 0."""
+    """Every kind of change at once, for a store that holds Bob and parked cancellations at offsets 0 and 7."""
     return Changes(
         new_customers={ADA: customer(ADA)},
         changed_customers={BOB: customer(BOB, churn_date=date(2026, 6, 30))},
         parked=parked(waiting(1)),
         released=[(CANCELLATIONS, 0, 0)],
-        journal=[(SIGNUPS, 0, 1, ADA, "applied", None, None), (CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT)],
+        given_up=[(CANCELLATIONS, 0, 7)],
+        journal=[
+            (SIGNUPS, 0, 1, ADA, "applied", None, None),
+            (CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT),
+            (CANCELLATIONS, 0, 7, EVE, "rejected", "no_signup", None),
+        ],
         outbox=[outgoing("new 1"), outgoing("receipted"), outgoing("new 2")],
+        redrives=[Redrive("letter", SIGNUPS, 0, 1, "0" * 64)],
         positions={(SIGNUPS, 0): 2, (CANCELLATIONS, 0): 3},
     )
 
@@ -48,7 +54,7 @@ def prepare(store: Store) -> None:
     store.commit(
         Changes(
             new_customers={BOB: customer(BOB)},
-            parked=parked(waiting(0)),
+            parked=parked(waiting(0), waiting(7)),
             journal=[(SIGNUPS, 0, 0, BOB, "applied", None, None), (CANCELLATIONS, 0, 0, EVE, "parked", None, None)],
             outbox=[outgoing("old")],
             positions={(SIGNUPS, 0): 1, (CANCELLATIONS, 0): 1},
@@ -68,6 +74,9 @@ def everything_in(database: Database, store: Store) -> dict[str, Any]:
         "pending": store.pending(store.published_seq, 1000),
         "ends": dict(store.output_ends()),
         "journal": journal(database, store),
+        "given up": set(store.given_up),
+        "redrives": database.rows(store, "SELECT * FROM redrives"),
+        "discards": database.rows(store, "SELECT dead_letter_id, why FROM discards"),
     }
 
 

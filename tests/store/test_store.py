@@ -39,7 +39,7 @@ def pending_ids(store: Store, limit: int = 1000) -> list[str]:
 def test_a_new_store_is_empty(database: Database, store: Store) -> None:
     assert everything_in(database, store) == {
         "customers": [], "active": [], "parked": [], "positions": {}, "published": 0, "pending": (0, [], 0),
-        "ends": {}, "journal": [],
+        "ends": {}, "journal": [], "given up": set(), "redrives": [], "discards": [],
     }  # fmt: skip
 
 
@@ -145,6 +145,31 @@ def test_the_same_offset_elsewhere_is_another_record(store: Store) -> None:
     assert [each.record for each in store.parked([EVE])] == [elsewhere, beside]
 
 
+def test_what_was_parked_before_a_moment_is_found_oldest_first(store: Store) -> None:
+    store.commit(Changes(parked=parked(waiting(3), waiting(1), waiting(2))))
+    moment = datetime.now(UTC)
+    assert [each.record for each in store.parked_before(moment, 2)] == [waiting(3), waiting(1)]
+    assert list(store.parked_before(moment - timedelta(minutes=1), 2)) == []
+
+
+def test_what_is_given_up_waits_no_longer_and_is_known_for_it(store: Store) -> None:
+    store.commit(Changes(parked=parked(waiting(0), waiting(1))))
+    row = (CANCELLATIONS, 0, 1, EVE, "rejected", "no_signup", None)
+    store.commit(Changes(given_up=[(CANCELLATIONS, 0, 1)], journal=[row]))
+    assert [each.record.offset for each in store.parked([EVE])] == [0]
+    assert store.given_up == {(CANCELLATIONS, 0, 1)}
+    store.commit(Changes(released=[(CANCELLATIONS, 0, 0)]))
+    assert list(store.parked([EVE])) == []
+
+
+def test_a_discard_is_kept_with_its_reason(database: Database, store: Store) -> None:
+    store.discard(["a", "b"], "a test of billing's")
+    assert database.rows(store, 'SELECT * EXCLUDE "at" FROM discards ORDER BY 1') == [
+        ("a", "a test of billing's"),
+        ("b", "a test of billing's"),
+    ]
+
+
 # The journal
 
 
@@ -173,7 +198,7 @@ def test_what_is_to_be_published_comes_in_the_order_it_was_written(store: Store)
 def test_an_outgoing_record_comes_back_byte_for_byte(store: Store) -> None:
     bare = Outgoing("bare", "t", None, None, None, [], None)
     headers = [("x", b"\xff"), ("x", None), ("bad\udcff", b""), ("", b"1")]
-    whole = Outgoing("whole", "customer.signup-dlt", 3, b"\x00", b"\xfe", headers, ADA)
+    whole = Outgoing("whole", "customer.signup-dlt", 3, b"\x00", b"\xfe", headers, ADA, 1_782_820_800_000)
     store.commit(Changes(outbox=[bare, whole]))
     assert list(store.pending(0, 10).messages) == [bare, whole]
 
@@ -354,9 +379,13 @@ def _has_everything(database: Database, store: Store) -> None:
         "journal": [
             (CANCELLATIONS, 0, 0, EVE, "parked", None, None),
             (CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT),
+            (CANCELLATIONS, 0, 7, EVE, "rejected", "no_signup", None),
             (SIGNUPS, 0, 0, BOB, "applied", None, None),
             (SIGNUPS, 0, 1, ADA, "applied", None, None),
         ],
+        "given up": {(CANCELLATIONS, 0, 7)},
+        "redrives": [("letter", SIGNUPS, 0, 1, "0" * 64)],
+        "discards": [],
     }
 
 

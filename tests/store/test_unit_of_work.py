@@ -6,7 +6,7 @@ import pytest
 
 from tests.store.changes import details, everything_in, ids, outgoing, waiting
 from tests.store.databases import Database
-from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, signup
+from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
 from worker.messages import Cancellation
 from worker.records import PlainRecord
 from worker.store import Store, StoreError
@@ -84,7 +84,7 @@ def _change_everything(work: UnitOfWork) -> None:
     work.parked.add(early(0))
     work.journal.append((SIGNUPS, 0, 0, ADA, "applied", None, None))
     work.outbox.append(outgoing("1"))
-    work.positions.advance([signup(0)])
+    work.positions.advance({(SIGNUPS, 0): 1})
 
 
 # Customers: each is one object
@@ -232,27 +232,27 @@ def test_what_one_customer_waits_for_is_not_released_to_another(store: Store) ->
 
 def test_positions_advance_past_the_last_record_of_each_partition(store: Store) -> None:
     with UnitOfWork(store) as work:
-        work.positions.advance([at(0), at(1), at(9, SIGNUPS, 1), at(4, CANCELLATIONS), at(2)])
+        work.positions.advance({(SIGNUPS, 0): 3, (SIGNUPS, 1): 10, (CANCELLATIONS, 0): 5})
         work.commit()
     assert store.positions() == {(SIGNUPS, 0): 3, (SIGNUPS, 1): 10, (CANCELLATIONS, 0): 5}
 
 
 def test_a_position_never_moves_back(store: Store) -> None:
     with UnitOfWork(store) as work:
-        work.positions.advance([at(9), at(5, CANCELLATIONS)])
+        work.positions.advance({(SIGNUPS, 0): 10, (CANCELLATIONS, 0): 6})
         work.commit()
     with UnitOfWork(store) as work:
-        work.positions.advance([at(3), at(6, CANCELLATIONS)])
+        work.positions.advance({(SIGNUPS, 0): 4, (CANCELLATIONS, 0): 7})
         work.commit()
     assert store.positions() == {(SIGNUPS, 0): 10, (CANCELLATIONS, 0): 7}
 
 
 def test_the_next_offset_is_the_one_after_what_earlier_batches_decided(store: Store) -> None:
     with UnitOfWork(store) as work:
-        work.positions.advance([at(4)])
-        assert work.positions.next_offset(SIGNUPS, 0) == 0  # not before the commit
+        work.positions.advance({(SIGNUPS, 0): 5})
+        assert work.positions.next_offset((SIGNUPS, 0)) == 0  # not before the commit
         work.commit()
     with UnitOfWork(store) as work:
-        assert work.positions.next_offset(SIGNUPS, 0) == 5
-        assert work.positions.next_offset(SIGNUPS, 1) == 0
-        assert work.positions.next_offset(CANCELLATIONS, 0) == 0
+        assert work.positions.next_offset((SIGNUPS, 0)) == 5
+        assert work.positions.next_offset((SIGNUPS, 1)) == 0
+        assert work.positions.next_offset((CANCELLATIONS, 0)) == 0

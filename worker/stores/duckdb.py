@@ -6,12 +6,14 @@ statement; and checkpoints, which rewrite the whole index, run between batches a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import wraps
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -19,32 +21,17 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.failpoints import reach
+from worker.outcomes import Reason
 from worker.outgoing import Outgoing
-from worker.records import PlainRecord, TopicPartition
-from worker.store import Changes, ParkedRecord, PendingBatch, Store
+from worker.records import TopicPartition
+from worker.store import Changes, ParkedRecord, PendingBatch, Place, Redrive, Store
 from worker.stores import duckdb_rows as rows
-from worker.stores.duckdb_file import MEMORY, explain, identity, open_file
+from worker.stores.duckdb_file import MEMORY, identity, open_file, wrap_errors
+from worker.stores.duckdb_view import DuckDBView
+from worker.view import StoreView
 
 CHECKPOINT_AT_WAL_BYTES = 256 * 1024 * 1024
 PENDING_BYTES = 32 * 1024 * 1024
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _wrap_errors(
-    method: Callable[Concatenate[DuckDBStore, P], R],
-) -> Callable[Concatenate[DuckDBStore, P], R]:
-    """Let no error of the driver past the edge of the store."""
-
-    @wraps(method)
-    def wrapped(self: DuckDBStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(self, *args, **kwargs)
-        except duckdb.Error as error:
-            raise explain(error, self.path) from error
-
-    return wrapped
 
 
 class DuckDBStore(Store):
@@ -56,9 +43,11 @@ class DuckDBStore(Store):
     def __init__(self, path: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.path = path
         self._clock = clock
+        self._views: set[DuckDBView] = set()
+        self._closing = threading.Lock()
         self._open()
 
-    @_wrap_errors
+    @wrap_errors
     def _open(self) -> None:
         self._db = open_file(self.path)
         self._sole_owner_of = identity(self._db, self.path)
@@ -67,8 +56,13 @@ class DuckDBStore(Store):
         self._parked_count = self._one("SELECT count(*) FROM parked")
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
         self._published_seq: int = self._one("SELECT published_seq FROM relay")
+        given_up = f"SELECT topic, partition, \"offset\" FROM journal WHERE reason = '{Reason.NO_SIGNUP}'"
+        self._given_up = set(self._db.execute(given_up).fetchall())
         positions = self._db.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
         self._positions = {(topic, partition): offset for topic, partition, offset in positions}
+
+    def _now(self) -> datetime:
+        return self._clock().replace(tzinfo=None)
 
     def _one(self, query: str) -> Any:
         return self._db.execute(query).fetchall()[0][0]
@@ -91,7 +85,7 @@ class DuckDBStore(Store):
     def rollback(self) -> None:
         pass
 
-    @_wrap_errors
+    @wrap_errors
     @override
     def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
         if not customer_ids:
@@ -104,45 +98,61 @@ class DuckDBStore(Store):
         return map(rows.customer, self._rows(f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE churn_date IS NULL"))
 
     @override
+    def lost_arr(self) -> Decimal:
+        query = "SELECT sum(round(mrr::DECIMAL(38, 6) * 12, 2))::VARCHAR FROM customers WHERE churn_date IS NOT NULL"
+        return Decimal(self._rows(query)[0][0] or "0.00")
+
+    @override
     def sample(self, n: int) -> list[Customer]:
         query = (
             f"SELECT {rows.CUSTOMER_COLUMNS} FROM (FROM customers USING SAMPLE reservoir({n:d} ROWS) REPEATABLE (42))"
         )
         return [rows.customer(row) for row in self._rows(query)]
 
-    @_wrap_errors
+    @wrap_errors
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         return self._db.execute(query).fetchall()
 
-    @_wrap_errors
+    @wrap_errors
     @override
     def parked(self, customer_ids: Collection[str]) -> Iterable[ParkedRecord]:
         if not customer_ids or not self._parked_count:
             return []
-        query = """
-            SELECT customer_id::VARCHAR, topic, partition, "offset", timestamp_ms, key, value, headers
-            FROM parked WHERE customer_id IN (SELECT id::UUID FROM batch) ORDER BY seq
+        query = f"""
+            SELECT {rows.PARKED_COLUMNS} FROM parked WHERE customer_id IN (SELECT id::UUID FROM batch) ORDER BY seq
         """
-        return [
-            ParkedRecord(
-                customer_id, PlainRecord(topic, partition, offset, timestamp, key, value, rows.decode_headers(headers))
-            )
-            for customer_id, topic, partition, offset, timestamp, key, value, headers in self._join(
-                query, rows.ids(customer_ids)
-            ).fetchall()
-        ]
+        return [rows.parked_record(row) for row in self._join(query, rows.ids(customer_ids)).fetchall()]
 
-    @_wrap_errors
+    @wrap_errors
+    @override
+    def parked_before(self, moment: datetime, limit: int) -> Sequence[ParkedRecord]:
+        query = f"SELECT {rows.PARKED_COLUMNS} FROM parked WHERE parked_at < ? ORDER BY seq LIMIT {limit:d}"
+        found = self._db.execute(query, [moment.astimezone(UTC).replace(tzinfo=None)]).fetchall()
+        return [rows.parked_record(row) for row in found]
+
+    @property
+    @override
+    def given_up(self) -> AbstractSet[Place]:
+        return self._given_up
+
+    @wrap_errors
+    @override
+    def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:
+        self._db.register("batch", pa.table(dict(rows.ids(dead_letter_ids))))
+        self._db.execute("INSERT INTO discards SELECT id, ?, ? FROM batch", [self._now(), why])
+
+    @wrap_errors
     @override
     def commit(self, changes: Changes) -> PendingBatch:
         db = self._db
-        now = self._clock().replace(tzinfo=None)
+        now = self._now()
         db.execute("BEGIN")
         try:
             self._write_customers(changes)
             self._write_parked(changes, now)
             self._write_journal(changes, now)
-            receipted = self._write_outbox(changes.outbox)
+            receipted = self._write_outbox(changes.outbox, is_silent=changes.is_silent)
+            self._write_redrives(changes.redrives)
             self._upsert("positions", "next_offset", changes.positions)
             reach("before-commit")
             db.execute("COMMIT")
@@ -157,7 +167,8 @@ class DuckDBStore(Store):
         )
         self._seq = pending.last_seq
         self._parked_seq += len(changes.parked)
-        self._parked_count += len(changes.parked) - len(changes.released)
+        self._parked_count += len(changes.parked) - len(changes.released) - len(changes.given_up)
+        self._given_up.update(changes.given_up)
         self._receipts_count -= len(receipted)
         self._positions.update(changes.positions)
         return pending
@@ -185,11 +196,11 @@ class DuckDBStore(Store):
                 " key, value, headers, parked_at FROM batch",
                 rows.parked(changes.parked.values(), self._parked_seq, now),
             )
-        if changes.released:
+        if gone := changes.released + changes.given_up:
             self._join(
                 "DELETE FROM parked USING batch WHERE parked.topic = batch.topic"
                 ' AND parked.partition = batch.partition AND parked."offset" = batch.place',
-                rows.places(changes.released),
+                rows.places(gone),
             )
 
     def _write_journal(self, changes: Changes, now: datetime) -> None:
@@ -200,15 +211,22 @@ class DuckDBStore(Store):
                 rows.journal(changes.journal, now),
             )
 
-    def _write_outbox(self, outbox: Sequence[Outgoing]) -> set[str]:
-        """Add the rows; the ids of those that have a receipt already."""
+    def _write_redrives(self, redrives: Sequence[Redrive]) -> None:
+        if redrives:
+            self._join(
+                "INSERT INTO redrives SELECT id, topic, partition, place, digest FROM batch", rows.redrives(redrives)
+            )
+
+    def _write_outbox(self, outbox: Sequence[Outgoing], *, is_silent: bool) -> set[str]:
+        """Add the rows; the ids of those that have a receipt already. Silent ones pass for such, too."""
         if not outbox:
             return set()
-        receipted = self._take_receipts([message.id for message in outbox])
+        ids = [message.id for message in outbox]
+        receipted = self._take_receipts(ids)
         self._join(
-            "INSERT INTO outbox SELECT seq, id, topic, partition, key, value, headers, customer_id::UUID, receipted"
-            " FROM batch",
-            rows.outbox(outbox, self._seq, receipted),
+            "INSERT INTO outbox SELECT seq, id, topic, partition, key, value, headers, customer_id::UUID, receipted,"
+            " timestamp_ms FROM batch",
+            rows.outbox(outbox, self._seq, set(ids) if is_silent else receipted),
         )
         return receipted
 
@@ -231,7 +249,7 @@ class DuckDBStore(Store):
     def positions(self) -> Mapping[TopicPartition, int]:
         return self._positions
 
-    @_wrap_errors
+    @wrap_errors
     @override
     def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
         self._upsert("positions", "next_offset", {partition: next_offset})
@@ -247,7 +265,7 @@ class DuckDBStore(Store):
     def published_seq(self) -> int:
         return self._published_seq
 
-    @_wrap_errors
+    @wrap_errors
     @override
     def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
         end = self._seq if up_to_seq is None else min(up_to_seq, self._seq)
@@ -263,17 +281,17 @@ class DuckDBStore(Store):
             )
         """)
         found = self._db.execute(
-            "SELECT id, topic, partition, key, value, headers, customer_id::VARCHAR FROM outbox"
+            "SELECT id, topic, partition, key, value, headers, customer_id::VARCHAR, timestamp_ms FROM outbox"
             " WHERE seq > ? AND seq <= ? AND NOT receipted ORDER BY seq",
             [after_seq, last_seq],
         ).fetchall()
         messages = [
-            Outgoing(message_id, topic, partition, key, value, rows.decode_headers(headers), customer_id)
-            for message_id, topic, partition, key, value, headers, customer_id in found
+            Outgoing(message_id, topic, partition, key, value, rows.decode_headers(headers), customer_id, timestamp)
+            for message_id, topic, partition, key, value, headers, customer_id, timestamp in found
         ]
         return PendingBatch(after_seq, messages, last_seq)
 
-    @_wrap_errors
+    @wrap_errors
     @override
     def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
         self._db.execute("BEGIN")
@@ -288,13 +306,13 @@ class DuckDBStore(Store):
         reach("after-mark")
         self._published_seq = last_seq
 
-    @_wrap_errors
+    @wrap_errors
     @override
     def output_ends(self) -> Mapping[TopicPartition, int]:
         ends = self._db.execute("SELECT topic, partition, end_offset FROM output_ends").fetchall()
         return {(topic, partition): offset for topic, partition, offset in ends}
 
-    @_wrap_errors
+    @wrap_errors
     @override
     def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
         columns = rows.ids(ids)
@@ -319,13 +337,19 @@ class DuckDBStore(Store):
         reach("after-receipts")
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
 
-    @_wrap_errors
+    @wrap_errors
+    @override
+    def prove_writable(self) -> None:
+        self._db.execute('UPDATE touched SET "at" = ?', [self._now()])  # a value that stays the same is not written
+
+    @wrap_errors
     @override
     def maintain(self) -> None:
         wal = Path(f"{self.path}.wal")
         if self.path != MEMORY and wal.exists() and wal.stat().st_size > CHECKPOINT_AT_WAL_BYTES:
             reach("before-checkpoint")
-            self._db.execute("CHECKPOINT")
+            with suppress(duckdb.TransactionException):  # a view needs what it would overwrite: it is due again soon
+                self._db.execute("CHECKPOINT")
             reach("after-checkpoint")
 
     @override
@@ -335,7 +359,18 @@ class DuckDBStore(Store):
         self.close()
         self._open()
 
+    @wrap_errors
+    @override
+    def view(self) -> StoreView:
+        with self._closing:
+            view = DuckDBView(self._db.cursor(), self.path, self._views.discard)
+            self._views.add(view)
+        return view
+
     @override
     def close(self) -> None:
-        with suppress(duckdb.Error):  # an invalidated database is closed by letting go of it
-            self._db.close()
+        with self._closing:
+            for view in list(self._views):
+                view.end()  # an open one would keep the database as it is, be it invalid
+            with suppress(duckdb.Error):  # an invalidated database is closed by letting go of it
+                self._db.close()

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import wraps
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import duckdb
 
-from worker.store import StoreDamagedError, StoreError, StoreInUseError
+from worker.store import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
+
+
+class AtPath(Protocol):
+    """What belongs to a store at a path."""
+
+    path: str
+
+
+S = TypeVar("S", bound=AtPath)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MEMORY = ":memory:"
 VERSION = 1
@@ -42,24 +55,55 @@ def open_file(path: str) -> duckdb.DuckDBPyConnection:
         version = db.execute("SELECT version FROM store_version").fetchall()[0][0]
         _require_readable(db)
     except duckdb.Error as error:
-        explained = explain(error, path)
-        if isinstance(explained, StoreInUseError | StoreDamagedError) or "Cannot open file" in str(error):
-            raise explained from error
-        raise StoreError(f"{explained}. {_DAMAGED_ADVICE}") from error
-    if version != VERSION:
-        db.close()
-        raise StoreError(
-            f"the store {path} has version {version}, this worker reads {VERSION}: "
-            "run the worker that wrote it, or a newer one"
-        )
-    return db
+        raise _explain_opening(error, path) from error
+    return _require_version(db, path, version)
+
+
+def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
+    """A connection that reads the store at `path` and changes nothing of it, not even the log that a crash left.
+
+    Blocks are checked as they are read. Raises `NoStoreError` where there is no store, and else as `open_file`.
+    """
+    if path == MEMORY or not Path(path).exists():
+        raise NoStoreError(f"there is no store {path}")
+    try:
+        db = duckdb.connect(path, read_only=True, config=_CONFIG)
+        db.execute("SET lock_configuration = true")
+        if not _has_tables(db):
+            db.close()
+            raise NoStoreError(f"there is nothing in the store {path} yet")
+        version = db.execute("SELECT version FROM store_version").fetchall()[0][0]
+    except duckdb.Error as error:
+        raise _explain_opening(error, path) from error
+    return _require_version(db, path, version)
+
+
+def _explain_opening(error: duckdb.Error, path: str) -> StoreError:
+    explained = explain(error, path)
+    if isinstance(explained, StoreInUseError | StoreDamagedError) or "Cannot open file" in str(error):
+        return explained
+    return StoreError(f"{explained}. {_DAMAGED_ADVICE}")
+
+
+def _require_version(db: duckdb.DuckDBPyConnection, path: str, version: int) -> duckdb.DuckDBPyConnection:
+    if version == VERSION:
+        return db
+    db.close()
+    raise StoreError(
+        f"the store {path} has version {version}, this worker reads {VERSION}: "
+        "run the worker that wrote it, or a newer one"
+    )
 
 
 def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
-    if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'store_version'").fetchall():
+    if not _has_tables(db):
         db.execute("BEGIN")
         db.execute(files("worker.stores").joinpath("sql/duckdb.sql").read_text())
         db.execute("COMMIT")
+
+
+def _has_tables(db: duckdb.DuckDBPyConnection) -> bool:
+    return bool(db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'store_version'").fetchall())
 
 
 def _require_readable(db: duckdb.DuckDBPyConnection) -> None:
@@ -92,3 +136,16 @@ def explain(error: duckdb.Error, path: str) -> StoreError:
     if isinstance(error, duckdb.FatalException):
         return StoreError(f"the store {path} failed and has to be opened anew: {text}")
     return StoreError(f"the store {path} failed: {text}")
+
+
+def wrap_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Let no error of the driver past the edge of the store."""
+
+    @wraps(method)
+    def wrapped(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except duckdb.Error as error:
+            raise explain(error, self.path) from error
+
+    return wrapped

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.outgoing import Outgoing
-from worker.records import Header, TopicPartition
-from worker.store import JournalRow, ParkedRecord, Place
+from worker.records import Header, PlainRecord, TopicPartition
+from worker.store import JournalRow, ParkedRecord, Place, Redrive
 
 Columns = dict[str, "pa.Array[Any]"]
 
@@ -60,8 +60,8 @@ def new_customers(customers: Collection[Customer]) -> Columns:
     """Every column of `customers`."""
     return {
         "id": pa.array([c.customer_id for c in customers]),
-        "industry": pa.array([c.industry.value for c in customers]),
-        "plan_tier": pa.array([c.plan_tier.value for c in customers]),
+        "industry": pa.array([c.industry for c in customers], pa.string()),
+        "plan_tier": pa.array([c.plan_tier for c in customers], pa.string()),
         "signup_date": pa.array([c.signup_date for c in customers], pa.date32()),
         "mrr": pa.array([c.mrr.amount for c in customers], pa.decimal128(18, 6)),
         "churn_date": pa.array([c.churn_date for c in customers], pa.date32()),
@@ -74,6 +74,17 @@ def churned_customers(customers: Collection[Customer]) -> Columns:
         "id": pa.array([c.customer_id for c in customers]),
         "churn_date": pa.array([c.churn_date for c in customers], pa.date32()),
     }
+
+
+PARKED_COLUMNS = 'customer_id::VARCHAR, topic, partition, "offset", timestamp_ms, key, value, headers'
+
+
+def parked_record(row: tuple[Any, ...]) -> ParkedRecord:
+    """The parked cancellation of a row of `PARKED_COLUMNS`."""
+    customer_id, topic, partition, offset, timestamp, key, value, headers = row
+    return ParkedRecord(
+        customer_id, PlainRecord(topic, partition, offset, timestamp, key, value, decode_headers(headers))
+    )
 
 
 def parked(waiting: Collection[ParkedRecord], after_seq: int, now: datetime) -> Columns:
@@ -126,6 +137,19 @@ def outbox(messages: Sequence[Outgoing], after_seq: int, receipted: Collection[s
         "headers": pa.array([encode_headers(m.headers) for m in messages]),
         "customer_id": pa.array([m.customer_id for m in messages], pa.string()),
         "receipted": pa.array([m.id in receipted for m in messages]),
+        "timestamp_ms": pa.array([m.timestamp for m in messages]),
+    }
+
+
+def redrives(found: Sequence[Redrive]) -> Columns:
+    """Every column of `redrives`."""
+    ids, topics, partitions, offsets, digests = zip(*found, strict=True)
+    return {
+        "id": pa.array(ids),
+        "topic": pa.array(topics),
+        "partition": pa.array(partitions, pa.int32()),
+        "place": pa.array(offsets),
+        "digest": pa.array(digests),
     }
 
 

@@ -47,11 +47,28 @@ CREATE TABLE outbox (
     value BLOB,
     headers BLOB NOT NULL, -- MessagePack: [[name, value], ...]
     customer_id UUID,
-    receipted BOOLEAN NOT NULL -- found on its topic before it was published from here
+    receipted BOOLEAN NOT NULL, -- found on its topic before it was published from here
+    timestamp_ms BIGINT NOT NULL -- of the record that it comes of
 );
 
 -- Ids found on the output topics whose rows have yet to come: the store was restored or is being rebuilt.
 CREATE TABLE receipts (id VARCHAR NOT NULL);
+
+-- The records that say they are dead letters sent again; what became of each, the journal says.
+CREATE TABLE redrives (
+    dead_letter_id VARCHAR NOT NULL,
+    topic VARCHAR NOT NULL,
+    partition INTEGER NOT NULL,
+    "offset" BIGINT NOT NULL,
+    value_sha256 VARCHAR NOT NULL -- anybody can send such headers: it counts where the value is the dead letter's
+);
+
+-- Dead letters that an operator decided to leave.
+CREATE TABLE discards (
+    dead_letter_id VARCHAR NOT NULL,
+    "at" TIMESTAMP NOT NULL, -- UTC
+    why VARCHAR NOT NULL
+);
 
 CREATE TABLE positions (
     topic VARCHAR NOT NULL,
@@ -67,6 +84,10 @@ CREATE TABLE output_ends (
     end_offset BIGINT NOT NULL,
     PRIMARY KEY (topic, partition)
 );
+
+-- Written to now and then, to know that it can be.
+CREATE TABLE touched ("at" TIMESTAMP NOT NULL);
+INSERT INTO touched VALUES (TIMESTAMP '1970-01-01');
 
 CREATE TABLE relay (published_seq BIGINT NOT NULL);
 INSERT INTO relay VALUES (0);

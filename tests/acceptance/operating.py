@@ -1,0 +1,72 @@
+"""Commands as ops types them, beside a running worker or without one; and what must not change when they look."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from typing import Any
+
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.acceptance.stage import Stage
+from tests.acceptance.worker_process import environment, module_command
+from tests.kafka.local import free_ports
+
+COMMAND_LIMIT_S = 60.0
+
+
+def serve(stage: Stage) -> None:
+    """Let the stage's workers serve, where its commands ask them."""
+    [port] = free_ports(1)
+    stage.settings |= {"HTTP__ENABLED": "true", "HTTP__PORT": str(port)}
+
+
+def run(stage: Stage, *arguments: str, **settings: str) -> tuple[int, bytes, str]:
+    """Run one command: its exit code, and what it wrote to standard output and to standard error."""
+    done = subprocess.run(
+        module_command(*arguments),
+        env=environment(stage.settings | settings),
+        cwd=stage.directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=COMMAND_LIMIT_S,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr.decode(errors="replace")
+
+
+def answer(stage: Stage, *arguments: str, code: int = 0, **settings: str) -> dict[str, Any]:
+    """What a command answers as JSON; it must end with `code`."""
+    ended, out, err = run(stage, *arguments, "--json", **settings)
+    assert ended == code, f"{arguments} ended with {ended}: {err}{out.decode(errors='replace')}"
+    answered: dict[str, Any] = json.loads(out)
+    return answered
+
+
+def said(stage: Stage, *arguments: str, code: int = 0, **settings: str) -> str:
+    """What a command prints; it must end with `code`."""
+    ended, out, err = run(stage, *arguments, **settings)
+    assert ended == code, f"{arguments} ended with {ended}: {err}{out.decode(errors='replace')}"
+    return out.decode() + err
+
+
+def ends(stage: Stage) -> dict[tuple[str, int], int]:
+    """Where each partition of every topic of the stage ends."""
+    consumer = Consumer({"bootstrap.servers": stage.kafka.bootstrap_servers, "group.id": "ends"})
+    topics = (*stage.topics.inputs, stage.topics.churned, *stage.topics.dead_letters)
+    try:
+        metadata = consumer.list_topics(timeout=30).topics
+        return {
+            (topic, partition): consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1]
+            for topic in topics
+            for partition in metadata[topic].partitions
+        }
+    finally:
+        consumer.close()
+
+
+def store_bytes(stage: Stage) -> dict[str, str]:
+    """A digest of each of the store's files."""
+    files = sorted(stage.directory.glob("customers.duckdb*"))
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

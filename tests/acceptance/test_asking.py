@@ -1,0 +1,394 @@
+"""`status`, `explain` and `parked list` as ops types them: beside a running worker, and without one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.acceptance.operating import answer, run, said, serve, store_bytes
+from tests.acceptance.records import Message, Record
+from tests.acceptance.spelling import cancellation, quoted, signup
+from tests.acceptance.stage import Stage
+from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
+from tests.kafka.local import free_ports
+from worker.settings import Settings
+from worker.story import Story
+from worker.told import Told, read_topics
+
+pytestmark = pytest.mark.timeout(240)
+ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
+BOB = "0b1f7a52-8f0e-4c39-8a3a-2f2f5d1f9c01"
+EVE = "e0e0e0e0-0000-4000-8000-00000000000e"
+NOBODY = "00000000-0000-4000-8000-000000000000"
+NOWHERE = "127.0.0.1:1"
+NO, USAGE, UNREACHABLE = 1, 2, 69
+
+
+def signed_up(who: str) -> Message:
+    return Message("signup", who.encode(), signup(who))
+
+
+def left(who: str, day: str = "2026-06-30") -> Message:
+    return Message("cancellation", who.encode(), cancellation(who, cancellation_date=quoted(day)))
+
+
+def take(stage: Stage, worker: WorkerProcess, *messages: Message) -> None:
+    """Let the worker decide these, after all that came before."""
+    stage.produce(messages)
+    stage.wait_until_consumed(worker)
+
+
+def started(stage: Stage, partitions: int = 1) -> WorkerProcess:
+    serve(stage)
+    stage.create_topics(partitions)
+    return stage.start()
+
+
+def port_of(worker: WorkerProcess) -> str:
+    """Where it serves, once it does."""
+    worker.wait_until(lambda: bool(worker.events("serving")), "serving")
+    return str(worker.events("serving")[0]["url"]).rsplit(":", 1)[1]
+
+
+def contradicted(stage: Stage) -> WorkerProcess:
+    """A worker that has seen Ada cancel before she signed up, again after it, and for another day; Bob left before."""
+    worker = started(stage)
+    take(stage, worker, signed_up(BOB))
+    take(stage, worker, left(BOB))
+    take(stage, worker, left(ADA))
+    take(stage, worker, signed_up(ADA))
+    take(stage, worker, left(ADA), left(ADA, "2026-07-15"))
+    stage.wait_until_published(worker)
+    return worker
+
+
+def event_of(stage: Stage, who: str) -> Record:
+    [event] = [r for r in stage.published() if r.topic == stage.topics.churned and r.key == who.encode()]
+    return event
+
+
+def explained(stage: Stage, who: str = ADA, code: int = 0, **settings: str) -> dict[str, Any]:
+    return answer(stage, "explain", who, code=code, **settings)
+
+
+def told_by(story: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+    return [
+        (f"{step['topic'].rsplit('.', 1)[1]}/{step['partition']}/{step['offset']}", step["outcome"], step["reason"])
+        for step in story["steps"]
+    ]
+
+
+THE_STORY = [
+    ("cancellation/0/1", "parked", None),
+    ("signup/0/1", "applied", None),
+    ("cancellation/0/1", "applied", None),
+    ("cancellation/0/2", "duplicate", None),
+    ("cancellation/0/3", "rejected", "already_churned"),
+]
+
+
+def test_a_cancellation_that_came_first_was_repeated_and_contradicted_is_told_whole(stage: Stage) -> None:
+    worker = contradicted(stage)
+    story = explained(stage)
+    event = event_of(stage, ADA)
+    assert event.offset > 0, "another event comes before it"
+    assert told_by(story) == THE_STORY
+    assert [step["event"] for step in story["steps"] if step["event"]] == [
+        {"topic": stage.topics.churned, "partition": event.partition, "offset": event.offset, "note": ""}
+    ]
+    assert story["steps"][2]["event_id"] == dict(event.headers)["ce_id"].decode()  # type: ignore[union-attr]
+    assert [json.loads(step["said"]["value"])["customer_id"] for step in story["steps"]] == [ADA] * 5
+    assert json.loads(story["steps"][4]["said"]["value"])["cancellation_date"] == "2026-07-15"
+    assert story["steps"][4]["why"] == "the customer churned before, on another date"
+    assert (story["customer"]["churn_date"], story["customer"]["arr"]) == ("2026-06-30", "5988.00")
+    assert (story["waiting"], story["kafka"]) == ([], None)
+
+    text = said(stage, "explain", ADA.upper())
+    for told in (
+        "left 2026-06-30, after 166 days: growth, FinTech, signed up 2026-01-15, MRR $499.00, ARR $5,988.00",
+        "rejected already_churned",
+        "no signup of the customer had come",
+        f"at {stage.topics.churned}/{event.partition}/{event.offset}",
+        '"cancellation_date": "2026-07-15"',
+    ):
+        assert told in text
+
+    assert worker.stop() == 0
+    assert explained(stage) == story, "the store is read by the command itself, and says the same"
+
+
+def test_what_waits_is_told_and_listed(stage: Stage) -> None:
+    worker = started(stage)
+    take(stage, worker, left(EVE), left(ADA), left(EVE, "2026-07-15"), signed_up(BOB))
+    assert "has not signed up" in said(stage, "explain", EVE)
+    assert [each["cancellation_date"] for each in explained(stage, EVE)["waiting"]] == ["2026-06-30", "2026-07-15"]
+
+    listed = answer(stage, "parked", "list")
+    assert [(c["customer_id"], len(c["cancellations"])) for c in listed["customers"]] == [(EVE, 2), (ADA, 1)]
+    assert (listed["totals"]["records"], listed["totals"]["customers"]) == (3, 2)
+    text = said(stage, "parked", "list", "--limit", "1")
+    assert f"{stage.topics.cancellation}/0/0, {stage.topics.cancellation}/0/2" in text
+    assert "2026-06-30, 2026-07-15" in text
+    assert "and 1 more customer (--limit)" in text
+    assert "3 cancellations of 2 customers" in text
+    assert answer(stage, "parked", "list", "--older-than", "1d")["totals"]["records"] == 0
+
+    assert worker.stop() == 0
+    assert answer(stage, "parked", "list") == listed
+
+
+def test_the_status_tells_how_far_the_worker_is_and_what_it_did(stage: Stage) -> None:
+    worker = contradicted(stage)
+    worker.wait_until(lambda: answer(stage, "status")["store"]["pending"] == 0, "everything marked as published")
+    status = answer(stage, "status")
+    assert (status["group"], status["inputs"]["members"]) == (stage.group, 1)
+    assert {(p["topic"], p["position"], p["end"], p["lag"]) for p in status["inputs"]["partitions"]} == {
+        (stage.topics.signup, 2, 2, 0),
+        (stage.topics.cancellation, 4, 4, 0),
+    }
+    assert status["store"]["decisions"] == {"applied": 4, "parked": 1, "duplicate": 1, "rejected": 1}
+    assert (status["store"]["customers"], status["store"]["churned"]) == (2, 2)
+    assert status["dead_letters"] == {"count": 1, "by_state": {"open": 1}}
+    assert status["store"]["size_bytes"] > 0
+    assert all(check["ok"] for check in status["worker"]["checks"])
+    assert status["worker"]["last_batch"]["records"] in {1, 2}
+    text = said(stage, "status")
+    for told in (
+        "ready, version",
+        "4 applied, 1 duplicate, 1 parked, 1 rejected",
+        "1 open",
+        "1 member",
+        "0 to publish",
+    ):
+        assert told in text
+    assert worker.stop() == 0
+
+
+def test_the_status_of_a_stopped_worker_shows_how_much_waits_for_it_and_for_how_long(stage: Stage) -> None:
+    worker = contradicted(stage)
+    assert worker.stop() == 0
+    stage.produce([signed_up(EVE), left(EVE), left(EVE)])
+    status = answer(stage, "status")
+    assert (status["worker"], status["inputs"]["members"]) == (None, 0)
+    lags = {p["topic"]: p for p in status["inputs"]["partitions"]}
+    assert (lags[stage.topics.signup]["lag"], lags[stage.topics.cancellation]["lag"]) == (1, 2)
+    assert 0 <= lags[stage.topics.signup]["lag_seconds"] < 60
+    assert "none runs" in said(stage, "status")
+
+
+def test_records_that_were_deleted_before_they_were_read_show_in_the_status(stage: Stage) -> None:
+    worker = contradicted(stage)
+    assert worker.stop() == 0
+    stage.produce([left(EVE)] * 3)
+    cut(stage, stage.topics.cancellation, 6)
+    [inputs] = [p for p in answer(stage, "status")["inputs"]["partitions"] if p["topic"] == stage.topics.cancellation]
+    assert (inputs["position"], inputs["lag"], inputs["note"]) == (
+        4,
+        1,
+        "2 records were deleted before they were read",
+    )
+
+
+def cut(stage: Stage, topic: str, offset: int) -> None:
+    """Delete the records before this offset, as retention does."""
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    for done in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
+        done.result(30)
+
+
+def test_a_record_that_is_gone_is_said_to_be_gone(stage: Stage) -> None:
+    contradicted(stage)
+    cut(stage, stage.topics.cancellation, 3)
+    story = explained(stage)
+    assert told_by(story) == THE_STORY
+    assert [step["said"]["note"] for step in story["steps"]] == [
+        "gone from its topic",
+        None,
+        "gone from its topic",
+        "gone from its topic",
+        None,
+    ]
+    assert story["steps"][2]["event"]["offset"] == event_of(stage, ADA).offset
+
+
+def story_of(stage: Stage) -> Story:
+    return msgspec.json.decode(run(stage, "explain", ADA, "--json")[1], type=Story)
+
+
+def topics_tell(stage: Stage, story: Story) -> Told:
+    """What the topics tell of a story, as `explain` has it."""
+    with settings_of(stage) as settings:
+        return asyncio.run(read_topics(settings, story))
+
+
+@contextmanager
+def settings_of(stage: Stage) -> Iterator[Settings]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(stage.settings).items():
+            if name.startswith("CUSTOMER_WORKER_"):
+                patch.setenv(name, value)
+        yield Settings.read()
+
+
+def test_an_event_older_than_its_journal_is_found_as_after_a_rebuild(stage: Stage) -> None:
+    contradicted(stage)
+    story = story_of(stage)
+    later = [msgspec.structs.replace(step, at=step.at + timedelta(hours=1)) for step in story.steps]
+    [place] = topics_tell(stage, msgspec.structs.replace(story, steps=later)).events.values()
+    assert (place.offset, place.note) == (event_of(stage, ADA).offset, "")
+
+
+def test_an_event_that_is_not_there_is_said_to_be_missing_or_yet_to_come(stage: Stage) -> None:
+    contradicted(stage)
+    story = story_of(stage)
+    for is_published, note in ((True, "not found there"), (False, "not published yet")):
+        steps = [
+            msgspec.structs.replace(step, event_id=NOBODY, is_published=is_published) if step.event_id else step
+            for step in story.steps
+        ]
+        [place] = topics_tell(stage, msgspec.structs.replace(story, steps=steps)).events.values()
+        assert (place.offset, place.note) == (None, note)
+
+
+def test_another_record_at_the_same_coordinates_is_not_taken_for_it(stage: Stage) -> None:
+    contradicted(stage)
+    notes = {
+        each.note
+        for each in topics_tell(stage, msgspec.structs.replace(story_of(stage), customer_id=BOB)).said.values()
+    }
+    assert notes == {"another record stands there now: the topic was made anew"}
+
+
+def test_what_kafka_would_tell_is_left_out_while_it_is_away(stage: Stage) -> None:
+    worker = contradicted(stage)
+    for _ in ("with a worker", "without one"):
+        story = explained(stage, code=UNREACHABLE, KAFKA__BOOTSTRAP_SERVERS=NOWHERE)
+        assert told_by(story) == THE_STORY
+        assert {step["said"] for step in story["steps"]} == {step["event"] for step in story["steps"]} == {None}
+        assert NOWHERE in story["kafka"]
+        text = said(stage, "explain", ADA, code=UNREACHABLE, KAFKA__BOOTSTRAP_SERVERS=NOWHERE)
+        assert "published" in text
+        assert f"Kafka cannot be reached at {NOWHERE}" in text
+
+        status = answer(stage, "status", code=UNREACHABLE, KAFKA__BOOTSTRAP_SERVERS=NOWHERE)
+        assert (status["inputs"], status["store"]["customers"]) == (None, 2)
+        assert f"{stage.topics.cancellation}/0" in said(
+            stage, "status", code=UNREACHABLE, KAFKA__BOOTSTRAP_SERVERS=NOWHERE
+        )
+        assert answer(stage, "parked", "list", KAFKA__BOOTSTRAP_SERVERS=NOWHERE)["customers"] == []
+        worker.kill()
+
+
+def test_after_a_kill_the_store_is_read_as_the_worker_left_it(stage: Stage) -> None:
+    worker = contradicted(stage)
+    story = explained(stage)
+    worker.kill()
+    assert worker.exit_code == KILLED
+    before = store_bytes(stage)
+    assert "customers.duckdb.wal" in before
+    assert explained(stage) == story
+    assert answer(stage, "status")["store"]["customers"] == 2
+    assert answer(stage, "parked", "list")["customers"] == []
+    assert store_bytes(stage) == before
+
+
+def test_an_empty_store_is_no_error_and_an_unknown_customer_is_a_no(stage: Stage) -> None:
+    worker = started(stage)
+    port_of(worker)
+    for _ in ("with a worker", "without one"):
+        assert "Nothing is parked." in said(stage, "parked", "list")
+        assert answer(stage, "parked", "list")["totals"] == {"records": 0, "customers": 0, "since": None}
+        assert answer(stage, "status")["store"]["decisions"] == {}
+        assert "0 applied" in said(stage, "status")
+        for options in ([], ["--json"]):
+            code, out, err = run(stage, "explain", NOBODY, *options)
+            assert (code, out) == (NO, b"")
+            assert err.startswith(f"nothing is known of the customer {NOBODY}: no record about it was read yet")
+        assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("customer_id", ["", "ada", ADA[:-1], f"{ADA}0", f"{ADA}\n", f"{{{ADA}}}"])
+def test_what_is_no_customer_id_is_a_mistake_in_typing(stage: Stage, customer_id: str) -> None:
+    code, _, err = run(stage, "explain", customer_id)
+    assert code == USAGE
+    assert "customer_id is not a UUID" in err
+
+
+@pytest.mark.parametrize("command", [("status",), ("explain", ADA), ("parked", "list")])
+def test_where_no_worker_has_run_there_is_no_store_and_none_is_made(stage: Stage, command: tuple[str, ...]) -> None:
+    code, out, err = run(stage, *command)
+    assert (code, out) == (UNREACHABLE, b"")
+    assert err.startswith("there is no store customers.duckdb: no worker has run here yet")
+    assert list(stage.directory.glob("customers*")) == []
+
+
+def test_a_worker_that_cannot_be_asked_is_a_sentence_that_says_what_to_do(stage: Stage) -> None:
+    port_of(started(stage))
+    [nobody] = free_ports(1)
+    for setting, told in (
+        ({"HTTP__ENABLED": "false"}, "CUSTOMER_WORKER_HTTP__ENABLED is false, so its worker cannot be asked"),
+        ({"HTTP__PORT": "0"}, "the worker's log has it in the line 'serving'"),
+        ({"HTTP__PORT": str(nobody)}, f"nobody answers at http://127.0.0.1:{nobody} (Connection refused)"),
+    ):
+        for command in (("status",), ("explain", ADA), ("parked", "list")):
+            assert told in said(stage, *command, code=UNREACHABLE, **setting)
+
+
+def test_a_worker_on_a_port_of_its_own_choice_is_asked_on_the_port_that_its_log_names(stage: Stage) -> None:
+    stage.settings |= {"HTTP__ENABLED": "true", "HTTP__PORT": "0"}
+    stage.create_topics()
+    assert answer(stage, "status", HTTP__PORT=port_of(stage.start()))["worker"]["version"]
+
+
+def test_the_worker_of_another_store_is_not_asked_about_this_one(stage: Stage) -> None:
+    port_of(started(stage))
+    other = stage.start(STORE__URL="duckdb:///other.duckdb", KAFKA__GROUP_ID=f"{stage.group}-2", HTTP__PORT="0")
+    text = said(stage, "status", code=UNREACHABLE, HTTP__PORT=port_of(other))
+    assert "is not the worker that has it" in text
+
+
+def test_a_worker_that_listens_everywhere_is_asked_on_this_machine(stage: Stage) -> None:
+    serve(stage)
+    stage.create_topics()
+    port_of(stage.start(HTTP__HOST="0.0.0.0"))
+    assert answer(stage, "status", HTTP__HOST="0.0.0.0")["worker"] is not None
+
+
+def test_watching_goes_on_through_a_stop_and_a_start_and_ends_with_ctrl_c(stage: Stage) -> None:
+    worker = contradicted(stage)
+    watching = subprocess.Popen(
+        module_command("status", "--watch", "--json"),
+        env=environment(stage.settings),
+        cwd=stage.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with watching:
+        assert watching.stdout is not None
+        lines = (json.loads(line) for line in watching.stdout)
+        assert next(lines)["worker"] is not None
+        assert worker.stop() == 0
+        assert any(line["worker"] is None for line in lines)
+        worker = stage.start()  # though somebody looks at the store again and again
+        assert any(line["worker"] is not None for line in lines)
+        watching.send_signal(signal.SIGINT)
+        watching.communicate(timeout=30)
+    assert watching.returncode == 0
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("command", [("status",), ("explain",), ("parked", "list")])
+def test_help_has_an_example(stage: Stage, command: tuple[str, ...]) -> None:
+    assert f"Example: customer-worker {' '.join(command)}" in " ".join(said(stage, *command, "--help").split())

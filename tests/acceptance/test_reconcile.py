@@ -1,0 +1,222 @@
+"""Whether the books agree, as ops asks it: when all is well, when something is on its way, and when not."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.acceptance.operating import answer, ends, run, said, serve, store_bytes
+from tests.acceptance.producing import raw_producer
+from tests.acceptance.reader import read_committed
+from tests.acceptance.records import Message, Record
+from tests.acceptance.spelling import cancellation, quoted, signup
+from tests.acceptance.stage import Stage
+from tests.acceptance.worker_process import KILLED, WorkerProcess
+
+pytestmark = pytest.mark.timeout(240)
+FIRST, SECOND = "2026-06-29", "2026-06-30"
+NOBODY = {"count": 0, "lost_arr": "0.00"}
+
+
+def people(count: int, seed: int = 0) -> list[str]:
+    return [str(uuid.UUID(int=(seed << 64) + number, version=4)) for number in range(count)]
+
+
+def lives(who: Sequence[str], day: str = SECOND, mrr: str = "100.00") -> list[Message]:
+    """Each signs up and leaves."""
+    return [Message("signup", each.encode(), signup(each, mrr=quoted(mrr))) for each in who] + [
+        Message("cancellation", each.encode(), cancellation(each, cancellation_date=quoted(day))) for each in who
+    ]
+
+
+def played(stage: Stage, messages: list[Message]) -> None:
+    """A worker has taken these and published all that comes of them, and has stopped."""
+    stage.create_topics()
+    stage.produce(messages)
+    stage.run_to_the_end_of_the_topics()
+
+
+def events(stage: Stage) -> dict[str, Record]:
+    records = read_committed(stage.kafka.bootstrap_servers, stage.topics.churned)
+    return {(record.key or b"").decode(): record for record in records}
+
+
+def put(stage: Stage, key: str, value: bytes | None) -> None:
+    """Somebody else writes to `customer.churned`."""
+    producer = raw_producer(stage.kafka.bootstrap_servers)
+    producer.produce(stage.topics.churned, value, key.encode())
+    assert producer.flush(30) == 0
+
+
+def change(stage: Stage, statement: str, *parameters: str) -> None:
+    """Somebody else writes to the stopped worker's store."""
+    with duckdb.connect(str(stage.store_file)) as connection:
+        connection.execute(statement, list(parameters)).fetchall()
+
+
+def differences(stage: Stage, *options: str) -> dict[str, str]:
+    """What differs, by customer; the command must end with 1."""
+    found = answer(stage, "reconcile", *options, code=1)["differences"]
+    return {each["customer_id"]: each["what"] for each in found}
+
+
+def test_where_all_is_well_the_three_accounts_are_equal_by_day_and_in_dollars(stage: Stage) -> None:
+    played(stage, lives(people(3), FIRST) + lives(people(2, 1), SECOND, "83.333333"))
+    before = (ends(stage), store_bytes(stage))
+    books = answer(stage, "reconcile")
+    first, second = {"count": 3, "lost_arr": "3600.00"}, {"count": 2, "lost_arr": "2000.00"}
+    assert books["days"] == [
+        {"day": FIRST, "customers": first, "events": first, "topic": first, "pending": NOBODY, "equal": True},
+        {"day": SECOND, "customers": second, "events": second, "topic": second, "pending": NOBODY, "equal": True},
+    ]
+    assert (books["equal"], books["differences"], books["no_events"]) == (True, [], [])
+    assert books["total"]["topic"] == {"count": 5, "lost_arr": "5600.00"}
+    printed = said(stage, "reconcile", "--days")
+    assert "$5,600.00" in printed
+    assert "Equal." in printed
+    assert (ends(stage), store_bytes(stage)) == before, "to reconcile changes nothing"
+
+
+def test_only_the_days_asked_for_are_compared(stage: Stage) -> None:
+    played(stage, lives(people(3), FIRST) + lives(people(2, 1)))
+    change(stage, "UPDATE customers SET mrr = 1 WHERE customer_id = ?", people(1)[0])
+    assert differences(stage) == {people(1)[0]: "the event in the outbox says otherwise than the customer"}
+    assert answer(stage, "reconcile", "--from", SECOND)["total"]["topic"]["count"] == 2
+    assert answer(stage, "reconcile", "--from", "2026-07-01", "--to", "2027-01-01")["days"] == []
+    assert differences(stage, "--to", FIRST) == differences(stage)
+
+
+def test_what_is_not_published_yet_is_pending_and_no_difference(stage: Stage) -> None:
+    stage.create_topics()
+    stage.produce(lives(people(3), FIRST))
+    stage.run_to_the_end_of_the_topics()
+    stage.produce(lives(people(4, 1)))
+    worker = stage.start(FAILPOINT="before-publish:1")
+    assert worker.wait() == KILLED
+    books = answer(stage, "reconcile")
+    four = {"count": 4, "lost_arr": "4800.00"}
+    assert [(day["day"], day["events"], day["pending"], day["topic"]) for day in books["days"][1:]] == [
+        (SECOND, four, four, NOBODY)
+    ]
+    stage.run_to_the_end_of_the_topics()
+    assert answer(stage, "reconcile")["total"]["pending"] == NOBODY
+
+
+def test_what_was_published_and_not_marked_is_no_difference(stage: Stage) -> None:
+    stage.create_topics()
+    stage.produce(lives(people(3), FIRST))
+    stage.run_to_the_end_of_the_topics()
+    stage.produce(lives(people(4, 1)))
+    worker = stage.start(FAILPOINT="after-publish:1")
+    assert worker.wait() == KILLED
+    books = answer(stage, "reconcile")
+    assert books["total"]["topic"] == books["total"]["customers"] == {"count": 7, "lost_arr": "8400.00"}
+    assert books["total"]["pending"] == NOBODY
+
+
+def test_while_the_worker_works_the_books_are_equal_again_and_again(stage: Stage) -> None:
+    serve(stage)
+    stage.settings["BATCH__MAX_RECORDS"] = "500"
+    stage.create_topics()
+    worker = stage.start()
+    worker.wait_until(lambda: bool(worker.events("recovered")), "the receipt read")
+    counts = []
+    for seed in range(5):
+        stage.produce(lives(people(3_000, seed), f"2026-06-{seed + 1:02}"))
+        counts.append(answer(stage, "reconcile")["total"]["events"]["count"])
+    stage.wait_until_consumed(worker)
+    worker.wait_until(lambda: _nothing_pending(stage), "all published")
+    assert answer(stage, "reconcile")["total"]["topic"] == {"count": 15_000, "lost_arr": "18000000.00"}
+    assert counts == sorted(counts)
+    assert worker.stop() == 0
+
+
+def _nothing_pending(stage: Stage) -> bool:
+    total: dict[str, Any] = answer(stage, "reconcile")["total"]
+    return bool(total["pending"]["count"] == 0)
+
+
+def test_a_store_that_was_rebuilt_agrees_with_the_topic(stage: Stage) -> None:
+    played(stage, lives(people(20)))
+    for file in stage.directory.glob("customers.duckdb*"):
+        file.unlink()
+    stage.reset_group("--to-earliest")
+    stage.run_to_the_end_of_the_topics()
+    assert answer(stage, "reconcile")["total"]["topic"] == {"count": 20, "lost_arr": "24000.00"}
+
+
+def test_each_difference_is_told_by_customer(stage: Stage) -> None:
+    ada, bob, eve, zoe = people(4)
+    nobody = str(uuid.uuid4())
+    played(stage, lives(people(6)))
+    published = events(stage)
+    change(stage, "UPDATE customers SET churn_date = NULL WHERE customer_id = ?", ada)
+    change(stage, "DELETE FROM outbox WHERE customer_id = ?", bob)
+    put(stage, eve, (published[eve].value or b"").replace(b'"1200.00"', b'"1.00"'))
+    put(stage, zoe, published[zoe].value)
+    put(stage, nobody, (published[zoe].value or b"").replace(zoe.encode(), nobody.encode()))
+    assert differences(stage) == {
+        ada: "an event in the outbox, and no such customer has churned",
+        bob: "churned, and there is no event in the outbox; an event on the topic that is not in the outbox",
+        eve: "2 events on the topic; the event on the topic says otherwise than that in the outbox",
+        zoe: "2 events on the topic",
+        nobody: "an event on the topic that is not in the outbox",
+    }
+    code, out, _ = run(stage, "reconcile")
+    assert code == 1
+    assert f"{eve}: 2 events on the topic" in out.decode()
+    assert "(customer 2026-06-30 $1,200.00, outbox 2026-06-30 $1,200.00, topic 2026-06-30 $1,200.00 and" in out.decode()
+    assert "5 differences." in out.decode()
+
+
+def test_an_event_that_counts_as_published_and_is_not_there_is_a_difference(stage: Stage) -> None:
+    stage.create_topics()
+    stage.produce(lives(people(3), FIRST) + lives(people(2, 1)))
+    assert stage.start(FAILPOINT="before-publish").wait() == KILLED
+    assert answer(stage, "reconcile")["total"]["pending"]["count"] == 5
+    change(stage, "UPDATE relay SET published_seq = (SELECT max(seq) FROM outbox)")
+    lost = "the event was published, and is not on the topic"
+    assert differences(stage) == dict.fromkeys(people(3) + people(2, 1), lost)
+
+
+@pytest.mark.parametrize("value", [
+    None, b"", b"\xff", b"[]", b"{}", b'{"customer_id": 1}',
+    b'{"customer_id": "\\u001b[31m", "churn_date": "2026-02-30", "lost_arr": {"amount": "1.00", "currency": "USD"}}',
+    b'{"customer_id": "x", "churn_date": "2026-W01-1", "lost_arr": {"amount": "1.00", "currency": "USD"}}',
+    b'{"customer_id": "x", "churn_date": "2026-01-01", "lost_arr": {"amount": "NaN", "currency": "USD"}}',
+    b'{"customer_id": "x", "churn_date": "2026-01-01", "lost_arr": {"amount": "1.00", "currency": "EUR"}}',
+], ids=str)  # fmt: skip
+def test_a_record_that_is_no_event_is_named(stage: Stage, value: bytes | None) -> None:
+    played(stage, lives(people(2)))
+    put(stage, "x", value)
+    books = answer(stage, "reconcile", code=1)
+    assert len(books["no_events"]) == 1
+    assert books["no_events"][0].startswith(f"{stage.topics.churned}/")
+    assert books["differences"] == []
+
+
+def test_what_stands_in_a_foreign_event_is_printed_safely(stage: Stage) -> None:
+    played(stage, lives(people(1)))
+    money = b'{"amount": "1.00", "currency": "USD"}'
+    put(stage, "x", b'{"customer_id": "\\u001b[31m\\u202e", "churn_date": "2026-01-01", "lost_arr": ' + money + b"}")
+    code, out, _ = run(stage, "reconcile")
+    assert code == 1
+    assert r"\x1b[31m\u202e: an event on the topic that is not in the outbox" in out.decode()
+    assert not {each for each in out.decode() if each != "\n" and not each.isprintable()}
+
+
+def test_what_cannot_be_answered_is_said_in_one_sentence(stage: Stage) -> None:
+    serve(stage)
+    stage.create_topics()
+    assert "no store" in said(stage, "reconcile", code=69)
+    assert "does not exist" in said(stage, "reconcile", code=69, TOPICS__CHURNED="no.such.topic")
+    worker: WorkerProcess = stage.start()
+    worker.wait_until(lambda: bool(worker.events("recovered")), "the receipt read")
+    assert "Nobody has churned." in said(stage, "reconcile")
+    assert "Kafka cannot be reached" in said(stage, "reconcile", code=69, KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert "a day is YYYY-MM-DD" in said(stage, "reconcile", "--from", "yesterday", code=2)
+    assert "--from is after --to" in said(stage, "reconcile", "--from", SECOND, "--to", FIRST, code=2)

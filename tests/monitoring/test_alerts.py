@@ -1,0 +1,142 @@
+"""The alert rules wake somebody when they should, say what to do, and ask for numbers that the worker gives."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import promql_parser
+import pytest
+import yaml
+from hatchling.builders.wheel import WheelBuilder
+from typer.testing import CliRunner
+
+from tests.monitoring.promtool import RULES, require_firing, run_promtool
+from tests.worker.builders import SIGNUPS, record
+from worker.batch import BatchResult
+from worker.checks import Check
+from worker.cli import app
+from worker.exposition import exposition
+from worker.gauges import Reading, StoreReading
+from worker.metrics import Metrics, Stage
+from worker.outcomes import Reason, Rejected
+from worker.settings import Topics
+from worker.view import AtStake, Waiting
+
+ROOT = Path(__file__).parents[2]
+ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
+
+every_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
+
+
+def well() -> Reading:
+    """A worker that does its work and has nothing to do."""
+    store = StoreReading(Waiting(0, None, 0, None), AtStake(0, Decimal(0)), 1)
+    checks = [Check(name, is_well=True, found="") for name in ("poll", "store", "outbox")]
+    return Reading(checks, {(SIGNUPS, 0): 1}, {(SIGNUPS, 0): 0}, store)
+
+
+def scraped(metrics: Metrics, reading: Reading) -> str:
+    return exposition(metrics, reading, "")[0].decode()
+
+
+def test_prometheus_takes_the_rules() -> None:
+    code, said = run_promtool("check", "rules", str(RULES))
+    assert code == 0, said
+    assert "5 rules found" in said
+
+
+def test_the_rules_do_what_their_scenarios_say() -> None:
+    code, said = run_promtool("test", "rules", str(Path(__file__).with_name("alerts_test.yaml")))
+    assert code == 0, said
+
+
+@every_alert
+def test_each_metric_that_is_asked_for_is_exposed(alert: dict[str, Any]) -> None:
+    exposed = set(re.findall(r"^([a-z_]+)", scraped(Metrics(Topics()), well()), re.MULTILINE))
+    asked = set(_metrics(promql_parser.parse(alert["expr"])))
+    assert asked
+    assert asked <= exposed
+
+
+@every_alert
+def test_each_alert_says_what_it_means_and_names_a_command_that_exists(alert: dict[str, Any]) -> None:
+    said = alert["annotations"]
+    assert set(said) == {"summary", "description", "action"}
+    commands = re.findall(r"`(customer-worker [^`]+)`", said["action"])
+    assert commands
+    for command in commands:
+        words = [word for word in shlex.split(command)[1:] if re.fullmatch(r"[a-z-]+", word)]
+        names = [word for word in words if not word.startswith("-")]
+        shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200"})
+        assert shown.exit_code == 0, shown.output
+        for option in (word for word in words if word.startswith("--")):
+            assert option in shown.output
+
+
+def test_a_worker_that_does_its_work_wakes_nobody(tmp_path: Path) -> None:
+    metrics = Metrics(Topics())
+    scrapes = []
+    for _ in range(40):
+        metrics.applied(10, BatchResult(), dict.fromkeys(Stage, 0.1))
+        scrapes.append(scraped(metrics, well()))
+    require_firing(tmp_path, scrapes, {})
+
+
+def test_no_answer_wakes_somebody(tmp_path: Path) -> None:
+    here = scraped(Metrics(Topics()), well())
+    require_firing(tmp_path, [here] * 10 + [None] * 10, {"CustomerWorkerDown": 1})
+
+
+def test_each_check_that_fails_wakes_somebody(tmp_path: Path) -> None:
+    bad = [Check("poll", is_well=False, found=""), Check("store", is_well=False, found="")]
+    here = scraped(Metrics(Topics()), replace(well(), checks=bad))
+    require_firing(tmp_path, [here] * 20, {"CustomerWorkerNotReady": 2})
+
+
+def test_records_that_wait_untouched_wake_somebody(tmp_path: Path) -> None:
+    here = scraped(Metrics(Topics()), replace(well(), lag={(SIGNUPS, 0): 3}))
+    require_firing(tmp_path, [here] * 20, {"CustomerWorkerStalled": 1})
+
+
+def test_an_event_that_is_not_published_wakes_somebody(tmp_path: Path) -> None:
+    store = StoreReading(Waiting(0, None, 1, datetime.now(UTC) - timedelta(minutes=10)), AtStake(0, Decimal(0)), 1)
+    here = scraped(Metrics(Topics()), replace(well(), store=store))
+    require_firing(tmp_path, [here] * 20, {"CustomerWorkerEventsLate": 1})
+
+
+def test_many_refusals_wake_somebody_for_each_reason(tmp_path: Path) -> None:
+    metrics = Metrics(Topics())
+    before = scraped(metrics, well())
+    result = BatchResult(
+        rejected=[(record(None), Rejected(reason, "")) for reason in (Reason.EMPTY, Reason.INVALID) for _ in range(50)]
+    )
+    result.by_topic[SIGNUPS].update(applied=500, rejected=100)
+    metrics.applied(600, result, {})
+    require_firing(tmp_path, [before] * 3 + [scraped(metrics, well())] * 9, {"CustomerWorkerRejecting": 2})
+
+
+def test_the_rules_are_printed_and_shipped(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(app, ["contract", "alerts"])
+    assert (shown.exit_code, shown.output) == (0, RULES.read_text())
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with ZipFile(wheel) as shipped:
+        assert {"worker/monitoring/alerts.yaml", "worker/templates/operations.html"} <= set(shipped.namelist())
+
+
+def _metrics(expression: Any) -> Iterator[str]:
+    """The names of all metrics in a parsed expression."""
+    if isinstance(expression, promql_parser.VectorSelector):
+        yield str(expression.name)
+    for part in ("expr", "lhs", "rhs", "vector_selector"):
+        if (inner := getattr(expression, part, None)) is not None:
+            yield from _metrics(inner)
+    for argument in getattr(expression, "args", None) or ():
+        yield from _metrics(argument)

@@ -1,0 +1,140 @@
+"""What waits in a store, as metrics and the operations page ask for it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from tests.worker.builders import (
+    ADA,
+    BOB,
+    CANCELLATIONS,
+    EVE,
+    SIGNUPS,
+    apply,
+    cancellation,
+    composer,
+    record,
+    signup,
+)
+from worker.batch import BatchPath
+from worker.dead_letters.letters import WAITING, Filters
+from worker.messages import Decoder
+from worker.redriven import redriven
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY
+from worker.unit_of_work import UnitOfWork
+from worker.view import AtStake, Waiting
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+SOURCES = {f"{topic}-dlt": topic for topic in (SIGNUPS, CANCELLATIONS)}
+PLATINUM = '"platinum"'
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> Iterator[DuckDBStore]:
+    opened = DuckDBStore(MEMORY, clock)
+    yield opened
+    opened.close()
+
+
+def waiting(store: DuckDBStore) -> Waiting:
+    with store.view() as view:
+        return view.waiting()
+
+
+def at_stake(store: DuckDBStore) -> AtStake:
+    """It, found to be about the letters that wait one by one."""
+    with store.view() as view:
+        letters = view.dead_letters(SOURCES, Filters())
+        found = view.at_stake(SOURCES)
+    assert found.letters == sum(letter.state in WAITING for letter in letters)
+    return found
+
+
+def test_an_empty_store_has_nothing_that_waits(store: DuckDBStore) -> None:
+    assert waiting(store) == Waiting(0, None, 0, None)
+    assert at_stake(store) == AtStake(0, Decimal(0))
+
+
+def test_what_is_parked_counts_since_the_oldest_came(store: DuckDBStore, clock: Clock) -> None:
+    apply(store, [cancellation(0)])
+    clock.now += timedelta(hours=1)
+    apply(store, [cancellation(1, BOB)])
+    assert waiting(store)[:2] == (2, NOON)
+    apply(store, [signup(0)])
+    assert waiting(store)[:2] == (1, NOON + timedelta(hours=1))
+
+
+def test_what_is_not_published_counts_since_the_oldest_was_decided(store: DuckDBStore, clock: Clock) -> None:
+    apply(store, [signup(0), signup(1, BOB), cancellation(0)])
+    clock.now += timedelta(hours=1)
+    apply(store, [record(None, CANCELLATIONS, 1), cancellation(2, BOB)])
+    assert waiting(store)[2:] == (3, NOON)
+    store.mark_published(1, {})
+    assert waiting(store)[2:] == (2, NOON + timedelta(hours=1))  # a dead letter is the oldest now
+    store.mark_published(3, {})
+    assert waiting(store)[2:] == (0, None)
+
+
+def test_what_was_found_on_its_topic_does_not_wait(store: DuckDBStore, clock: Clock) -> None:
+    apply(store, [signup(0), cancellation(0)])
+    clock.now += timedelta(hours=1)
+    apply(store, [signup(1, BOB), cancellation(1, BOB)])
+    store.keep_receipts([store.pending(0, 1).messages[0].id], {})
+    assert waiting(store)[2:] == (1, NOON + timedelta(hours=1))
+
+
+def test_the_revenue_at_stake_is_that_of_active_customers_each_once(store: DuckDBStore) -> None:
+    conflict = '{"amount": "1.00", "currency": "USD"}'
+    apply(store, [signup(0), signup(1, ADA, mrr=conflict), signup(2, ADA, mrr=conflict)])
+    apply(store, [signup(3, BOB), cancellation(0, BOB), cancellation(1, BOB, "2026-07-01")])  # left already
+    apply(store, [signup(4, EVE, plan_tier=PLATINUM), record(None, offset=5)])  # nobody known
+    assert at_stake(store) == AtStake(5, Decimal("5988.00"))
+
+
+def test_a_letter_that_is_settled_is_at_stake_no_longer(store: DuckDBStore) -> None:
+    apply(store, [signup(0), signup(1, BOB), signup(2, EVE)])
+    refused = [cancellation(n, who, "not a day") for n, who in enumerate((ADA, BOB, EVE))]
+    apply(store, refused)
+    assert at_stake(store) == AtStake(3, Decimal("17964.00"))
+    letters = store.pending(0, 10).messages
+    again = [redriven(letter, CANCELLATIONS) for letter in letters]
+    sent = [record(each.value, CANCELLATIONS, 10 + n, headers=each.headers) for n, each in enumerate(again)]
+    apply(store, sent[:1])  # refused again: that one has a letter of its own
+    assert at_stake(store) == AtStake(3, Decimal("17964.00"))
+    store.discard([letters[1].id], "a test")
+    assert at_stake(store) == AtStake(2, Decimal("11976.00"))
+
+
+def test_a_letter_that_was_applied_when_sent_again_is_settled(store: DuckDBStore) -> None:
+    with UnitOfWork(store) as work:  # a bad deploy, which takes no value of more than 10 bytes
+        BatchPath(Decoder(SIGNUPS, 10), composer()).apply([signup(0), signup(1, BOB)], work)
+        work.commit()
+    assert at_stake(store).letters == 2
+    again = redriven(store.pending(0, 1).messages[0], SIGNUPS)
+    apply(store, [record(again.value, SIGNUPS, 2, headers=again.headers)])
+    assert at_stake(store) == AtStake(1, Decimal(0))
+
+
+def test_a_proof_that_the_store_can_be_written_changes_nothing_that_is_read(store: DuckDBStore) -> None:
+    apply(store, [signup(0), cancellation(0)])
+    with store.view() as view:
+        before = view.totals()
+    store.prove_writable()
+    with store.view() as view:
+        assert view.totals() == before

@@ -1,0 +1,300 @@
+"""What a store knows of its dead letters: what became of each, and what is at stake."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from tests.worker.builders import (
+    ADA,
+    BOB,
+    CANCELLATIONS,
+    EVE,
+    NOON_MS,
+    SIGNUPS,
+    STRUCTURED_TYPE,
+    apply,
+    cancellation,
+    composer,
+    record,
+    signup,
+    signup_value,
+    structured_value,
+)  # fmt: skip
+from worker.batch import BatchPath
+from worker.dead_letters.letters import Filters, Group, Letter, LetterRecord, State, grouped, total
+from worker.dead_letters.questions import described
+from worker.messages import Decoder
+from worker.outgoing import Outgoing
+from worker.records import PlainRecord
+from worker.redriven import redriven
+from worker.settings import Settings
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY
+from worker.unit_of_work import UnitOfWork
+
+PLATINUM = '"platinum"'
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> Iterator[DuckDBStore]:
+    opened = DuckDBStore(MEMORY, clock)
+    yield opened
+    opened.close()
+
+
+def letters(store: DuckDBStore, filters: Filters | None = None) -> list[Letter]:
+    with store.view() as view:
+        return described(view, Settings(), filters or Filters())
+
+
+def records(store: DuckDBStore, *seqs: int, up_to_bytes: int, largest_value: int | None = None) -> list[LetterRecord]:
+    with store.view() as view:
+        return view.letter_records(seqs, up_to_bytes=up_to_bytes, largest_value=largest_value)
+
+
+def offsets(store: DuckDBStore, **filters: object) -> list[int]:
+    return [letter.offset for letter in letters(store, Filters(**filters))]  # type: ignore[arg-type]
+
+
+def states(store: DuckDBStore) -> list[State]:
+    return [letter.state for letter in letters(store)]
+
+
+def the_letter(store: DuckDBStore, number: int = 0) -> Outgoing:
+    return [message for message in store.pending(0, 1000).messages if message.topic.endswith("-dlt")][number]
+
+
+def sent_again(store: DuckDBStore, offset: int, value: bytes | None = None, number: int = 0) -> PlainRecord:
+    """The record of a redrive, or one that claims to be it and holds another value."""
+    letter = the_letter(store, number)
+    sent = redriven(letter, letter.topic.removesuffix("-dlt"))
+    return record(value or sent.value, sent.topic, offset, headers=sent.headers)
+
+
+def bad_deploy(store: DuckDBStore, records: Sequence[PlainRecord]) -> None:
+    """Take the records with a worker whose limit is too low for any."""
+    with UnitOfWork(store) as work:
+        BatchPath(Decoder(SIGNUPS, 10), composer()).apply(records, work)
+        work.commit()
+
+
+# What became of it
+
+
+def test_a_refused_record_is_an_open_letter_with_all_there_is_to_know(store: DuckDBStore) -> None:
+    apply(store, [signup(7, ADA, plan_tier=PLATINUM)])
+    (letter,) = letters(store)
+    assert letter == Letter(
+        seq=1,
+        id=f"{SIGNUPS}/0/7@{NOON_MS}",
+        topic=SIGNUPS,
+        partition=0,
+        offset=7,
+        sent_at_ms=NOON_MS,
+        refused_at=NOON,
+        reason="unknown_plan_tier",
+        message="plan_tier is not one of free, starter, growth, enterprise, custom",
+        redrives=0,
+        state=State.OPEN,
+        customer_id=ADA,
+        arr_at_stake=Decimal("5988.00"),
+    )
+    assert letter.coordinates == f"{SIGNUPS}/0/7"
+
+
+def test_refused_again_the_first_letter_is_settled_and_the_second_is_open_and_counted_up(store: DuckDBStore) -> None:
+    apply(store, [signup(0, ADA, plan_tier=PLATINUM)])
+    apply(store, [sent_again(store, 1)])
+    first, second = letters(store)
+    assert (first.state, first.redriven_to, first.redrives) == (State.REFUSED_AGAIN, f"{SIGNUPS}/0/1", 0)
+    assert (second.state, second.offset, second.redrives) == (State.OPEN, 1, 1)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["applied", "a duplicate by now"])
+def test_a_redriven_record_that_is_taken_settles_the_letter(store: DuckDBStore, known: bool) -> None:
+    bad_deploy(store, [signup(0)])
+    if known:
+        apply(store, [signup(1)])
+    apply(store, [sent_again(store, 2)])
+    (letter,) = letters(store)
+    assert (letter.state, letter.redrive_outcome) == (State.APPLIED, "duplicate" if known else "applied")
+
+
+def test_a_redriven_cancellation_that_waits_for_its_signup_is_redriven_until_that_comes(store: DuckDBStore) -> None:
+    bad_deploy(store, [cancellation(0)])
+    apply(store, [sent_again(store, 1)])
+    assert [(letter.state, letter.redrive_outcome) for letter in letters(store)] == [(State.REDRIVEN, "parked")]
+    apply(store, [signup(0)])
+    assert [(letter.state, letter.redrive_outcome) for letter in letters(store)] == [(State.APPLIED, "applied")]
+
+
+def test_a_redriven_cancellation_that_waited_and_is_refused_then_shows_so(store: DuckDBStore) -> None:
+    bad_deploy(store, [cancellation(0, ADA, "2026-01-01")])
+    apply(store, [sent_again(store, 1)])
+    apply(store, [signup(0)])
+    assert states(store) == [State.REFUSED_AGAIN, State.OPEN]
+
+
+def test_a_letter_whose_record_was_read_once_more_and_taken_is_settled(store: DuckDBStore) -> None:
+    bad_deploy(store, [signup(0)])
+    apply(store, [signup(0)])
+    assert states(store) == [State.APPLIED]
+
+
+def test_a_discarded_letter_keeps_the_reason_why(store: DuckDBStore) -> None:
+    bad_deploy(store, [signup(0), signup(1, BOB)])
+    store.discard([the_letter(store).id], "billing's own test")
+    store.discard([the_letter(store).id], "and again")
+    assert [(letter.state, letter.discarded_because) for letter in letters(store)] == [
+        (State.DISCARDED, "and again"),
+        (State.OPEN, None),
+    ]
+
+
+def test_who_forges_the_headers_of_a_redrive_settles_nothing(store: DuckDBStore) -> None:
+    bad_deploy(store, [signup(0)])
+    apply(store, [sent_again(store, 1, signup_value(BOB))])
+    assert states(store) == [State.OPEN]
+    assert len(list(store.customers([BOB]))) == 1
+
+
+def test_a_store_rebuilt_from_nothing_knows_what_was_redriven(store: DuckDBStore) -> None:
+    apply(store, [signup(0, ADA, plan_tier=PLATINUM)])
+    again = sent_again(store, 1)
+    rebuilt = DuckDBStore(MEMORY)
+    apply(rebuilt, [signup(0, ADA, plan_tier=PLATINUM), again])
+    assert states(rebuilt) == [State.REFUSED_AGAIN, State.OPEN]
+    rebuilt.close()
+
+
+# What is at stake
+
+
+def stake(store: DuckDBStore, bad: PlainRecord, number: int = -1) -> Decimal | None:
+    apply(store, [bad])
+    return letters(store)[number].arr_at_stake
+
+
+def dollars(text: str) -> Decimal:
+    return Decimal(text)
+
+
+def test_a_signup_puts_at_stake_what_it_states(store: DuckDBStore) -> None:
+    assert stake(store, signup(0, ADA, plan_tier=PLATINUM, mrr="83.333333")) == dollars("1000.00")
+    structured = structured_value(signup_value(BOB, plan_tier=PLATINUM))
+    assert stake(store, record(structured, SIGNUPS, 1, headers=STRUCTURED_TYPE)) == dollars("5988.00")
+
+
+UNREADABLE = {
+    "no value": record(None),
+    "no JSON": record(b"{"),
+    "another currency": signup(0, ADA, mrr='{"amount": "1", "currency": "EUR"}'),
+    "no amount": signup(0, ADA, plan_tier=PLATINUM, mrr=None),
+    "a negative amount": signup(0, ADA, plan_tier=PLATINUM, mrr='"-1"'),
+    "no envelope": record(structured_value(None), headers=STRUCTURED_TYPE),
+    "nested too deep": record(b'{"mrr":' + b"[" * 30_000 + b"]" * 30_000 + b"}"),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_where_the_revenue_of_a_signup_cannot_be_read_the_stake_is_unknown(store: DuckDBStore, what: str) -> None:
+    assert stake(store, UNREADABLE[what]) is None
+
+
+def test_a_conflict_puts_the_difference_at_stake(store: DuckDBStore) -> None:
+    apply(store, [signup(0)])
+    assert stake(store, signup(1, ADA, mrr="399")) == dollars("1200.00")
+    assert stake(store, signup(2, ADA, mrr="599")) == dollars("1200.00")
+
+
+def test_a_cancellation_puts_the_revenue_of_its_active_customer_at_stake(store: DuckDBStore) -> None:
+    apply(store, [signup(0)])
+    assert stake(store, cancellation(0, ADA, "2026-01-01")) == dollars("5988.00")
+    assert stake(store, cancellation(1, ADA, "tomorrow")) == dollars("5988.00")
+
+
+def test_what_is_refused_of_a_customer_who_left_puts_nothing_at_stake(store: DuckDBStore) -> None:
+    apply(store, [signup(0), cancellation(0)])
+    assert stake(store, cancellation(1, ADA, "2026-07-01")) == dollars("0")
+    assert stake(store, signup(1, ADA, mrr="1")) == dollars("0")
+
+
+def test_a_cancellation_of_nobody_known_puts_at_stake_what_cannot_be_said(store: DuckDBStore) -> None:
+    assert stake(store, cancellation(0, EVE, "tomorrow")) is None
+    assert stake(store, record(b"{", CANCELLATIONS, 1)) is None
+
+
+def test_a_customers_money_counts_once_in_a_group_and_in_the_total(store: DuckDBStore) -> None:
+    apply(store, [signup(0)])
+    apply(store, [cancellation(offset, ADA, "2026-01-01") for offset in range(3)])
+    apply(store, [cancellation(3, ADA, "tomorrow"), cancellation(4, EVE, "tomorrow")])
+    apply(store, [signup(1, BOB, plan_tier=PLATINUM, mrr="10"), signup(2, BOB, plan_tier=PLATINUM, mrr="20")])
+    assert grouped(letters(store)) == [
+        Group(State.OPEN, "churn_before_signup", 3, dollars("5988.00"), 0),
+        Group(State.OPEN, "invalid", 2, dollars("5988.00"), 1),
+        Group(State.OPEN, "unknown_plan_tier", 2, dollars("240.00"), 0),
+    ]
+    assert total(letters(store)) == dollars("6228.00")
+
+
+# Which are meant
+
+
+def test_letters_are_found_by_what_they_are_asked_for(store: DuckDBStore, clock: Clock) -> None:
+    apply(store, [signup(0, ADA, plan_tier=PLATINUM), signup(1, BOB, mrr="-1")])
+    clock.now = NOON + timedelta(hours=1)
+    apply(store, [cancellation(2, ADA, "tomorrow"), record(b"{", SIGNUPS, 3)])
+    assert offsets(store) == [0, 1, 2, 3]
+    assert offsets(store, topic=CANCELLATIONS) == [2]
+    assert offsets(store, reason="invalid") == [1, 2]
+    assert offsets(store, reason="invalid", topic=SIGNUPS) == [1]
+    assert offsets(store, customer=ADA) == [0, 2]
+    assert offsets(store, customer=EVE) == []
+    assert offsets(store, refused_before=clock.now) == [0, 1]
+    assert offsets(store, refused_since=clock.now) == [2, 3]
+    assert offsets(store, ids=(f"{SIGNUPS}/0/3", f"{SIGNUPS}/0/0@{NOON_MS}")) == [0, 3]
+    assert offsets(store, ids=(f"{SIGNUPS}/0/3@1",)) == []
+
+
+def test_a_store_without_letters_finds_none(store: DuckDBStore) -> None:
+    apply(store, [signup(0), cancellation(0)])
+    assert letters(store) == []
+    assert grouped([]) == []
+    assert total([]) == 0
+
+
+def test_letters_and_their_records_come_complete_however_large_they_are(store: DuckDBStore) -> None:
+    large = [record(b"{" + b"x" * 5_000_000, SIGNUPS, offset, key=b"%d" % offset) for offset in range(3)]
+    apply(store, large)
+    assert [letter.reason for letter in letters(store)] == ["too_large"] * 3
+    seqs = [letter.seq for letter in letters(store)]
+    found = records(store, *seqs, up_to_bytes=6_000_000)
+    assert [(each.seq, each.key, each.value) for each in found] == [
+        (n, large[n - 1].key, large[n - 1].value) for n in seqs[:2]
+    ]
+    without = records(store, *seqs, up_to_bytes=6_000_000, largest_value=1000)
+    assert [(each.seq, each.value) for each in without] == [(seq, None) for seq in seqs]
+
+
+def test_a_record_comes_back_byte_for_byte_with_headers_that_are_no_text(store: DuckDBStore) -> None:
+    headers = [("bad\udcff", b"\x00\xff"), ("x", None), ("x", b"")]
+    apply(store, [record(b"\xff", SIGNUPS, 0, key=b"\x1b", headers=headers)])
+    (found,) = records(store, 1, up_to_bytes=1)
+    assert (found.key, found.value, found.plain_headers()[:3]) == (b"\x1b", b"\xff", headers)
+    assert found.headers[0] == (b"bad\xff", b"\x00\xff")

@@ -1,0 +1,271 @@
+"""What is counted and looked up is what happened, to the record and to the cent, from the first scrape on."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, ProducerFenced, RequestTimedOutError
+from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, record, signup
+from worker.batch import BatchResult
+from worker.checks import Check
+from worker.event_ages import SECONDS, EventAges
+from worker.exposition import age_seconds, exposition
+from worker.gauges import Reading, StoreReading
+from worker.metrics import Cause, Metrics, Stage
+from worker.outgoing import Outgoing
+from worker.poll_metrics import poll_metrics
+from worker.receipts import ReceiptUnreadable
+from worker.relay import _cause
+from worker.settings import Topics
+from worker.stopping import Exit, Refusal
+from worker.store import StoreError
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY
+from worker.view import AtStake, Waiting
+
+NOW = 1_782_820_800.0
+NOTHING = Reading([], {}, {}, None)
+Samples = dict[tuple[str, ...], float]
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(Topics())
+
+
+@pytest.fixture
+def store() -> Iterator[DuckDBStore]:
+    opened = DuckDBStore(MEMORY)
+    yield opened
+    opened.close()
+
+
+def scrape(metrics: Metrics, reading: Reading = NOTHING) -> Samples:
+    """Every sample: its name without the prefix, and its labels' values in the labels' order."""
+    text = exposition(metrics, reading, "")[0].decode()
+    return {
+        (sample.name.removeprefix("customer_worker_"), *dict(sorted(sample.labels.items())).values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def count(metrics: Metrics, store: DuckDBStore, *records: object) -> None:
+    result = apply(store, records)  # type: ignore[arg-type]
+    metrics.applied(len(records), result, {})
+
+
+def published(*timestamps: int, topic: str = CHURNED) -> list[Outgoing]:
+    return [Outgoing(str(n), topic, None, b"k", b"v", [], ADA, at) for n, at in enumerate(timestamps)]
+
+
+# What is counted
+
+
+def test_all_that_can_be_counted_is_there_from_the_first(metrics: Metrics) -> None:
+    seen = scrape(metrics)
+    for topic in (SIGNUPS, CANCELLATIONS):
+        for outcome in ("applied", "duplicate", "parked", "rejected"):
+            assert seen["events_total", outcome, topic] == 0
+    reasons = "empty too_large malformed invalid unsupported_currency unknown_plan_tier signup_conflict already_churned"
+    for reason in [*reasons.split(), "churn_before_signup", "no_signup"]:
+        assert seen["rejected_total", reason] == 0
+    for cause in ("start", "fenced", "timeout", "unreachable", "kafka", "receipt", "store"):
+        assert seen["recover_total", cause] == 0
+    for stage in ("decode", "apply", "commit", "upkeep", "publish"):
+        assert seen["batch_seconds_count", stage] == 0
+    for name in ("lost_arr_dollars_total", "unknown_industries_total", "event_age_seconds_count"):
+        assert seen[name,] == 0
+
+
+def test_each_decision_counts_for_the_topic_of_its_record(metrics: Metrics, store: DuckDBStore) -> None:
+    count(metrics, store, cancellation(0), cancellation(1, BOB, "2026-01-01"))
+    count(metrics, store, signup(0), signup(1), signup(2, BOB), signup(3, EVE, plan_tier='"platinum"'), record(None))
+    seen = scrape(metrics)
+    assert {key: value for key, value in seen.items() if key[0] == "events_total"} == {
+        ("events_total", "applied", SIGNUPS): 2,
+        ("events_total", "duplicate", SIGNUPS): 1,
+        ("events_total", "parked", SIGNUPS): 0,
+        ("events_total", "rejected", SIGNUPS): 2,
+        ("events_total", "applied", CANCELLATIONS): 1,  # parked before, and applied when the signup came
+        ("events_total", "duplicate", CANCELLATIONS): 0,
+        ("events_total", "parked", CANCELLATIONS): 2,
+        ("events_total", "rejected", CANCELLATIONS): 1,
+    }
+    reasons = {key[1]: value for key, value in seen.items() if key[0] == "rejected_total" and value}
+    assert reasons == {"unknown_plan_tier": 1, "empty": 1, "churn_before_signup": 1}
+    assert seen["batch_records_sum",] == 7
+    assert seen["batch_records_count",] == 2
+
+
+def test_what_is_read_again_counts_as_taken_and_not_as_decided(metrics: Metrics, store: DuckDBStore) -> None:
+    for _ in range(2):
+        count(metrics, store, signup(0), cancellation(0), record(None, offset=1))
+    seen = scrape(metrics)
+    assert seen["batch_records_sum",] == 6
+    assert seen["events_total", "applied", SIGNUPS] == 1
+    assert seen["rejected_total", "empty"] == 1
+    assert seen["lost_arr_dollars_total",] == 5988
+
+
+def test_lost_revenue_is_added_up_in_cents_without_a_float(metrics: Metrics, store: DuckDBStore) -> None:
+    ids = [f"00000000-0000-4000-8000-{number:012x}" for number in range(30)]
+    third = '{"amount": "0.083333", "currency": "USD"}'  # 0.999996 a year: a dollar each
+    large = '{"amount": "999999999999.99", "currency": "USD"}'
+    signups = [signup(n, each, mrr=large if n == 0 else third) for n, each in enumerate(ids)]
+    count(metrics, store, *signups, *(cancellation(n, each) for n, each in enumerate(ids)))
+    assert metrics.lost_arr == Decimal("11999999999999.88") + 29
+    assert scrape(metrics)["lost_arr_dollars_total",] == float(metrics.lost_arr)
+
+
+def test_unknown_industries_are_counted(metrics: Metrics, store: DuckDBStore) -> None:
+    count(metrics, store, signup(0, ADA, industry='"Beekeeping"'), signup(1, BOB, industry='"fintech"'))
+    assert scrape(metrics)["unknown_industries_total",] == 1
+
+
+def test_stages_and_readings_of_the_receipt_are_counted(metrics: Metrics) -> None:
+    metrics.applied(1, BatchResult(), {Stage.DECODE: 0.002, Stage.COMMIT: 0.2})
+    metrics.published(published(), 3.0)
+    metrics.recovering(Cause.FENCED)
+    seen = scrape(metrics)
+    assert seen["batch_seconds_bucket", "0.0025", "decode"] == 1
+    assert seen["batch_seconds_sum", "commit"] == 0.2
+    assert seen["batch_seconds_sum", "publish"] == 3.0
+    assert seen["recover_total", "fenced"] == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ProducerFenced(), Cause.FENCED),
+        (TimeoutError(), Cause.TIMEOUT),
+        (RequestTimedOutError(), Cause.TIMEOUT),
+        (OSError(), Cause.UNREACHABLE),
+        (KafkaConnectionError(), Cause.UNREACHABLE),
+        (Refusal("Kafka cannot be reached", Exit.UNREACHABLE), Cause.UNREACHABLE),
+        (NotLeaderForPartitionError(), Cause.KAFKA),
+        (ReceiptUnreadable(), Cause.RECEIPT),
+        (StoreError(), Cause.STORE),
+    ],
+)
+def test_what_made_the_relay_recover_is_one_of_a_few_causes(error: Exception, cause: Cause) -> None:
+    assert _cause(error) is cause
+
+
+# How old events are
+
+
+def buckets(ages: EventAges) -> dict[str, float]:
+    return {sample.labels["le"]: sample.value for sample in ages.family("x", "").samples if sample.name == "x_bucket"}
+
+
+def test_every_event_falls_into_its_bucket() -> None:
+    ages = EventAges(CHURNED)
+    for seconds in SECONDS:  # on each limit, and just beyond it
+        ages.add(published(round((NOW - seconds) * 1000), round((NOW - seconds) * 1000) - 1), NOW)
+    found = buckets(ages)
+    assert [found[str(float(seconds))] for seconds in SECONDS] == [2 * n + 1 for n in range(len(SECONDS))]
+    assert found["+Inf"] == 2 * len(SECONDS)
+    (total,) = [sample.value for sample in ages.family("x", "").samples if sample.name == "x_sum"]
+    assert total == pytest.approx(2 * sum(SECONDS) + 0.001 * len(SECONDS))
+
+
+def test_only_events_count_and_only_where_the_age_is_known() -> None:
+    ages = EventAges(CHURNED)
+    ages.add([*published(-1), *published(0, topic="customer.signup-dlt")], NOW)
+    assert set(buckets(ages).values()) == {0.0}
+
+
+def test_a_clock_that_is_ahead_makes_an_age_of_nothing() -> None:
+    ages = EventAges(CHURNED)
+    ages.add(published(round(NOW * 1000) + 60_000), NOW)
+    assert set(buckets(ages).values()) == {1.0}
+    assert ages.family("x", "").samples[-1].value == 0
+
+
+def test_the_age_counts_from_the_cancellation_however_long_it_was_parked(metrics: Metrics, store: DuckDBStore) -> None:
+    sent_ms = int(time.time() * 1000) - 7_200_000
+    apply(store, [record(cancellation().value, CANCELLATIONS, 0, timestamp=sent_ms)])
+    apply(store, [signup(0)])
+    metrics.published(store.pending(0, 10).messages, 0.1)  # from the store, as after a restart
+    seen = scrape(metrics)
+    assert seen["event_age_seconds_bucket", "3600.0"] == 0
+    assert seen["event_age_seconds_bucket", "21600.0"] == 1
+    assert 7_200 <= seen["event_age_seconds_sum",] < 7_260
+
+
+# What is looked up
+
+
+def test_how_the_worker_stands_is_exposed() -> None:
+    now = datetime.now(UTC)
+    store = StoreReading(
+        Waiting(3, now - timedelta(hours=1), 2, now - timedelta(minutes=1)), AtStake(5, Decimal("5988.07")), 4_096
+    )
+    checks = [Check("poll", is_well=True, found=""), Check("store", is_well=False, found="")]
+    seen = scrape(Metrics(Topics()), Reading(checks, {(SIGNUPS, 3): 70}, {(SIGNUPS, 3): 7}, store))
+    assert seen["lag_records", "3", SIGNUPS] == 7
+    assert (seen["check_ok", "poll"], seen["check_ok", "store"]) == (1, 0)
+    assert seen["parked",] == 3
+    assert 3_600 <= seen["parked_oldest_age_seconds",] < 3_660
+    assert seen["outbox_pending",] == 2
+    assert 60 <= seen["outbox_oldest_age_seconds",] < 120
+    assert seen["dead_letters",] == 5
+    assert seen["dead_letter_arr_dollars",] == 5988.07
+    assert seen["store_bytes",] == 4_096
+
+
+def test_a_store_that_cannot_be_read_leaves_its_numbers_out() -> None:
+    assert ("parked",) not in scrape(Metrics(Topics()))
+    assert ("events_total", "applied", SIGNUPS) in scrape(Metrics(Topics()))
+
+
+def test_an_age_is_never_below_nothing() -> None:
+    now = datetime.now(UTC)
+    assert age_seconds(None, now) == 0
+    assert age_seconds(now + timedelta(hours=1), now) == 0
+
+
+def test_the_format_is_the_one_asked_for(metrics: Metrics) -> None:
+    content, kind = exposition(metrics, NOTHING, "application/openmetrics-text; version=1.0.0")
+    assert kind.startswith("application/openmetrics-text")
+    assert content.endswith(b"# EOF\n")
+    assert exposition(metrics, NOTHING, "text/html")[1].startswith("text/plain; version=0.0.4")
+
+
+def test_no_customer_is_named(metrics: Metrics, store: DuckDBStore) -> None:
+    count(metrics, store, signup(0), cancellation(0), cancellation(1, ADA, "2026-07-01"))
+    metrics.published(store.pending(0, 10).messages, 0.1)
+    assert ADA.encode() not in exposition(metrics, NOTHING, "")[0]
+
+
+# FastStream's own
+
+
+def polled(metrics: Metrics, *polls: Sequence[object]) -> Samples:
+    middleware = poll_metrics(metrics.registry, Topics())
+
+    async def taken(_: object) -> None:
+        pass
+
+    async def take() -> None:
+        for poll in polls:
+            message = KafkaMessage(body=poll, raw_message=tuple(poll), consumer=FAKE_CONSUMER)
+            await middleware(poll, context=None).consume_scope(taken, message)  # type: ignore[arg-type]
+
+    asyncio.run(take())
+    return scrape(metrics)
+
+
+def test_faststream_counts_polls_of_raw_records(metrics: Metrics) -> None:
+    seen = polled(metrics, [record(b"12345"), record(None)], [record(b"123")])
+    handler = ("customer-worker", "kafka", f"{SIGNUPS},{CANCELLATIONS}")
+    assert seen["faststream_received_messages_total", *handler] == 3
+    assert seen["faststream_received_messages_size_bytes_sum", *handler] == 8
+    assert seen["faststream_received_messages_size_bytes_count", *handler] == 2

@@ -1,0 +1,170 @@
+"""What is asked about the store, and what is answered, as a command gets it from a running worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+
+from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, signup
+from worker.outgoing import churned_id
+from worker.parked import WhoWaits
+from worker.question import Nothing, Question
+from worker.questions import PARKED, QUESTIONS, STATUS, STORY
+from worker.settings import Settings
+from worker.store import Store
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY
+from worker.story import Step, Story, Whose
+
+A = TypeVar("A")
+LETTERS = f"{CANCELLATIONS}-dlt"
+
+
+@pytest.fixture
+def store() -> Iterator[DuckDBStore]:
+    store = DuckDBStore(MEMORY)
+    yield store
+    store.close()
+
+
+def answer(store: Store, question: Question[Any, A], parameters: msgspec.Struct) -> A:
+    """The answer, there and back as JSON."""
+    with store.view() as view:
+        encoded = msgspec.json.encode(question.find(view, Settings(), parameters))
+    return msgspec.json.decode(encoded, type=question.answer)
+
+
+def told(step: Step) -> tuple[str, str, str | None, str]:
+    return f"{step.topic}/{step.partition}/{step.offset}", step.outcome, step.reason, step.why
+
+
+def test_every_question_has_a_name_of_its_own_and_worker_is_none_of_them() -> None:
+    assert {question.name: question for question in QUESTIONS.values()} == QUESTIONS
+    assert "worker" not in QUESTIONS
+
+
+def test_a_story_tells_every_decision_and_why(store: Store) -> None:
+    apply(store, [cancellation(0)])
+    apply(store, [signup(0), signup(1, mrr='{"amount": "5.00", "currency": "USD"}'), signup(2)])
+    apply(store, [cancellation(1), cancellation(2, ADA, "2026-07-15"), signup(3, ADA, plan_tier='"gold"')])
+    story = answer(store, STORY, Whose(ADA))
+    assert [told(step) for step in story.steps] == [
+        (f"{CANCELLATIONS}/0/0", "parked", None, "no signup of the customer had come"),
+        (f"{SIGNUPS}/0/0", "applied", None, "the customer is new"),
+        (f"{CANCELLATIONS}/0/0", "applied", None, "the customer left"),
+        (
+            f"{SIGNUPS}/0/1",
+            "rejected",
+            "signup_conflict",
+            "the customer signed up before with other particulars",
+        ),
+        (f"{SIGNUPS}/0/2", "duplicate", None, "the customer signed up before, with the same particulars"),
+        (f"{CANCELLATIONS}/0/1", "duplicate", None, "the customer had left on that day already"),
+        (
+            f"{CANCELLATIONS}/0/2",
+            "rejected",
+            "already_churned",
+            "the customer churned before, on another date",
+        ),
+        (
+            f"{SIGNUPS}/0/3",
+            "rejected",
+            "unknown_plan_tier",
+            "plan_tier is not one of free, starter, growth, enterprise, custom",
+        ),
+    ]
+    assert [step.event_id for step in story.steps if step.event_id] == [churned_id(ADA)]
+    assert [step.letter_state for step in story.steps if step.outcome == "rejected"] == ["open"] * 3
+    assert [step.at for step in story.steps] == sorted(step.at for step in story.steps)
+    assert story.waiting == []
+
+
+def test_a_story_shows_the_customer_as_it_stands(store: Store) -> None:
+    apply(store, [signup(0, ADA, mrr='"83.333333"'), cancellation(0)])
+    customer = answer(store, STORY, Whose(ADA)).customer
+    assert customer is not None
+    assert (customer.plan_tier, customer.industry) == ("growth", "FinTech")
+    assert (customer.signup_date, customer.churn_date, customer.tenure_days) == (
+        date(2026, 1, 15),
+        date(2026, 6, 30),
+        166,
+    )
+    assert (customer.mrr, customer.arr) == (Decimal("83.333333"), Decimal("1000.00"))
+
+
+def test_a_story_says_whether_its_event_is_published(store: Store) -> None:
+    apply(store, [signup(0), cancellation(0)])
+    [left] = [step for step in answer(store, STORY, Whose(ADA)).steps if step.event_id]
+    assert not left.is_published
+    store.mark_published(1, {})
+    [left] = [step for step in answer(store, STORY, Whose(ADA)).steps if step.event_id]
+    assert left.is_published
+
+
+def test_a_story_without_a_signup_says_what_waits(store: Store) -> None:
+    apply(store, [cancellation(0), cancellation(1, ADA, "2026-07-15"), cancellation(2, EVE)])
+    story = answer(store, STORY, Whose(ADA))
+    assert story.customer is None
+    assert [(each.coordinates, each.cancellation_date) for each in story.waiting] == [
+        (f"{CANCELLATIONS}/0/0", date(2026, 6, 30)),
+        (f"{CANCELLATIONS}/0/1", date(2026, 7, 15)),
+    ]
+    assert not story.is_empty
+
+
+def test_of_a_customer_nothing_came_for_there_is_no_story(store: Store) -> None:
+    apply(store, [signup(0), cancellation(0), cancellation(1, EVE)])
+    story = answer(store, STORY, Whose(BOB))
+    assert story == Story(BOB, None, [], [])
+    assert story.is_empty
+
+
+def test_what_is_parked_is_listed_by_customer(store: Store) -> None:
+    apply(store, [cancellation(0, EVE), cancellation(1, BOB)])
+    apply(store, [cancellation(2, EVE, "2026-07-15"), signup(0), cancellation(3)])
+    found = answer(store, PARKED, WhoWaits(at_most=10))
+    eve, bob = found.customers
+    assert (eve.customer_id, bob.customer_id) == (EVE, BOB)
+    assert [(each.coordinates, str(each.cancellation_date)) for each in eve.cancellations] == [
+        (f"{CANCELLATIONS}/0/0", "2026-06-30"),
+        (f"{CANCELLATIONS}/0/2", "2026-07-15"),
+    ]
+    assert eve.since == eve.cancellations[0].parked_at < eve.cancellations[1].parked_at
+    assert (found.totals.records, found.totals.customers, found.totals.since) == (3, 2, eve.since)
+
+
+def test_the_list_of_the_parked_can_be_cut_and_its_totals_say_by_how_much(store: Store) -> None:
+    apply(store, [cancellation(0, EVE), cancellation(1, BOB)])
+    found = answer(store, PARKED, WhoWaits(at_most=1))
+    assert [customer.customer_id for customer in found.customers] == [EVE]
+    assert found.totals.customers == 2
+    early = answer(store, PARKED, WhoWaits(10, found.customers[0].since - timedelta(seconds=1)))
+    assert (early.customers, early.totals.records) == ([], 0)
+
+
+def test_the_status_says_how_the_work_stands(store: Store) -> None:
+    apply(
+        store, [signup(0), cancellation(0), cancellation(1), cancellation(2, ADA, "2026-07-15"), cancellation(3, EVE)]
+    )
+    status = answer(store, STATUS, Nothing())
+    assert status.next_offsets() == {(SIGNUPS, 0): 1, (CANCELLATIONS, 0): 4}
+    assert status.totals.decisions == {"applied": 2, "duplicate": 1, "rejected": 1, "parked": 1}
+    assert status.totals.outgoing == {CHURNED: 1, LETTERS: 1}
+    assert (status.totals.customers, status.totals.churned, status.totals.parked.records) == (1, 1, 1)
+    assert status.letters == {"open": 1}
+
+
+def test_dead_letters_are_not_looked_through_where_they_are_too_many(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.status.MOST_LETTERS", 1)
+    refused = [signup(number, ADA, plan_tier='"gold"') for number in range(2)]
+    apply(store, refused[:1])
+    assert answer(store, STATUS, Nothing()).letters == {"open": 1}
+    apply(store, refused[1:])
+    assert answer(store, STATUS, Nothing()).letters is None

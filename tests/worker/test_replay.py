@@ -1,0 +1,277 @@
+"""What a replay counts, where it starts and ends, what it keeps silent, and the copy that a dry run works on."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from aiokafka import TopicPartition
+
+from tests.worker.builders import (
+    ADA,
+    BOB,
+    EVE,
+    MAX_BYTES,
+    SIGNUPS,
+    apply,
+    cancellation,
+    composer,
+    customer,
+    record,
+    signup,
+)
+from worker.messages import Decoder
+from worker.outgoing import churned_id
+from worker.records import PlainRecord
+from worker.replay.counting import CountedPath, SeenWork
+from worker.replay.report import CustomerChange, CustomerState, Emit, Report
+from worker.replay.selection import Range, _range
+from worker.stopping import Exit, Refusal
+from worker.store import Changes, NoStoreError, StoreError, StoreInUseError
+from worker.stores import duckdb_copy
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_copy import copied
+from worker.stores.duckdb_file import MEMORY
+
+CHURN = date(2026, 6, 30)
+PLACE = TopicPartition(SIGNUPS, 3)
+
+
+@pytest.fixture
+def store() -> Iterator[DuckDBStore]:
+    opened = DuckDBStore(MEMORY)
+    yield opened
+    opened.close()
+
+
+# Where it starts and ends
+
+
+@pytest.mark.parametrize(
+    ("asked", "log", "decided", "wanted"),
+    [
+        ((0, 100), (0, 100), 100, (0, 100, 0, 0)),
+        ((0, 100), (0, 100), 60, (0, 60, 0, 40)),
+        ((70, 90), (0, 100), 60, (70, 70, 0, 20)),
+        ((0, 999), (0, 100), 100, (0, 100, 0, 0)),
+        ((5, 50), (20, 100), 100, (20, 50, 15, 0)),
+        ((5, 10), (20, 100), 100, (20, 20, 5, 0)),
+        ((30, 50), (20, 100), 100, (30, 50, 0, 0)),
+        ((500, 999), (0, 100), 100, (500, 500, 0, 0)),
+        ((0, 0), (0, 0), None, (0, 0, 0, 0)),
+        ((0, 7), (0, 7), None, (0, 0, 0, 7)),
+    ],
+    ids=["all", "up to the store", "beyond the store", "beyond the end", "gone", "all gone", "within", "nowhere",
+         "empty", "never read"],
+)  # fmt: skip
+def test_a_partition_is_read_where_the_log_and_the_store_both_have_it(
+    asked: tuple[int, int], log: tuple[int, int], decided: int | None, wanted: tuple[int, int, int, int]
+) -> None:
+    positions = {} if decided is None else {(SIGNUPS, 3): decided}
+    assert _range(PLACE, *asked, *log, positions) == Range(SIGNUPS, 3, *wanted)
+
+
+def test_a_log_that_ends_before_the_store_is_another_log() -> None:
+    with pytest.raises(Refusal, match=r"customer\.signup/3 ends at offset 10, but .* up to 11") as refused:
+        _range(PLACE, 0, 10, 0, 10, {(SIGNUPS, 3): 11})
+    assert refused.value.code is Exit.SAFETY
+
+
+# What it counts
+
+
+def replayed(store: DuckDBStore, records: list[PlainRecord]) -> tuple[CountedPath, Report]:
+    path, report = CountedPath(Decoder(SIGNUPS, MAX_BYTES), composer()), Report(executed=True, emit=Emit.ALL)
+    with SeenWork(store) as work:
+        path.apply(records, work)
+        work.commit()
+    report.add_changes(work.changes)
+    return path, report
+
+
+def test_every_record_is_counted_also_those_that_say_nothing_new(store: DuckDBStore) -> None:
+    records = [signup(0), signup(1), record(b"{", SIGNUPS, 2), cancellation(0, BOB), cancellation(1)]
+    apply(store, records)
+    path, report = replayed(store, records)
+    assert path.decided == {("duplicate", None): 4, ("rejected", "malformed"): 1}
+    assert report.changes == {}
+
+
+def test_cancellations_that_had_waited_are_counted_apart(store: DuckDBStore) -> None:
+    apply(store, [cancellation(0), cancellation(1, ADA, "2026-07-01"), signup(0, plan_tier='"gold"')])
+    path, report = replayed(store, [signup(0), cancellation(0)])
+    assert path.decided == {("applied", None): 1, ("duplicate", None): 1}
+    assert path.released == {("applied", None): 1, ("rejected", "already_churned"): 1}
+    path.apply([cancellation(0)], SeenWork(store))
+    assert (path.decided, path.released) == ({("duplicate", None): 1}, {})
+    after = CustomerState("growth", Decimal("499.00"), CHURN)
+    assert report.changes == {ADA: CustomerChange(ADA, None, after)}
+
+
+def test_who_changes_in_two_batches_is_told_once_from_first_to_last() -> None:
+    report = Report(executed=False, emit=Emit.ALL)
+    report.add_changes(Changes(new_customers={ADA: customer()}))
+    report.add_changes(
+        Changes(changed_customers={ADA: customer(churn_date=CHURN), BOB: customer(BOB, churn_date=CHURN)})
+    )
+    active, churned = (CustomerState("growth", Decimal("499.00"), day) for day in (None, CHURN))
+    assert report.changes == {ADA: CustomerChange(ADA, None, churned), BOB: CustomerChange(BOB, active, churned)}
+
+
+def test_a_report_shares_nothing_with_the_next_one() -> None:
+    first = Report(executed=False, emit=Emit.ALL)
+    first.outcomes["applied"] += 1
+    first.add_changes(Changes(new_customers={ADA: customer()}))
+    second = Report(executed=False, emit=Emit.ALL)
+    assert (second.outcomes, second.changes) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("of", "who", "is_theirs"),
+    [(signup(), ADA, True), (signup(), BOB, False), (cancellation(0, ADA.upper()), ADA, True),
+     (signup(plan_tier='"gold"'), ADA, True), (record(b"{"), ADA, False), (record(None), ADA, False)],
+)  # fmt: skip
+def test_a_record_is_about_the_customer_that_it_says(of: PlainRecord, who: str, is_theirs: bool) -> None:
+    assert CountedPath(Decoder(SIGNUPS, MAX_BYTES), composer()).is_about(of, who) is is_theirs
+
+
+# Silence, and money
+
+
+def silently(store: DuckDBStore, records: list[PlainRecord]) -> list[str]:
+    """Apply the records silently; the ids of what would be published."""
+    with SeenWork(store) as work:
+        work.changes.is_silent = True
+        CountedPath(Decoder(SIGNUPS, MAX_BYTES), composer()).apply(records, work)
+        return [message.id for message in work.commit().messages]
+
+
+def test_what_is_committed_silently_is_never_pending(tmp_path: Path) -> None:
+    store = DuckDBStore(str(tmp_path / "store"))
+    apply(store, [signup(0), signup(1, BOB), signup(2, EVE), cancellation(0)])
+    assert silently(store, [cancellation(1, BOB)]) == [churned_id(BOB)]
+    apply(store, [cancellation(2, EVE)])
+    store.reopen()
+    pending = store.pending(0, 100)
+    assert ([message.id for message in pending.messages], pending.last_seq) == ([churned_id(ADA), churned_id(EVE)], 3)
+    store.close()
+
+
+def test_of_a_silent_commit_what_has_its_receipt_is_not_told_and_its_receipt_is_used_up(store: DuckDBStore) -> None:
+    store.keep_receipts([churned_id(ADA)], {})
+    assert silently(store, [signup(0), signup(1, BOB), cancellation(0), cancellation(1, BOB)]) == [churned_id(BOB)]
+    assert store._db.execute("SELECT count(*) FROM receipts").fetchall() == [(0,)]
+    assert store._receipts_count == 0
+
+
+def test_lost_arr_is_that_of_those_who_left_each_rounded_to_the_cent(store: DuckDBStore) -> None:
+    assert store.lost_arr() == Decimal("0.00")
+    money = {ADA: "83.333333", BOB: "999999999999.999999", EVE: "499.00"}
+    apply(
+        store, [signup(n, who, mrr=f'{{"amount": "{money[who]}", "currency": "USD"}}') for n, who in enumerate(money)]
+    )
+    apply(store, [cancellation(0, ADA), cancellation(1, BOB)])
+    assert str(store.lost_arr()) == "12000000001000.00"
+
+
+# The copy
+
+
+def ignored(done: int, of: int) -> None:
+    pass
+
+
+def killed_with_a_log(path: str) -> None:
+    """Fill a store and die without closing it."""
+    store = DuckDBStore(path)
+    apply(store, [signup(0), cancellation(0)])
+    os._exit(0)
+
+
+def in_a_process(target: object, *arguments: object) -> multiprocessing.Process:
+    process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)  # type: ignore[arg-type]
+    process.start()
+    return process  # type: ignore[return-value]
+
+
+def test_a_copy_has_what_a_crash_left_in_the_log_and_working_on_it_leaves_the_store_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    in_a_process(killed_with_a_log, str(path)).join()
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    os.umask(0o022)  # as a command has it; opening a store changes it for good
+    assert len(before) == 2, "no log was left"
+    told: list[tuple[int, int]] = []
+    with copied(str(path), lambda done, of: told.append((done, of))) as copy:
+        assert oct(Path(copy).parent.stat().st_mode)[-2:] == "00"
+        store = DuckDBStore(copy)
+        assert [found.churn_date for found in store.customers([ADA])] == [CHURN]
+        apply(store, [signup(1, BOB)])
+        store.close()
+    size = sum(map(len, before.values()))
+    assert told[-1] == (size, size)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def interrupted_with(store: DuckDBStore) -> None:
+    store.close()
+    raise KeyboardInterrupt
+
+
+def test_what_a_killed_dry_run_left_is_removed_and_a_failing_one_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    DuckDBStore(str(path)).close()
+    left = tmp_path / "store.duckdb.copy"
+    left.mkdir()
+    (left / "store.duckdb").write_bytes(b"half a store")
+    with pytest.raises(KeyboardInterrupt), copied(str(path), ignored) as copy:
+        interrupted_with(DuckDBStore(copy))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_two_dry_runs_at_once_and_a_store_in_use_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    DuckDBStore(str(path)).close()
+    with copied(str(path), ignored) as copy:
+        with pytest.raises(StoreInUseError, match="works on a copy"), copied(str(path), ignored):
+            pass
+        DuckDBStore(copy).close()  # it is still there
+    context = multiprocessing.get_context("spawn")
+    opened, done = context.Event(), context.Event()
+    holder = in_a_process(hold, str(path), opened, done)
+    assert opened.wait(60)
+    try:
+        with pytest.raises(StoreInUseError, match="in use by another process"), copied(str(path), ignored):
+            pass
+    finally:
+        done.set()
+        holder.join()
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def hold(path: str, opened: object, done: object) -> None:
+    store = DuckDBStore(path)
+    opened.set()  # type: ignore[attr-defined]
+    done.wait(60)  # type: ignore[attr-defined]
+    store.close()
+
+
+def test_without_room_nothing_is_copied_and_the_numbers_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.duckdb"
+    DuckDBStore(str(path)).close()
+    monkeypatch.setattr(duckdb_copy, "ROOM_TO_WORK_BYTES", 10**18)
+    with pytest.raises(StoreError, match=r"takes 1,000,000,[0-9,]+ MB .* Make room"), copied(str(path), ignored):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("path", [MEMORY, "nowhere.duckdb"])
+def test_what_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoStoreError), copied(path, ignored):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,91 @@
+"""`customer-worker parked dead-letter`: cancellations that have waited long enough for their signup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from worker.app import batch_path
+from worker.asking import ask
+from worker.commands.ages import age_from, shown_age
+from worker.commands.own_store import own_store
+from worker.commands.shared import AsJson, console, run_async
+from worker.commands.tables import print_table
+from worker.giving_up import WAITING_BEFORE, Before, Waiting
+from worker.settings import Settings
+from worker.unit_of_work import UnitOfWork
+
+SHOWN = 20
+
+
+def register(parked: typer.Typer) -> None:
+    """Add the command."""
+    parked.command("dead-letter")(give_up)
+
+
+def give_up(
+    older_than: Annotated[
+        timedelta, typer.Option(parser=age_from, metavar="AGE", help="Parked for longer than this: 12h, 30d.")
+    ],
+    execute: Annotated[bool, typer.Option("--execute", help="Do it; without it, it is only shown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make dead letters of cancellations whose signup has not come. A dry run unless --execute is given.
+
+    They wait no longer: a customer who signs up later is active, and a redrive of the dead letter ends them. With
+    DuckDB the worker has to be stopped for it; it publishes the dead letters at its next start.
+
+    Example: customer-worker parked dead-letter --older-than 30d --execute
+    """
+    settings = Settings.read()
+    before = datetime.now(UTC) - older_than
+    if execute:
+        waiting = _give_up(settings, before)
+    else:
+        waiting = run_async(lambda: ask(settings, WAITING_BEFORE, Before(before)))
+    if as_json:
+        found = [{"coordinates": each.coordinates, "customer_id": each.customer_id} for each in waiting]
+        print(json.dumps({"executed": execute, "count": len(waiting), "parked": found}))
+        return
+    _print(waiting, execute=execute)
+
+
+def _give_up(settings: Settings, before: datetime) -> Sequence[Waiting]:
+    path = batch_path(settings)
+    given_up: list[Waiting] = []
+    with own_store(settings) as store:
+        with store.view() as view:
+            given_up += WAITING_BEFORE.find(view, settings, Before(before))
+        while waiting := store.parked_before(before, settings.batch.max_records):
+            with UnitOfWork(store) as work:
+                path.give_up(waiting, work)
+                work.commit()
+    return given_up
+
+
+def _print(waiting: Sequence[Waiting], *, execute: bool) -> None:
+    if not waiting:
+        console.print("Nothing has been parked for so long.")
+        return
+    now = datetime.now(UTC)
+    table = Table("record", "customer", "parked for", box=None, pad_edge=False)
+    for each in waiting[:SHOWN]:
+        table.add_row(each.coordinates, each.customer_id, shown_age(now - each.parked_at))
+    print_table(table)
+    if len(waiting) > SHOWN:
+        console.print(f"… and {len(waiting) - SHOWN:,} more (--json has all)", highlight=False)
+    if execute:
+        console.print(
+            f"{len(waiting):,} dead letters made, reason no_signup. The worker publishes them at its next start.",
+            highlight=False,
+        )
+    else:
+        console.print(
+            f"Dry run: {len(waiting):,} dead letters would be made. Add --execute to do it, with the worker stopped.",
+            highlight=False,
+        )

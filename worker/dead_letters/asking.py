@@ -1,0 +1,62 @@
+"""Dead letters as one asks for them: of the running worker, or of the store where none has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from typing_extensions import override
+
+from worker.asking import ask, ask_worker
+from worker.dead_letters.letters import Filters, LetterRecord
+from worker.dead_letters.looking import Asked
+from worker.dead_letters.questions import LETTER_RECORDS, LETTERS, POSITIONS, LettersAnswer, Rows
+from worker.question import Nothing
+from worker.records import TopicPartition
+from worker.settings import Settings
+from worker.store import Store
+
+
+class Anybody(Asked):
+    """Whoever has the store. Raises `Refusal` where nobody answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def is_worker(self) -> bool:
+        """Whether it is a running worker."""
+        return await ask_worker(self._settings) is not None
+
+    @override
+    async def letters(self, filters: Filters) -> LettersAnswer:
+        return await ask(self._settings, LETTERS, filters)
+
+    @override
+    async def records(self, seqs: Sequence[int]) -> list[LetterRecord]:
+        return await ask(self._settings, LETTER_RECORDS, Rows(list(seqs)))
+
+    @override
+    async def positions(self) -> Mapping[TopicPartition, int]:
+        found = await ask(self._settings, POSITIONS, Nothing())
+        return {(topic, partition): offset for topic, partition, offset in found}
+
+
+class Ourselves(Asked):
+    """The store that this process has open."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+
+    @override
+    async def letters(self, filters: Filters) -> LettersAnswer:
+        with self._store.view() as view:
+            return LETTERS.find(view, self._settings, filters)
+
+    @override
+    async def records(self, seqs: Sequence[int]) -> list[LetterRecord]:
+        with self._store.view() as view:
+            return LETTER_RECORDS.find(view, self._settings, Rows(list(seqs)))
+
+    @override
+    async def positions(self) -> Mapping[TopicPartition, int]:
+        return self._store.positions()

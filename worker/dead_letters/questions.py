@@ -1,0 +1,104 @@
+"""What a store answers about its dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from worker.dead_letters.letters import Filters, Letter, LetterRecord, StoredLetter, arr_at_stake
+from worker.messages import stated_mrr
+from worker.outgoing import DEAD_LETTER_PREFIX, redrive_count
+from worker.question import Nothing, Question
+from worker.records import PlainRecord, TopicPartition
+from worker.settings import Settings, Topics
+from worker.view import StoreView
+
+RECORDS_AT_ONCE = 1_000
+BYTES_AT_ONCE = 8 * 1024 * 1024
+
+
+class LettersAnswer(msgspec.Struct, frozen=True):
+    """Dead letters, and how far the store had read each input partition: topic, partition, next offset."""
+
+    letters: list[Letter]
+    positions: list[tuple[str, int, int]]
+
+    def next_offsets(self) -> dict[TopicPartition, int]:
+        """The next offset of each input partition."""
+        return {(topic, partition): offset for topic, partition, offset in self.positions}
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Rows of the outbox."""
+
+    seqs: list[int]
+
+
+def sources(topics: Topics) -> dict[str, str]:
+    """Each dead letter topic, and the topic that its letters came from."""
+    return {topic + topics.dead_letter_suffix: topic for topic in topics.inputs}
+
+
+def described(store: StoreView, settings: Settings, filters: Filters) -> list[Letter]:
+    """The dead letters that are meant, in the order they were written, each with what is to be known of it."""
+    stored = store.dead_letters(sources(settings.topics), filters)
+    return [
+        _described(letter, record, is_signup=letter.topic == settings.topics.signup)
+        for letter, record in _with_records(store, stored, settings.batch.max_value_bytes)
+    ]
+
+
+def _with_records(
+    store: StoreView, stored: Sequence[StoredLetter], largest_value: int
+) -> Iterator[tuple[StoredLetter, LetterRecord]]:
+    """The letters and their records, read some at a time: together they can be far larger than the memory."""
+    done = 0
+    while part := stored[done : done + RECORDS_AT_ONCE]:
+        seqs = [letter.seq for letter in part]
+        records = store.letter_records(seqs, up_to_bytes=BYTES_AT_ONCE, largest_value=largest_value)
+        yield from zip(part, records, strict=False)  # which are fewer where their values are large
+        done += len(records)
+
+
+def _described(letter: StoredLetter, record: LetterRecord, *, is_signup: bool) -> Letter:
+    headers = record.plain_headers()
+    message = dict(headers).get(f"{DEAD_LETTER_PREFIX}message") or b""
+    sent = PlainRecord(
+        letter.topic, letter.partition, letter.offset, letter.timestamp_ms, record.key, record.value, headers
+    )
+    return Letter(
+        seq=letter.seq,
+        id=letter.id,
+        topic=letter.topic,
+        partition=letter.partition,
+        offset=letter.offset,
+        sent_at_ms=letter.timestamp_ms,
+        refused_at=letter.refused_at,
+        reason=letter.reason,
+        message=message.decode(errors="replace"),
+        redrives=redrive_count(headers),
+        state=letter.state,
+        customer_id=letter.customer_id,
+        arr_at_stake=arr_at_stake(letter, is_signup=is_signup, stated=stated_mrr(sent) if is_signup else None),
+        redriven_to=letter.redriven_to,
+        redrive_outcome=letter.redrive_outcome,
+        discarded_because=letter.discarded_because,
+    )
+
+
+def _positions(view: StoreView, _: Settings, __: Nothing) -> list[tuple[str, int, int]]:
+    return [(*place, offset) for place, offset in view.positions().items()]
+
+
+def _letters(view: StoreView, settings: Settings, filters: Filters) -> LettersAnswer:
+    return LettersAnswer(described(view, settings, filters), _positions(view, settings, Nothing()))
+
+
+def _records(view: StoreView, _: Settings, rows: Rows) -> list[LetterRecord]:
+    return view.letter_records(rows.seqs, up_to_bytes=BYTES_AT_ONCE)
+
+
+LETTERS = Question("dead-letters", Filters, LettersAnswer, _letters)
+LETTER_RECORDS = Question("dead-letter-records", Rows, list[LetterRecord], _records)
+POSITIONS = Question("positions", Nothing, list[tuple[str, int, int]], _positions)

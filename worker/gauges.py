@@ -1,0 +1,77 @@
+"""What is looked up when somebody asks how the worker stands: health, lag, and what the store says."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from worker.checks import Check
+from worker.consumer import Consumer
+from worker.health import Health
+from worker.records import TopicPartition
+from worker.settings import Topics
+from worker.store import Store, StoreError
+from worker.view import AtStake, Waiting
+
+log = structlog.get_logger(__name__)
+
+AT_STAKE_SHARE = 0.01
+"""How much of a core may go into looking at dead letters, which takes the longer the more of them there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReading:
+    """What the store says: what waits in it, its dead letters, and its size in bytes (None where it has no file)."""
+
+    waiting: Waiting
+    at_stake: AtStake
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the worker stands: its checks, its partitions, its store (None where that cannot be read now)."""
+
+    checks: Sequence[Check]
+    positions: Mapping[TopicPartition, int]
+    lag: Mapping[TopicPartition, int]
+    store: StoreReading | None
+
+
+class Gauges:
+    """Reads the parts of one running worker."""
+
+    def __init__(self, consumer: Consumer, health: Health, store: Store, topics: Topics) -> None:
+        self._consumer = consumer
+        self._health = health
+        self._store = store
+        self._letter_topics = {topic + topics.dead_letter_suffix: topic for topic in topics.inputs}
+        self._reading = asyncio.Lock()
+        self._at_stake: AtStake | None = None
+        self._look_again_at = 0.0
+
+    async def read(self) -> Reading:
+        """Look now."""
+        async with self._reading:
+            store = await asyncio.to_thread(self._read_store)
+        lag = {(place.topic, place.partition): count for place, count in (await self._consumer.lag()).items()}
+        positions = {place: self._store.positions().get(place, 0) for place in lag}
+        return Reading(self._health.ready(), positions, lag, store)
+
+    def _read_store(self) -> StoreReading | None:
+        try:
+            with self._store.view() as view:
+                waiting, size = view.waiting(), view.size_bytes()
+                if self._at_stake is None or time.monotonic() >= self._look_again_at:
+                    began = time.monotonic()
+                    self._at_stake = view.at_stake(self._letter_topics)
+                    now = time.monotonic()
+                    self._look_again_at = now + (now - began) / AT_STAKE_SHARE
+                return StoreReading(waiting, self._at_stake, size)
+        except StoreError as error:
+            log.warning("the store cannot be read for now", error=str(error))
+            return None

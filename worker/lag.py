@@ -1,0 +1,121 @@
+"""How far the worker is behind on each input partition, in records and in time; and who is in its group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from worker import kafka
+from worker import records as plain
+from worker.log_reading import committed_reader
+from worker.settings import Settings
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OLDEST_SECONDS = 1.0
+"""For looking at the oldest unread records: what is not known by then is left out."""
+ONE_BATCH = 1
+"""As few bytes at once as a broker gives, which is a whole batch of records."""
+
+
+class PartitionLag(msgspec.Struct, frozen=True):
+    """An input partition. `position` is the next offset the worker takes, None where it has never read it.
+
+    `lag` is in records, `lag_seconds` how long ago the first of them was sent: None where there is none, or where that
+    cannot be told.
+    `note` says where something is wrong with the position.
+    """
+
+    topic: str
+    partition: int
+    position: int | None
+    end: int
+    lag: int
+    lag_seconds: float | None
+    note: str = ""
+
+
+class InputStatus(msgspec.Struct, frozen=True):
+    """The input topics as Kafka has them. `members` of the group is None where its coordinator does not say."""
+
+    partitions: list[PartitionLag]
+    missing_topics: list[str]
+    members: int | None
+
+
+async def look_at_inputs(settings: Settings, positions: Mapping[plain.TopicPartition, int]) -> InputStatus:
+    """The input partitions, beside the store's positions. Raises `Refusal` when Kafka cannot be reached."""
+    inputs = settings.topics.inputs
+    async with kafka.admin_client(settings.kafka) as admin:
+        counts = await kafka.partition_counts(admin, inputs)
+        try:
+            members = len((await kafka.describe_group(admin, settings.kafka.group_id)).members)
+        except KafkaError:
+            members = None
+    places = [TopicPartition(topic, number) for topic in inputs for number in range(counts.get(topic, 0))]
+    missing = [topic for topic in inputs if topic not in counts]
+    if not places:
+        return InputStatus([], missing, members)
+    async with committed_reader(settings.kafka, ONE_BATCH) as reader:
+        begins, ends = await asyncio.gather(reader.beginning_offsets(places), reader.end_offsets(places))
+        stored = {place: positions.get((place.topic, place.partition)) for place in places}
+        starts = {place: max(begins[place], stored[place] or 0) for place in places}
+        unread = {place: start for place, start in starts.items() if start < ends[place]}
+        oldest = await _oldest_unread(reader, unread) if unread else {}
+    return InputStatus(
+        [
+            PartitionLag(
+                place.topic,
+                place.partition,
+                stored[place],
+                ends[place],
+                max(0, ends[place] - starts[place]),
+                _seconds_since(oldest.get(place)),
+                _note(stored[place], begins[place], ends[place]),
+            )
+            for place in places
+        ],
+        missing,
+        members,
+    )
+
+
+def _seconds_since(moment: datetime | None) -> float | None:
+    return None if moment is None else max(0.0, round((datetime.now(UTC) - moment).total_seconds(), 1))
+
+
+def _note(position: int | None, begin: int, end: int) -> str:
+    if position is not None and position < begin:
+        return f"{begin - position:,} records were deleted before they were read"
+    if position is not None and position > end:
+        return "the topic ends before the position: it was made anew, or cut"
+    return ""
+
+
+async def _oldest_unread(
+    reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, datetime | None]:
+    """When the first record from each of these offsets on was sent, of those that are soon at hand."""
+    reader.assign(list(starts))
+    for place, start in starts.items():
+        reader.seek(place, start)
+    found: dict[TopicPartition, datetime | None] = {}
+    try:
+        async with asyncio.timeout(OLDEST_SECONDS):
+            while left := [place for place in starts if place not in found]:
+                records = await reader.getmany(*left, timeout_ms=200, max_records=1)
+                found.update((place, _sent_at(those)) for place, those in records.items() if those)
+    except TimeoutError:
+        pass
+    return found
+
+
+def _sent_at(records: Sequence[plain.Record]) -> datetime | None:
+    try:
+        return EPOCH + timedelta(milliseconds=records[0].timestamp) if records[0].timestamp >= 0 else None
+    except OverflowError:  # its sender can say anything
+        return None

@@ -1,0 +1,41 @@
+"""FastStream's own metrics, of this worker's polls: it cannot read raw records by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faststream.message import StreamMessage
+from faststream.prometheus import ConsumeAttrs, MetricsSettingsProvider
+from faststream.prometheus.middleware import PrometheusMiddleware
+from faststream.response import PublishCommand
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from worker.settings import Topics
+
+PollMetrics = PrometheusMiddleware[Any, PublishCommand]
+
+
+def poll_metrics(registry: CollectorRegistry, topics: Topics) -> PollMetrics:
+    """The middleware that counts polls: what they are of, how many records and bytes each brought."""
+    return PrometheusMiddleware(
+        settings_provider_factory=lambda _: _Polls(",".join(topics.inputs)),
+        registry=registry,
+        app_name="customer-worker",
+    )
+
+
+class _Polls(MetricsSettingsProvider[Any, PublishCommand]):
+    def __init__(self, handler: str) -> None:
+        self.messaging_system = "kafka"
+        self._handler = handler
+
+    @override
+    def get_consume_attrs_from_message(self, msg: StreamMessage[Any]) -> ConsumeAttrs:
+        records = msg.raw_message
+        size = sum([len(record.value or b"") for record in records])
+        return {"destination_name": self._handler, "message_size": size, "messages_count": len(records)}
+
+    @override
+    def get_publish_destination_name_from_cmd(self, cmd: PublishCommand) -> str:
+        return cmd.destination

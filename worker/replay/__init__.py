@@ -1,0 +1,1 @@
+"""Records that were read before, given to the handlers of today: what would change, and changing it."""

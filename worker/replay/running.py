@@ -1,0 +1,176 @@
+"""One replay from its first record to its last: on a copy of the store, or on the store itself."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from aiokafka import TopicPartition
+
+from worker import checks
+from worker.log_reading import LogReading, committed_reader
+from worker.records import Record
+from worker.replay.counting import CountedPath, Decisions, SeenWork
+from worker.replay.publishing import Publishing, publishing, read_receipts
+from worker.replay.report import Emit, Report
+from worker.replay.selection import Selection, ranges
+from worker.settings import Settings
+from worker.stopping import Exit, Refusal
+from worker.store import Changes, PendingBatch, Store, StoreError
+from worker.store_thread import StoreThread
+
+COLLECT_EVERY_SECONDS = 30.0
+Tell = Callable[[int, int], None]
+
+
+class Replay:
+    """Gives selected records to the handlers again, batch by batch. `report` holds what is committed so far."""
+
+    def __init__(
+        self, settings: Settings, selection: Selection, path: CountedPath, store: Store, report: Report
+    ) -> None:
+        self._settings = settings
+        self._selection = selection
+        self._path = path
+        self._store = store
+        self._thread = StoreThread()
+        self._publishing: Publishing | None = None
+        self._collected = time.monotonic()
+        self.report = report
+
+    async def run(self, tell: Tell) -> None:
+        """Replay everything that is selected, and publish what comes of it where that is asked for.
+
+        Ctrl-C ends it between two batches. `tell` is told how many offsets are done, of how many. Raises `Refusal`.
+        """
+        began = time.monotonic()
+        try:
+            with _collected_between_batches(), _cancelled_by_signals():
+                await self._run(tell)
+        except asyncio.CancelledError:
+            self.report.interrupted = True
+        except Refusal:
+            self.report.interrupted = True
+            raise
+        except StoreError as error:
+            self.report.interrupted = True
+            raise Refusal(
+                f"{error}. What was decided before is kept; replaying again repeats none of it", Exit.UNREACHABLE
+            ) from error
+        finally:
+            await self._finish_report()
+            self._thread.close()
+            self.report.seconds = round(time.monotonic() - began, 3)
+
+    async def _run(self, tell: Tell) -> None:
+        settings, report = self._settings, self.report
+        await checks.require_topics(settings)
+        report.lost_arr_before = report.lost_arr_after = await self._thread.call(self._store.lost_arr)
+        if report.executed and report.emit is Emit.ALL:
+            async with publishing(settings, self._store, self._thread) as self._publishing:
+                await self._read(tell)
+                await self._publishing.finish()
+        else:
+            await read_receipts(settings, self._store, self._thread)
+            await self._read(tell)
+
+    async def _read(self, tell: Tell) -> None:
+        self.report.waiting_before = await self._thread.call(self._pending)
+        async with committed_reader(self._settings.kafka) as reader:
+            self.report.ranges = await ranges(self._settings, reader, self._selection, self._store.positions())
+            done, size = 0, sum(each.end - each.start for each in self.report.ranges)
+            for each in self.report.ranges:  # one after the other, so that a second run decides in the same order
+                place = TopicPartition(each.topic, each.partition)
+                reading = LogReading(reader, {place: each.start}, {place: each.end})
+                async for part in reading.parts():
+                    for records in part.values():
+                        await self._take_all(records)
+                    tell(done + reading.positions[place] - each.start, size)
+                done += each.end - each.start
+
+    async def _take_all(self, records: Sequence[Record]) -> None:
+        at_once = self._settings.batch.max_records
+        for begin in range(0, len(records), at_once):
+            # A batch once begun is finished and counted on the store's thread, also where this is cancelled.
+            committed = await self._thread.call(self._apply, records[begin : begin + at_once])
+            if self._publishing is not None:
+                self._publishing.offer(committed)
+
+    def _apply(self, records: Sequence[Record]) -> PendingBatch:
+        """On the store's thread: one unit of work, its place in the report, and what upkeep is due."""
+        self.report.read += len(records)
+        customer_id, path = self._selection.customer_id, self._path
+        if customer_id is not None:
+            records = [record for record in records if path.is_about(record, customer_id)]
+        with SeenWork(self._store) as work:
+            work.changes.is_silent = self.report.emit is Emit.NONE
+            path.apply(records, work)
+            committed = work.commit()
+        self.report.taken += len(records)
+        self._count(work.changes, committed)
+        self._store.maintain()
+        if time.monotonic() - self._collected > COLLECT_EVERY_SECONDS:
+            gc.collect()
+            self._collected = time.monotonic()
+        return committed
+
+    def _count(self, changes: Changes, committed: PendingBatch) -> None:
+        report = self.report
+        report.outcomes += _by_outcome(self._path.decided)
+        report.rejected += Counter({reason: count for (_, reason), count in self._path.decided.items() if reason})
+        report.unparked += _by_outcome(self._path.released)
+        report.add_changes(changes)
+        events = sum(message.topic == self._settings.topics.churned for message in committed.messages)
+        report.events += events
+        report.dead_letters += len(committed.messages) - events
+
+    def _pending(self) -> int:
+        with self._store.view() as view:
+            return view.totals().pending
+
+    async def _finish_report(self) -> None:
+        try:
+            self.report.lost_arr_after = await self._thread.call(self._store.lost_arr)
+            if self.report.executed:
+                self.report.waiting_after = await self._thread.call(self._pending)
+        except StoreError:
+            self.report.interrupted = True
+
+
+def _by_outcome(decisions: Decisions) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (outcome, _), count in decisions.items():
+        found[outcome] += count
+    return found
+
+
+@contextmanager
+def _cancelled_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM cancel the task that is in here."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in one
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _collected_between_batches() -> Iterator[None]:
+    """No cyclic garbage collection while a batch is applied: it would walk its many live objects again and again."""
+    gc.disable()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.enable()

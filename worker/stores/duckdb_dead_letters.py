@@ -1,0 +1,143 @@
+"""Dead letters in DuckDB: the outbox has the records, the journal what was decided, `redrives` what was sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+
+from worker.dead_letters.letters import Filters, LetterRecord, StoredLetter
+from worker.stores.duckdb_rows import decode_headers
+from worker.view import AtStake
+
+_ANY_SIZE = 2**62
+_LETTERS = """
+WITH letters AS MATERIALIZED (
+    SELECT
+        seq, id, sources.source AS topic, partition, customer_id, outbox.topic AS letter_topic,
+        split_part(split_part(id, '@', 1), '/', 3)::BIGINT AS place, split_part(id, '@', 2)::BIGINT AS timestamp_ms
+    FROM outbox JOIN (SELECT unnest($letter_topics) AS letter_topic, unnest($sources) AS source) AS sources
+        ON sources.letter_topic = outbox.topic
+    WHERE ($topic IS NULL OR sources.source = $topic)
+        AND ($customer IS NULL OR customer_id = $customer::UUID)
+        AND (len($ids) = 0 OR list_contains($ids, id) OR list_contains($ids, split_part(id, '@', 1)))
+), sent AS MATERIALIZED (
+    SELECT
+        dead_letter_id AS id, arg_max(redrives.topic, redrives.rowid) AS topic,
+        arg_max(redrives.partition, redrives.rowid) AS partition, arg_max("offset", redrives.rowid) AS place
+    FROM redrives JOIN (SELECT * FROM letters WHERE id IN (SELECT dead_letter_id FROM redrives)) AS known
+        ON known.id = dead_letter_id AND known.topic = redrives.topic
+    JOIN outbox ON outbox.seq = known.seq
+    WHERE sha256(coalesce(outbox.value, ''::BLOB)) = value_sha256
+    GROUP BY dead_letter_id
+), places AS (
+    SELECT topic, partition, place FROM letters UNION SELECT topic, partition, place FROM sent
+), decided AS MATERIALIZED (
+    SELECT
+        journal.topic, journal.partition, place, arg_max(outcome, journal.rowid) AS outcome,
+        max("at") FILTER (outcome = 'rejected') AS refused_at,
+        arg_max(reason, journal.rowid) FILTER (outcome = 'rejected') AS reason
+    FROM journal JOIN places
+        ON journal.topic = places.topic AND journal.partition = places.partition AND "offset" = place
+    GROUP BY ALL
+)
+SELECT
+    seq, letters.id, letters.topic, letters.partition, letters.place, timestamp_ms, own.refused_at, own.reason,
+    own.outcome, letters.customer_id::VARCHAR, mrr::VARCHAR, churn_date,
+    sent.topic || '/' || sent.partition || '/' || sent.place, its.outcome, discarded.why
+FROM letters
+JOIN decided AS own
+    ON own.topic = letters.topic AND own.partition = letters.partition AND own.place = letters.place
+LEFT JOIN sent ON sent.id = letters.id
+LEFT JOIN decided AS its ON its.topic = sent.topic AND its.partition = sent.partition AND its.place = sent.place
+LEFT JOIN (SELECT dead_letter_id, arg_max(why, rowid) AS why FROM discards GROUP BY dead_letter_id) AS discarded
+    ON discarded.dead_letter_id = letters.id
+LEFT JOIN customers ON customers.customer_id = letters.customer_id
+WHERE ($reason IS NULL OR own.reason = $reason)
+    AND ($before IS NULL OR own.refused_at < $before)
+    AND ($since IS NULL OR own.refused_at >= $since)
+ORDER BY seq
+"""
+
+
+def letters(db: duckdb.DuckDBPyConnection, sources: Mapping[str, str], filters: Filters) -> list[StoredLetter]:
+    """The dead letters that are meant, in the order they were written; `sources` is where each topic's came from."""
+    found = [StoredLetter(*row) for row in db.execute(_LETTERS, _parameters(sources, filters)).fetchall()]
+    return [letter._replace(refused_at=letter.refused_at.replace(tzinfo=UTC)) for letter in found]
+
+
+def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
+    before, since = (
+        moment and moment.astimezone(UTC).replace(tzinfo=None)
+        for moment in (filters.refused_before, filters.refused_since)
+    )
+    return {
+        "letter_topics": list(sources),
+        "sources": list(sources.values()),
+        "topic": filters.topic,
+        "customer": filters.customer,
+        "ids": list(filters.ids),
+        "reason": filters.reason,
+        "before": before,
+        "since": since,
+    }
+
+
+def letter_records(
+    db: duckdb.DuckDBPyConnection, seqs: Sequence[int], *, up_to_bytes: int, largest_value: int | None = None
+) -> list[LetterRecord]:
+    """The records of these rows, in order: as many as have `up_to_bytes` of values, and one at least.
+
+    A value over `largest_value` bytes is left out of its record.
+    """
+    query = """
+        WITH wanted AS (
+            SELECT seq, partition, key, headers, CASE WHEN octet_length(value) <= $largest THEN value END AS value
+            FROM outbox WHERE seq BETWEEN $first AND $last AND seq IN (SELECT unnest($seqs))
+        )
+        SELECT seq, partition, key, headers, value FROM wanted
+        QUALIFY sum(coalesce(octet_length(value), 0)) OVER (ORDER BY seq) - coalesce(octet_length(value), 0) < $bytes
+        ORDER BY seq
+    """
+    parameters = {
+        "seqs": list(seqs),
+        "first": min(seqs, default=0),
+        "last": max(seqs, default=0),
+        "bytes": up_to_bytes,
+        "largest": _ANY_SIZE if largest_value is None else largest_value,
+    }
+    return [
+        LetterRecord(
+            seq, partition, key, value, [(name.encode(errors="surrogateescape"), text) for name, text in found]
+        )
+        for seq, partition, key, headers, value in db.execute(query, parameters).fetchall()
+        for found in [decode_headers(headers)]
+    ]
+
+
+_COLUMNS = ", ".join(f'"{name}"' for name in StoredLetter._fields)
+_AT_STAKE = f"""
+WITH waiting AS (
+    SELECT customer_id, mrr, churn_date FROM ({_LETTERS}) AS letter({_COLUMNS})
+    WHERE CASE -- as `StoredLetter.state` has it
+        WHEN outcome IN ('applied', 'duplicate') THEN false
+        WHEN outcome = 'parked' THEN true
+        WHEN redrive_outcome IN ('applied', 'duplicate', 'rejected') THEN false
+        ELSE redrive_outcome IS NOT NULL OR discarded_because IS NULL
+    END
+), customer AS (
+    SELECT DISTINCT customer_id, mrr FROM waiting WHERE mrr IS NOT NULL AND churn_date IS NULL
+)
+SELECT
+    (SELECT count(*) FROM waiting),
+    (SELECT coalesce(sum(round(mrr::DECIMAL(38, 6) * 12, 2)), 0)::VARCHAR FROM customer)
+"""
+
+
+def at_stake(db: duckdb.DuckDBPyConnection, sources: Mapping[str, str]) -> AtStake:
+    """The dead letters that wait, in number, and in the ARR of the active customers whom they are about."""
+    [(count, arr)] = db.execute(_AT_STAKE, _parameters(sources, Filters())).fetchall()
+    return AtStake(count, Decimal(arr))
