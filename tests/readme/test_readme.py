@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -30,6 +31,10 @@ def test_python_in_the_readme_runs(snippet: str) -> None:
     subprocess.run([sys.executable, "-c", snippet], check=True, timeout=60, cwd=ROOT)
 
 
+def _is_no_option(word: str) -> bool:
+    return not word.startswith("--")
+
+
 COMMANDS = sorted(
     {line.strip() for block in blocks("sh") for line in block.splitlines() if line.strip()}
     | set(re.findall(r"`(customer-worker [^`<]+|make [a-z -]+)`", README))
@@ -39,7 +44,7 @@ COMMANDS = sorted(
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("customer-worker")])
 def test_commands_in_the_readme_exist(command: str) -> None:
     words = shlex.split(command)[1:]
-    subcommands = [word for word in words if re.fullmatch(r"[a-z]+", word)]
+    subcommands = [word for word in itertools.takewhile(_is_no_option, words) if re.fullmatch(r"[a-z-]+", word)]
     shown = subprocess.run(
         [sys.executable, "-m", "worker", *subcommands, "--help"],
         capture_output=True,
