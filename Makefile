@@ -16,8 +16,9 @@ $(INSTALLED): tests/requirements.txt pyproject.toml
 demo: install
 	$(BIN)/customer-worker demo
 
+# Two at a time: most tests wait for Kafka or a process most of the time. Each of the two has a Kafka of its own.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 25
 
 # Everything that needs no Kafka.
 test-fast: install

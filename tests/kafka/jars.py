@@ -1,5 +1,6 @@
 """Kafka's jars, fetched once by Maven into `.cache/kafka-libs`, and the Java that runs them."""
 
+import fcntl
 import hashlib
 import os
 import re
@@ -36,8 +37,11 @@ def classpath() -> str:
     """What to give `java -cp`; brings the jars first where they are missing or of another version than `pom.xml`."""
     stamp = LIBS / ".complete"
     wanted = hashlib.sha256(POM.read_bytes()).hexdigest()
-    if not (stamp.exists() and stamp.read_text() == wanted):
-        _fetch(wanted)
+    LIBS.parent.mkdir(parents=True, exist_ok=True)
+    with (LIBS.parent / "kafka-libs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run side by side come here at once
+        if not (stamp.exists() and stamp.read_text() == wanted):
+            _fetch(wanted)
     return f"{LIBS}/*"
 
 
@@ -45,7 +49,6 @@ def _fetch(stamp: str) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise JarsUnavailable("there is no `mvn` on the path to bring Kafka's jars")
-    LIBS.parent.mkdir(parents=True, exist_ok=True)
     # Copied beside and renamed, so that an interrupted run never leaves half of the jars looking complete.
     with tempfile.TemporaryDirectory(prefix="kafka-libs-", dir=LIBS.parent) as parts:
         libs = Path(parts) / "libs"
