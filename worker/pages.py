@@ -50,6 +50,7 @@ class OperationsPage:
             is_well=not unwell,
             unwell=unwell,
             now=_moment(now),
+            now_iso=now.isoformat(timespec="seconds"),
             checks=[_check(check) for check in reading.checks],
             waiting=list(_waiting(reading.store, now)),
             outcomes=list(OUTCOMES),

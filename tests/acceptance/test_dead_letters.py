@@ -278,8 +278,9 @@ def test_a_record_larger_than_its_topic_takes_is_named_and_the_others_are_sent(s
     large = signup(who[1], plan_tier='"custom"')[:-1] + b', "x": "' + uuid.uuid4().hex.encode() * 1_000 + b'"}'
     refused_by_a_bad_deploy(stage, [custom(who[0]), Message("signup", who[1].encode(), large), custom(who[2])])
     _limit(stage, stage.topics.signup, 10_000)
-    done = answer(stage, *REDRIVE, "--execute")
+    done = answer(stage, *REDRIVE, "--execute", code=1)
     assert (done["sent"], len(done["too_large"])) == (2, 1)
+    assert "is larger than its topic takes" in said(stage, *REDRIVE, "--execute", code=1)
     _limit(stage, stage.topics.signup, 1_000_000)
     assert answer(stage, *REDRIVE, "--execute")["sent"] == 1
 

@@ -1,217 +1,299 @@
-"""`python -m tests.benchmarks.asking`: how long each question about a large store takes, with and without a worker."""
+"""`python -m tests.benchmarks.asking`: what questions take on a large store, and what they cost a busy worker.
+
+A store of a million customers and three million decisions, a worker on it with more records to read than it can, and
+the commands beside it: how long each takes; then how many records a second the worker takes while nobody asks and
+while all questions are asked every two seconds, in turn, in one run.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
 import tempfile
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
-from functools import partial
-from itertools import count
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.worker.builders import ADA, SIGNUPS, record, signup_value
-from worker.answering import Answering
-from worker.app import batch_path
+from tests.acceptance.producing import raw_producer
+from tests.benchmarks import contestants, traffic
+from tests.benchmarks.contestants import Contestant
+from tests.kafka.broker import running_kafka
+from tests.kafka.local import free_ports
 from worker.asking import ask
-from worker.churn_questions import DaysAsked, PairsAsked
-from worker.dead_letters.letters import Filters
-from worker.dead_letters.questions import Rows
-from worker.giving_up import Before
+from worker.lag import look_at_inputs
 from worker.parked import WhoWaits
-from worker.question import Nothing, Question
-from worker.questions import QUESTIONS
-from worker.settings import Settings, Store
+from worker.question import Nothing
+from worker.questions import PARKED, STATUS, STORY
+from worker.settings import Settings
+from worker.stopping import Refusal
 from worker.stores.duckdb import DuckDBStore
 from worker.story import Whose
-from worker.unit_of_work import UnitOfWork
+from worker.told import read_topics
 
-LIMIT_S = 2.0
-BATCH_RECORDS = 1_000
-DEAD_LETTERS = 10_000
-PARKED = 10_000
-LAST_DAY = date(2026, 6, 30)
-"""On which one in `CHURN_DAYS` of those left who did."""
-CHURN_DAYS = 365
-
-_CUSTOMERS = """
-INSERT INTO customers
-SELECT
-    if(i = 0, $ada::UUID, md5('c' || i)::UUID), 'FinTech', 'growth', DATE '2024-01-15', 499,
-    if(i % 2 = 0, $last_day::DATE - (i % $days)::INTEGER, NULL)
-FROM range($customers) AS customer(i)
-"""
-_EVENTS = """
-CREATE TEMP TABLE event AS
-SELECT row_number() OVER () AS seq, uuid() AS id, customer_id, churn_date FROM customers WHERE churn_date IS NOT NULL
-"""
-_JOURNAL = """
-INSERT INTO journal
-SELECT TIMESTAMP '2026-07-01', 'customer.signup', i % 8, i // 8, if(i = 0, $ada::UUID, md5('c' || i)::UUID),
-    'applied', NULL, NULL
-FROM range($customers) AS signup(i)
-UNION ALL
-SELECT TIMESTAMP '2026-07-02', 'customer.cancellation', seq % 8, seq // 8, customer_id, 'applied', NULL, id FROM event
-UNION ALL
-SELECT TIMESTAMP '2026-07-03', 'customer.signup', i % 8, $customers + i // 8, md5('c' || i % $customers)::UUID,
-    'duplicate', NULL, NULL
-FROM range($customers * 2 - (SELECT count(*) FROM event) - $letters) AS again(i)
-UNION ALL
-SELECT TIMESTAMP '2026-07-04', 'customer.cancellation', i % 8, $customers + i, md5('c' || i * 2)::UUID,
-    'rejected', 'already_churned', NULL
-FROM range($letters) AS letter(i)
-"""
-_OUTBOX = """
-INSERT INTO outbox
-SELECT
-    seq, id::VARCHAR, 'customer.churned', NULL, customer_id::VARCHAR::BLOB,
-    ('{"customer_id":"' || customer_id || '","signup_date":"2024-01-15","churn_date":"' || churn_date
-        || '","mrr":{"amount":"499.00","currency":"USD"},"lost_arr":{"amount":"5988.00","currency":"USD"}}')::BLOB,
-    '\\x90'::BLOB, customer_id, false, 1782820800000
-FROM event
-UNION ALL
-SELECT
-    (SELECT max(seq) FROM event) + 1 + i,
-    'customer.cancellation/' || i % 8 || '/' || $customers + i || '@1782820800000',
-    'customer.cancellation-dlt', i % 8, NULL, '{}'::BLOB, '\\x90'::BLOB, md5('c' || i * 2)::UUID, false, 1782820800000
-FROM range($letters) AS letter(i)
-"""
-_PARKED = """
-INSERT INTO parked
-SELECT
-    i, md5('p' || i)::UUID, 'customer.cancellation', i % 8, 10 * $customers + i, 1782820800000, NULL,
-    ('{"customer_id":"' || md5('p' || i)::UUID || '","cancellation_date":"2026-06-30"}')::BLOB, '\\x90'::BLOB,
-    TIMESTAMP '2026-07-04' + to_seconds(i)
-FROM range($parked) AS waiting(i)
-"""
-_POSITIONS = """
-INSERT INTO positions
-SELECT topic, i, $customers
-FROM range(8) AS partition(i), unnest(['customer.signup', 'customer.cancellation']) AS input(topic)
-"""
+PREFIX = "CUSTOMER_WORKER_"
+ASK_EVERY_S = 2.0
+COMMAND_RUNS = 3
+READY_LIMIT_S = 120.0
+WARM_BATCHES = 5
+LETTERS = 500
+EXPLAINED = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
+PARKED_RECORDS = 1_000
+T = TypeVar("T")
+console = Console()
 
 
 def main() -> None:
-    """Fill a store, ask each question, and print how long that took."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--customers", type=int, default=1_000_000, help="the journal has three times as many rows")
-    customers = parser.parse_args().customers
-    console = Console()
-    with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory, "customers.duckdb")
-        fill(file, customers)
-        settings = Settings(store=Store.model_validate({"url": f"duckdb:///{file}"}))
-        stopped = {name: _stopped(settings, name) for name in QUESTIONS}
-        running = asyncio.run(_running(file, settings))
-    table = Table("question", "no worker", "worker under load", title=f"seconds, {customers:,} customers")
-    for name in QUESTIONS:
-        table.add_row(name, *(_shown(seconds) for seconds in (stopped[name], running[name])))
-    console.print(table)
-
-
-def fill(file: Path, customers: int) -> None:
-    """A store with so many customers, half of whom left, and three times as many decisions."""
-    store = DuckDBStore(str(file))
-    values: dict[str, Any] = {
-        "ada": ADA,
-        "last_day": LAST_DAY,
-        "days": CHURN_DAYS,
-        "customers": customers,
-        "letters": min(DEAD_LETTERS, customers // 10),
-        "parked": PARKED,
-    }
-    for statement in (_CUSTOMERS, _EVENTS, _JOURNAL, _OUTBOX, _PARKED, _POSITIONS):
-        store._db.execute(statement, {name: value for name, value in values.items() if f"${name}" in statement})
-    store._db.execute("UPDATE relay SET published_seq = (SELECT max(seq) FROM outbox)")
-    store._db.execute("DROP TABLE event")
-    store._db.execute("CHECKPOINT")
-    store.close()
-
-
-def _parameters() -> dict[str, Any]:
-    """What each question is asked with; a question that is not among them fails the run."""
-    return {
-        "status": Nothing(),
-        "explain": Whose(ADA),
-        "parked": WhoWaits(100),
-        "dead-letters": Filters(),
-        "dead-letter-records": Rows(list(range(1, 1_001))),
-        "positions": Nothing(),
-        "published-up-to": Nothing(),
-        "churn-days": DaysAsked(2**62, date(2025, 1, 1), LAST_DAY, 1_000),
-        "churn-pairs": PairsAsked(2**62, [LAST_DAY]),
-        "parked-before": Before(datetime(2026, 7, 5, tzinfo=UTC)),
-    }
-
-
-def _stopped(settings: Settings, name: str) -> float:
-    question: Question[Any, Any] = QUESTIONS[name]
-    return asyncio.run(_seconds(lambda: ask(settings, question, _parameters()[name])))
-
-
-async def _running(file: Path, settings: Settings) -> dict[str, float]:
-    """As a worker answers, that has the store open and applies one batch after the other."""
-    store = DuckDBStore(str(file))
-    answering = Answering(store, settings)
-    found = {}
-    with _under_load(store, settings):
-        for name, question in QUESTIONS.items():
-            parameters = _parameters()[name]
-            found[name] = await _seconds(partial(answering.answer, question, parameters))
-    await answering.close()
-    store.close()
-    return found
-
-
-@contextmanager
-def _under_load(store: DuckDBStore, settings: Settings) -> Iterator[None]:
-    stop = threading.Event()
-    failures: list[Exception] = []
-
-    def work() -> None:
-        path = batch_path(settings)
+    arguments = _arguments()
+    with running_kafka() as kafka, tempfile.TemporaryDirectory() as temporary:
+        bench = Bench(kafka.bootstrap_servers, Path(temporary), arguments)
         try:
-            for batch in count(10**9, BATCH_RECORDS):
-                if stop.is_set():
-                    return
-                records = [
-                    record(signup_value(str(uuid4())), SIGNUPS, offset)
-                    for offset in range(batch, batch + BATCH_RECORDS)
-                ]
-                with UnitOfWork(store) as unit:
-                    path.apply(records, unit)
-                    unit.commit()
-        except Exception as error:  # noqa: BLE001 - raised where the figures are made
-            failures.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    if failures:
-        raise failures[0]
+            bench.run()
+        finally:
+            bench.close()
 
 
-async def _seconds(act: Callable[[], Awaitable[object]]) -> float:
-    began = time.perf_counter()
-    await act()
-    return time.perf_counter() - began
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=1_000_000, help="in the store before")
+    parser.add_argument("--backlog", type=int, default=1_500_000, help="customers who sign up during the run")
+    parser.add_argument("--pairs", type=int, default=6, help="how often quiet and asked windows take turns")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each window")
+    return parser.parse_args()
 
 
-def _shown(seconds: float) -> str:
-    return f"{seconds:.2f}" if seconds < LIMIT_S else f"[red]{seconds:.2f}[/]"
+@dataclass(frozen=True)
+class Window:
+    """A stretch of time, in seconds since 1970, and the records a second taken in it."""
+
+    begin: float
+    end: float
+    per_s: float
+
+
+class Bench:
+    """One worker under load, and the questions."""
+
+    def __init__(self, bootstrap_servers: str, directory: Path, arguments: argparse.Namespace) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._arguments = arguments
+        self._directory = directory
+        self._topics = traffic.Topics(f"asking-{time.time_ns()}.")
+        self._log = directory / "log"
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        traffic.create(self._bootstrap_servers, self._topics)
+        contestant = self._contestant()
+        os.environ.update(contestant.environment)
+        settings = Settings.read()
+        console.print(f"filling a store with {self._arguments.customers:,} customers")
+        fill(settings, self._arguments.customers)
+        self._take_the_explained(contestant, settings)
+        console.print(f"producing {self._arguments.backlog:,} signups and half as many cancellations")
+        traffic.produce(self._bootstrap_servers, self._topics, self._arguments.backlog)
+        self._start(contestant)
+        self._wait_until(lambda: len(self._batches()) >= WARM_BATCHES)
+        self._commands(contestant.environment)
+        quiet, asked = asyncio.run(self._in_turn(settings))
+        ratio = statistics.median(a.per_s / q.per_s for q, a in zip(quiet, asked, strict=True))
+        for name, windows in (("quiet", quiet), ("asked", asked)):
+            rates = ", ".join(f"{window.per_s:,.0f}" for window in windows)
+            console.print(f"{name}: {statistics.mean(w.per_s for w in windows):,.0f} records/s ({rates})")
+        console.print(f"asked / quiet, the median of pairs: {ratio:.3f}")
+
+    def _contestant(self) -> Contestant:
+        contestant = contestants.worker(self._bootstrap_servers, self._topics, self._directory)
+        [port] = free_ports(1)
+        settings = {
+            "HTTP__ENABLED": "true",
+            "HTTP__PORT": str(port),
+            "LOG__FORMAT": "json",
+            "BATCH__MAX_RECORDS": "10000",
+        }
+        environment = {f"{PREFIX}{name}": value for name, value in settings.items()}
+        return replace(contestant, environment={**os.environ, **contestant.environment, **environment})
+
+    def _start(self, contestant: Contestant) -> None:
+        with self._log.open("wb") as output:
+            self._worker = subprocess.Popen(contestant.command, env=contestant.environment, stderr=output)
+
+    def _take_the_explained(self, contestant: Contestant, settings: Settings) -> None:
+        """Let the worker take a customer of whom there is a story to tell."""
+        producer = raw_producer(self._bootstrap_servers)
+        for topic, value in (
+            (self._topics.cancellation, traffic.cancellation(EXPLAINED)),
+            (self._topics.signup, traffic.signup(EXPLAINED, random.Random(1))),
+        ):
+            producer.produce(topic, value, EXPLAINED)
+        assert producer.flush(60) == 0
+        self._start(contestant)
+
+        def is_told() -> bool:
+            try:
+                return any(step.is_published for step in asyncio.run(ask(settings, STORY, Whose(EXPLAINED))).steps)
+            except Refusal:
+                return False
+
+        self._wait_until(is_told)
+        self._stop()
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + READY_LIMIT_S
+        while not condition():
+            assert time.monotonic() < deadline, self._log.read_text()[-2000:]
+            time.sleep(0.1)
+
+    def _stop(self) -> None:
+        assert self._worker is not None
+        self._worker.terminate()
+        assert self._worker.wait(READY_LIMIT_S) == 0, self._log.read_text()[-2000:]
+
+    def _commands(self, environment: Mapping[str, str]) -> None:
+        """Each command as ops types it, the start of its process included."""
+        table = Table("command beside the busy worker", "seconds, the process and all")
+        for command in (("status",), ("explain", EXPLAINED), ("parked", "list"), ("dead-letters", "list")):
+            times = []
+            for _ in range(COMMAND_RUNS):
+                began = time.monotonic()
+                done = subprocess.run(
+                    [sys.executable, "-m", "worker", *command, "--json"],
+                    env=environment,
+                    capture_output=True,
+                    check=False,
+                )
+                times.append(time.monotonic() - began)
+                assert done.returncode == 0, done.stderr
+            table.add_row(" ".join(command), ", ".join(f"{each:.2f}" for each in times))
+        console.print(table)
+
+    async def _in_turn(self, settings: Settings) -> tuple[list[Window], list[Window]]:
+        quiet, asked, times = [], [], Times()
+        for _ in range(self._arguments.pairs):
+            quiet.append(await self._window(settings, None))
+            asked.append(await self._window(settings, times))
+        times.print()
+        return quiet, asked
+
+    async def _window(self, settings: Settings, times: Times | None) -> Window:
+        begin = time.time()
+        while (left := begin + self._arguments.seconds - time.time()) > 0:
+            if times is not None:
+                await times.ask_everything(settings)
+            await asyncio.sleep(min(left, ASK_EVERY_S))
+        await asyncio.sleep(0.5)  # until what belongs to it is written to the log
+        return self._measured(begin, begin + self._arguments.seconds)
+
+    def _measured(self, begin: float, end: float) -> Window:
+        """From the first batch that ended in the window to the last one."""
+        ended = [(moment, records) for moment, records in self._batches() if begin <= moment < end]
+        assert len(ended) > 3, "the backlog is used up: give --backlog"
+        (first, _), (last, _) = ended[0], ended[-1]
+        return Window(begin, end, sum(records for _, records in ended[1:]) / (last - first))
+
+    def _batches(self) -> list[tuple[float, int]]:
+        lines = self._log.read_text(errors="replace").splitlines()
+        batches = [json.loads(line) for line in lines if line.endswith("}") and '"batch applied"' in line]
+        return [(datetime.fromisoformat(batch["timestamp"]).timestamp(), batch["records"]) for batch in batches]
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker.wait()
+
+
+class Times:
+    """How long each question took, answered by the worker."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, list[float]] = {}
+
+    async def ask_everything(self, settings: Settings) -> None:
+        status = await self._timed("status: of the worker", ask(settings, STATUS, Nothing()))
+        await self._timed("status: of Kafka", look_at_inputs(settings, status.next_offsets()))
+        story = await self._timed("explain: of the worker", ask(settings, STORY, Whose(EXPLAINED)))
+        await self._timed("explain: of Kafka", read_topics(settings, story))
+        await self._timed("parked list: of the worker", ask(settings, PARKED, WhoWaits(100)))
+
+    async def _timed(self, name: str, asking: Awaitable[T]) -> T:
+        began = time.monotonic()
+        try:
+            return await asking
+        finally:
+            self._seconds.setdefault(name, []).append(time.monotonic() - began)
+
+    def print(self) -> None:
+        table = Table("question beside the busy worker", "median s", "longest s")
+        for name, seconds in self._seconds.items():
+            table.add_row(name, f"{statistics.median(seconds):.3f}", f"{max(seconds):.3f}")
+        console.print(table)
+
+
+ID = "('00000000-0000-4000-8000-' || lpad(format('{:x}', number), 12, '0'))::UUID"
+DECISIONS = """
+    INSERT INTO journal SELECT TIMESTAMP '2026-01-01' + to_seconds(number), '{topic}', 100, {first} + number, {id},
+        '{outcome}', {reason}, {event} FROM range({count}) numbers(number)
+"""
+
+
+def fill(settings: Settings, customers: int) -> None:
+    """A store with so many customers, three decisions about each, half of them gone, 500 dead letters, 1,000 parked."""
+    topics = settings.topics
+    letters, store = f"{topics.cancellation}{topics.dead_letter_suffix}", DuckDBStore(settings.store.path)
+    run = store._db.execute
+    run(f"""
+        INSERT INTO customers SELECT {ID}, 'FinTech', 'growth', DATE '2026-01-15', 499,
+            CASE WHEN number % 2 = 0 THEN DATE '2026-06-30' END FROM range({customers}) numbers(number)
+    """)
+    for topic, first, outcome, reason, event in (
+        (topics.signup, 0, "applied", "NULL", "NULL"),
+        (topics.signup, customers, "duplicate", "NULL", "NULL"),
+        (topics.cancellation, 0, "applied", "NULL", ID),
+    ):
+        run(
+            DECISIONS.format(
+                topic=topic, first=first, id=ID, outcome=outcome, reason=reason, event=event, count=customers
+            )
+        )
+    run(
+        DECISIONS.format(
+            topic=topics.cancellation,
+            first=customers,
+            id=ID,
+            outcome="rejected",
+            reason="'already_churned'",
+            event="NULL",
+            count=LETTERS,
+        )
+    )
+    run(f"""
+        INSERT INTO outbox SELECT number + 1, {ID}::VARCHAR, '{topics.churned}', NULL, ''::BLOB,
+            repeat('x', 300)::BLOB, '\\x90'::BLOB, {ID}, false, 1782820800000 FROM range({customers}) numbers(number)
+    """)
+    run(f"""
+        INSERT INTO outbox
+        SELECT {customers} + number + 1, '{topics.cancellation}/100/' || {customers} + number || '@1', '{letters}', 100,
+            NULL, ''::BLOB, '\\x90'::BLOB, {ID}, false, 1782820800000
+        FROM range({LETTERS}) numbers(number)
+    """)
+    run(f"""
+        INSERT INTO parked SELECT number, uuid(), '{topics.cancellation}', 101, number, 0, NULL, '{{}}'::BLOB,
+            '\\x90'::BLOB, TIMESTAMP '2026-01-01' FROM range({PARKED_RECORDS}) numbers(number)
+    """)
+    run("UPDATE relay SET published_seq = ?", [customers + LETTERS])
+    run("CHECKPOINT")
+    store.close()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.worker.builders import batch_path
@@ -175,6 +176,25 @@ def test_a_store_that_cannot_be_written_is_known_while_it_is_idle_and_so_is_its_
             assert "File too large" in str(failure(watch))
             await watch.look()
             assert failure(watch) is not None
+        await watch.look()
+        assert failure(watch) is None
+        await thread.call(store.close)
+        thread.close()
+
+    asyncio.run(look())
+
+
+def test_a_store_that_failed_for_good_is_opened_anew(tmp_path: Path) -> None:
+    path = tmp_path / "customers.duckdb"
+
+    async def look() -> None:
+        thread = StoreThread()
+        store = await thread.call(DuckDBStore, str(path))
+        watch = StoreWatch(store, thread)
+        with no_more_bytes(path), pytest.raises(duckdb.FatalException):
+            await thread.call(store._db.execute, "CHECKPOINT")
+        await watch.look()
+        assert failure(watch) is not None
         await watch.look()
         assert failure(watch) is None
         await thread.call(store.close)

@@ -87,10 +87,11 @@ def test_all_that_can_be_counted_is_there_from_the_first(metrics: Metrics) -> No
 def test_each_decision_counts_for_the_topic_of_its_record(metrics: Metrics, store: DuckDBStore) -> None:
     count(metrics, store, cancellation(0), cancellation(1, BOB, "2026-01-01"))
     count(metrics, store, signup(0), signup(1), signup(2, BOB), signup(3, EVE, plan_tier='"platinum"'), record(None))
+    count(metrics, store, signup(5))
     seen = scrape(metrics)
     assert {key: value for key, value in seen.items() if key[0] == "events_total"} == {
         ("events_total", "applied", SIGNUPS): 2,
-        ("events_total", "duplicate", SIGNUPS): 1,
+        ("events_total", "duplicate", SIGNUPS): 2,
         ("events_total", "parked", SIGNUPS): 0,
         ("events_total", "rejected", SIGNUPS): 2,
         ("events_total", "applied", CANCELLATIONS): 1,  # parked before, and applied when the signup came
@@ -100,8 +101,8 @@ def test_each_decision_counts_for_the_topic_of_its_record(metrics: Metrics, stor
     }
     reasons = {key[1]: value for key, value in seen.items() if key[0] == "rejected_total" and value}
     assert reasons == {"unknown_plan_tier": 1, "empty": 1, "churn_before_signup": 1}
-    assert seen["batch_records_sum",] == 7
-    assert seen["batch_records_count",] == 2
+    assert seen["batch_records_sum",] == 8
+    assert seen["batch_records_count",] == 3
 
 
 def test_what_is_read_again_counts_as_taken_and_not_as_decided(metrics: Metrics, store: DuckDBStore) -> None:

@@ -181,7 +181,7 @@ def redrive_letters(
     """Send open dead letters back to where they came from, oldest first. A dry run unless --execute is given.
 
     Each record goes back as it was received, to its own partition. What was sent and is not decided yet is not sent
-    again. Ctrl-C stops it in good order; run it again to go on.
+    again. Ctrl-C stops it in good order; run it again to go on. Exit 1 where a topic does not take a record.
 
     Example: customer-worker dead-letters redrive --reason unknown_plan_tier --rate 500 --execute
     """
@@ -226,12 +226,18 @@ async def _redrive(settings: Settings, filters: Filters, max_redrives: int, rate
         sent = await became(asked, filters, chosen, sender)
     if as_json:
         print(json.dumps({"executed": True, **plan_as_json(chosen), **sent_as_json(sent)}))
-        return
-    print_plan(chosen, heading="Chosen:")
-    print_sent(sent)
-    if stop.is_set():
+    else:
+        print_plan(chosen, heading="Chosen:")
+        print_sent(sent)
+        _print_what_next(sent, is_worker=is_worker, is_stopped=stop.is_set())
+    if sent.too_large:
+        raise typer.Exit(Exit.NO)
+
+
+def _print_what_next(sent: Sent, *, is_worker: bool, is_stopped: bool) -> None:
+    if is_stopped:
         console.print("Stopped before the end. Run it again to go on: nothing is sent twice.")
-    elif sender.sent and not is_worker:
+    elif sent.sent and not is_worker:
         console.print("The worker does not run: it decides them at its next start.")
     elif sent.undecided:
         console.print("The worker is not done with them: `customer-worker dead-letters list --state redriven` tells.")

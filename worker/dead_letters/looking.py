@@ -13,7 +13,7 @@ from worker.dead_letters.questions import LettersAnswer
 from worker.dead_letters.unread import Progress, unread_redrives
 from worker.records import TopicPartition
 from worker.settings import Settings
-from worker.stopping import Refusal
+from worker.stopping import Exit, Refusal
 
 RECORDS_AT_ONCE = 500
 
@@ -75,10 +75,12 @@ def _redriven(letter: Letter) -> Letter:
 
 
 async def records_of(asked: Asked, letters: Sequence[Letter]) -> AsyncIterator[tuple[Letter, LetterRecord]]:
-    """The letters with their records, in order."""
+    """The letters with their records, in order. Raises `Refusal` where the store has become another one meanwhile."""
     done = 0
     while part := letters[done : done + RECORDS_AT_ONCE]:
         records = await asked.records([letter.seq for letter in part])
+        if not records or [record.seq for record in records] != [letter.seq for letter in part[: len(records)]]:
+            raise Refusal("the store was replaced while it was read: run this again", Exit.UNREACHABLE)
         for letter, record in zip(part, records, strict=False):  # which are fewer where their values are large
             yield letter, record
         done += len(records)

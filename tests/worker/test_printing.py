@@ -1,0 +1,59 @@
+"""What is printed of what came from outside, and how ages are written."""
+
+from datetime import timedelta
+
+import pytest
+import typer
+
+from worker.commands.ages import age_from, shown_age
+from worker.commands.printable import pretty, printable, printable_bytes
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("plain é 日本 \\", "plain é 日本 \\"),
+    ("\x1b[2J", r"\x1b[2J"),
+    ("a\nb\r\t\0", r"a\nb\r\t\x00"),
+    ("\x9b31m \x7f", r"\x9b31m \x7f"),
+    ("\u202egpj.exe \u200b", r"\u202egpj.exe \u200b"),
+    ("\udcff", r"\udcff"),
+    ("\U000e0001", r"\U000e0001"),
+], ids=ascii)  # fmt: skip
+def test_whatever_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_bytes_that_are_no_text_are_escaped() -> None:
+    assert printable_bytes(b"a\xff\x1b\xc3\xa9") == "a\\xff\\x1bé"
+
+
+@pytest.mark.parametrize(("value", "kind", "shown"), [
+    (b'{"a":[1,"\xc2\x9b"]}', "JSON", '{\n  "a": [\n    1,\n    "\\x9b"\n  ]\n}'),
+    (b'{"a": "\\u001b"}', "JSON", '{\n  "a": "\\u001b"\n}'),
+    (b"{\x1b\nx", "text", "{\\x1b\nx"),
+    (b'"\xff"', "bytes", '"\\xff"'),
+    (b"", "text", ""),
+    (b"[" * 5_000 + b"]" * 5_000, "text", "[" * 5_000 + "]" * 5_000),
+], ids=range(6))  # fmt: skip
+def test_a_value_is_shown_as_what_it_is(value: bytes, kind: str, shown: str) -> None:
+    assert pretty(value) == (kind, shown)
+
+
+@pytest.mark.parametrize(("text", "age"), [
+    ("0s", timedelta()), ("45m", timedelta(minutes=45)), ("12h", timedelta(hours=12)), ("30d", timedelta(days=30)),
+    ("2w", timedelta(days=14)),
+])  # fmt: skip
+def test_an_age_is_a_number_and_its_unit(text: str, age: timedelta) -> None:
+    assert age_from(text) == age
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1.5h", "1 d", "1y", "٣d", "999999w", "1d2h"])
+def test_anything_else_is_no_age(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        age_from(text)
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [
+    (-5, "0 s"), (59, "59 s"), (60, "1 min"), (3_599, "59 min"), (3_600, "1 h"), (86_399, "23 h"), (86_400, "1 d"),
+])  # fmt: skip
+def test_an_age_is_shown_in_its_largest_whole_unit(seconds: int, shown: str) -> None:
+    assert shown_age(timedelta(seconds=seconds)) == shown
