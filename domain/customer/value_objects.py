@@ -50,7 +50,7 @@ class MRR:
     @property
     def annual(self) -> Decimal:
         """Annual recurring revenue (ARR): 12 months, rounded half up to cents, so that 83.333333 is 1000.00 a year."""
-        return round_half_up(_MONEY.multiply(self.amount, _MONTHS), CENT)
+        return _MONEY.quantize(_MONEY.multiply(self.amount, _MONTHS), CENT)
 
     def revenue_at_risk(self, churn_probability: float | Decimal) -> Decimal:
         """The monthly revenue expected to be lost: MRR times a probability between 0 and 1.

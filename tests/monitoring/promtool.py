@@ -1,5 +1,6 @@
 """promtool, Prometheus's own checker of rules: from the path, else from Debian's package, unpacked into `.cache`."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -20,15 +21,20 @@ LIMIT_S = 300
 @cache
 def promtool() -> str:
     """Where it is. Raises `RuntimeError` where it cannot be had: a test without it fails, it never skips."""
+    if found := shutil.which("promtool"):
+        return found
     unpacked = CACHE / "usr" / "bin" / "promtool"
-    found = shutil.which("promtool") or (str(unpacked) if unpacked.exists() else None)
-    return found or _from_debian(unpacked)
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    with (CACHE.parent / "promtool.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run side by side come here at once
+        if not unpacked.exists():
+            _unpack_from_debian()
+    return str(unpacked)
 
 
-def _from_debian(unpacked: Path) -> str:
+def _unpack_from_debian() -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise RuntimeError("These tests need promtool: install Prometheus, so that it is on the path.")
-    CACHE.parent.mkdir(parents=True, exist_ok=True)
     # Unpacked beside and renamed, so that an interrupted run leaves nothing that looks complete.
     with tempfile.TemporaryDirectory(prefix="promtool-", dir=CACHE.parent) as parts:
         if not _run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "prometheus"], parts):
@@ -39,7 +45,6 @@ def _from_debian(unpacked: Path) -> str:
         (package,) = Path(parts).glob("prometheus_*.deb")
         _run(["dpkg-deb", "-x", str(package), "unpacked"], parts)
         (Path(parts) / "unpacked").rename(CACHE)
-    return str(unpacked)
 
 
 def _run(command: Sequence[str], directory: str) -> bool:
