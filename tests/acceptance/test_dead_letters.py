@@ -242,16 +242,12 @@ def test_killed_in_the_middle_a_redrive_is_run_again_and_each_record_is_sent_onc
     again = answer(stage, *REDRIVE, "--execute")
     assert (again["sent"], again["left_out"]) == (40 - sent, {"redriven": sent})
     assert Counter(record.value for record in redriven_records(stage)) == dict.fromkeys(_values(people(40)), 1)
-    stage.start()
-    _wait_for(stage, {"applied": 40})
+    consumed(stage)
+    assert states(stage) == {"applied": 40}
 
 
 def _values(who: list[str]) -> list[bytes | None]:
     return [custom(each).value for each in who]
-
-
-def _wait_for(stage: Stage, wanted: dict[str, int]) -> None:
-    stage.workers[-1].wait_until(lambda: states(stage) == wanted, f"letters {wanted}", 60)
 
 
 def test_a_second_redrive_beside_the_first_sends_nothing(stage: Stage) -> None:

@@ -88,9 +88,11 @@ def _print(report: Report, *, every_day: bool) -> None:
     for column in ("customers", "events", "on the topic", "pending", "ARR of customers", "of events", "on the topic"):
         table.add_column(column, justify="right")
     table.add_column("")
-    for day, accounts in report.days.items():
-        if every_day or not accounts.are_equal or accounts.pending.count:
-            table.add_row(*_row(str(day), accounts))
+    shown = {day: of for day, of in report.days.items() if every_day or not of.are_equal or of.pending.count}
+    for day in list(shown)[: None if every_day else SHOWN]:
+        table.add_row(*_row(str(day), shown[day]))
+    if len(shown) > SHOWN and not every_day:
+        table.add_row(f"… {len(shown) - SHOWN:,} more (--days)")
     table.add_row(*_row(f"{len(report.days):,} days", report.total), style="bold")
     print_table(table)
     for difference in report.differences[:SHOWN]:
