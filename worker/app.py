@@ -178,7 +178,8 @@ class Worker:
         self._stop = Stop()
         self._thread = StoreThread()
         try:
-            _, before = await asyncio.gather(checks.require_topics(self._settings), members_of(self._settings))
+            await checks.require_topics(self._settings)
+            before = await members_of(self._settings)  # while they can still be told apart
             self._store = await self._thread.call(open_store, self._settings)
             reach("store-opened")
             self._socket = http.listen(self._settings.http) if self._settings.http.enabled else None
