@@ -67,6 +67,7 @@ def open_store(settings: Settings) -> Store:
         wait=wait_fixed(0.1),
         stop=stop_after_delay(IN_USE_SECONDS),
         retry=retry_if_exception_type(StoreInUseError),
+        before_sleep=lambda state: log.debug("store in use, waiting") if state.attempt_number == 1 else None,
         reraise=True,
     )
     try:

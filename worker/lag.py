@@ -16,10 +16,10 @@ from worker.log_reading import committed_reader
 from worker.settings import Settings
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-OLDEST_SECONDS = 1.0
+OLDEST_SECONDS = 0.5
 """For looking at the oldest unread records: what is not known by then is left out."""
-ONE_BATCH = 1
-"""As few bytes at once as a broker gives, which is a whole batch of records."""
+FETCH_BYTES = 64 * 1024
+"""Of a partition, to look at its first record; a broker gives a whole batch of records at least."""
 
 
 class PartitionLag(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ async def look_at_inputs(settings: Settings, positions: Mapping[plain.TopicParti
     missing = [topic for topic in inputs if topic not in counts]
     if not places:
         return InputStatus([], missing, members)
-    async with committed_reader(settings.kafka, ONE_BATCH) as reader:
+    async with committed_reader(settings.kafka, FETCH_BYTES) as reader:
         begins, ends = await asyncio.gather(reader.beginning_offsets(places), reader.end_offsets(places))
         stored = {place: positions.get((place.topic, place.partition)) for place in places}
         starts = {place: max(begins[place], stored[place] or 0) for place in places}

@@ -86,7 +86,8 @@ class _Reading:
         begin, end = await self._bounds(where)
         if not begin <= offset < end:
             return None
-        self._reader.assign([where])
+        if self._reader.assignment() != {where}:  # which takes a tenth of a second
+            self._reader.assign([where])
         self._reader.seek(where, offset)
         async with asyncio.timeout(READ_SECONDS):
             while await self._reader.position(where) <= offset:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,7 +25,7 @@ from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, 
 from tests.kafka.local import free_ports
 from worker.settings import Settings
 from worker.story import Story
-from worker.told import Told, read_topics
+from worker.told import MOST_READ_BACK, Told, read_topics
 
 pytestmark = pytest.mark.timeout(240)
 ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
@@ -61,9 +62,9 @@ def port_of(worker: WorkerProcess) -> str:
     return str(worker.events("serving")[0]["url"]).rsplit(":", 1)[1]
 
 
-def contradicted(stage: Stage) -> WorkerProcess:
+def contradicted(stage: Stage, partitions: int = 1) -> WorkerProcess:
     """A worker that has seen Ada cancel before she signed up, again after it, and for another day; Bob left before."""
-    worker = started(stage)
+    worker = started(stage, partitions)
     take(stage, worker, signed_up(BOB))
     take(stage, worker, left(BOB))
     take(stage, worker, left(ADA))
@@ -99,11 +100,12 @@ THE_STORY = [
 
 
 def test_a_cancellation_that_came_first_was_repeated_and_contradicted_is_told_whole(stage: Stage) -> None:
-    worker = contradicted(stage)
+    worker = contradicted(stage, partitions=3)
     story = explained(stage)
     event = event_of(stage, ADA)
+    assert event.partition == 2, "the last one"
     assert event.offset > 0, "another event comes before it"
-    assert told_by(story) == THE_STORY
+    assert told_by(story) == [(place.replace("/0/", "/2/"), *decided) for place, *decided in THE_STORY]
     assert [step["event"] for step in story["steps"] if step["event"]] == [
         {"topic": stage.topics.churned, "partition": event.partition, "offset": event.offset, "note": ""}
     ]
@@ -220,6 +222,15 @@ def test_a_record_that_is_gone_is_said_to_be_gone(stage: Stage) -> None:
         None,
     ]
     assert story["steps"][2]["event"]["offset"] == event_of(stage, ADA).offset
+
+
+def test_of_a_long_story_every_decision_is_told_and_the_last_records_are_read(stage: Stage) -> None:
+    worker = started(stage)
+    take(stage, worker, *[left(EVE)] * (MOST_READ_BACK + 10))
+    steps = explained(stage, EVE)["steps"]
+    assert [step["offset"] for step in steps] == list(range(MOST_READ_BACK + 10))
+    assert {step["said"]["note"] for step in steps[:10]} == {"not read: only the last 50 are"}
+    assert all(json.loads(step["said"]["value"])["customer_id"] == EVE for step in steps[10:])
 
 
 def story_of(stage: Stage) -> Story:
@@ -386,6 +397,35 @@ def test_watching_goes_on_through_a_stop_and_a_start_and_ends_with_ctrl_c(stage:
         watching.send_signal(signal.SIGINT)
         watching.communicate(timeout=30)
     assert watching.returncode == 0
+    assert worker.stop() == 0
+
+
+LOOKING_PROCESS = """
+import sys
+from worker.stores.duckdb_view import open_view
+with open_view("customers.duckdb"):
+    print("looking", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_worker_that_starts_waits_for_whoever_looks_at_its_store(stage: Stage) -> None:
+    assert contradicted(stage).stop() == 0
+    looking = subprocess.Popen(
+        [sys.executable, "-c", LOOKING_PROCESS],
+        env=environment(stage.settings),
+        cwd=stage.directory,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with looking:
+        assert looking.stdout is not None
+        assert looking.stdout.readline() == "looking\n"
+        worker = stage.start(LOG__LEVEL="DEBUG")
+        worker.wait_until(lambda: bool(worker.events("store in use, waiting")), "waiting")
+        looking.communicate("\n", timeout=30)
+    worker.wait_until(lambda: bool(worker.events("started")), "started")
     assert worker.stop() == 0
 
 

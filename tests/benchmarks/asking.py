@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.asking`: what questions take on a large store, and what they cost a busy worker.
 
 A store of a million customers and three million decisions, a worker on it with more records to read than it can, and
-the commands beside it: how long each takes; then how many records a second the worker takes while nobody asks and
-while all questions are asked every two seconds, in turn, in one run.
+how long each command takes beside it. Then how many records a second it takes while nobody asks, and while somebody
+watches the status, explains a customer and lists what is parked: in turn, each stretch beside the two around it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -44,9 +44,11 @@ from worker.told import read_topics
 
 PREFIX = "CUSTOMER_WORKER_"
 ASK_EVERY_S = 2.0
-COMMAND_RUNS = 3
+COMMAND_RUNS = 2
 READY_LIMIT_S = 120.0
 WARM_BATCHES = 5
+FEWEST_BATCHES = 8
+FEWEST_PAIRS = 3
 LETTERS = 500
 EXPLAINED = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
 PARKED_RECORDS = 1_000
@@ -67,19 +69,10 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=1_000_000, help="in the store before")
-    parser.add_argument("--backlog", type=int, default=1_500_000, help="customers who sign up during the run")
-    parser.add_argument("--pairs", type=int, default=6, help="how often quiet and asked windows take turns")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each window")
+    parser.add_argument("--backlog", type=int, default=3_000_000, help="customers who sign up during the run")
+    parser.add_argument("--pairs", type=int, default=8, help="how often quiet and asked windows take turns")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each window")
     return parser.parse_args()
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of time, in seconds since 1970, and the records a second taken in it."""
-
-    begin: float
-    end: float
-    per_s: float
 
 
 class Bench:
@@ -107,11 +100,11 @@ class Bench:
         self._wait_until(lambda: len(self._batches()) >= WARM_BATCHES)
         self._commands(contestant.environment)
         quiet, asked = asyncio.run(self._in_turn(settings))
-        ratio = statistics.median(a.per_s / q.per_s for q, a in zip(quiet, asked, strict=True))
-        for name, windows in (("quiet", quiet), ("asked", asked)):
-            rates = ", ".join(f"{window.per_s:,.0f}" for window in windows)
-            console.print(f"{name}: {statistics.mean(w.per_s for w in windows):,.0f} records/s ({rates})")
-        console.print(f"asked / quiet, the median of pairs: {ratio:.3f}")
+        for name, rates in (("quiet", quiet), ("asked", asked)):
+            console.print(f"records/s, {name}: {', '.join(f'{rate:,.0f}' for rate in rates)}", highlight=False)
+        ratios = [rate / statistics.mean(quiet[place : place + 2]) for place, rate in enumerate(asked)]
+        console.print(f"asked / quiet around it: {', '.join(f'{ratio:.2f}' for ratio in ratios)}", highlight=False)
+        console.print(f"median: {statistics.median(ratios):.3f}", highlight=False)
 
     def _contestant(self) -> Contestant:
         contestant = contestants.worker(self._bootstrap_servers, self._topics, self._directory)
@@ -178,29 +171,36 @@ class Bench:
             table.add_row(" ".join(command), ", ".join(f"{each:.2f}" for each in times))
         console.print(table)
 
-    async def _in_turn(self, settings: Settings) -> tuple[list[Window], list[Window]]:
-        quiet, asked, times = [], [], Times()
-        for _ in range(self._arguments.pairs):
-            quiet.append(await self._window(settings, None))
-            asked.append(await self._window(settings, times))
+    async def _in_turn(self, settings: Settings) -> tuple[list[float], list[float]]:
+        """Records a second while nobody asks, and while somebody does, until the backlog is used up."""
+        times = Times()
+        quiet, asked = [await self._window(settings, None)], list[float]()
+        while len(asked) < self._arguments.pairs:
+            pair = await self._window(settings, times), await self._window(settings, None)
+            if 0 in pair:
+                break
+            asked.append(pair[0])
+            quiet.append(pair[1])
         times.print()
+        assert len(asked) >= FEWEST_PAIRS, "the backlog is used up: give a larger --backlog"
         return quiet, asked
 
-    async def _window(self, settings: Settings, times: Times | None) -> Window:
+    async def _window(self, settings: Settings, times: Times | None) -> float:
         begin = time.time()
         while (left := begin + self._arguments.seconds - time.time()) > 0:
             if times is not None:
-                await times.ask_everything(settings)
+                await times.ask(settings)
             await asyncio.sleep(min(left, ASK_EVERY_S))
         await asyncio.sleep(0.5)  # until what belongs to it is written to the log
         return self._measured(begin, begin + self._arguments.seconds)
 
-    def _measured(self, begin: float, end: float) -> Window:
-        """From the first batch that ended in the window to the last one."""
+    def _measured(self, begin: float, end: float) -> float:
+        """From the first batch that ended in the window to the last one; 0 where there are too few to say."""
         ended = [(moment, records) for moment, records in self._batches() if begin <= moment < end]
-        assert len(ended) > 3, "the backlog is used up: give --backlog"
+        if len(ended) < FEWEST_BATCHES:
+            return 0
         (first, _), (last, _) = ended[0], ended[-1]
-        return Window(begin, end, sum(records for _, records in ended[1:]) / (last - first))
+        return sum(records for _, records in ended[1:]) / (last - first)
 
     def _batches(self) -> list[tuple[float, int]]:
         lines = self._log.read_text(errors="replace").splitlines()
@@ -218,10 +218,15 @@ class Times:
 
     def __init__(self) -> None:
         self._seconds: dict[str, list[float]] = {}
+        self._rounds = 0
 
-    async def ask_everything(self, settings: Settings) -> None:
+    async def ask(self, settings: Settings) -> None:
+        """The status, and every third time the rest."""
         status = await self._timed("status: of the worker", ask(settings, STATUS, Nothing()))
         await self._timed("status: of Kafka", look_at_inputs(settings, status.next_offsets()))
+        self._rounds += 1
+        if self._rounds % 3 != 1:
+            return
         story = await self._timed("explain: of the worker", ask(settings, STORY, Whose(EXPLAINED)))
         await self._timed("explain: of Kafka", read_topics(settings, story))
         await self._timed("parked list: of the worker", ask(settings, PARKED, WhoWaits(100)))
