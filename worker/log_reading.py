@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from worker import kafka, raw_headers
 from worker.records import Record
@@ -38,6 +38,9 @@ async def committed_reader(settings: Kafka, fetch_bytes: int = FETCH_BYTES) -> A
         yield reader
     except LogStalled as stalled:
         raise Refusal(str(stalled), Exit.UNREACHABLE) from None
+    except OffsetOutOfRangeError as gone:
+        names = ", ".join(f"{place.topic}/{place.partition}/{offset}" for place, offset in gone.args[0].items())
+        raise Refusal(f"{names} is gone: the log was cut while it was read. Run it again", Exit.UNREACHABLE) from None
     except (KafkaError, OSError, TimeoutError) as error:
         raise kafka.unreachable(settings, error) from error
     finally:

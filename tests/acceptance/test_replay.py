@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiokafka
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -22,6 +24,10 @@ from tests.acceptance.records import Message
 from tests.acceptance.spelling import cancellation, quoted, signup
 from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
+from worker.log_reading import LogReading, committed_reader
+from worker.replay.interruption import SIGNALS
+from worker.settings import Kafka as KafkaSettings
+from worker.stopping import Exit, Refusal
 
 pytestmark = pytest.mark.timeout(240)
 BAD_DEPLOY = [sys.executable, "-m", "tests.acceptance.old_plan_tiers", "run"]
@@ -100,6 +106,7 @@ def test_what_a_bad_deploy_refused_takes_effect_just_as_the_dry_run_said(stage: 
     assert (store_bytes(stage), ends(stage), stage.committed(), sorted(stage.directory.iterdir())) == before
     assert promised["outcomes"] == {"applied": REFUSED, "duplicate": LEFT, "rejected": 1}
     assert promised["unparked"] == {"applied": LEFT, "rejected": 1}
+    assert promised["unparked_rejected"] == {"already_churned": 1}
     assert (promised["customers_changed"], promised["events"], promised["dead_letters"]) == (REFUSED, LEFT, 1)
     assert (promised["lost_arr_before"], promised["lost_arr_after"]) == ("0.00", ARR)
     changed = {change["customer_id"]: change for change in promised["changes"]}
@@ -202,8 +209,19 @@ def test_a_part_is_replayed_and_what_the_worker_has_not_read_is_left_to_it(stage
     assert "No record to replay" in said(stage, "replay", "--to-time", earlier)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_reports_what_is_done_and_the_rest_can_be_done_later(stage: Stage, number: signal.Signals) -> None:
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Signals as a terminal's processes have them: what runs in the background may be made to ignore some."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_ctrl_c_reports_what_is_done_and_the_rest_can_be_done_later(
+    heard: None, stage: Stage, number: signal.Signals
+) -> None:
     who = people(5_000)
     refused_by_a_bad_deploy(stage, custom(who) + left(who))
     replaying = subprocess.Popen(
@@ -215,7 +233,8 @@ def test_ctrl_c_reports_what_is_done_and_the_rest_can_be_done_later(stage: Stage
     )
     while not events(stage):
         assert replaying.poll() is None, replaying.communicate()
-    replaying.send_signal(number)
+    for _ in range(3):  # nobody sends just one
+        replaying.send_signal(number)
     out, err = replaying.communicate(timeout=60)
     assert replaying.returncode == 130, err
     report = json.loads(out)
@@ -225,6 +244,26 @@ def test_ctrl_c_reports_what_is_done_and_the_rest_can_be_done_later(stage: Stage
     assert journal["applied"] == report["outcomes"]["applied"] + report["unparked"]["applied"]
     assert answer(stage, "replay", "--execute")["waiting_after"] == 0
     assert events(stage) == dict.fromkeys(who, 1)
+
+
+def test_ctrl_c_while_the_store_is_copied_leaves_nothing_behind(heard: None, stage: Stage) -> None:
+    bad_night(stage)
+    before = sorted(stage.directory.iterdir())
+    copying = subprocess.Popen(
+        [sys.executable, "-m", "tests.acceptance.slow_copy", "replay", "--json"],
+        env=environment(stage.settings),
+        cwd=stage.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while not list(stage.directory.glob("*.copy/customers.duckdb")):
+        assert copying.poll() is None, copying.communicate()
+    copying.send_signal(signal.SIGTERM)
+    out, err = copying.communicate(timeout=60)
+    assert copying.returncode == 130, err
+    report = json.loads(out)
+    assert (report["interrupted"], report["seconds"]) == (True, 0.0), "the copying was not cut short"
+    assert sorted(stage.directory.iterdir()) == before
 
 
 def test_beside_a_running_worker_it_says_what_to_do(stage: Stage) -> None:
@@ -256,6 +295,22 @@ def test_a_cut_log_says_how_many_records_are_gone_and_a_recreated_one_is_refused
     assert "gone from the logs: 10 offsets" in told
     _recreate(stage, topic)
     assert "recreated" in said(stage, "replay", "--execute", code=70)
+
+
+def test_records_that_go_while_they_are_read_are_named(stage: Stage) -> None:
+    bad_night(stage)
+    topic = stage.topics.signup
+    _delete_records(stage, topic, before=10)
+
+    async def read() -> None:
+        async with committed_reader(KafkaSettings(bootstrap_servers=stage.kafka.bootstrap_servers)) as reader:
+            place = aiokafka.TopicPartition(topic, 3)
+            async for _ in LogReading(reader, {place: 5}, {place: 20}).parts():
+                pass
+
+    with pytest.raises(Refusal, match=f"{topic}/3/5 is gone: the log was cut") as refused:
+        asyncio.run(read())
+    assert refused.value.code is Exit.UNREACHABLE
 
 
 def test_what_is_typed_wrong_ends_with_2_and_says_so(stage: Stage) -> None:

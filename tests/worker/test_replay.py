@@ -1,13 +1,17 @@
 """What a replay counts, where it starts and ends, what it keeps silent, and the copy that a dry run works on."""
 
+import asyncio
 import multiprocessing
 import os
+import signal
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import uvloop
 from aiokafka import TopicPartition
 
 from tests.worker.builders import (
@@ -23,10 +27,12 @@ from tests.worker.builders import (
     record,
     signup,
 )
+from worker.commands.replay_report import print_report
 from worker.messages import Decoder
 from worker.outgoing import churned_id
 from worker.records import PlainRecord
 from worker.replay.counting import CountedPath, SeenWork
+from worker.replay.interruption import SIGNALS, Interrupted, Interruption, interruptible
 from worker.replay.report import CustomerChange, CustomerState, Emit, Report
 from worker.replay.selection import Range, _range
 from worker.stopping import Exit, Refusal
@@ -275,3 +281,156 @@ def test_what_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(NoStoreError), copied(path, ignored):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+# Interrupted
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Signals as a terminal's processes have them: what runs in the background may be made to ignore some."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_the_store_is_copied_leaves_no_copy(heard: None, tmp_path: Path, number: signal.Signals) -> None:
+    path = tmp_path / "store.duckdb"
+    DuckDBStore(str(path)).close()
+    said: list[str] = []
+    before = signal.getsignal(number)
+
+    def tell(done: int, of: int) -> None:
+        send(number)
+        send(number)
+        interruption.check()
+
+    with (
+        interruptible(lambda: said.append("stopping")) as interruption,
+        pytest.raises(Interrupted),
+        copied(str(path), tell),
+    ):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert said == ["stopping"]
+    assert signal.getsignal(number) is before
+
+
+def test_what_a_process_is_to_ignore_it_ignores(heard: None) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with interruptible(lambda: None) as interruption:
+        send(signal.SIGHUP)
+        interruption.check()
+
+
+async def wait_for(interruption: Interruption, *signals: signal.Signals) -> None:
+    with interruption.cancelling():
+        for number in signals:
+            send(number)
+        async with asyncio.timeout(30):
+            await asyncio.Event().wait()
+
+
+async def interrupted_work(interruption: Interruption, *signals: signal.Signals) -> str:
+    """What is done after the work was cancelled, which more signals do not disturb."""
+    with pytest.raises(asyncio.CancelledError):
+        await wait_for(interruption, *signals)
+    send(signal.SIGINT)
+    send(signal.SIGTERM)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return "finished"
+
+
+def test_the_first_signal_cancels_the_work_and_more_of_them_do_not_disturb_its_end(heard: None) -> None:
+    with interruptible(lambda: None) as interruption:
+        assert uvloop.run(interrupted_work(interruption, signal.SIGINT, signal.SIGINT)) == "finished"
+
+
+async def finished_work(interruption: Interruption) -> str:
+    with interruption.cancelling():
+        pass
+    send(signal.SIGINT)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return "finished"
+
+
+def test_a_signal_that_comes_when_the_work_is_done_does_not_disturb_its_end(heard: None) -> None:
+    with interruptible(lambda: None) as interruption:
+        assert uvloop.run(finished_work(interruption)) == "finished"
+
+
+def test_a_signal_that_came_before_the_work_began_cancels_it(heard: None) -> None:
+    with interruptible(lambda: None) as interruption:
+        send(signal.SIGTERM)
+        assert uvloop.run(interrupted_work(interruption)) == "finished"
+
+
+# What is printed
+
+
+def printed(report: Report, capsys: pytest.CaptureFixture[str]) -> str:
+    print_report(report, as_json=False)
+    return " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def bad_night(**more: object) -> Report:
+    changes = Changes(new_customers={who: customer(who, churn_date=CHURN) for who in (ADA, BOB)})
+    report = Report(
+        **{"executed": False, "emit": Emit.ALL, "read": 5, "taken": 5, "events": 2, "dead_letters": 1} | more,  # type: ignore[arg-type]
+        outcomes=Counter(applied=2, duplicate=2, rejected=1),
+        rejected=Counter(already_churned=1),
+        unparked=Counter(applied=2, rejected=1),
+        unparked_rejected=Counter(churn_before_signup=1),
+        lost_arr_after=Decimal("11976.00"),
+    )
+    report.add_changes(changes)
+    return report
+
+
+def test_everything_is_printed_and_nothing_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
+    said = printed(bad_night(), capsys)
+    for line in (
+        "Dry run on a copy of the store: nothing was changed.",
+        "5 records read.",
+        "applied 2 duplicate 2 says nothing new rejected already_churned 1 says nothing new: no second dead letter",
+        "applied 2 cancellations that had waited for a signup rejected churn_before_signup 1 cancellations that had",
+        f"{ADA} - growth, $499.00 a month, left 2026-06-30",
+        "To be published: 2 events, 1 dead letter.",
+        "ARR lost: $0.00 before, $11,976.00 after.",
+    ):
+        assert line in said
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"executed": True, "waiting_after": 0}, "Replayed: 5 records read. "),
+        ({"executed": True, "waiting_after": 0}, "Published: 2 events, 1 dead letter."),
+        (
+            {"executed": True, "waiting_before": 4, "waiting_after": 3, "interrupted": True},
+            "To be published: 2 events, 1 dead letter. With them what had waited in the outbox before: 4 records. Of",
+        ),
+        ({"executed": True, "waiting_after": 3}, "Of all that, not published yet: 3 records. The worker does so"),
+        ({"executed": True, "interrupted": True}, "Interrupted: what was done is done"),
+        ({"interrupted": True, "read": 0, "taken": 0}, "Interrupted: nothing was changed. Up to there: 0 records read"),
+        ({"emit": Emit.NONE}, "Held back, as if published: 2 events, 1 dead letter. ARR lost"),
+        (
+            {"emit": Emit.NONE, "executed": True, "waiting_before": 1, "waiting_after": 1},
+            "Not held back, what had waited in the outbox before: 1 record. The worker publishes it",
+        ),
+        ({"taken": 6}, "given up 1 an operator has decided them"),
+        ({"read": 9}, "9 records read, 5 of them about the customer."),
+    ],
+)
+def test_what_became_of_it_is_said_as_it_is(
+    more: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in printed(bad_night(**more), capsys)

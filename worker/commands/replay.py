@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -16,6 +18,7 @@ from worker.commands.progress import progress_bar
 from worker.commands.replay_report import print_report
 from worker.commands.shared import AsJson, run_async
 from worker.fields import FieldRefused, customer_id_from
+from worker.replay.interruption import Interrupted, Interruption, interruptible
 from worker.replay.report import Emit, Report
 from worker.replay.running import Replay
 from worker.replay.selection import Selection
@@ -66,7 +69,8 @@ def replay(
 ) -> None:
     """Give records that the worker has decided to its handlers once more.
 
-    Without --execute it works on a copy of the store, and changes nothing. The worker has to be stopped.
+    Without --execute it works on a copy of the store, and changes nothing. The worker has to be stopped. Signups come
+    before cancellations, as the worker reads a backlog; what the worker has yet to read is left to it.
 
     Example: customer-worker replay --topic signup --from-time 2026-07-01T03:00Z
     """
@@ -77,16 +81,30 @@ def replay(
     )
     _require_one_of_each(selection)
     report = Report(executed=execute, emit=emit)
-    with _store(settings, execute=execute) as store, progress_bar("Replaying") as tell:
-        try:
-            run_async(lambda: Replay(settings, selection, root.counted_path(settings), store, report).run(tell))
-        except Refusal:
-            if report.read:
-                print_report(report, as_json=as_json)
-            raise
+    try:
+        _replay(settings, selection, report)
+    except Refusal:
+        if report.read:
+            print_report(report, as_json=as_json)
+        raise
     print_report(report, as_json=as_json)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _replay(settings: Settings, selection: Selection, report: Report) -> None:
+    with interruptible(_say_that_it_ends) as interruption:
+        try:
+            with _store(settings, interruption, execute=report.executed) as store, progress_bar("Replaying") as tell:
+                replaying = Replay(settings, selection, root.counted_path(settings), store, report)
+                run_async(lambda: replaying.run(tell, interruption))
+        except Interrupted:
+            report.interrupted = True
+
+
+def _say_that_it_ends() -> None:
+    with suppress(OSError):  # the terminal is lost
+        os.write(sys.stderr.fileno(), b"\nStopping. What has begun is finished first.\n")  # safe in a signal's handler
 
 
 def _topics(topics: Topics, asked: str | None) -> tuple[str, ...]:
@@ -122,15 +140,20 @@ def _require_one_of_each(selection: Selection) -> None:
 
 
 @contextmanager
-def _store(settings: Settings, *, execute: bool) -> Iterator[Store]:
-    """The store, or a copy of it. Raises `Refusal`."""
+def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> Iterator[Store]:
+    """The store, or a copy of it. Raises `Refusal`, and `Interrupted` where that comes while it is being copied."""
     if execute:
         with own_store(settings) as store:
             yield store
         return
     try:
         with ExitStack() as copy:
-            with progress_bar("Copying the store") as tell:
+            with progress_bar("Copying the store") as show:
+
+                def tell(done: int, of: int) -> None:
+                    interruption.check()
+                    show(done, of)
+
                 store = copy.enter_context(root.open_copy(settings, tell))
             yield store
     except NoStoreError as error:

@@ -9,7 +9,9 @@ import msgspec
 from rich.table import Table
 
 from domain.customer.value_objects import dollars
+from worker.commands.counted import counted
 from worker.commands.shared import console
+from worker.commands.tables import print_table
 from worker.replay.report import CustomerState, Emit, Report
 
 CUSTOMERS_SHOWN = 20
@@ -25,9 +27,9 @@ def print_report(report: Report, *, as_json: bool) -> None:
     if report.taken and report.changes_nothing and not report.interrupted:
         _say("Nothing to do: they say nothing that the store does not know.")
     if report.outcomes:
-        console.print(_outcomes(report))
+        print_table(_outcomes(report))
     if report.changes:
-        console.print(_customers(report))
+        print_table(_customers(report))
         if (more := len(report.changes) - CUSTOMERS_SHOWN) > 0:
             _say(f"… and {more:,} more customers (--json has all).")
     _say_what_goes_out(report)
@@ -55,18 +57,16 @@ def _heading(report: Report) -> str:
 
 
 def _what_was_read(report: Report) -> str:
-    said = [f"{_count(report.read, 'record')} read" if report.read else "No record to replay"]
+    said = [f"{counted(report.read, 'record')} read"]
+    if not report.read and not report.interrupted:
+        said = ["No record to replay"]
     if report.taken < report.read:
         said[0] += f", {report.taken:,} of them about the customer"
     if report.gone:
-        said.append(f"gone from the logs: {_count(report.gone, 'offset')}")
+        said.append(f"gone from the logs: {counted(report.gone, 'offset')}")
     if report.left:
-        said.append(f"beyond the worker's position, and left to the worker: {_count(report.left, 'offset')}")
+        said.append(f"beyond the worker's position, and left to the worker: {counted(report.left, 'offset')}")
     return "; ".join(said) + "."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _outcomes(report: Report) -> Table:
@@ -75,16 +75,20 @@ def _outcomes(report: Report) -> Table:
         if count := report.outcomes[outcome]:
             table.add_row(outcome, f"{count:,}", "says nothing new" if outcome == "duplicate" else "")
     for reason, count in sorted(report.rejected.items()):
-        table.add_row(f"rejected {reason}", f"{count:,}", "as before: no second dead letter")
+        table.add_row(f"rejected {reason}", f"{count:,}", "says nothing new: no second dead letter")
     if decided := report.taken - report.outcomes.total():
         table.add_row("given up", f"{decided:,}", "an operator has decided them")
-    for outcome, count in sorted(report.unparked.items()):
-        table.add_row(outcome, f"{count:,}", "cancellations that were parked")
+    waited = "cancellations that had waited for a signup"
+    for outcome in ("applied", "duplicate"):
+        if count := report.unparked[outcome]:
+            table.add_row(outcome, f"{count:,}", waited)
+    for reason, count in sorted(report.unparked_rejected.items()):
+        table.add_row(f"rejected {reason}", f"{count:,}", waited)
     return table
 
 
 def _customers(report: Report) -> Table:
-    table = Table(f"changed: {_count(len(report.changes), 'customer')}", "before", "after")
+    table = Table(f"changed: {counted(len(report.changes), 'customer')}", "before", "after")
     for change in islice(report.changes.values(), CUSTOMERS_SHOWN):
         table.add_row(change.customer_id, _state(change.before), _state(change.after))
     return table
@@ -98,15 +102,19 @@ def _state(state: CustomerState | None) -> str:
 
 
 def _say_what_goes_out(report: Report) -> None:
-    what = f"{_count(report.events, 'event')}, {_count(report.dead_letters, 'dead letter')}"
+    what = f"{counted(report.events, 'event')}, {counted(report.dead_letters, 'dead letter')}"
+    waited = f"what had waited in the outbox before: {counted(report.waiting_before, 'record')}"
     if report.emit is Emit.NONE:
         _say(f"Held back, as if published: {what}.")
+        if report.waiting_before:
+            _say(f"Not held back, {waited}. The worker publishes it at its next start.")
         return
-    _say(f"To be published: {what}.")
+    _say(f"{'Published' if report.waiting_after == 0 else 'To be published'}: {what}.")
     if report.waiting_before:
-        _say(f"With them what waited in the outbox before: {_count(report.waiting_before, 'record')}.")
+        _say(f"With them {waited}.")
     if report.waiting_after:
-        _say(f"Not published yet: {_count(report.waiting_after, 'record')}. The worker does so at its next start.")
+        left = counted(report.waiting_after, "record")
+        _say(f"Of all that, not published yet: {left}. The worker does so at its next start.")
 
 
 def _say(line: str) -> None:

@@ -43,9 +43,9 @@ class Report(msgspec.Struct):
 
     `read` records were read, of which `taken` are about the customer that was asked for, or all. `outcomes` is what
     the handlers made of those and `rejected` why they refused some; a duplicate or a rejection that is read again
-    says nothing new. `unparked` is what became of cancellations that had waited, by outcome. `events` and
-    `dead_letters` are those not on their topics yet: to be sent, or held back with `emit` none. `waiting` are records
-    that wait in the outbox: before, and (of a replay that was executed) after. ARR is in dollars a year.
+    says nothing new. `unparked` and `unparked_rejected` say the same of cancellations that had waited for a signup.
+    `events` and `dead_letters` are those not on their topics yet: to be sent, or held back with `emit` none. `waiting`
+    are records that wait in the outbox: before, and (of a replay that was executed) after. ARR is in dollars a year.
     """
 
     executed: bool
@@ -57,6 +57,7 @@ class Report(msgspec.Struct):
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
     rejected: Counter[str] = msgspec.field(default_factory=Counter)
     unparked: Counter[str] = msgspec.field(default_factory=Counter)
+    unparked_rejected: Counter[str] = msgspec.field(default_factory=Counter)
     changes: dict[str, CustomerChange] = {}
     events: int = 0
     dead_letters: int = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from worker import checks
 from worker.log_reading import LogReading, committed_reader
 from worker.records import Record
 from worker.replay.counting import CountedPath, Decisions, SeenWork
+from worker.replay.interruption import Interruption
 from worker.replay.publishing import Publishing, publishing, read_receipts
 from worker.replay.report import Emit, Report
 from worker.replay.selection import Selection, ranges
@@ -43,14 +43,15 @@ class Replay:
         self._collected = time.monotonic()
         self.report = report
 
-    async def run(self, tell: Tell) -> None:
+    async def run(self, tell: Tell, interruption: Interruption) -> None:
         """Replay everything that is selected, and publish what comes of it where that is asked for.
 
-        Ctrl-C ends it between two batches. `tell` is told how many offsets are done, of how many. Raises `Refusal`.
+        An interruption ends it between two batches. `tell` is told how many offsets are done, of how many.
+        Raises `Refusal`.
         """
         began = time.monotonic()
         try:
-            with _collected_between_batches(), _cancelled_by_signals():
+            with _collected_between_batches(), interruption.cancelling():
                 await self._run(tell)
         except asyncio.CancelledError:
             self.report.interrupted = True
@@ -122,8 +123,9 @@ class Replay:
     def _count(self, changes: Changes, committed: PendingBatch) -> None:
         report = self.report
         report.outcomes += _by_outcome(self._path.decided)
-        report.rejected += Counter({reason: count for (_, reason), count in self._path.decided.items() if reason})
+        report.rejected += _by_reason(self._path.decided)
         report.unparked += _by_outcome(self._path.released)
+        report.unparked_rejected += _by_reason(self._path.released)
         report.add_changes(changes)
         events = sum(message.topic == self._settings.topics.churned for message in committed.messages)
         report.events += events
@@ -149,19 +151,8 @@ def _by_outcome(decisions: Decisions) -> Counter[str]:
     return found
 
 
-@contextmanager
-def _cancelled_by_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM cancel the task that is in here."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine runs in one
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+def _by_reason(decisions: Decisions) -> Counter[str]:
+    return Counter({reason: count for (_, reason), count in decisions.items() if reason})
 
 
 @contextmanager
