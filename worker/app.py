@@ -1,4 +1,4 @@
-"""The composition root: settings in, a FastStream application out. It alone knows the concrete stores.
+"""The composition root: settings in, a FastStream application out.
 
 `create` is the factory for FastStream's own command line (`faststream run worker.app:create --factory`); nothing
 happens at import.
@@ -12,127 +12,39 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from worker import checks, http, kafka, logs, raw_headers
 from worker.answering import Answering
-from worker.batch import BatchPath
-from worker.checks import Check
+from worker.broker_security import broker_security
+from worker.composition import batch_path, open_store, store_mark
 from worker.consumer import Consumer
 from worker.failpoints import reach
 from worker.gauges import Gauges
 from worker.health import Health
 from worker.http_ask import AskRoutes
 from worker.http_shown import ShownRoutes
-from worker.messages import Decoder
 from worker.metrics import Metrics
 from worker.one_worker import members_of, take_out_the_dead
-from worker.outgoing import Composer
 from worker.pages import OperationsPage
 from worker.poll_metrics import poll_metrics
 from worker.relay import Relay
-from worker.replay.counting import CountedPath
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal, Stop
-from worker.store import Store, StoreError, StoreInUseError
 from worker.store_thread import StoreThread
 from worker.store_watch import StoreWatch
-from worker.stores import duckdb_copy, duckdb_view
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
-from worker.view import StoreView
 
 log = structlog.get_logger(__name__)
 
 PUBLISH_ON_STOP_SECONDS = 10.0
 WATCH_EVERY_SECONDS = 1.0
-IN_USE_SECONDS = 5.0
 METADATA_MAX_AGE_MS = 30_000  # how late a partition added to an input topic is noticed, at most
-
-
-def open_store(settings: Settings) -> Store:
-    """The store that the settings name. Raises `Refusal` when it cannot be had.
-
-    A command that reads the store has it for a moment, which is waited for.
-    """
-    waiting = Retrying(
-        wait=wait_fixed(0.1),
-        stop=stop_after_delay(IN_USE_SECONDS),
-        retry=retry_if_exception_type(StoreInUseError),
-        before_sleep=lambda state: log.debug("store in use, waiting") if state.attempt_number == 1 else None,
-        reraise=True,
-    )
-    try:
-        return waiting(DuckDBStore, settings.store.path)
-    except StoreError as error:
-        raise Refusal(str(error), Exit.UNREACHABLE) from error
-
-
-def open_view(settings: Settings) -> StoreView:
-    """The store that the settings name, for reading it in this process. Raises `StoreError`.
-
-    It is to be closed soon: a worker does not start meanwhile.
-    """
-    if settings.store.path == MEMORY:
-        raise StoreInUseError("the store is in the memory of its worker")
-    return duckdb_view.open_view(settings.store.path)
-
-
-@contextmanager
-def open_copy(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[Store]:
-    """A copy of the store, for as long as it is needed; `tell` is told of how many bytes are copied, of how many.
-
-    Raises `StoreError` as `duckdb_copy.copied` does.
-    """
-    with duckdb_copy.copied(settings.store.path, tell) as path, closing(DuckDBStore(path)) as store:
-        yield store
-
-
-def store_mark(settings: Settings) -> str:
-    """What tells this store from others on the machine, be it open or not."""
-    return MEMORY if settings.store.path == MEMORY else str(Path(settings.store.path).stat().st_ino)
-
-
-def check_store(settings: Settings) -> Check:
-    """Whether the store can be opened, or will be made, or is open in a worker that runs."""
-    shown = settings.store.shown
-    if settings.store.path != MEMORY and not Path(settings.store.path).exists():
-        return Check("store", is_well=True, found=f"{shown}, to be made at the first start")
-    try:
-        DuckDBStore(settings.store.path).close()
-    except StoreInUseError:
-        return Check("store", is_well=True, found=f"{shown}, in use by another process: a running worker, as a rule")
-    except StoreError as error:
-        return Check("store", is_well=False, found=shown, advice=str(error))
-    return Check("store", is_well=True, found=shown)
-
-
-def batch_path(settings: Settings) -> BatchPath:
-    """The way from records to customers, as the settings have it."""
-    return BatchPath(*_reader_and_writer(settings))
-
-
-def counted_path(settings: Settings) -> CountedPath:
-    """The same way, which counts what it decides."""
-    return CountedPath(*_reader_and_writer(settings))
-
-
-def _reader_and_writer(settings: Settings) -> tuple[Decoder, Composer]:
-    composer = Composer(
-        churned_topic=settings.topics.churned,
-        dead_letter_suffix=settings.topics.dead_letter_suffix,
-        source=settings.events.source,
-        group_id=settings.kafka.group_id,
-    )
-    return Decoder(settings.topics.signup, settings.batch.max_value_bytes), composer
 
 
 def create() -> FastStream:
@@ -152,7 +64,7 @@ class Worker:
         self._metrics = Metrics(settings.topics)
         broker = KafkaBroker(
             kafka.client_options(settings.kafka)["bootstrap_servers"],
-            security=kafka.security(settings.kafka),
+            security=broker_security(settings.kafka),
             allow_auto_create_topics=False,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
             graceful_timeout=None,  # `_drain` waits for the batch in hand

@@ -10,10 +10,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from worker.app import open_view, store_mark
-from worker.http_ask import STORE_HEADER
+from worker.composition import open_view, store_mark
 from worker.question import A, P, Question
-from worker.running import WorkerReport
+from worker.running import STORE_HEADER, WorkerReport
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 from worker.store import NoStoreError, StoreError, StoreInUseError

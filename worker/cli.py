@@ -10,11 +10,10 @@ import typer
 from rich.table import Table
 
 from worker import __version__, checks, kafka
-from worker import contract as documents
-from worker.app import Worker, check_store
 from worker.checks import Check
 from worker.commands import dead_letters, explain, parked, reconcile, replay, status
 from worker.commands.shared import AsJson, console, errors, run_async
+from worker.composition import check_store
 from worker.monitoring import alert_rules
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal
@@ -75,6 +74,8 @@ def run() -> None:
 
     Example: CUSTOMER_WORKER_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 customer-worker run
     """
+    from worker.app import Worker  # noqa: PLC0415 - FastStream and the server are not for those who only ask
+
     run_async(Worker(Settings.read()).app.run)
 
 
@@ -165,6 +166,8 @@ def show_asyncapi() -> None:
 
     Example: customer-worker contract asyncapi > asyncapi.json
     """
+    from worker import contract as documents  # noqa: PLC0415 - as above
+
     print(json.dumps(documents.asyncapi(Settings.read().topics), indent=2))
 
 
@@ -174,6 +177,8 @@ def show_schemas() -> None:
 
     Example: customer-worker contract schemas | jq .signup
     """
+    from worker import contract as documents  # noqa: PLC0415 - as above
+
     print(json.dumps({name: documents.schema(name) for name in documents.MESSAGES}, indent=2))
 
 

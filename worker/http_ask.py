@@ -13,10 +13,8 @@ from starlette.routing import Route
 
 from worker.answering import Answering, NotAnswered
 from worker.questions import QUESTIONS
-from worker.running import WorkerReport
+from worker.running import STORE_HEADER, WorkerReport
 
-STORE_HEADER = "customer-worker-store"
-"""Says which store the answer is about."""
 _PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,7 +16,6 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from worker.settings import Kafka, Settings
 from worker.stopping import Exit, Refusal
@@ -30,14 +29,9 @@ DEAD_LETTER_MAX_BYTES = 4 * 1024 * 1024
 DEFAULT_LARGEST_BATCH = 1_048_588
 """What a topic takes where nobody has set it otherwise."""
 
-_MECHANISMS: dict[str | None, Callable[..., BaseSecurity]] = {
-    "PLAIN": SASLPlaintext,
-    "SCRAM-SHA-256": SASLScram256,
-    "SCRAM-SHA-512": SASLScram512,
-}
 
-
-def _ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
+def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
+    """The certificates that the settings name, None where there is no TLS. Raises `Refusal` when they are unusable."""
     if not kafka.security_protocol.endswith("SSL"):
         return None
     try:
@@ -53,22 +47,12 @@ def _ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
     return context
 
 
-def security(kafka: Kafka) -> BaseSecurity:
-    """The security settings as FastStream takes them."""
-    context = _ssl_context(kafka)
-    options: dict[str, Any] = {"ssl_context": context, "use_ssl": context is not None}
-    if kafka.sasl_mechanism is None:
-        return BaseSecurity(**options)
-    password = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
-    return _MECHANISMS[kafka.sasl_mechanism](username=kafka.sasl_username, password=password, **options)
-
-
 def client_options(kafka: Kafka) -> dict[str, Any]:
     """The connection settings as aiokafka takes them."""
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers.replace(" ", "").split(","),
         "security_protocol": kafka.security_protocol,
-        "ssl_context": _ssl_context(kafka),
+        "ssl_context": ssl_context(kafka),
     }
     if kafka.sasl_mechanism is not None:
         password = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None

@@ -66,6 +66,11 @@ def _started(user_data: bytes) -> int:
     return int((user_data or b"0").split()[0])
 
 
+def has_store(member: kafka.Member, store: str | None) -> bool:
+    """Whether a member of the group has this very store (`Store.sole_owner_of`)."""
+    return store is not None and member.user_data.endswith(f" {store}".encode())
+
+
 async def members_of(settings: Settings) -> Sequence[kafka.Member]:
     """Who is in the group; nobody where that cannot be told."""
     try:
@@ -82,7 +87,7 @@ async def take_out_the_dead(settings: Settings, members: Iterable[kafka.Member],
     The store lets in one process at a time, so they are dead. Not before we join: an empty group waits for others.
     What goes wrong here costs no more than the wait.
     """
-    dead = {member.member_id for member in members if member.user_data.endswith(f" {store}".encode())}
+    dead = {member.member_id for member in members if has_store(member, store)}
     group_id = settings.kafka.group_id
     try:
         async with kafka.admin_client(settings.kafka) as admin:

@@ -7,11 +7,11 @@ from typing import Any
 
 from worker.churn_questions import DAYS, MARK, PAIRS
 from worker.dead_letters.questions import LETTER_RECORDS, LETTERS, POSITIONS
+from worker.explain import Story, Whose, tell_story
 from worker.giving_up import WAITING_BEFORE
 from worker.parked import ParkedList, WhoWaits, list_parked
 from worker.question import Nothing, Question
 from worker.status import StoreStatus, store_status
-from worker.story import Story, Whose, tell_story
 
 STATUS = Question("status", Nothing, StoreStatus, store_status)
 STORY = Question("explain", Whose, Story, tell_story)

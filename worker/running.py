@@ -6,6 +6,9 @@ from datetime import datetime
 
 import msgspec
 
+STORE_HEADER = "customer-worker-store"
+"""The header of an answer over HTTP that says which store it is about."""
+
 
 class BatchReport(msgspec.Struct, frozen=True):
     """The last batch that was committed: when, how many records, what they came to, and how long it took."""

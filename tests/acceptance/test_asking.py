@@ -23,9 +23,9 @@ from tests.acceptance.spelling import cancellation, quoted, signup
 from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
 from tests.kafka.local import free_ports
+from worker.explain import Story
+from worker.read_back import MOST_READ_BACK, Told, read_topics
 from worker.settings import Settings
-from worker.story import Story
-from worker.told import MOST_READ_BACK, Told, read_topics
 
 pytestmark = pytest.mark.timeout(240)
 ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"

@@ -32,15 +32,15 @@ from tests.benchmarks.contestants import Contestant
 from tests.kafka.broker import running_kafka
 from tests.kafka.local import free_ports
 from worker.asking import ask
+from worker.explain import Whose
 from worker.lag import look_at_inputs
 from worker.parked import WhoWaits
 from worker.question import Nothing
 from worker.questions import PARKED, STATUS, STORY
+from worker.read_back import read_topics
 from worker.settings import Settings
 from worker.stopping import Refusal
 from worker.stores.duckdb import DuckDBStore
-from worker.story import Whose
-from worker.told import read_topics
 
 PREFIX = "CUSTOMER_WORKER_"
 ASK_EVERY_S = 2.0

@@ -1,7 +1,7 @@
 """What a store knows of its dead letters: what became of each, and what is at stake."""
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -22,6 +22,7 @@ from tests.worker.builders import (
     signup_value,
     structured_value,
 )  # fmt: skip
+from tests.worker.clock import NOON, Clock
 from worker.batch import BatchPath
 from worker.dead_letters.letters import Filters, Group, Letter, LetterRecord, State, grouped, total
 from worker.dead_letters.questions import described
@@ -35,27 +36,6 @@ from worker.stores.duckdb_file import MEMORY
 from worker.unit_of_work import UnitOfWork
 
 PLATINUM = '"platinum"'
-NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(clock: Clock) -> Iterator[DuckDBStore]:
-    opened = DuckDBStore(MEMORY, clock)
-    yield opened
-    opened.close()
 
 
 def letters(store: DuckDBStore, filters: Filters | None = None) -> list[Letter]:

@@ -1,38 +1,16 @@
 """A parked cancellation that an operator gives up becomes a dead letter, once and for good in this store."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, apply, batch_path, cancellation, record, signup
+from tests.worker.clock import NOON, Clock
 from worker.outgoing import churned_id
 from worker.redriven import redriven
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.duckdb_file import MEMORY
 from worker.unit_of_work import UnitOfWork
-
-NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(clock: Clock) -> Iterator[DuckDBStore]:
-    opened = DuckDBStore(MEMORY, clock)
-    yield opened
-    opened.close()
 
 
 def give_up(store: DuckDBStore, moment: datetime = NOON + timedelta(days=1)) -> int:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, signup
+from worker.explain import Step, Story, Whose
 from worker.outgoing import churned_id
 from worker.parked import WhoWaits
 from worker.question import Nothing, Question
@@ -19,7 +20,6 @@ from worker.settings import Settings
 from worker.store import Store
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.duckdb_file import MEMORY
-from worker.story import Step, Story, Whose
 
 A = TypeVar("A")
 LETTERS = f"{CANCELLATIONS}-dlt"

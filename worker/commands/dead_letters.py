@@ -25,12 +25,11 @@ from worker.commands.dead_letter_tables import (
 from worker.commands.own_store import own_store
 from worker.commands.printable import printable
 from worker.commands.progress import progress_bar
-from worker.commands.shared import AsJson, console, run_async
+from worker.commands.shared import AsJson, console, customer_id_typed, run_async
 from worker.dead_letters.asking import Anybody, Ourselves
 from worker.dead_letters.letters import WAITING, Filters, Letter, LetterRecord, State
 from worker.dead_letters.looking import look, records_of
 from worker.dead_letters.redrive import Plan, Sent, became, plan, redrive, wait_until_read
-from worker.fields import FieldRefused, customer_id_from
 from worker.outcomes import Reason
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
@@ -43,7 +42,9 @@ Ids = Annotated[
 ]
 OfReason = Annotated[Reason | None, typer.Option("--reason", help="Refused for this reason.")]
 OfTopic = Annotated[str | None, typer.Option("--topic", help="Came from this topic.")]
-OfCustomer = Annotated[str | None, typer.Option("--customer", metavar="ID", help="Is about this customer.")]
+OfCustomer = Annotated[
+    str | None, typer.Option("--customer", parser=customer_id_typed, metavar="ID", help="Is about this customer.")
+]
 OlderThan = Annotated[
     timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Refused longer ago: 45m, 12h, 30d.")
 ]
@@ -72,11 +73,6 @@ def _filters(
     """The filters that were typed. Raises `typer.BadParameter`."""
     if topic is not None and topic not in settings.topics.inputs:
         raise typer.BadParameter(f"--topic is one of {', '.join(settings.topics.inputs)}")
-    if customer is not None:
-        try:
-            customer = customer_id_from(customer)
-        except FieldRefused as refused:
-            raise typer.BadParameter(f"--customer: {refused}") from None
     now = datetime.now(UTC)
     return Filters(
         ids=tuple(ids or ()),

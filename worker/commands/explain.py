@@ -10,13 +10,12 @@ import typer
 from domain.customer.value_objects import dollars
 from worker.asking import ask
 from worker.commands.printable import printable, printable_bytes
-from worker.commands.shared import AsJson, console, run_async
-from worker.fields import FieldRefused, customer_id_from
+from worker.commands.shared import AsJson, console, customer_id_typed, run_async
+from worker.explain import CustomerNow, Step, Story, Whose
 from worker.questions import STORY
+from worker.read_back import EventPlace, Said, Told, read_topics
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
-from worker.story import CustomerNow, Step, Story, Whose
-from worker.told import EventPlace, Said, Told, read_topics
 
 SHOWN_OF_A_VALUE = 2_000
 
@@ -27,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    customer_id: Annotated[str, typer.Argument(help="The customer's id, a UUID.")],
+    customer_id: Annotated[
+        str, typer.Argument(parser=customer_id_typed, metavar="CUSTOMER_ID", help="The customer's id, a UUID.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Everything that ever came for a customer: what it said, what was decided and why, and the event it brought.
@@ -36,12 +37,8 @@ def explain(
 
     Example: customer-worker explain 6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77
     """
-    try:
-        whose = Whose(customer_id_from(customer_id))
-    except FieldRefused as refused:
-        raise typer.BadParameter(str(refused), param_hint="CUSTOMER_ID") from None
     settings = Settings.read()
-    story, told, away = run_async(lambda: _tell(settings, whose))
+    story, told, away = run_async(lambda: _tell(settings, Whose(customer_id)))
     if as_json:
         print(msgspec.json.encode(_as_json(story, told, away)).decode())
     else:

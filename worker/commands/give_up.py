@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from worker.app import batch_path
 from worker.asking import ask
 from worker.commands.ages import age_from, shown_age
 from worker.commands.own_store import own_store
 from worker.commands.shared import AsJson, console, run_async
 from worker.commands.tables import print_table
+from worker.composition import batch_path
 from worker.giving_up import WAITING_BEFORE, Before, Waiting
 from worker.settings import Settings
 from worker.unit_of_work import UnitOfWork

@@ -11,13 +11,11 @@ from typing import Annotated
 
 import typer
 
-from worker import app as root
-from worker import logs
+from worker import composition, logs
 from worker.commands.own_store import own_store
 from worker.commands.progress import progress_bar
 from worker.commands.replay_report import print_report
-from worker.commands.shared import AsJson, run_async
-from worker.fields import FieldRefused, customer_id_from
+from worker.commands.shared import AsJson, customer_id_typed, run_async
 from worker.replay.interruption import Interrupted, Interruption, interruptible
 from worker.replay.report import Emit, Report
 from worker.replay.running import Replay
@@ -58,7 +56,9 @@ def replay(
         datetime | None,
         typer.Option(parser=_moment, metavar="TIME", help="Up to the first record of this time, itself not included."),
     ] = None,
-    customer: Annotated[str | None, typer.Option(metavar="ID", help="Only what is about this customer.")] = None,
+    customer: Annotated[
+        str | None, typer.Option(parser=customer_id_typed, metavar="ID", help="Only what is about this customer.")
+    ] = None,
     emit: Annotated[
         Emit, typer.Option(help="Send the events and dead letters that come of it, or count them as sent.")
     ] = Emit.ALL,
@@ -77,7 +77,7 @@ def replay(
     settings = Settings.read()
     logs.configure(settings.log.model_copy(update={"level": "ERROR"}))
     selection = Selection(
-        _topics(settings.topics, topic), partition, from_offset, from_time, to_offset, to_time, _customer(customer)
+        _topics(settings.topics, topic), partition, from_offset, from_time, to_offset, to_time, customer
     )
     _require_one_of_each(selection)
     report = Report(executed=execute, emit=emit)
@@ -96,7 +96,7 @@ def _replay(settings: Settings, selection: Selection, report: Report) -> None:
     with interruptible(_say_that_it_ends) as interruption:
         try:
             with _store(settings, interruption, execute=report.executed) as store, progress_bar("Replaying") as tell:
-                replaying = Replay(settings, selection, root.counted_path(settings), store, report)
+                replaying = Replay(settings, selection, composition.counted_path(settings), store, report)
                 run_async(lambda: replaying.run(tell, interruption))
         except Interrupted:
             report.interrupted = True
@@ -117,13 +117,6 @@ def _topics(topics: Topics, asked: str | None) -> tuple[str, ...]:
             f"--topic is signup, cancellation, {' or '.join(topics.inputs)}: the worker reads no other"
         )
     return (name,)
-
-
-def _customer(asked: str | None) -> str | None:
-    try:
-        return None if asked is None else customer_id_from(asked)
-    except FieldRefused as refused:
-        raise typer.BadParameter(f"--customer: {refused}") from None
 
 
 def _require_one_of_each(selection: Selection) -> None:
@@ -154,7 +147,7 @@ def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> 
                     interruption.check()
                     show(done, of)
 
-                store = copy.enter_context(root.open_copy(settings, tell))
+                store = copy.enter_context(composition.open_copy(settings, tell))
             yield store
     except NoStoreError as error:
         advice = "no worker has run here yet, or CUSTOMER_WORKER_STORE__URL names another one"

@@ -9,12 +9,22 @@ import typer
 import uvloop
 from rich.console import Console
 
+from worker.fields import FieldRefused, customer_id_from
+
 T = TypeVar("T")
 
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def customer_id_typed(text: str) -> str:
+    """The customer id that was typed, in lower case. Raises `typer.BadParameter`."""
+    try:
+        return customer_id_from(text)
+    except FieldRefused as refused:
+        raise typer.BadParameter(str(refused)) from None
 
 
 def run_async(task: Callable[[], Coroutine[Any, Any, T]]) -> T:

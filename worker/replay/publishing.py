@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from aiokafka.errors import KafkaError
 
 from worker import kafka
-from worker.one_worker import members_of
+from worker.one_worker import has_store, members_of
 from worker.positions import PositionRefused
 from worker.receipts import ReceiptUnreadable, keep_receipts
 from worker.relay import Relay
@@ -82,8 +82,7 @@ async def _require_no_other_worker(settings: Settings, store: Store) -> None:
 
     A member that had our store is dead, for we have it.
     """
-    ours = f" {store.sole_owner_of}".encode()
-    if any(not member.user_data.endswith(ours) for member in await members_of(settings)):
+    if not all(has_store(member, store.sole_owner_of) for member in await members_of(settings)):
         raise Refusal(
             f"a worker of the group {settings.kafka.group_id} runs on another store, and publishes under the same "
             "name. Stop it first, or see that CUSTOMER_WORKER_STORE__URL names its store",

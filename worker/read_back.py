@@ -9,13 +9,13 @@ from typing import NamedTuple
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from worker.explain import Step, Story
 from worker.log_reading import LogReading, committed_reader, partitions_of
 from worker.messages import Decoder
 from worker.partitioner import partitions_for
 from worker.records import Record
 from worker.settings import Settings
 from worker.store import Place
-from worker.story import Step, Story
 
 MOST_READ_BACK = 50
 READ_SECONDS = 5.0

@@ -1,10 +1,7 @@
 """What waits in a store, as metrics and the operations page ask for it."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-
-import pytest
 
 from tests.worker.builders import (
     ADA,
@@ -18,38 +15,17 @@ from tests.worker.builders import (
     record,
     signup,
 )
+from tests.worker.clock import NOON, Clock
 from worker.batch import BatchPath
 from worker.dead_letters.letters import WAITING, Filters
 from worker.messages import Decoder
 from worker.redriven import redriven
 from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
 from worker.unit_of_work import UnitOfWork
 from worker.view import AtStake, Waiting
 
-NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 SOURCES = {f"{topic}-dlt": topic for topic in (SIGNUPS, CANCELLATIONS)}
 PLATINUM = '"platinum"'
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(clock: Clock) -> Iterator[DuckDBStore]:
-    opened = DuckDBStore(MEMORY, clock)
-    yield opened
-    opened.close()
 
 
 def waiting(store: DuckDBStore) -> Waiting:

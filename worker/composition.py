@@ -1,0 +1,104 @@
+"""What is put together from the settings alone, for the worker and for commands. It alone knows the concrete stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from worker.batch import BatchPath
+from worker.checks import Check
+from worker.messages import Decoder
+from worker.outgoing import Composer
+from worker.replay.counting import CountedPath
+from worker.settings import Settings
+from worker.stopping import Exit, Refusal
+from worker.store import Store, StoreError, StoreInUseError
+from worker.stores import duckdb_copy, duckdb_view
+from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb_file import MEMORY
+from worker.view import StoreView
+
+log = structlog.get_logger(__name__)
+
+IN_USE_SECONDS = 5.0
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name. Raises `Refusal` when it cannot be had.
+
+    A command that reads the store has it for a moment, which is waited for.
+    """
+    waiting = Retrying(
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(IN_USE_SECONDS),
+        retry=retry_if_exception_type(StoreInUseError),
+        before_sleep=lambda state: log.debug("store in use, waiting") if state.attempt_number == 1 else None,
+        reraise=True,
+    )
+    try:
+        return waiting(DuckDBStore, settings.store.path)
+    except StoreError as error:
+        raise Refusal(str(error), Exit.UNREACHABLE) from error
+
+
+def open_view(settings: Settings) -> StoreView:
+    """The store that the settings name, for reading it in this process. Raises `StoreError`.
+
+    It is to be closed soon: a worker does not start meanwhile.
+    """
+    if settings.store.path == MEMORY:
+        raise StoreInUseError("the store is in the memory of its worker")
+    return duckdb_view.open_view(settings.store.path)
+
+
+@contextmanager
+def open_copy(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[Store]:
+    """A copy of the store, for as long as it is needed; `tell` is told of how many bytes are copied, of how many.
+
+    Raises `StoreError` as `duckdb_copy.copied` does.
+    """
+    with duckdb_copy.copied(settings.store.path, tell) as path, closing(DuckDBStore(path)) as store:
+        yield store
+
+
+def store_mark(settings: Settings) -> str:
+    """What tells this store from others on the machine, be it open or not."""
+    return MEMORY if settings.store.path == MEMORY else str(Path(settings.store.path).stat().st_ino)
+
+
+def check_store(settings: Settings) -> Check:
+    """Whether the store can be opened, or will be made, or is open in a worker that runs."""
+    shown = settings.store.shown
+    if settings.store.path != MEMORY and not Path(settings.store.path).exists():
+        return Check("store", is_well=True, found=f"{shown}, to be made at the first start")
+    try:
+        DuckDBStore(settings.store.path).close()
+    except StoreInUseError:
+        return Check("store", is_well=True, found=f"{shown}, in use by another process: a running worker, as a rule")
+    except StoreError as error:
+        return Check("store", is_well=False, found=shown, advice=str(error))
+    return Check("store", is_well=True, found=shown)
+
+
+def batch_path(settings: Settings) -> BatchPath:
+    """The way from records to customers, as the settings have it."""
+    return BatchPath(*_reader_and_writer(settings))
+
+
+def counted_path(settings: Settings) -> CountedPath:
+    """The same way, which counts what it decides."""
+    return CountedPath(*_reader_and_writer(settings))
+
+
+def _reader_and_writer(settings: Settings) -> tuple[Decoder, Composer]:
+    composer = Composer(
+        churned_topic=settings.topics.churned,
+        dead_letter_suffix=settings.topics.dead_letter_suffix,
+        source=settings.events.source,
+        group_id=settings.kafka.group_id,
+    )
+    return Decoder(settings.topics.signup, settings.batch.max_value_bytes), composer
