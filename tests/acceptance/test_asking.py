@@ -376,7 +376,7 @@ def test_a_worker_that_listens_everywhere_is_asked_on_this_machine(stage: Stage)
     assert answer(stage, "status", HTTP__HOST="0.0.0.0")["worker"] is not None
 
 
-def test_watching_goes_on_through_a_stop_and_a_start_and_ends_with_ctrl_c(stage: Stage) -> None:
+def test_watching_goes_on_through_a_stop_and_a_start_and_ends_with_ctrl_c(heard: None, stage: Stage) -> None:
     worker = contradicted(stage)
     watching = subprocess.Popen(
         module_command("status", "--watch", "--json"),

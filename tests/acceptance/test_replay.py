@@ -9,7 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -207,15 +207,6 @@ def test_a_part_is_replayed_and_what_the_worker_has_not_read_is_left_to_it(stage
     assert answer(stage, "replay", "--from-time", earlier)["read"] == REFUSED + LEFT
     assert answer(stage, "replay", "--to-time", earlier)["read"] == 0
     assert "No record to replay" in said(stage, "replay", "--to-time", earlier)
-
-
-@pytest.fixture
-def heard() -> Iterator[None]:
-    """Signals as a terminal's processes have them: what runs in the background may be made to ignore some."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -28,7 +28,7 @@ HEADERS = [
     ("content-type", b"application/json"),
 ]
 FEW, MANY = 500, 1_500
-MOST_CALLS_A_RECORD = {"signups": 35, "cancellations": 72, "the same signups again": 37}
+MOST_CALLS_A_RECORD = {"signups": 35, "cancellations": 70, "the same signups again": 37}
 MOST_STATEMENTS_A_BATCH = {"signups": 6, "cancellations": 7, "the same signups again": 5}
 
 
@@ -124,6 +124,7 @@ def test_statements_are_a_batch_s_and_not_a_record_s(name: str) -> None:
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_no_more_python_calls_a_record_than_recorded(name: str) -> None:
+    _calls(name, FEW)  # what a first batch imports is not a record's
     calls = (_calls(name, MANY) - _calls(name, FEW)) / (MANY - FEW)
     assert round(calls, 1) <= MOST_CALLS_A_RECORD[name]
 

@@ -286,15 +286,6 @@ def test_what_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.Monke
 # Interrupted
 
 
-@pytest.fixture
-def heard() -> Iterator[None]:
-    """Signals as a terminal's processes have them: what runs in the background may be made to ignore some."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
