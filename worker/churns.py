@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from hashlib import md5
+from typing import Protocol
 
 import msgspec
 
@@ -44,6 +45,14 @@ class ChurnDay(msgspec.Struct, frozen=True):
     pending: Sum = Sum()
 
 
+class PendingChurn(msgspec.Struct, frozen=True):
+    """An event that may not be on its topic yet, and what it adds to its day."""
+
+    customer_id: str
+    day: date
+    adds: Sum
+
+
 class ChurnPair(msgspec.Struct, frozen=True):
     """One customer in the store: when and with what they left, as a customer and as an event; None where there is none.
 
@@ -57,31 +66,41 @@ class ChurnPair(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How far the store had published: its outbox up to a row, each partition of `customer.churned` up to an end."""
+    """How far the store had published: its outbox up to a row, each partition of `customer.churned` up to an end.
+
+    Fingerprints are comparable with those of `fingerprinted_by` only.
+    """
 
     published_seq: int
     ends: dict[str, int]
+    fingerprinted_by: str
 
 
 class StoreDays(msgspec.Struct, frozen=True):
     """The store's account of each day, the first events that may not be published yet, and receipts without a row."""
 
     days: list[ChurnDay]
-    pending: list[Churn]
+    pending: list[PendingChurn]
     receipts: int
 
 
-def fingerprint(customer_id: str, day: str, lost_arr: str) -> int:
-    """One churn's part of a sum's fingerprint; `day` as YYYY-MM-DD, `lost_arr` with two decimals."""
-    digest = md5(f"{customer_id}|{day}|{lost_arr}".encode(), usedforsecurity=False).digest()
-    return int.from_bytes(digest[8:], "little")
+class TopicDays(msgspec.Struct, frozen=True):
+    """What records say: the sum of each day, the customers of the last records, and which records are no events."""
+
+    days: dict[date, Sum]
+    recent: list[str]
+    strangers: list[int]
 
 
-def added_up(count: int, lost_arr: Decimal, fingerprints: int) -> Sum:
-    """The sum of so many churns, whose fingerprints add up to any size."""
-    return Sum(count, lost_arr, fingerprints % _FINGERPRINTS)
+class ValueReader(Protocol):
+    """What the values of records say, read and added up as the store does it with its own."""
 
+    @property
+    def fingerprinted_by(self) -> str:
+        """With whose fingerprints its own are comparable."""
 
-def sum_of(churn: Churn) -> Sum:
-    """The sum of one churn."""
-    return added_up(1, churn.lost_arr, fingerprint(churn.customer_id, str(churn.day), str(churn.lost_arr)))
+    def days(self, values: Sequence[bytes | None], since: date, until: date, recent_from: int) -> TopicDays:
+        """The days from `since` to `until`; recent are the values at `recent_from` and after it."""
+
+    def churns(self, values: Sequence[bytes | None]) -> list[Churn]:
+        """One by one, in order, without those that are no events."""

@@ -11,6 +11,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from worker.batch import BatchPath
 from worker.checks import Check
+from worker.churns import ValueReader
 from worker.messages import Decoder
 from worker.outgoing import Composer
 from worker.replay.counting import CountedPath
@@ -19,7 +20,8 @@ from worker.stopping import Exit, Refusal
 from worker.store import Store, StoreError, StoreInUseError
 from worker.stores import duckdb_copy, duckdb_view
 from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
+from worker.stores.duckdb_churns import DuckDBValueReader
+from worker.stores.duckdb_file import MEMORY, open_nothing
 from worker.view import StoreView
 
 log = structlog.get_logger(__name__)
@@ -63,6 +65,13 @@ def open_copy(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[
     """
     with duckdb_copy.copied(settings.store.path, tell) as path, closing(DuckDBStore(path)) as store:
         yield store
+
+
+@contextmanager
+def open_value_reader() -> Iterator[ValueReader]:
+    """A reader of what is on `customer.churned`, which understands it as the store does."""
+    with closing(open_nothing()) as nothing:
+        yield DuckDBValueReader(nothing)
 
 
 def store_mark(settings: Settings) -> str:

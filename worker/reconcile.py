@@ -7,18 +7,18 @@ topic by then; of what it publishes meanwhile, some is there and some is not, an
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from worker.churns import Churn, ChurnDay, ChurnPair, Mark, StoreDays, Sum, added_up, fingerprint, sum_of
+from worker.churns import Churn, ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
 from worker.log_reading import LogReading, committed_reader, partitions_of
-from worker.messages import Money
 from worker.records import Record, coordinates
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
@@ -93,7 +93,9 @@ class Report(msgspec.Struct, frozen=True):
         return not self.differences and not self.strangers and all(day.are_equal for day in self.days.values())
 
 
-async def reconcile(settings: Settings, books: Books, since: date | None, until: date | None) -> Report:
+async def reconcile(
+    settings: Settings, books: Books, values: ValueReader, since: date | None, until: date | None
+) -> Report:
     """Compare the three accounts of the days from `since` to `until`. Raises `Refusal` where Kafka cannot be read."""
     places = await partitions_of(settings.kafka, [settings.topics.churned])
     if not places:
@@ -102,148 +104,122 @@ async def reconcile(settings: Settings, books: Books, since: date | None, until:
             "name another in CUSTOMER_WORKER_TOPICS__CHURNED",
             Exit.UNREACHABLE,
         )
+    mark = await books.mark()
+    require_comparable(mark, values)
     async with committed_reader(settings.kafka) as reader:
-        reconciling = _Reconciling(reader, places, books, since or date.min, until or date.max)
-        return await reconciling.report()
+        topic = _Topic(reader, places, values)
+        return await _Reconciling(topic, books, mark, since or date.min, until or date.max).report()
+
+
+def require_comparable(mark: Mark, values: ValueReader) -> None:
+    """Raise `Refusal` where the store's fingerprints are not made as those of `values`."""
+    if mark.fingerprinted_by != values.fingerprinted_by:
+        raise Refusal(
+            f"the worker adds up with {mark.fingerprinted_by}, this command with {values.fingerprinted_by}, whose sums "
+            "cannot be compared. Use the command of the worker's own installation",
+            Exit.UNREACHABLE,
+        )
+
+
+class _Topic:
+    """What is on the topic."""
+
+    def __init__(self, reader: AIOKafkaConsumer, places: Sequence[TopicPartition], values: ValueReader) -> None:
+        self._reader = reader
+        self._places = places
+        self._values = values
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """The end of each partition."""
+        ends: dict[TopicPartition, int] = await self._reader.end_offsets(self._places)
+        return ends
+
+    async def days(
+        self, ends: Mapping[TopicPartition, int], marked: Mapping[str, int], since: date, until: date
+    ) -> _TopicDays:
+        """The days from `since` to `until`, up to these ends; recent is what stands at the `marked` ends or beyond."""
+        found = _TopicDays()
+        async for records in self._records(ends):
+            recent_from = bisect_left(records, marked.get(str(records[0].partition), 0), key=lambda r: r.offset)
+            values = [record.value for record in records]
+            part = await asyncio.to_thread(self._values.days, values, since, until, recent_from)
+            for day, added in part.days.items():
+                found.days[day] += added
+            found.recent.update(part.recent)
+            found.strangers += [coordinates(records[place]) for place in part.strangers]
+        return found
+
+    async def churns(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Churn]:
+        """Everything up to these ends, one by one."""
+        async for records in self._records(ends):
+            for churn in await asyncio.to_thread(self._values.churns, [record.value for record in records]):
+                yield churn
+
+    async def _records(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Sequence[Record]]:
+        """Some records of one partition, again and again."""
+        begins = await self._reader.beginning_offsets(self._places)
+        async for part in LogReading(self._reader, begins, ends).parts():
+            for records in filter(None, part.values()):
+                yield records
+
+
+@dataclass
+class _TopicDays:
+    """The topic's account of each day, the customers of its last events, and where records stand that are no events."""
+
+    days: dict[date, Sum] = field(default_factory=lambda: defaultdict(Sum))
+    recent: set[str] = field(default_factory=set)
+    strangers: list[str] = field(default_factory=list)
 
 
 class _Reconciling:
-    def __init__(
-        self, reader: AIOKafkaConsumer, places: Sequence[TopicPartition], books: Books, since: date, until: date
-    ) -> None:
-        self._reader = reader
-        self._places = places
+    def __init__(self, topic: _Topic, books: Books, mark: Mark, since: date, until: date) -> None:
+        self._topic = topic
         self._books = books
+        self._mark = mark
         self._since = since
         self._until = until
 
     async def report(self) -> Report:
-        self._mark = await self._books.mark()
-        ends = await self._reader.end_offsets(self._places)
-        topic = _Topic(self._since, self._until, self._mark.ends)
+        ends = await self._topic.ends()
         unsettled = sum(max(0, end - self._mark.ends.get(str(place.partition), 0)) for place, end in ends.items())
-        store, _ = await asyncio.gather(
+        store, topic = await asyncio.gather(
             self._books.days(self._mark.published_seq, self._since, self._until, unsettled),
-            self._read(ends, topic.take),
+            self._topic.days(ends, self._mark.ends, self._since, self._until),
         )
         days = _days(store, topic)
         differing = [day for day, accounts in days.items() if not accounts.are_equal]
         differences = await self._differences(differing) if differing else []
         return Report(days, differences, topic.strangers, store.receipts)
 
-    async def _read(self, ends: Mapping[TopicPartition, int], take: Callable[[Sequence[Record]], None]) -> None:
-        begins = await self._reader.beginning_offsets(self._places)
-        async for part in LogReading(self._reader, begins, ends).parts():
-            for records in part.values():
-                take(records)
-
     async def _differences(self, days: Sequence[date]) -> list[Difference]:
         """Read the topic once more for what it says of these days, and compare customer by customer."""
-        ends = await self._reader.end_offsets(self._places)
+        ends = await self._topic.ends()
         pairs: dict[str, ChurnPair] = {}
         for begin in range(0, len(days), DAYS_AT_ONCE):
             found = await self._books.pairs(self._mark.published_seq, days[begin : begin + DAYS_AT_ONCE])
             pairs.update((pair.customer_id, pair) for pair in found)
         wanted = set(days)
         told: dict[str, list[Churn]] = defaultdict(list)
-
-        def take(records: Sequence[Record]) -> None:
-            for churn in filter(None, map(_churn, records)):
-                if churn.day in wanted or churn.customer_id in pairs:
-                    told[churn.customer_id].append(churn)
-
-        await self._read(ends, take)
+        async for churn in self._topic.churns(ends):
+            if churn.day in wanted or churn.customer_id in pairs:
+                told[churn.customer_id].append(churn)
         differences = [_difference(who, pairs.get(who), told.get(who, [])) for who in sorted({*pairs, *told})]
         return [difference for difference in differences if difference is not None]
 
 
-class _Event(msgspec.Struct, gc=False):
-    """What counts here of a `customer.churned`. Days and amounts are checked apart, each day once: events are many."""
-
-    customer_id: str
-    churn_date: str
-    lost_arr: Money
-
-
-_decode = msgspec.json.Decoder(_Event).decode
-
-
-def _churn(record: Record) -> Churn | None:
-    """The churn that a record on the topic tells of; None where it is no event."""
-    try:
-        event = _decode(record.value or b"")
-        return Churn(event.customer_id, _day(event.churn_date), _dollars(event.lost_arr.amount))
-    except (msgspec.DecodeError, ValueError):
-        return None
-
-
-def _day(text: str) -> date:
-    day = date.fromisoformat(text)
-    if str(day) != text:
-        raise ValueError(text)
-    return day
-
-
-def _dollars(text: str) -> Decimal:
-    whole, _, cents = text.partition(".")
-    if not (text.isascii() and whole.isdigit() and cents.isdigit() and len(cents) == 2):  # noqa: PLR2004
-        raise ValueError(text)
-    return Decimal(text)
-
-
-class _Topic:
-    """What the topic says, added up by day; kept one by one from where the store's mark ends."""
-
-    def __init__(self, since: date, until: date, marked: Mapping[str, int]) -> None:
-        self._since = since.isoformat()
-        self._until = until.isoformat()
-        self._marked = {int(partition): end for partition, end in marked.items()}
-        self._tallies: dict[str, list[Any]] = {}
-        self.recent: list[Churn] = []
-        self.strangers: list[str] = []
-
-    def take(self, records: Sequence[Record]) -> None:
-        """Add up the records of one partition: all work on one record is in this loop, as there are many."""
-        marked = self._marked.get(records[0].partition, 0) if records else 0
-        for record in records:
-            try:
-                event = _decode(record.value or b"")
-                day, amount = event.churn_date, event.lost_arr.amount
-                lost_arr = _dollars(amount)
-                tally = self._tallies.get(day) or self._new_tally(day)
-            except (msgspec.DecodeError, ValueError):
-                self.strangers.append(coordinates(record))
-                continue
-            if self._since <= day <= self._until:
-                tally[0] += 1
-                tally[1] += lost_arr
-                tally[2] += fingerprint(event.customer_id, day, amount)
-                if record.offset >= marked:
-                    self.recent.append(Churn(event.customer_id, date.fromisoformat(day), lost_arr))
-
-    def _new_tally(self, day: str) -> list[Any]:
-        _day(day)  # raises ValueError where it is none
-        return self._tallies.setdefault(day, [0, Decimal(0), 0])
-
-    def days(self) -> dict[date, Sum]:
-        """The sum of each day."""
-        return {date.fromisoformat(day): added_up(*tally) for day, tally in self._tallies.items() if tally[0]}
-
-
-def _days(store: StoreDays, topic: _Topic) -> dict[date, Accounts]:
+def _days(store: StoreDays, topic: _TopicDays) -> dict[date, Accounts]:
     """Each day by its accounts. What was pending in the store, and is on the topic, is pending no more."""
     arrived: dict[date, Sum] = defaultdict(Sum)
-    recent = {churn.customer_id for churn in topic.recent}
     for churn in store.pending:
-        if churn.customer_id in recent:
-            arrived[churn.day] += sum_of(churn)
+        if churn.customer_id in topic.recent:
+            arrived[churn.day] += churn.adds
     stored = {day.day: day for day in store.days}
-    told = topic.days()
     days = {}
-    for day in sorted({*stored, *told}):
+    for day in sorted({*stored, *topic.days}):
         kept = stored.get(day) or ChurnDay(day)
         pending = kept.pending - arrived[day]
-        days[day] = Accounts(kept.customers, kept.published + kept.pending, pending, told.get(day) or Sum())
+        days[day] = Accounts(kept.customers, kept.published + kept.pending, pending, topic.days.get(day) or Sum())
     return days
 
 

@@ -1,5 +1,6 @@
 """The store adds up its churns as the topic's reader does: to the cent, and to the last customer."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from datetime import date
@@ -8,9 +9,12 @@ from decimal import Decimal
 import pytest
 
 from tests.worker.builders import ADA, BOB, CHURNED, EVE, apply, cancellation, signup
-from worker.churns import Churn, ChurnDay, ChurnPair, Sum, sum_of
+from worker.churns import Churn, ChurnDay, ChurnPair, Mark, PendingChurn, Sum, ValueReader
+from worker.composition import open_value_reader
+from worker.reconcile import require_comparable
+from worker.stopping import Refusal
 from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_churns import churn_days, churn_pairs, pending_churns
+from worker.stores.duckdb_churns import churn_days, churn_pairs, pending_churns, published_up_to
 from worker.stores.duckdb_file import MEMORY
 
 DAY = date(2026, 6, 30)
@@ -26,6 +30,18 @@ ARRS = {
     "999999999999.999999": "12000000000000.00",
     "0.000001": "0.00",
 }
+NO_EVENTS: list[bytes | None] = [
+    None, b"", b"\xff", b"[]", b"{}", b"1", b"null", b'{"customer_id"', b'{"lost_arr": 1}',
+]  # fmt: skip
+NO_PARTS: dict[str, list[object]] = {
+    "customer_id": [None, 1, "x", "\x1b[31m", ADA.upper(), ADA.replace("-", ""), f" {ADA}", "{" + ADA + "}"],
+    "churn_date": [
+        None, 20260630, "2026-02-30", "2026-W01-1", "2026-6-30", "2026/06/30", "infinity", "epoch", "2026-06-30 ",
+        "12026-06-30", "0000-01-01", "0001-01-01 (BC)", "2026-06-30T00:00:00Z",
+    ],
+    "amount": [None, 5988, "NaN", "", "5988", "5988.0", "5988.001", "1e2", "+1.00", " 1.00", "1" * 37 + ".00", "05.00"],
+    "currency": [None, "EUR", "usd", ""],
+}  # fmt: skip
 SPOOFS = [
     r'"x\",\"churn_date\":\"1999-01-01\",\"lost_arr\":{\"amount\":\"1.00\""',
     r'"\\\",\"churn_date\":\"1999-01-01"',
@@ -48,8 +64,24 @@ def leave(store: DuckDBStore, who: str = ADA, day: date = DAY, reason: str = "nu
     apply(store, [signup(0, who), cancellation(0, who, str(day), reason=reason)])
 
 
+def value(told: Churn, **parts: object) -> bytes:
+    money = {"amount": str(told.lost_arr), "currency": "USD"}
+    event = {"customer_id": told.customer_id, "churn_date": str(told.day)}
+    fields = {name: parts.get(name, each) for name, each in event.items()}
+    return json.dumps({**fields, "lost_arr": {name: parts.get(name, each) for name, each in money.items()}}).encode()
+
+
 def total(*churns: Churn) -> Sum:
-    return sum(map(sum_of, churns), Sum())
+    """As the reader of the topic has it."""
+    with open_value_reader() as values:
+        days = values.days([value(each) for each in churns], date.min, date.max, 0).days
+    return sum(days.values(), Sum())
+
+
+@pytest.fixture
+def values() -> Iterator[ValueReader]:
+    with open_value_reader() as reader:
+        yield reader
 
 
 @pytest.mark.parametrize("amount", ARRS)
@@ -76,8 +108,11 @@ def test_many_customers_of_a_day_are_added_up_and_days_kept_apart(store: DuckDBS
 def test_two_sums_are_equal_only_where_they_are_of_the_same_churns() -> None:
     assert total(churn(ADA), churn(BOB)) == total(churn(BOB), churn(ADA))
     assert total(churn(ADA), churn(ADA)) != total(churn(ADA), churn(BOB))
-    assert total(churn(ADA), churn(BOB)) - sum_of(churn(BOB)) == total(churn(ADA))
-    assert total(churn(ADA)) - sum_of(churn(BOB)) + sum_of(churn(BOB)) == total(churn(ADA))
+    assert total(churn(ADA, arr="1.00"), churn(BOB, arr="2.00")) != total(
+        churn(ADA, arr="2.00"), churn(BOB, arr="1.00")
+    )
+    assert total(churn(ADA), churn(BOB)) - total(churn(BOB)) == total(churn(ADA))
+    assert total(churn(ADA)) - total(churn(BOB)) + total(churn(BOB)) == total(churn(ADA))
 
 
 def test_events_after_what_was_published_are_pending_unless_they_have_a_receipt(store: DuckDBStore) -> None:
@@ -86,7 +121,7 @@ def test_events_after_what_was_published_are_pending_unless_they_have_a_receipt(
     published_seq = 1
     (day,) = churn_days(store._db, CHURNED, published_seq, date.min, date.max)
     assert (day.published, day.pending) == (total(churn(ADA)), total(churn(BOB), churn(EVE)))
-    assert pending_churns(store._db, CHURNED, published_seq, 1) == [churn(BOB)]
+    assert pending_churns(store._db, CHURNED, published_seq, 1) == [PendingChurn(BOB, DAY, total(churn(BOB)))]
     store.keep_receipts([store.pending(0, 10).messages[2].id], {})
     (day,) = churn_days(store._db, CHURNED, published_seq, date.min, date.max)
     assert (day.published, day.pending) == (total(churn(ADA), churn(EVE)), total(churn(BOB)))
@@ -122,3 +157,42 @@ def test_each_customer_of_a_day_is_told_by_both_accounts(store: DuckDBStore) -> 
     assert churn_pairs(store._db, CHURNED, ALL, [LATER]) == [moved]
     store._db.execute("DELETE FROM customers WHERE customer_id = ?", [ADA]).fetchall()
     assert ChurnPair(ADA, None, churn(ADA), is_published=True) in churn_pairs(store._db, CHURNED, ALL, [DAY])
+
+
+def test_the_event_as_the_worker_writes_it_is_read_as_what_the_store_says(
+    store: DuckDBStore, values: ValueReader
+) -> None:
+    leave(store, ADA, DAY, reason='"merger"')
+    leave(store, BOB, LATER)
+    written = [message.value for message in store.pending(0, 10).messages]
+    read = values.days(written, date.min, date.max, 1)
+    assert read.days == {day.day: day.customers for day in churn_days(store._db, CHURNED, ALL, date.min, date.max)}
+    assert (read.recent, read.strangers) == ([BOB], [])
+    assert values.churns(written) == [churn(ADA), churn(BOB, LATER)]
+    assert values.fingerprinted_by == published_up_to(store._db, CHURNED).fingerprinted_by
+
+
+def test_of_what_is_on_the_topic_only_the_days_asked_for_are_added_up(values: ValueReader) -> None:
+    said = [value(churn(ADA)), b"?", value(churn(BOB, LATER)), value(churn(EVE))]
+    read = values.days(said, LATER, date.max, 0)
+    assert (read.days, read.recent, read.strangers) == ({LATER: total(churn(BOB, LATER))}, [BOB], [1])
+    read = values.days(said, date.min, DAY, 2)
+    assert (read.days, read.recent, read.strangers) == ({DAY: total(churn(ADA), churn(EVE))}, [EVE], [1])
+
+
+@pytest.mark.parametrize(
+    "said",
+    NO_EVENTS + [value(churn(), **{name: part}) for name, parts in NO_PARTS.items() for part in parts],
+    ids=repr,
+)
+def test_what_is_no_event_as_the_worker_writes_it_is_a_stranger(values: ValueReader, said: bytes | None) -> None:
+    read = values.days([value(churn()), said, value(churn(BOB))], date.min, date.max, 0)
+    assert read.strangers == [1]
+    assert read.days == {DAY: total(churn(), churn(BOB))}
+    assert values.churns([said]) == []
+
+
+def test_sums_whose_fingerprints_are_made_otherwise_are_not_compared(values: ValueReader) -> None:
+    require_comparable(Mark(0, {}, values.fingerprinted_by), values)
+    with pytest.raises(Refusal, match=r"DuckDB 1\.0.*Use the command of the worker's own installation"):
+        require_comparable(Mark(0, {}, "DuckDB 1.0"), values)

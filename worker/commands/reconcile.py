@@ -15,9 +15,9 @@ from domain.customer.value_objects import dollars
 from worker.asking import ask
 from worker.churn_questions import DAYS, MARK, PAIRS, DaysAsked, PairsAsked
 from worker.churns import Churn, ChurnPair, Mark, StoreDays, Sum
-from worker.commands.printable import printable
 from worker.commands.shared import AsJson, console, run_async
 from worker.commands.tables import print_table
+from worker.composition import open_value_reader
 from worker.question import Nothing
 from worker.reconcile import Accounts, Books, Difference, Report, reconcile
 from worker.settings import Settings
@@ -55,7 +55,8 @@ def reconcile_days(
         raise typer.BadParameter("--from is after --to")
     settings = Settings.read()
     gc.disable()  # a short life and many events
-    report = run_async(lambda: reconcile(settings, _Asked(settings), since, until))
+    with open_value_reader() as values:
+        report = run_async(lambda: reconcile(settings, _Asked(settings), values, since, until))
     if as_json:
         print(json.dumps(_as_json(report)))
     else:
@@ -96,7 +97,7 @@ def _print(report: Report, *, every_day: bool) -> None:
     table.add_row(*_row(f"{len(report.days):,} days", report.total), style="bold")
     print_table(table)
     for difference in report.differences[:SHOWN]:
-        _line(f"{printable(difference.customer_id)}: {difference.what} ({_told(difference)})")
+        _line(f"{difference.customer_id}: {difference.what} ({_told(difference)})")
     if len(report.differences) > SHOWN:
         _line(f"… and {len(report.differences) - SHOWN:,} more (--json has all)")
     for stranger in report.strangers[:SHOWN]:

@@ -1,4 +1,4 @@
-"""Who churned by the customers, and by the events in the outbox: added up by day, and one by one where they differ."""
+"""Who churned by customers, by events in the outbox and by values on the topic: added up by day, and one by one."""
 
 from __future__ import annotations
 
@@ -6,51 +6,75 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+from typing_extensions import override
 
-from worker.churns import Churn, ChurnDay, ChurnPair, Mark, Sum, added_up
+from worker.churns import Churn, ChurnDay, ChurnPair, Mark, PendingChurn, Sum, TopicDays, ValueReader
 
-_CHURNS = """
+_PARTS = "'$.customer_id', '$.churn_date', '$.lost_arr.amount', '$.lost_arr.currency'"
+_FINGERPRINT = "(sum(hash(customer_id, arr)) % 9223372036854775808)::BIGINT"
+_SUM = f"count(*), sum(arr)::VARCHAR, {_FINGERPRINT}"
+
+
+def _events(source: str) -> str:
+    """A query for the rows of `source` and what each one's `value` says: `is_event` where it is one as we write them.
+
+    Reading a part forgives other spellings of it, written back it shows them.
+    """
+    return f"""
+        SELECT
+            * EXCLUDE (value, said),
+            TRY_CAST(said[1] AS UUID) AS customer_id,
+            TRY_CAST(said[2] AS DATE) AS day,
+            TRY_CAST(said[3] AS DECIMAL(38, 2)) AS arr,
+            coalesce(
+                customer_id::VARCHAR = said[1] AND day::VARCHAR = said[2] AND arr::VARCHAR = said[3]
+                AND said[4] = 'USD' AND day BETWEEN DATE '0001-01-01' AND DATE '9999-12-31',
+                false
+            ) AS is_event
+        FROM (SELECT *, TRY(json_extract_string(decode(value), [{_PARTS}])) AS said FROM {source})
+    """
+
+
+_OUTBOX = "(SELECT seq, seq <= $published_seq OR receipted AS is_published, value FROM outbox WHERE topic = $topic)"
+_CHURNS = f"""
 WITH churned AS (
     SELECT
-        customer_id, churn_date::VARCHAR AS day,
-        round(mrr::DECIMAL(38, 6) * 12, 2)::VARCHAR AS arr -- the column's own type does not hold the largest
+        customer_id, churn_date AS day,
+        round(mrr::DECIMAL(38, 6) * 12, 2)::DECIMAL(38, 2) AS arr -- the column's own type does not hold the largest
     FROM customers WHERE churn_date IS NOT NULL
-), events AS (
-    -- `worker.messages` alone writes them; inside a text, a quotation mark has a backslash before it.
-    SELECT
-        customer_id, seq, seq <= $published_seq OR receipted AS is_published,
-        regexp_extract(decode(value), '"churn_date":"([0-9-]+)"', 1) AS day,
-        regexp_extract(decode(value), '"lost_arr":\\{"amount":"([0-9.]+)"', 1) AS arr
-    FROM outbox WHERE topic = $topic
-)
+), told AS MATERIALIZED ({_events(_OUTBOX)}), events AS (SELECT * FROM told WHERE is_event)
 """
 _BY_DAY = f"""
 {_CHURNS}, added AS (
-    SELECT 'customers' AS kind, * EXCLUDE customer_id, customer_id::VARCHAR || '|' || day || '|' || arr AS said
-    FROM churned
+    SELECT 'customers' AS kind, customer_id, day, arr FROM churned
     UNION ALL
-    SELECT if(is_published, 'published', 'pending'), day, arr, customer_id::VARCHAR || '|' || day || '|' || arr
-    FROM events
+    SELECT if(is_published, 'published', 'pending'), customer_id, day, arr FROM events
 )
-SELECT
-    day, kind, count(*), sum(arr::DECIMAL(38, 2))::VARCHAR, sum(md5_number_lower(said))::VARCHAR
-FROM added WHERE day BETWEEN $since AND $until
-GROUP BY day, kind ORDER BY day
+SELECT day, kind, {_SUM} FROM added WHERE day BETWEEN $since AND $until GROUP BY day, kind ORDER BY day
 """
 _PENDING = f"""
 {_CHURNS}
-SELECT customer_id::VARCHAR, day, arr FROM events WHERE NOT is_published ORDER BY seq LIMIT $at_most
+SELECT customer_id::VARCHAR, day, {_SUM} FROM events WHERE NOT is_published
+GROUP BY seq, customer_id, day ORDER BY seq LIMIT $at_most
 """
 _PAIRS = f"""
 {_CHURNS}
 SELECT
-    coalesce(churned.customer_id, events.customer_id)::VARCHAR, churned.day, churned.arr, events.day, events.arr,
-    coalesce(is_published, false)
+    coalesce(churned.customer_id, events.customer_id)::VARCHAR, churned.day, churned.arr::VARCHAR,
+    events.day, events.arr::VARCHAR, coalesce(is_published, false)
 FROM churned FULL JOIN events ON churned.customer_id = events.customer_id
 WHERE list_contains($days, churned.day) OR list_contains($days, events.day)
 ORDER BY 1
+"""
+_READ_VALUES = f"CREATE OR REPLACE TEMP TABLE told AS {_events('batch')}"
+_VALUES_BY_DAY = f"SELECT day, {_SUM} FROM told WHERE is_event AND day BETWEEN $since AND $until GROUP BY day"
+_RECENT = """
+SELECT customer_id::VARCHAR FROM told WHERE is_event AND day BETWEEN $since AND $until AND place >= $recent_from
 """
 
 
@@ -58,34 +82,30 @@ def published_up_to(db: duckdb.DuckDBPyConnection, topic: str) -> Mark:
     """How far the outbox is published, and this output topic with it."""
     [(published_seq,)] = db.execute("SELECT published_seq FROM relay").fetchall()
     ends = db.execute("SELECT partition::VARCHAR, end_offset FROM output_ends WHERE topic = ?", [topic]).fetchall()
-    return Mark(published_seq, dict(ends))
+    return Mark(published_seq, dict(ends), _FINGERPRINTED_BY)
 
 
 def churn_days(
     db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, since: date, until: date
 ) -> list[ChurnDay]:
     """Each day on which somebody left, of those from `since` to `until`; rows up to `published_seq` are published."""
-    parameters = {
-        "topic": topic,
-        "published_seq": published_seq,
-        "since": since.isoformat(),
-        "until": until.isoformat(),
-    }
-    days: dict[str, dict[str, Sum]] = defaultdict(dict)
-    for day, kind, count, arr, fingerprints in db.execute(_BY_DAY, parameters).fetchall():
-        days[day][kind] = added_up(count, Decimal(arr), int(fingerprints))
-    return [ChurnDay(date.fromisoformat(day), **sums) for day, sums in days.items()]
+    parameters = {"topic": topic, "published_seq": published_seq, "since": since, "until": until}
+    days: dict[date, dict[str, Sum]] = defaultdict(dict)
+    for day, kind, *added in db.execute(_BY_DAY, parameters).fetchall():
+        days[day][kind] = _sum(*added)
+    return [ChurnDay(day, **sums) for day, sums in days.items()]
 
 
-def pending_churns(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, at_most: int) -> list[Churn]:
+def pending_churns(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, at_most: int) -> list[PendingChurn]:
     """The first events after `published_seq` that may not be on their topic, in order."""
     parameters = {"topic": topic, "published_seq": published_seq, "at_most": at_most}
-    return [_churn(*row) for row in db.execute(_PENDING, parameters).fetchall()]
+    found = db.execute(_PENDING, parameters).fetchall()
+    return [PendingChurn(customer_id, day, _sum(*added)) for customer_id, day, *added in found]
 
 
 def churn_pairs(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
     """Every customer who left on one of these days by either account."""
-    parameters = {"topic": topic, "published_seq": published_seq, "days": [day.isoformat() for day in days]}
+    parameters = {"topic": topic, "published_seq": published_seq, "days": list(days)}
     return [
         ChurnPair(
             customer_id,
@@ -97,5 +117,48 @@ def churn_pairs(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, d
     ]
 
 
-def _churn(customer_id: str, day: str, arr: str) -> Churn:
-    return Churn(customer_id, date.fromisoformat(day), Decimal(arr))
+class DuckDBValueReader(ValueReader):
+    """Reads values with `db`, a connection to no file."""
+
+    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
+        self._db = db
+
+    @property
+    @override
+    def fingerprinted_by(self) -> str:
+        return _FINGERPRINTED_BY
+
+    @override
+    def days(self, values: Sequence[bytes | None], since: date, until: date, recent_from: int) -> TopicDays:
+        self._read(values)
+        asked = {"since": since, "until": until}
+        return TopicDays(
+            {day: _sum(*added) for day, *added in self._db.execute(_VALUES_BY_DAY, asked).fetchall()},
+            self._column(_RECENT, asked | {"recent_from": recent_from}),
+            self._column("SELECT place FROM told WHERE NOT is_event ORDER BY place", {}),
+        )
+
+    @override
+    def churns(self, values: Sequence[bytes | None]) -> list[Churn]:
+        self._read(values)
+        query = "SELECT customer_id::VARCHAR, day, arr::VARCHAR FROM told WHERE is_event ORDER BY place"
+        return [_churn(*row) for row in self._db.execute(query).fetchall()]
+
+    def _read(self, values: Sequence[bytes | None]) -> None:
+        columns = {"place": pa.array(np.arange(len(values))), "value": pa.array(values, pa.binary())}
+        self._db.register("batch", pa.table(columns))
+        self._db.execute(_READ_VALUES)
+
+    def _column(self, query: str, parameters: dict[str, Any]) -> list[Any]:
+        return [row[0] for row in self._db.execute(query, parameters).fetchall()]
+
+
+_FINGERPRINTED_BY = f"DuckDB {duckdb.__version__}"
+
+
+def _sum(count: int, arr: str, fingerprint: int) -> Sum:
+    return Sum(count, Decimal(arr), fingerprint)
+
+
+def _churn(customer_id: str, day: date, arr: str) -> Churn:
+    return Churn(customer_id, day, Decimal(arr))

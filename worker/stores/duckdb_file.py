@@ -78,6 +78,11 @@ def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
     return _require_version(db, path, version)
 
 
+def open_nothing() -> duckdb.DuckDBPyConnection:
+    """A connection to no store and no file, to reckon with."""
+    return duckdb.connect(MEMORY, config=_CONFIG)
+
+
 def _explain_opening(error: duckdb.Error, path: str) -> StoreError:
     explained = explain(error, path)
     if isinstance(explained, StoreInUseError | StoreDamagedError) or "Cannot open file" in str(error):
