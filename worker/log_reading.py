@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from worker import kafka, raw_headers
+from worker.raw_headers import ValueBatch
 from worker.records import Record
 from worker.settings import Kafka
 from worker.stopping import Exit, Refusal
@@ -24,14 +27,20 @@ class LogStalled(Exception):
 
 
 @asynccontextmanager
-async def committed_reader(settings: Kafka, fetch_bytes: int = FETCH_BYTES) -> AsyncIterator[AIOKafkaConsumer]:
+async def committed_reader(
+    settings: Kafka, fetch_bytes: int = FETCH_BYTES, *, values_only: bool = False
+) -> AsyncIterator[AIOKafkaConsumer]:
     """A started reader of what is committed, about `fetch_bytes` of a partition at once.
 
-    Raises `Refusal` where Kafka cannot be read.
+    With `values_only` it is for `LogReading.values`. Raises `Refusal` where Kafka cannot be read.
     """
     raw_headers.install()
     reader = kafka.committed_reader(
-        settings, max_partition_fetch_bytes=fetch_bytes, fetch_max_bytes=4 * fetch_bytes, fetch_max_wait_ms=50
+        settings,
+        max_partition_fetch_bytes=fetch_bytes,
+        fetch_max_bytes=4 * fetch_bytes,
+        fetch_max_wait_ms=50,
+        value_deserializer=ValueBatch if values_only else None,
     )
     try:
         await asyncio.wait_for(reader.start(), kafka.CONNECT_SECONDS)
@@ -64,6 +73,7 @@ class LogReading:
         self, reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
     ) -> None:
         self._reader = reader
+        self._starts = starts
         self._ends = ends
         self.positions = {place: start for place, start in starts.items() if start < ends[place]}
 
@@ -84,6 +94,20 @@ class LogReading:
             self._reader.seek(place, start)
         while left := self.left:
             yield await self._some(left)
+
+    async def values(self) -> AsyncIterator[tuple[TopicPartition, list[int], list[bytes | None]]]:
+        """Some offsets and values of one partition, again and again until the end; for a reader of values only.
+
+        Raises `LogStalled` as `parts` does.
+        """
+        async for part in self.parts():
+            for place, read in part.items():
+                batches = cast("Sequence[ValueBatch]", read)
+                offsets = [offset for batch in batches for offset in batch.offsets]
+                values = [value for batch in batches for value in batch.values]
+                begin = bisect_left(offsets, self._starts[place])  # the log may begin within a batch, it ends after one
+                if offsets[begin:]:
+                    yield place, offsets[begin:], values[begin:]
 
     async def _some(self, left: Sequence[TopicPartition]) -> Mapping[TopicPartition, Sequence[Record]]:
         try:

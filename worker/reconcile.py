@@ -19,11 +19,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.churns import Churn, ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
 from worker.log_reading import LogReading, committed_reader, partitions_of
-from worker.records import Record, coordinates
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 
 DAYS_AT_ONCE = 50
+FETCH_BYTES = 8 * 1024 * 1024  # what comes at once is added up at once, and each time costs
 
 
 class Books(Protocol):
@@ -106,7 +106,7 @@ async def reconcile(
         )
     mark = await books.mark()
     require_comparable(mark, values)
-    async with committed_reader(settings.kafka) as reader:
+    async with committed_reader(settings.kafka, FETCH_BYTES, values_only=True) as reader:
         topic = _Topic(reader, places, values)
         return await _Reconciling(topic, books, mark, since or date.min, until or date.max).report()
 
@@ -139,28 +139,27 @@ class _Topic:
     ) -> _TopicDays:
         """The days from `since` to `until`, up to these ends; recent is what stands at the `marked` ends or beyond."""
         found = _TopicDays()
-        async for records in self._records(ends):
-            recent_from = bisect_left(records, marked.get(str(records[0].partition), 0), key=lambda r: r.offset)
-            values = [record.value for record in records]
+        async for place, offsets, values in self._values_up_to(ends):
+            recent_from = bisect_left(offsets, marked.get(str(place.partition), 0))
             part = await asyncio.to_thread(self._values.days, values, since, until, recent_from)
             for day, added in part.days.items():
                 found.days[day] += added
             found.recent.update(part.recent)
-            found.strangers += [coordinates(records[place]) for place in part.strangers]
+            found.strangers += [f"{place.topic}/{place.partition}/{offsets[index]}" for index in part.strangers]
         return found
 
     async def churns(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Churn]:
         """Everything up to these ends, one by one."""
-        async for records in self._records(ends):
-            for churn in await asyncio.to_thread(self._values.churns, [record.value for record in records]):
+        async for _, _, values in self._values_up_to(ends):
+            for churn in await asyncio.to_thread(self._values.churns, values):
                 yield churn
 
-    async def _records(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Sequence[Record]]:
-        """Some records of one partition, again and again."""
+    async def _values_up_to(
+        self, ends: Mapping[TopicPartition, int]
+    ) -> AsyncIterator[tuple[TopicPartition, list[int], list[bytes | None]]]:
         begins = await self._reader.beginning_offsets(self._places)
-        async for part in LogReading(self._reader, begins, ends).parts():
-            for records in filter(None, part.values()):
-                yield records
+        async for some in LogReading(self._reader, begins, ends).values():
+            yield some
 
 
 @dataclass

@@ -8,12 +8,15 @@ from typing import Any
 
 import aiokafka.consumer.fetcher
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException
 
 from tests.worker.record_batches import CODECS, CONTROL, FIRST_TIMESTAMP, TRANSACTIONAL, RawRecord, record_batch
 from worker import raw_headers
+from worker.raw_headers import ValueBatch
 from worker.records import Header
 
+PLACE = TopicPartition("topic", 0)
 BAD = b"na\xffme"
 ESCAPED = "na\udcffme"
 MIXED: list[RawRecord] = [
@@ -37,7 +40,8 @@ READ = [
 
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiokafka.consumer.fetcher, "MemoryRecords", aiokafka.consumer.fetcher.MemoryRecords)
+    for name in ("MemoryRecords", "PartitionRecords"):
+        monkeypatch.setattr(aiokafka.consumer.fetcher, name, getattr(aiokafka.consumer.fetcher, name))
     raw_headers.install()
 
 
@@ -124,6 +128,39 @@ def test_the_marker_of_a_transaction_can_be_looked_at() -> None:
     (batch,) = batches(record_batch([(b"\0\0\0\1", b"\0\0\0\0\0\0", [])], flags=TRANSACTIONAL | CONTROL))
     assert batch.is_control_batch
     assert next(batch).key == b"\0\0\0\1"
+
+
+def handed_over(data: bytes, kind: Any, aborted: Sequence[tuple[int, int]] = ()) -> tuple[list[Any], int]:
+    """What a consumer gets of it, and where it reads on."""
+    fetcher = aiokafka.consumer.fetcher
+    records = fetcher.PartitionRecords(
+        PLACE, fetcher.MemoryRecords(data), aborted, 0, None, kind, True, fetcher.READ_COMMITTED
+    )
+    return list(records), records.next_fetch_offset
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_who_wants_values_only_gets_those_of_each_batch_at_once(codec: str) -> None:
+    values = [value for _, _, value, _ in READ]
+    data = record_batch(MIXED, codec) + record_batch(MIXED[:1], codec, base_offset=4)
+    assert handed_over(data, ValueBatch) == ([ValueBatch([0, 1, 2, 3], values), ValueBatch([4], values[:1])], 5)
+    assert [(record.offset, record.value) for record in handed_over(data, None)[0]] == list(
+        enumerate([*values, values[0]])
+    )
+
+
+def test_values_of_aborted_transactions_and_markers_are_not_among_them() -> None:
+    marker = record_batch([(b"\0\0\0\0", b"\0\0\0\0\0\0", [])], flags=TRANSACTIONAL | CONTROL, base_offset=4)
+    aborted = record_batch(MIXED, flags=TRANSACTIONAL) + marker
+    kept = record_batch(MIXED[:1], flags=TRANSACTIONAL, base_offset=5)
+    assert handed_over(aborted + kept, ValueBatch, [(7, 0)]) == ([ValueBatch([5], [b"value 0"])], 6)
+
+
+def test_a_damaged_batch_of_values_is_not_handed_over() -> None:
+    data = bytearray(record_batch(MIXED))
+    data[-1] ^= 1
+    with pytest.raises(CorruptRecordException):
+        handed_over(bytes(data), ValueBatch)
 
 
 @pytest.mark.parametrize(("names", "plain"), [

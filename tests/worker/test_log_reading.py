@@ -1,0 +1,66 @@
+"""A log read to its end by its values alone."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import TopicPartition
+
+from worker.log_reading import LogReading
+from worker.raw_headers import ValueBatch
+
+PLACE, OTHER = TopicPartition("topic", 0), TopicPartition("topic", 1)
+
+
+class Reader:
+    """Hands over what each call is to give."""
+
+    def __init__(self, *calls: dict[TopicPartition, list[ValueBatch]]) -> None:
+        self._calls = list(calls)
+        self._positions: dict[TopicPartition, int] = {}
+
+    def assign(self, places: Sequence[TopicPartition]) -> None:
+        pass
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        self._positions[place] = offset
+
+    async def getmany(
+        self, *places: TopicPartition, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[ValueBatch]]:
+        found = self._calls.pop(0)
+        self._positions.update((place, batches[-1].offset + 1) for place, batches in found.items())
+        return found
+
+    async def position(self, place: TopicPartition) -> int:
+        return self._positions[place]
+
+
+def batch(*offsets: int) -> ValueBatch:
+    return ValueBatch(list(offsets), [str(offset).encode() for offset in offsets])
+
+
+def read(reader: Reader, start: int, end: int) -> list[tuple[TopicPartition, list[int], list[bytes | None]]]:
+    async def values() -> list[tuple[TopicPartition, list[int], list[bytes | None]]]:
+        reading = LogReading(reader, {PLACE: start, OTHER: 0}, {PLACE: end, OTHER: 1})
+        return [each async for each in reading.values()]
+
+    return asyncio.run(values())
+
+
+def test_batches_that_came_together_are_read_together_and_partitions_apart() -> None:
+    reader = Reader({PLACE: [batch(0, 1), batch(3)], OTHER: [batch(0)]}, {PLACE: [batch(4, 5)]})
+    assert read(reader, 0, 6) == [
+        (PLACE, [0, 1, 3], [b"0", b"1", b"3"]),
+        (OTHER, [0], [b"0"]),
+        (PLACE, [4, 5], [b"4", b"5"]),
+    ]
+
+
+def test_what_stands_before_the_start_in_its_batch_is_left_out() -> None:
+    reader = Reader({PLACE: [batch(0, 1, 2)]}, {OTHER: [batch(0)]})
+    assert read(reader, 2, 3) == [(PLACE, [2], [b"2"]), (OTHER, [0], [b"0"])]
+
+
+def test_what_was_fetched_past_the_end_is_left_out() -> None:
+    reader = Reader({PLACE: [batch(0, 1), batch(2, 3)], OTHER: [batch(0)]})
+    assert read(reader, 0, 2) == [(PLACE, [0, 1], [b"0", b"1"]), (OTHER, [0], [b"0"])]
