@@ -13,7 +13,7 @@ import msgspec
 
 from domain.customer import Customer
 from worker.churns import ChurnPair, Mark, StoreDays
-from worker.dead_letters.letters import Filters, LetterRecord, StoredLetter
+from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
 from worker.records import Record, TopicPartition
 
 
@@ -135,8 +135,8 @@ class StoreView(ABC):
     @abstractmethod
     def letter_records(
         self, seqs: Sequence[int], *, up_to_bytes: int, largest_value: int | None = None
-    ) -> list[LetterRecord]:
-        """The records of these rows, in order: as many as have `up_to_bytes` of values, and one at least.
+    ) -> list[StoredRecord]:
+        """The records of these rows, in order: as many as have `up_to_bytes` of values and headers, and one at least.
 
         A value over `largest_value` bytes is left out of its record.
         """

@@ -24,8 +24,8 @@ from tests.worker.builders import (
 )  # fmt: skip
 from tests.worker.clock import NOON, Clock
 from worker.batch import BatchPath
-from worker.dead_letters.letters import Filters, Group, Letter, LetterRecord, State, grouped, total
-from worker.dead_letters.questions import described
+from worker.dead_letters.letters import Filters, Group, Letter, State, StoredRecord, grouped, total
+from worker.dead_letters.questions import LETTER_RECORDS, Rows, described
 from worker.messages import Decoder
 from worker.outgoing import Outgoing
 from worker.records import PlainRecord
@@ -43,7 +43,7 @@ def letters(store: DuckDBStore, filters: Filters | None = None) -> list[Letter]:
         return described(view, Settings(), filters or Filters())
 
 
-def records(store: DuckDBStore, *seqs: int, up_to_bytes: int, largest_value: int | None = None) -> list[LetterRecord]:
+def records(store: DuckDBStore, *seqs: int, up_to_bytes: int, largest_value: int | None = None) -> list[StoredRecord]:
     with store.view() as view:
         return view.letter_records(seqs, up_to_bytes=up_to_bytes, largest_value=largest_value)
 
@@ -276,5 +276,15 @@ def test_a_record_comes_back_byte_for_byte_with_headers_that_are_no_text(store: 
     headers = [("bad\udcff", b"\x00\xff"), ("x", None), ("x", b"")]
     apply(store, [record(b"\xff", SIGNUPS, 0, key=b"\x1b", headers=headers)])
     (found,) = records(store, 1, up_to_bytes=1)
-    assert (found.key, found.value, found.plain_headers()[:3]) == (b"\x1b", b"\xff", headers)
-    assert found.headers[0] == (b"bad\xff", b"\x00\xff")
+    assert (found.key, found.value, found.headers[:3]) == (b"\x1b", b"\xff", headers)
+    with store.view() as view:
+        (answered,) = LETTER_RECORDS.find(view, Settings(), Rows([1]))
+    assert answered.headers[:2] == [(b"bad\xff", b"\x00\xff"), (b"x", None)]
+    assert (answered.key, answered.value, answered.plain_headers()) == (b"\x1b", b"\xff", found.headers)
+
+
+def test_letters_with_large_headers_come_some_at_a_time(store: DuckDBStore) -> None:
+    apply(store, [record(None, SIGNUPS, offset, headers=[("x", b"y" * 1000)]) for offset in range(3)])
+    seqs = [letter.seq for letter in letters(store)]
+    assert [each.seq for each in records(store, *seqs, up_to_bytes=2000)] == seqs[:2]
+    assert [each.seq for each in records(store, *seqs, up_to_bytes=1000)] == seqs[:1]

@@ -78,8 +78,18 @@ class StoredLetter(NamedTuple):
         return State.DISCARDED if self.discarded_because is not None else State.OPEN
 
 
+class StoredRecord(NamedTuple):
+    """What a store kept of a dead letter's record."""
+
+    seq: int
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[Header]
+
+
 class LetterRecord(msgspec.Struct, frozen=True):
-    """The record of a dead letter, complete. Header names are bytes, as not every one is text."""
+    """The record of a dead letter as it is answered. Header names are bytes, as not every one is text."""
 
     seq: int
     partition: int

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from worker.dead_letters.letters import Filters, Letter, LetterRecord, StoredLetter, arr_at_stake
+from domain.customer import MRR
+from worker.dead_letters.letters import Filters, Letter, LetterRecord, StoredLetter, StoredRecord, arr_at_stake
 from worker.messages import stated_mrr
 from worker.outgoing import DEAD_LETTER_PREFIX, redrive_count
 from worker.question import Nothing, Question
@@ -14,7 +15,7 @@ from worker.records import PlainRecord, TopicPartition
 from worker.settings import Settings, Topics
 from worker.view import StoreView
 
-RECORDS_AT_ONCE = 1_000
+RECORDS_AT_ONCE = 10_000
 BYTES_AT_ONCE = 8 * 1024 * 1024
 
 
@@ -51,7 +52,7 @@ def described(store: StoreView, settings: Settings, filters: Filters) -> list[Le
 
 def _with_records(
     store: StoreView, stored: Sequence[StoredLetter], largest_value: int
-) -> Iterator[tuple[StoredLetter, LetterRecord]]:
+) -> Iterator[tuple[StoredLetter, StoredRecord]]:
     """The letters and their records, read some at a time: together they can be far larger than the memory."""
     done = 0
     while part := stored[done : done + RECORDS_AT_ONCE]:
@@ -61,12 +62,8 @@ def _with_records(
         done += len(records)
 
 
-def _described(letter: StoredLetter, record: LetterRecord, *, is_signup: bool) -> Letter:
-    headers = record.plain_headers()
-    message = dict(headers).get(f"{DEAD_LETTER_PREFIX}message") or b""
-    sent = PlainRecord(
-        letter.topic, letter.partition, letter.offset, letter.timestamp_ms, record.key, record.value, headers
-    )
+def _described(letter: StoredLetter, record: StoredRecord, *, is_signup: bool) -> Letter:
+    message = dict(record.headers).get(f"{DEAD_LETTER_PREFIX}message") or b""
     return Letter(
         seq=letter.seq,
         id=letter.id,
@@ -77,14 +74,19 @@ def _described(letter: StoredLetter, record: LetterRecord, *, is_signup: bool) -
         refused_at=letter.refused_at,
         reason=letter.reason,
         message=message.decode(errors="replace"),
-        redrives=redrive_count(headers),
+        redrives=redrive_count(record.headers),
         state=letter.state,
         customer_id=letter.customer_id,
-        arr_at_stake=arr_at_stake(letter, is_signup=is_signup, stated=stated_mrr(sent) if is_signup else None),
+        arr_at_stake=arr_at_stake(letter, is_signup=is_signup, stated=_stated(letter, record) if is_signup else None),
         redriven_to=letter.redriven_to,
         redrive_outcome=letter.redrive_outcome,
         discarded_because=letter.discarded_because,
     )
+
+
+def _stated(letter: StoredLetter, record: StoredRecord) -> MRR | None:
+    place = (letter.topic, letter.partition, letter.offset, letter.timestamp_ms)
+    return stated_mrr(PlainRecord(*place, record.key, record.value, record.headers))
 
 
 def _positions(view: StoreView, _: Settings, __: Nothing) -> list[tuple[str, int, int]]:
@@ -96,7 +98,12 @@ def _letters(view: StoreView, settings: Settings, filters: Filters) -> LettersAn
 
 
 def _records(view: StoreView, _: Settings, rows: Rows) -> list[LetterRecord]:
-    return view.letter_records(rows.seqs, up_to_bytes=BYTES_AT_ONCE)
+    return [_answered(record) for record in view.letter_records(rows.seqs, up_to_bytes=BYTES_AT_ONCE)]
+
+
+def _answered(record: StoredRecord) -> LetterRecord:
+    headers = [(name.encode(errors="surrogateescape"), text) for name, text in record.headers]
+    return LetterRecord(record.seq, record.partition, record.key, record.value, headers)
 
 
 LETTERS = Question("dead-letters", Filters, LettersAnswer, _letters)

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from worker.dead_letters.letters import Filters, LetterRecord, StoredLetter
+from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
 from worker.stores.duckdb_rows import decode_headers
 from worker.view import AtStake
 
@@ -65,8 +65,9 @@ ORDER BY seq
 
 def letters(db: duckdb.DuckDBPyConnection, sources: Mapping[str, str], filters: Filters) -> list[StoredLetter]:
     """The dead letters that are meant, in the order they were written; `sources` is where each topic's came from."""
-    found = [StoredLetter(*row) for row in db.execute(_LETTERS, _parameters(sources, filters)).fetchall()]
-    return [letter._replace(refused_at=letter.refused_at.replace(tzinfo=UTC)) for letter in found]
+    found = db.execute(_LETTERS, _parameters(sources, filters)).fetchall()
+    place = StoredLetter._fields.index("refused_at")
+    return [StoredLetter._make((*row[:place], row[place].replace(tzinfo=UTC), *row[place + 1 :])) for row in found]
 
 
 def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
@@ -88,19 +89,20 @@ def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
 
 def letter_records(
     db: duckdb.DuckDBPyConnection, seqs: Sequence[int], *, up_to_bytes: int, largest_value: int | None = None
-) -> list[LetterRecord]:
-    """The records of these rows, in order: as many as have `up_to_bytes` of values, and one at least.
+) -> list[StoredRecord]:
+    """The records of these rows, in order: as many as have `up_to_bytes` of values and headers, and one at least.
 
     A value over `largest_value` bytes is left out of its record.
     """
     query = """
         WITH wanted AS (
-            SELECT seq, partition, key, headers, CASE WHEN octet_length(value) <= $largest THEN value END AS value
+            SELECT
+                seq, partition, key, CASE WHEN octet_length(value) <= $largest THEN value END AS taken, headers,
+                coalesce(octet_length(taken), 0) + octet_length(headers) AS bytes
             FROM outbox WHERE seq BETWEEN $first AND $last AND seq IN (SELECT unnest($seqs))
         )
-        SELECT seq, partition, key, headers, value FROM wanted
-        QUALIFY sum(coalesce(octet_length(value), 0)) OVER (ORDER BY seq) - coalesce(octet_length(value), 0) < $bytes
-        ORDER BY seq
+        SELECT seq, partition, key, taken, headers FROM wanted
+        QUALIFY sum(bytes) OVER (ORDER BY seq) - bytes < $bytes ORDER BY seq
     """
     parameters = {
         "seqs": list(seqs),
@@ -109,12 +111,10 @@ def letter_records(
         "bytes": up_to_bytes,
         "largest": _ANY_SIZE if largest_value is None else largest_value,
     }
+    found = db.execute(query, parameters).fetchall()
     return [
-        LetterRecord(
-            seq, partition, key, value, [(name.encode(errors="surrogateescape"), text) for name, text in found]
-        )
-        for seq, partition, key, headers, value in db.execute(query, parameters).fetchall()
-        for found in [decode_headers(headers)]
+        StoredRecord(seq, partition, key, value, decode_headers(headers))
+        for seq, partition, key, value, headers in found
     ]
 
 

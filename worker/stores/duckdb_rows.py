@@ -18,7 +18,8 @@ from worker.store import JournalRow, ParkedRecord, Place, Redrive
 Columns = dict[str, "pa.Array[Any]"]
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
+_decode_text = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
+_decode_bytes = msgspec.msgpack.Decoder(list[tuple[bytes, bytes | None]]).decode
 
 
 def encode_headers(headers: Sequence[Header]) -> bytes:
@@ -31,10 +32,10 @@ def encode_headers(headers: Sequence[Header]) -> bytes:
 
 def decode_headers(headers: bytes) -> list[Header]:
     """What `encode_headers` was given."""
-    return [
-        (name if isinstance(name, str) else name.decode(errors="surrogateescape"), value)
-        for name, value in _decode(headers)
-    ]
+    try:
+        return _decode_text(headers)
+    except msgspec.ValidationError:
+        return [(name.decode(errors="surrogateescape"), value) for name, value in _decode_bytes(headers)]
 
 
 # The amount comes as text: the driver takes seven times as long to make a Decimal as Python does.

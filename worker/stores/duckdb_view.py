@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.churns import ChurnPair, Mark, StoreDays
-from worker.dead_letters.letters import Filters, LetterRecord, StoredLetter
+from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
 from worker.records import TopicPartition
 from worker.store import StoreError
 from worker.stores import duckdb_churns as churns
@@ -119,7 +119,7 @@ class DuckDBView(StoreView):
     @override
     def letter_records(
         self, seqs: Sequence[int], *, up_to_bytes: int, largest_value: int | None = None
-    ) -> list[LetterRecord]:
+    ) -> list[StoredRecord]:
         return letters.letter_records(self._db, seqs, up_to_bytes=up_to_bytes, largest_value=largest_value)
 
     @wrap_errors
