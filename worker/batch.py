@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
+from operator import itemgetter
 
 from worker.handlers import handle_cancellation, handle_signup
 from worker.messages import Cancellation, Decoder, Message, Signup
@@ -18,6 +18,9 @@ from worker.redriven import claims_to_be_redriven, redriven_letter
 from worker.store import ParkedRecord, Redrive
 from worker.unit_of_work import UnitOfWork
 
+Messages = Sequence[Message | Rejected]
+"""What records say, in their order, or why they say nothing."""
+
 
 @dataclass(slots=True)
 class BatchResult:
@@ -27,18 +30,20 @@ class BatchResult:
     record of each partition, `lost_arr` the dollars a year that left.
     """
 
-    by_topic: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    decided: Counter[tuple[str, str]] = field(default_factory=Counter)
     rejected: list[tuple[Record, Rejected]] = field(default_factory=list)
     replayed: int = 0
     unknown_industries: int = 0
     reached: dict[TopicPartition, int] = field(default_factory=dict)
     lost_arr: Decimal = Decimal(0)
-    decode_seconds: float = 0.0
 
     @property
     def outcomes(self) -> Counter[str]:
         """Decisions by outcome."""
-        return sum(self.by_topic.values(), Counter[str]())
+        outcomes = Counter[str]()
+        for (_, outcome), count in self.decided.items():
+            outcomes[outcome] += count
+        return outcomes
 
 
 class BatchPath:
@@ -48,20 +53,23 @@ class BatchPath:
         self._decode = decoder.decode
         self._composer = composer
 
-    def apply(self, records: Sequence[Record], work: UnitOfWork) -> BatchResult:
+    def read(self, records: Sequence[Record]) -> Messages:
+        """What each record says. It needs no store, and so can be done while the batch before is being applied."""
+        return [self._decode(record) for record in records]
+
+    def apply(self, records: Sequence[Record], work: UnitOfWork, messages: Messages | None = None) -> BatchResult:
         """Decide every record and write down what follows; the caller commits.
 
-        A record read again (a replay) may still change a customer, but what was told once is not told again: no
-        second dead letter, and no journal row that only says "duplicate".
+        `messages` is what `read` made of the records, where that was done before. A record read again (a replay) may
+        still change a customer, but what was told once is not told again: no second dead letter, and no journal row
+        that only says "duplicate".
         """
         result = BatchResult()
-        began = time.perf_counter()
-        messages = [self._decode(record) for record in records]
-        result.decode_seconds = time.perf_counter() - began
-        named = {message.customer_id for message in messages if not isinstance(message, Rejected)}
+        messages = self.read(records) if messages is None else messages
+        named = {message.customer_id for message in messages if message.customer_id is not None}
         work.customers.load(named)
         work.parked.load(named)
-        given_up = work.parked.given_up
+        given_up, waiting = work.parked.given_up, work.parked.waiting
         topic, partition = place = "", -1
         next_offset = 0
         for record, message in zip(records, messages, strict=True):
@@ -79,9 +87,10 @@ class BatchPath:
                 self._write_down(record, message.customer_id, outcome, work, result)
                 if claims_to_be_redriven(record):
                     _note_redrive(record, work)
-            if outcome is APPLIED:  # a signup: what waited for it comes next
+            if outcome is APPLIED and message.customer_id in waiting:  # a signup: what waited for it comes next
                 self._apply_released(message.customer_id, work, result)
         work.positions.advance(result.reached)
+        _count(result, work)
         return result
 
     def give_up(self, waiting: Iterable[ParkedRecord], work: UnitOfWork) -> BatchResult:
@@ -91,6 +100,7 @@ class BatchPath:
             work.parked.give_up(record)
             rejected = Rejected(Reason.NO_SIGNUP, "no signup of the customer has come", customer_id)
             self._write_down(record, customer_id, rejected, work, result)
+        _count(result, work)
         return result
 
     def _handle(self, message: Message | Rejected, work: UnitOfWork, result: BatchResult) -> Outcome:
@@ -102,7 +112,7 @@ class BatchPath:
         return message
 
     def _apply_released(self, customer_id: str | None, work: UnitOfWork, result: BatchResult) -> None:
-        for record in work.parked.release(customer_id):
+        for record in work.parked.release(customer_id or ""):
             message = self._decode(record)
             self._write_down(record, message.customer_id, self._handle(message, work, result), work, result)
 
@@ -110,7 +120,9 @@ class BatchPath:
         self, record: Record, customer_id: str | None, outcome: Outcome, work: UnitOfWork, result: BatchResult
     ) -> None:
         reason = event_id = None
-        if isinstance(outcome, Rejected):
+        if outcome is APPLIED:
+            pass  # most records are signups: nothing to tell anybody
+        elif isinstance(outcome, Rejected):
             reason = outcome.reason.value
             work.outbox.append(self._composer.dead_letter(record, outcome))
             result.rejected.append((record, outcome))
@@ -119,10 +131,16 @@ class BatchPath:
             work.outbox.append(message)
             event_id = message.id
             result.lost_arr += outcome.event.lost_arr
-        result.by_topic[record.topic][outcome.name] += 1
         work.journal.append(
             (record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
         )
+
+
+def _count(result: BatchResult, work: UnitOfWork) -> None:
+    result.decided = Counter(map(_TOPIC_AND_OUTCOME, work.journal))
+
+
+_TOPIC_AND_OUTCOME = itemgetter(0, 4)
 
 
 def _note_redrive(record: Record, work: UnitOfWork) -> None:

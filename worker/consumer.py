@@ -18,7 +18,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from worker.assignment import Assignment
-from worker.batch import BatchPath, BatchResult
+from worker.batch import BatchPath, BatchResult, Messages
 from worker.metrics import Metrics, Stage
 from worker.offset_mirror import OffsetMirror
 from worker.one_worker import OneWorkerAssignor
@@ -97,29 +97,33 @@ class Consumer:
         self.assignment.subscriber(self._consume)
 
     async def _consume(self, records: list[Any]) -> None:
-        """Start on one poll when the one before is done, so that the next is fetched meanwhile."""
+        """Start on one poll when the one before is done, so that the next is fetched, and read, meanwhile."""
+        ahead = None
         if self._applying is not None:
+            if not self._applying.done():
+                ahead = asyncio.create_task(asyncio.to_thread(self._path.read, records))
             await self._applying
-        self._applying = asyncio.create_task(self._apply_poll(records))
+        self._applying = asyncio.create_task(self._apply_poll(records, ahead))
         await asyncio.sleep(0)  # let it reach the store's thread before the next poll keeps this one busy
 
-    async def _apply_poll(self, records: list[Any]) -> None:
+    async def _apply_poll(self, records: list[Any], ahead: asyncio.Task[Messages] | None) -> None:
         """One poll, whole, or not at all: the worker stops rather than pass it over."""
         try:
+            messages = await ahead if ahead else None
             async with self.assignment.in_hand:
                 for part in _split(records, self._settings.batch.max_bytes):
                     # Records fetched before the positions were set are not those that come next.
                     if self._stop.is_asked or not self.assignment.is_set.is_set():
                         return
                     self.batch_began = time.monotonic()
-                    await self._apply_until_done(part)
+                    await self._apply_until_done(records[part], messages and messages[part])
                     self.batch_began, self.batch_ended = None, time.monotonic()
             await self.assignment.release_cancellations()
         except Exception as error:
             log.exception("a poll failed outside its batch")
             self._stop.for_safety(f"a fault of the worker itself ({error!r}). Start it again; report the log")
 
-    async def _apply_until_done(self, records: Sequence[Record]) -> None:
+    async def _apply_until_done(self, records: Sequence[Record], messages: Messages | None) -> None:
         began = time.monotonic()
         try:
             async for attempt in AsyncRetrying(
@@ -130,7 +134,7 @@ class Consumer:
                 reraise=True,
             ):
                 with attempt:
-                    result, committed, seconds = await self._thread.call(self._apply, records)
+                    result, committed, seconds = await self._thread.call(self._apply, records, messages)
         except Exception as error:
             where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
             if self._stop.is_asked:
@@ -161,21 +165,27 @@ class Consumer:
         except StoreError as reopening:
             log.error("the store cannot be opened yet", error=str(reopening))  # noqa: TRY400 - the message says it all
 
-    def _apply(self, records: Sequence[Record]) -> tuple[BatchResult, PendingBatch, Mapping[Stage, float]]:
+    def _apply(
+        self, records: Sequence[Record], messages: Messages | None
+    ) -> tuple[BatchResult, PendingBatch, Mapping[Stage, float]]:
         """On the store's thread: one unit of work, and what upkeep is due after it; and how long each stage took."""
         began = time.perf_counter()
+        if messages is None:
+            messages = self._path.read(records)
+        read = time.perf_counter()
         with UnitOfWork(self._store) as work:
-            result = self._path.apply(records, work)
+            result = self._path.apply(records, work, messages)
             decided = time.perf_counter()
             committed = work.commit()
         done = time.perf_counter()
         self._store.maintain()
         self._collect_garbage(len(records))
+        ended = time.perf_counter()
         seconds = {
-            Stage.DECODE: result.decode_seconds,
-            Stage.APPLY: decided - began - result.decode_seconds,
+            Stage.DECODE: read - began,
+            Stage.APPLY: decided - read,
             Stage.COMMIT: done - decided,
-            Stage.UPKEEP: time.perf_counter() - done,
+            Stage.UPKEEP: ended - done,
         }
         return result, committed, seconds
 
@@ -239,16 +249,16 @@ async def _hand_over_records(message: KafkaMessage) -> Any:
     return message.body
 
 
-def _split(records: Sequence[Record], max_bytes: int) -> Iterator[Sequence[Record]]:
+def _split(records: Sequence[Record], max_bytes: int) -> Iterator[slice]:
     """The records in parts of about `max_bytes` of values, so that a batch's memory has a bound."""
     begin = size = 0
     for place, record in enumerate(records):
         size += len(record.value or b"")
         if size >= max_bytes:
-            yield records[begin : place + 1]
+            yield slice(begin, place + 1)
             begin, size = place + 1, 0
     if begin < len(records):
-        yield records[begin:]
+        yield slice(begin, len(records))
 
 
 def _report(records: Sequence[Record], result: BatchResult, seconds: float) -> BatchReport:

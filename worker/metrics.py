@@ -29,7 +29,10 @@ BATCH_RECORDS = (1, 10, 100, 1_000, 5_000, 10_000, 25_000, 50_000)
 
 
 class Stage(StrEnum):
-    """What the time of a batch is spent on; `publish` is that of a transaction of the relay."""
+    """What the time of a batch is spent on; `publish` is that of a transaction of the relay.
+
+    `decode` is 0 where the batch was read while the one before was being applied.
+    """
 
     DECODE = "decode"
     APPLY = "apply"
@@ -88,9 +91,7 @@ class Metrics(Collector):
         self._batch_records.observe(records)
         for stage, took in seconds.items():
             self._seconds[stage].observe(took)
-        for topic, outcomes in result.by_topic.items():
-            for outcome, count in outcomes.items():
-                self.decided[topic, outcome] += count
+        self.decided.update(result.decided)
         self.rejected.update(rejected.reason for _, rejected in result.rejected)
         self.unknown_industries += result.unknown_industries
         self.lost_arr += result.lost_arr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Self
@@ -23,17 +23,17 @@ class Customers(CustomerRepository):
         self._changes = changes
         self._known: dict[str, Customer | None] = {}
 
-    def load(self, customer_ids: Iterable[str]) -> None:
+    def load(self, customer_ids: set[str]) -> None:
         """Read these customers at once, so that `get_by_id` need not."""
         known = self._known
-        wanted = {customer_id for customer_id in customer_ids if customer_id not in known}
+        wanted = customer_ids.difference(known)
         known.update(dict.fromkeys(wanted))
         known.update({customer.customer_id: customer for customer in self._store.customers(wanted)})
 
     @override
     def get_by_id(self, customer_id: str) -> Customer | None:
         if customer_id not in self._known:
-            self.load([customer_id])
+            self.load({customer_id})
         return self._known[customer_id]
 
     @override
@@ -53,7 +53,7 @@ class Customers(CustomerRepository):
         customer_id = customer.customer_id
         if customer_id not in self._changes.new_customers:
             if customer_id not in self._known:
-                self.load([customer_id])
+                self.load({customer_id})
             is_new = self._known[customer_id] is None
             changed = self._changes.new_customers if is_new else self._changes.changed_customers
             changed[customer_id] = customer
@@ -69,9 +69,9 @@ class ParkedCancellations:
         self._waiting: dict[str, list[ParkedRecord]] = {}
         self._loaded: set[str] = set()
 
-    def load(self, customer_ids: Iterable[str]) -> None:
+    def load(self, customer_ids: set[str]) -> None:
         """Read what is parked for these customers."""
-        wanted = {customer_id for customer_id in customer_ids if customer_id not in self._loaded}
+        wanted = customer_ids - self._loaded
         self._loaded |= wanted
         for parked in self._store.parked(wanted):
             self._waiting.setdefault(parked.customer_id, []).append(parked)
@@ -86,12 +86,14 @@ class ParkedCancellations:
         waiting.append(parked)
         return True
 
-    def release(self, customer_id: str | None) -> list[Record]:
+    @property
+    def waiting(self) -> Collection[str]:
+        """The customers for whom something waits, of those that were loaded."""
+        return self._waiting
+
+    def release(self, customer_id: str) -> list[Record]:
         """What waited for this customer, in order; it waits no longer."""
-        waiting = self._waiting.pop(customer_id or "", None)
-        if waiting is None:
-            return []
-        records = [parked.record for parked in waiting]
+        records = [parked.record for parked in self._waiting.pop(customer_id, [])]
         for place in map(_place, records):
             if self._changes.parked.pop(place, None) is None:
                 self._changes.released.append(place)

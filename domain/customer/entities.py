@@ -79,5 +79,6 @@ class Customer:
             industry=self.industry,
             plan_tier=self.plan_tier,
             mrr=self.mrr,
+            lost_arr=self.mrr.annual,
             reason=reason,
         )

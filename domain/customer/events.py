@@ -10,7 +10,7 @@ from domain.customer.value_objects import MRR, Industry, PlanTier
 
 
 class CustomerChurned(NamedTuple):
-    """A customer left on `churn_date`, and `lost_arr` dollars a year with them."""
+    """A customer left on `churn_date`, and with them `lost_arr` dollars a year (ARR, see `MRR.annual`)."""
 
     customer_id: str
     signup_date: date
@@ -20,9 +20,5 @@ class CustomerChurned(NamedTuple):
     industry: Industry
     plan_tier: PlanTier
     mrr: MRR
+    lost_arr: Decimal
     reason: str | None = None
-
-    @property
-    def lost_arr(self) -> Decimal:
-        """The annual recurring revenue lost, in dollars, rounded half up to cents."""
-        return self.mrr.annual

@@ -36,6 +36,14 @@ def test_records_of_every_codec_are_read(stage: Stage, codec: str) -> None:
     stage.require_as_expected()
 
 
+def test_a_backlog_is_taken_in_parts_of_so_many_bytes(stage: Stage) -> None:
+    corpus = make_corpus(20_000, PARTITIONS)
+    stage.create_topics()
+    stage.produce(corpus.messages)
+    stage.run_to_the_end_of_the_topics(BATCH__MAX_BYTES=str(1024 * 1024))
+    stage.require_as_expected()
+
+
 def _require_discreet_messages(stage: Stage) -> None:
     """A dead letter's message names the field and why, never the value."""
     fields = {bad.name.encode(): bad.field for bad in bad_records()}

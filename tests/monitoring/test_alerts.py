@@ -118,7 +118,7 @@ def test_many_refusals_wake_somebody_for_each_reason(tmp_path: Path) -> None:
     result = BatchResult(
         rejected=[(record(None), Rejected(reason, "")) for reason in (Reason.EMPTY, Reason.INVALID) for _ in range(50)]
     )
-    result.by_topic[SIGNUPS].update(applied=500, rejected=100)
+    result.decided.update({(SIGNUPS, "applied"): 500, (SIGNUPS, "rejected"): 100})
     metrics.applied(600, result, {})
     require_firing(tmp_path, [before] * 3 + [scraped(metrics, well())] * 9, {"CustomerWorkerRejecting": 2})
 

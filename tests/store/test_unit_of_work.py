@@ -96,7 +96,7 @@ def test_a_customer_is_the_same_object_however_often_it_is_asked_for(store: Stor
         ada = work.customers.get_by_id(ADA)
         assert ada is not None
         assert work.customers.get_by_id(ADA) is ada
-        work.customers.load([ADA])
+        work.customers.load({ADA})
         assert work.customers.get_by_id(ADA) is ada
 
 
@@ -115,7 +115,7 @@ def test_loading_again_does_not_lose_what_was_changed_since(store: Store) -> Non
         assert ada is not None
         ada.mark_churned(CHURN)
         work.customers.save(ada)
-        work.customers.load([ADA, BOB])
+        work.customers.load({ADA, BOB})
         assert work.customers.get_by_id(ADA) is ada
         work.commit()
     assert [found.churn_date for found in store.customers([ADA])] == [CHURN]
@@ -190,7 +190,7 @@ def test_a_sample_is_the_same_on_every_call_and_sees_the_changes_of_this_batch(s
 def test_what_is_parked_is_released_once_in_order(store: Store) -> None:
     park(store, 3, 1)
     with UnitOfWork(store) as work:
-        work.parked.load([EVE, ADA])
+        work.parked.load({EVE, ADA})
         assert work.parked.add(early(2))
         assert [each.offset for each in work.parked.release(EVE)] == [3, 1, 2]
         assert work.parked.release(EVE) == []
@@ -202,7 +202,7 @@ def test_what_is_parked_is_released_once_in_order(store: Store) -> None:
 def test_a_release_that_is_not_committed_leaves_them_parked(store: Store) -> None:
     park(store, 0)
     with UnitOfWork(store) as work:
-        work.parked.load([EVE])
+        work.parked.load({EVE})
         work.parked.release(EVE)
     assert [each.record for each in store.parked([EVE])] == [waiting(0)]
 
@@ -210,7 +210,7 @@ def test_a_release_that_is_not_committed_leaves_them_parked(store: Store) -> Non
 def test_the_same_record_is_parked_once_whether_in_this_batch_or_an_earlier_one(store: Store) -> None:
     park(store, 0)
     with UnitOfWork(store) as work:
-        work.parked.load([EVE])
+        work.parked.load({EVE})
         assert not work.parked.add(early(0))
         assert work.parked.add(early(1))
         assert not work.parked.add(early(1))

@@ -29,7 +29,7 @@ HEADERS = [
     ("content-type", b"application/json"),
 ]
 FEW, MANY = 500, 1_500
-MOST_CALLS_A_RECORD = {"signups": 35, "cancellations": 70, "the same signups again": 37}
+MOST_CALLS_A_RECORD = {"signups": 31, "cancellations": 64, "the same signups again": 36}
 MOST_STATEMENTS_A_BATCH = {"signups": 6, "cancellations": 7, "the same signups again": 5}
 
 

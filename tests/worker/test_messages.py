@@ -518,7 +518,7 @@ def test_a_signup_that_differs_in_any_particular_does_not(tokens: dict[str, str]
 def churned(amount: str = "499.00", reason: str | None = "too_expensive") -> CustomerChurned:
     return CustomerChurned(
         ADA, date(2026, 1, 15), date(2026, 6, 30), 166, False,
-        Industry.FINTECH, PlanTier.GROWTH, MRR(Decimal(amount)), reason
+        Industry.FINTECH, PlanTier.GROWTH, MRR(Decimal(amount)), MRR(Decimal(amount)).annual, reason
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ CHURNED = CustomerChurned(
     industry=Industry.FINTECH,
     plan_tier=PlanTier.GROWTH,
     mrr=MRR(Decimal("499.00")),
+    lost_arr=Decimal("5988.00"),
     reason="too_expensive",
 )
 REJECTED = Rejected(Reason.ALREADY_CHURNED, "the customer churned before, on another date", ADA)

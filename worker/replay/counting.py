@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from worker.batch import BatchPath, BatchResult
+from worker.batch import BatchPath, BatchResult, Messages
 from worker.messages import Decoder, Message
 from worker.outcomes import Outcome, Rejected
 from worker.outgoing import Composer
@@ -36,10 +36,10 @@ class CountedPath(BatchPath):
         return self._decode(record).customer_id == customer_id
 
     @override
-    def apply(self, records: Sequence[Record], work: UnitOfWork) -> BatchResult:
+    def apply(self, records: Sequence[Record], work: UnitOfWork, messages: Messages | None = None) -> BatchResult:
         self._counted = self.decided = Counter()
         self.released = Counter()
-        return super().apply(records, work)
+        return super().apply(records, work, messages)
 
     @override
     def _handle(self, message: Message | Rejected, work: UnitOfWork, result: BatchResult) -> Outcome:
