@@ -44,7 +44,8 @@ class PendingBatch(NamedTuple):
     """Outgoing records to be published next, in order.
 
     They are the rows of the outbox after `after_seq` up to `last_seq`, less those whose receipt was found: the
-    messages can be fewer than the rows, or none.
+    messages can be fewer than the rows, or none. Where rows get their numbers only later, a commit gives no rows
+    (`last_seq` is `after_seq`): what it added is then asked for by `Store.pending`.
     """
 
     after_seq: int
@@ -134,6 +135,18 @@ class Store(ABC):
     def positions(self) -> Mapping[TopicPartition, int]:
         """The next offset to take of each input partition ever seen."""
 
+    def claim(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Take over these input partitions: from now on no other store's batches advance them; all positions.
+
+        A batch of whoever had them before fails with `NotTheOwnerError`.
+        """
+        del partitions  # a store that lets in one process has one owner
+        return self.positions()
+
+    def lead(self) -> bool:
+        """Try to be, or to stay, the one whose relay publishes; whether this store is. To be asked every second."""
+        return True  # a store that lets in one process has one relay
+
     @abstractmethod
     def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
         """Set a position by decision of an operator: records before it were lost."""
@@ -193,6 +206,14 @@ class Store(ABC):
 
 class StoreError(Exception):
     """The store could not do what was asked: the message says what failed and what to do."""
+
+
+class StoreConflictError(StoreError):
+    """Another worker changed what this batch was decided on: decided anew, it will do."""
+
+
+class NotTheOwnerError(StoreError):
+    """The batch is of partitions that another worker has taken over: it is theirs to decide."""
 
 
 class StoreDamagedError(StoreError):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import wraps
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import duckdb
 
 from worker.store import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
+from worker.stores.migrations import migrations, newest_version
 
 
 class AtPath(Protocol):
@@ -25,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MEMORY = ":memory:"
-VERSION = 1
+VERSION = newest_version("duckdb")
 _DAMAGED_ADVICE = "Restore a copy, or delete it to rebuild it"
 _CONFIG: dict[str, Any] = {
     "threads": 1,
@@ -103,7 +103,9 @@ def _require_version(db: duckdb.DuckDBPyConnection, path: str, version: int) -> 
 def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
     if not _has_tables(db):
         db.execute("BEGIN")
-        db.execute(files("worker.stores").joinpath("sql/duckdb.sql").read_text())
+        for step in migrations("duckdb"):
+            db.execute(step.sql)
+            db.execute("UPDATE store_version SET version = ?", [step.version])
         db.execute("COMMIT")
 
 

@@ -1,0 +1,289 @@
+"""The store in PostgreSQL: any number of workers, each taking batches of the partitions it has.
+
+What shapes it: a batch is decided without locks and committed in one short READ COMMITTED transaction, which looks once
+more at what the batch was decided on. Locks are taken in one order by everybody (positions, gate, customers by id), so
+that nobody waits in a circle. Nothing is remembered between batches but the claims.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from typing_extensions import override
+
+from domain.customer import Customer
+from worker.failpoints import reach
+from worker.outgoing import Outgoing
+from worker.records import TopicPartition
+from worker.store import Changes, ParkedRecord, PendingBatch, Place, Store, StoreError
+from worker.stores import postgres_checks as checks
+from worker.stores import postgres_outbox as outbox
+from worker.stores import postgres_rows as rows
+from worker.stores.duckdb_rows import customer, parked_record
+from worker.stores.postgres_connection import connect_to_write, migrate, require_version, stored_version, wrap_errors
+from worker.stores.postgres_given_up import GivenUp
+from worker.stores.postgres_locks import locks
+from worker.stores.postgres_view import PostgresView
+from worker.view import StoreView
+
+class PostgresStore(Store):
+    """Customers and everything about them in the database at `url`; `shown` is that without its password.
+
+    An empty database gets its tables. Raises `StoreError` where it cannot be reached or has another version.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        shown: str,
+        lock_kind: str = "advisory",
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._url = url
+        self.shown = shown
+        self._clock = clock
+        self._locks = locks(lock_kind, url)
+        self._leader_epoch: int | None = None
+        self._epochs: dict[TopicPartition, int] = {}
+        self._read: Mapping[TopicPartition, int] = {}
+        self._views: set[PostgresView] = set()
+        self._closing = threading.Lock()
+        self._open()
+
+    @wrap_errors
+    def _open(self) -> None:
+        self._db = connect_to_write(self._url)
+        try:
+            if stored_version(self._db) == 0:
+                migrate(self._db, from_nothing_only=True)
+            require_version(stored_version(self._db), self.shown)
+        except BaseException:
+            self._db.close()
+            raise
+
+    @property
+    @override
+    def sole_owner_of(self) -> None:
+        return None
+
+    @override
+    def begin(self) -> None:
+        pass  # a batch reads what is committed, and looks again at its commit
+
+    @override
+    def rollback(self) -> None:
+        self._read = {}
+
+    @wrap_errors
+    def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._db.execute(query.encode(), parameters or None).fetchall()
+
+    @override
+    def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
+        if not customer_ids:
+            return []
+        query = f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE customer_id = ANY(%s::uuid[])"
+        return [customer(row) for row in self._rows(query, [list(customer_ids)])]
+
+    @override
+    def active_customers(self) -> Iterator[Customer]:
+        return map(customer, self._rows(f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE churn_date IS NULL"))
+
+    @override
+    def lost_arr(self) -> Decimal:
+        query = "SELECT coalesce(sum(round(mrr * 12, 2)), 0.00) FROM customers WHERE churn_date IS NOT NULL"
+        return Decimal(self._rows(query)[0][0])
+
+    @override
+    def sample(self, n: int) -> list[Customer]:
+        query = f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers ORDER BY md5(customer_id::text || '42') LIMIT %s"
+        return [customer(row) for row in self._rows(query, [n])]
+
+    @override
+    def parked(self, customer_ids: Collection[str]) -> Iterable[ParkedRecord]:
+        if not customer_ids:
+            return []
+        query = f"SELECT {rows.PARKED_COLUMNS} FROM parked WHERE customer_id = ANY(%s::uuid[]) ORDER BY seq"
+        return [parked_record(row) for row in self._rows(query, [list(customer_ids)])]
+
+    @override
+    def parked_before(self, moment: datetime, limit: int) -> Sequence[ParkedRecord]:
+        query = f"SELECT {rows.PARKED_COLUMNS} FROM parked WHERE parked_at < %s ORDER BY seq LIMIT %s"
+        return [parked_record(row) for row in self._rows(query, [moment, limit])]
+
+    @property
+    @override
+    def given_up(self) -> AbstractSet[Place]:
+        return GivenUp(self._rows)
+
+    @wrap_errors
+    @override
+    def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:
+        query = 'INSERT INTO discards (dead_letter_id, "at", why) SELECT unnest(%s::text[]), %s, %s'
+        self._db.execute(query, [list(dead_letter_ids), self._clock(), why])
+
+    @wrap_errors
+    @override
+    def commit(self, changes: Changes) -> PendingBatch:
+        now = self._clock()
+        with self._db.transaction():
+            self._check(changes)
+            self._write_customers(changes)
+            self._write_parked(changes, now)
+            columns = 'journal ("at", topic, partition, "offset", customer_id, outcome, reason, event_id)'
+            self._copy(columns, changes.journal and rows.journal(changes.journal, now))
+            receipted = outbox.add(self._db, changes.outbox, is_silent=changes.is_silent)
+            columns = 'redrives (dead_letter_id, topic, partition, "offset", value_sha256)'
+            self._copy(columns, changes.redrives)
+            self._upsert("positions", "next_offset", changes.positions)
+            reach("before-commit")
+        reach("after-commit")
+        self._read = {}
+        # No row has its number yet, so none is offered to the relay: the one that leads may be another's.
+        return PendingBatch(0, [message for message in changes.outbox if message.id not in receipted], 0)
+
+    def _check(self, changes: Changes) -> None:
+        if changes.positions:
+            checks.require_ownership(self._db, changes.positions, self._read, self._epochs)
+        checks.pass_gate(self._db, self._locks, changes)
+        checks.lock_changed(self._db, changes)
+        checks.take_parked(self._db, changes)
+
+    def _write_customers(self, changes: Changes) -> None:
+        columns = "customers (customer_id, industry, plan_tier, signup_date, mrr, churn_date)"
+        self._copy(columns, changes.new_customers and rows.new_customers(changes.new_customers.values()))
+        if changed := changes.changed_customers.values():
+            query = """
+                UPDATE customers SET churn_date = changed.churn_date
+                FROM unnest(%s::uuid[], %s::date[]) AS changed (id, churn_date) WHERE customer_id = changed.id
+            """
+            self._db.execute(query, [[c.customer_id for c in changed], [c.churn_date for c in changed]])
+
+    def _write_parked(self, changes: Changes, now: datetime) -> None:
+        columns = 'parked (customer_id, topic, partition, "offset", timestamp_ms, key, value, headers, parked_at)'
+        self._copy(columns, changes.parked and rows.parked(changes.parked.values(), now))
+
+    def _copy(self, columns: str, of: rows.Rows) -> None:
+        if of:
+            rows.copy(self._db, columns, of)
+
+    def _upsert(self, table: str, column: str, offsets: Mapping[TopicPartition, int]) -> None:
+        if offsets:
+            outbox.upsert(self._db, table, column, offsets)
+
+    @override
+    def positions(self) -> Mapping[TopicPartition, int]:
+        query = "SELECT topic, partition, next_offset FROM positions"
+        found = {(topic, partition): offset for topic, partition, offset in self._rows(query)}
+        self._read = {place: offset or 0 for place, offset in found.items()}
+        return {place: offset for place, offset in found.items() if offset is not None}
+
+    @wrap_errors
+    @override
+    def claim(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        query = """
+            INSERT INTO positions (topic, partition, owner_epoch)
+            SELECT topic, partition, 1 FROM unnest(%s::text[], %s::int[]) AS taken (topic, partition)
+            ORDER BY topic, partition
+            ON CONFLICT (topic, partition) DO UPDATE SET owner_epoch = positions.owner_epoch + 1
+            RETURNING topic, partition, owner_epoch
+        """
+        topics, numbers = [topic for topic, _ in partitions], [number for _, number in partitions]
+        taken = self._db.execute(query, [topics, numbers]).fetchall()
+        self._epochs = {(topic, partition): epoch for topic, partition, epoch in taken}
+        return self.positions()
+
+    @wrap_errors
+    @override
+    def lead(self) -> bool:
+        self._leader_epoch = None
+        self._leader_epoch = self._locks.lead()
+        return self._leader_epoch is not None
+
+    @wrap_errors
+    @override
+    def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
+        self._upsert("positions", "next_offset", {partition: next_offset})
+
+    @property
+    @override
+    def last_seq(self) -> int:
+        return self._number_new()
+
+    @wrap_errors
+    def _number_new(self) -> int:
+        return outbox.number_new(self._db)
+
+    @property
+    @override
+    def published_seq(self) -> int:
+        return int(self._rows("SELECT published_seq FROM relay")[0][0])
+
+    @wrap_errors
+    @override
+    def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
+        last_seq = outbox.number_new(self._db)
+        end = last_seq if up_to_seq is None else min(up_to_seq, last_seq)
+        return outbox.pending(self._db, after_seq, limit, end)
+
+    @wrap_errors
+    @override
+    def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
+        with self._db.transaction():
+            outbox.mark_published(self._db, last_seq, self._leader_epoch)
+            self._upsert("output_ends", "end_offset", ends)
+            reach("before-mark")
+        reach("after-mark")
+
+    @override
+    def output_ends(self) -> Mapping[TopicPartition, int]:
+        ends = self._rows("SELECT topic, partition, end_offset FROM output_ends")
+        return {(topic, partition): offset for topic, partition, offset in ends}
+
+    @wrap_errors
+    @override
+    def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
+        with self._db.transaction():
+            outbox.keep_receipts(self._db, ids, self._leader_epoch)
+            self._upsert("output_ends", "end_offset", ends)
+            reach("before-receipts")
+        reach("after-receipts")
+
+    @wrap_errors
+    @override
+    def prove_writable(self) -> None:
+        self._db.execute('UPDATE touched SET "at" = %s', [self._clock()])
+
+    @override
+    def maintain(self) -> None:
+        pass  # autovacuum does it
+
+    @override
+    def reopen(self) -> None:
+        self.close()
+        self._open()
+
+    @override
+    def view(self) -> StoreView:
+        with self._closing:
+            if self._db.closed:
+                raise StoreError(f"the store {self.shown} is closed")
+            view = PostgresView(self._url, self.shown, self._views.discard)
+            self._views.add(view)
+        return view
+
+    @override
+    def close(self) -> None:
+        with self._closing:
+            for view in list(self._views):
+                view.end()
+            self._leader_epoch = None
+            self._locks.close()
+            self._db.close()
+
+__all__ = ["NoStoreError", "PostgresStore"]

@@ -1,0 +1,33 @@
+"""Which records were given up, looked up only when somebody asks: a batch that reads nothing again does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from functools import cached_property
+from typing import Any
+
+from worker.outcomes import Reason
+from worker.store import Place
+
+
+class GivenUp(AbstractSet[Place]):
+    """The places of the records that an operator made dead letters of while they waited."""
+
+    def __init__(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        self._rows = rows
+
+    @cached_property
+    def _places(self) -> frozenset[tuple[Any, ...]]:
+        # The text of the condition is the one of the index.
+        query = f"SELECT topic, partition, \"offset\" FROM journal WHERE reason = '{Reason.NO_SIGNUP}'"
+        return frozenset(self._rows(query))
+
+    def __contains__(self, place: object) -> bool:
+        return place in self._places
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self._places)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self._places)

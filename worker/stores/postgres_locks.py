@@ -1,0 +1,133 @@
+"""The two locks between workers: the gate between signups and parking, and the relay's leadership.
+
+`AdvisoryLocks` are PostgreSQL's own; `RowLocks` do the same with rows, for databases that speak its protocol and have
+no advisory locks.
+"""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import psycopg
+from typing_extensions import override
+
+from worker.stores.postgres_connection import Connection, connect
+
+LEADER_SILENT_SECONDS = 5
+"""For how long a leader may be silent, frozen or cut off, until another can take its place."""
+
+
+class Locks(ABC):
+    """The locks of one store's workers. `open_connection` makes a connection that is not the batches'."""
+
+    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+        self._open_connection = open_connection
+
+    @abstractmethod
+    def pass_gate(self, db: Connection, *, alone: bool) -> None:
+        """Hold the gate between signups and parking until the transaction ends: together with others, or alone."""
+
+    @abstractmethod
+    def lead(self) -> int | None:
+        """Try to be, or to stay, the one who publishes: the epoch of this leadership, None where another leads.
+
+        To be asked more often than every `LEADER_SILENT_SECONDS`. Raises the driver's errors.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the leadership to another."""
+
+
+class AdvisoryLocks(Locks):
+    """Leadership lasts as long as a session does; the server ends one that is silent."""
+
+    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+        super().__init__(open_connection)
+        self._session: Connection | None = None
+        self._epoch: int | None = None
+
+    @override
+    def pass_gate(self, db: Connection, *, alone: bool) -> None:
+        kind = "" if alone else "_shared"
+        key = "hashtextextended('customer-worker signups ' || current_schema(), 0)"
+        db.execute(f"SELECT pg_advisory_xact_lock{kind}({key})".encode())
+
+    @override
+    def lead(self) -> int | None:
+        try:
+            session = self._session or self._open_session()
+            if self._epoch is not None:
+                session.execute("SELECT 1")  # it lives, and so does its lock
+            elif session.execute(_TRY_TO_LEAD).fetchall() == [(True,)]:
+                [(self._epoch,)] = session.execute(_NEXT_EPOCH).fetchall()
+        except psycopg.Error:
+            self.close()
+            raise
+        return self._epoch
+
+    def _open_session(self) -> Connection:
+        self._session = self._open_connection()
+        self._session.execute(f"SET idle_session_timeout = '{LEADER_SILENT_SECONDS}s'".encode())
+        return self._session
+
+    @override
+    def close(self) -> None:
+        session, self._session, self._epoch = self._session, None, None
+        if session is not None:
+            session.close()
+
+
+_TRY_TO_LEAD = "SELECT pg_try_advisory_lock(hashtextextended('customer-worker relay ' || current_schema(), 0))"
+_NEXT_EPOCH = "UPDATE relay SET leader_epoch = leader_epoch + 1, leader = NULL, leads_until = NULL RETURNING leader_epoch"
+
+
+class RowLocks(Locks):
+    """Leadership is a lease in the relay's row, renewed each time it is asked for."""
+
+    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+        super().__init__(open_connection)
+        self._session: Connection | None = None
+        self._me = uuid.uuid4()
+
+    @override
+    def pass_gate(self, db: Connection, *, alone: bool) -> None:
+        strength = "UPDATE" if alone else "SHARE"
+        db.execute(f"SELECT 1 FROM gates WHERE name = 'signups' FOR {strength}".encode())
+
+    @override
+    def lead(self) -> int | None:
+        try:
+            self._session = self._session or self._open_connection()
+            held = self._session.execute(_RENEW, {"me": self._me, "seconds": LEADER_SILENT_SECONDS}).fetchall()
+        except psycopg.Error:
+            self.close()
+            raise
+        return int(held[0][0]) if held else None
+
+    @override
+    def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            if not session.closed:
+                try:
+                    session.execute("UPDATE relay SET leads_until = NULL WHERE leader = %s", [self._me])
+                except psycopg.Error:
+                    pass  # the lease runs out by itself
+            session.close()
+
+
+_RENEW = """
+    UPDATE relay SET
+        leader_epoch = leader_epoch + CASE WHEN leader = %(me)s AND leads_until > now() THEN 0 ELSE 1 END,
+        leader = %(me)s, leads_until = now() + make_interval(secs => %(seconds)s)
+    WHERE leader = %(me)s OR leads_until IS NULL OR leads_until <= now()
+    RETURNING leader_epoch
+"""
+
+
+def locks(kind: str, url: str) -> Locks:
+    """The locks of a kind, `advisory` or `rows`, in the database at `url`."""
+    return (AdvisoryLocks if kind == "advisory" else RowLocks)(lambda: connect(url))
