@@ -75,7 +75,9 @@ def everything_in(database: Database, store: Store) -> dict[str, Any]:
         "ends": dict(store.output_ends()),
         "journal": journal(database, store),
         "given up": set(store.given_up),
-        "redrives": database.rows(store, "SELECT * FROM redrives"),
+        "redrives": database.rows(
+            store, 'SELECT dead_letter_id, topic, partition, "offset", value_sha256 FROM redrives'
+        ),
         "discards": database.rows(store, "SELECT dead_letter_id, why FROM discards"),
     }
 

@@ -1,18 +1,33 @@
 """Every store in turn, for the one suite that all of them pass."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.postgres.server import Postgres, running_postgres
 from tests.store.databases import DURABLE, EVERY, Database, Factory
 from worker.store import Store
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Callable[[], Postgres]]:
+    """One PostgreSQL for all, started when the first test asks for it."""
+    with ExitStack() as running:
+        started: list[Postgres] = []
+
+        def server() -> Postgres:
+            if not started:
+                started.append(running.enter_context(running_postgres()))
+            return started[0]
+
+        yield server
+
+
 @contextmanager
-def _opened(factory: Factory, directory: Path) -> Iterator[Database]:
-    for database in factory(directory):
+def _opened(factory: Factory, directory: Path, postgres: Callable[[], Postgres]) -> Iterator[Database]:
+    for database in factory(directory, postgres):
         try:
             yield database
         finally:
@@ -20,16 +35,20 @@ def _opened(factory: Factory, directory: Path) -> Iterator[Database]:
 
 
 @pytest.fixture(params=EVERY)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres_server: Callable[[], Postgres]
+) -> Iterator[Database]:
     """A database of each kind."""
-    with _opened(EVERY[request.param], tmp_path) as opened:
+    with _opened(EVERY[request.param], tmp_path, postgres_server) as opened:
         yield opened
 
 
 @pytest.fixture(params=DURABLE)
-def durable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def durable(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres_server: Callable[[], Postgres]
+) -> Iterator[Database]:
     """A database of each kind that outlives its process."""
-    with _opened(DURABLE[request.param], tmp_path) as opened:
+    with _opened(DURABLE[request.param], tmp_path, postgres_server) as opened:
         yield opened
 
 

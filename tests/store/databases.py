@@ -5,15 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.postgres.server import Postgres, fresh_schema
 from worker.store import Store
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.duckdb_file import MEMORY
+from worker.stores.postgres import PostgresStore
 
 Rows = list[tuple[Any, ...]]
 
 
 class Database(Protocol):
-    """A database of one test's own."""
+    """A database of one test's own. `numbers_at_commit`: a commit already says which rows of the outbox it added."""
+
+    numbers_at_commit: bool
 
     def open(self) -> Store:
         """A store on it; another one is what a restarted worker would get."""
@@ -30,6 +34,7 @@ class DuckDBDatabase:
     """DuckDB, in a file or in memory."""
 
     path: str
+    numbers_at_commit = True
     _stores: list[DuckDBStore] = field(default_factory=list)
 
     def open(self) -> DuckDBStore:
@@ -45,16 +50,50 @@ class DuckDBDatabase:
             store.close()
 
 
-def _duckdb_in_memory(_: Path) -> Iterator[Database]:
+@dataclass
+class PostgresDatabase:
+    """PostgreSQL, in a schema of its own."""
+
+    url: str
+    locks: str = "advisory"
+    numbers_at_commit = False
+    _stores: list[PostgresStore] = field(default_factory=list)
+
+    def open(self) -> PostgresStore:
+        self._stores.append(PostgresStore(self.url, "postgresql://here", self.locks))
+        return self._stores[-1]
+
+    def rows(self, store: Store, query: str) -> Rows:
+        assert isinstance(store, PostgresStore)
+        return store._db.execute(query.encode()).fetchall()
+
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
+
+
+def _duckdb_in_memory(_: Path, __: Callable[[], Postgres]) -> Iterator[Database]:
     yield DuckDBDatabase(MEMORY)
 
 
-def _duckdb_in_a_file(directory: Path) -> Iterator[Database]:
+def _duckdb_in_a_file(directory: Path, _: Callable[[], Postgres]) -> Iterator[Database]:
     yield DuckDBDatabase(str(directory / "customers.duckdb"))
 
 
-Factory = Callable[[Path], Iterator[Database]]
+def _postgres(_: Path, server: Callable[[], Postgres]) -> Iterator[Database]:
+    yield PostgresDatabase(fresh_schema(server()))
 
-DURABLE: dict[str, Factory] = {"duckdb in a file": _duckdb_in_a_file}
-"""Databases that outlive the process. A factory gets a directory of the test's own."""
-EVERY: dict[str, Factory] = {"duckdb in memory": _duckdb_in_memory, **DURABLE}
+
+def _postgres_with_row_locks(_: Path, server: Callable[[], Postgres]) -> Iterator[Database]:
+    yield PostgresDatabase(fresh_schema(server()), "rows")
+
+
+Factory = Callable[[Path, Callable[[], Postgres]], Iterator[Database]]
+
+DURABLE: dict[str, Factory] = {"duckdb in a file": _duckdb_in_a_file, "postgresql": _postgres}
+"""Databases that outlive the process. A factory gets a directory of the test's own, and a way to PostgreSQL."""
+EVERY: dict[str, Factory] = {
+    "duckdb in memory": _duckdb_in_memory,
+    "postgresql with row locks": _postgres_with_row_locks,
+    **DURABLE,
+}

@@ -164,7 +164,7 @@ def test_what_is_given_up_waits_no_longer_and_is_known_for_it(store: Store) -> N
 
 def test_a_discard_is_kept_with_its_reason(database: Database, store: Store) -> None:
     store.discard(["a", "b"], "a test of billing's")
-    assert database.rows(store, 'SELECT * EXCLUDE "at" FROM discards ORDER BY 1') == [
+    assert database.rows(store, "SELECT dead_letter_id, why FROM discards ORDER BY 1") == [
         ("a", "a test of billing's"),
         ("b", "a test of billing's"),
     ]
@@ -203,7 +203,11 @@ def test_an_outgoing_record_comes_back_byte_for_byte(store: Store) -> None:
     assert list(store.pending(0, 10).messages) == [bare, whole]
 
 
-def test_a_commit_says_what_it_added_to_be_published(store: Store) -> None:
+def test_a_commit_says_what_it_added_to_be_published(database: Database, store: Store) -> None:
+    if not database.numbers_at_commit:
+        added = store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
+        assert (ids(added.messages), added.last_seq) == (["a", "b"], added.after_seq)
+        return
     first = store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
     assert (first.after_seq, ids(first.messages), first.last_seq) == (0, ["a", "b"], 2)
     nothing = store.commit(Changes(positions={(SIGNUPS, 0): 1}))
@@ -280,7 +284,8 @@ def test_rows_with_receipts_at_the_end_are_passed_over_once_the_rest_is_out(stor
 def test_a_receipt_found_before_its_row_is_kept_until_that_comes(database: Database, store: Store) -> None:
     store.keep_receipts(["b", "never"], {("customer.churned", 0): 4})
     committed = store.commit(Changes(outbox=[outgoing("a"), outgoing("b"), outgoing("c")]))
-    assert (ids(committed.messages), committed.last_seq) == (["a", "c"], 3)
+    assert ids(committed.messages) == ["a", "c"]
+    assert store.last_seq == 3
     assert pending_ids(store) == ["a", "c"]
     store.keep_receipts(["d"], {})
     store.commit(Changes(outbox=[outgoing("d"), outgoing("e")]))
@@ -357,7 +362,9 @@ def test_a_commit_that_fails_in_the_middle_changes_nothing_and_can_be_made_again
     assert before["pending"].last_seq == 1
 
     committed = store.commit(a_bit_of_everything())
-    assert (committed.after_seq, ids(committed.messages), committed.last_seq) == (1, ["new 1", "new 2"], 4)
+    assert ids(committed.messages) == ["new 1", "new 2"]
+    if database.numbers_at_commit:
+        assert (committed.after_seq, committed.last_seq) == (1, 4)
     _has_everything(database, store)
 
 
@@ -437,7 +444,8 @@ def test_a_store_where_all_is_published_opens_with_nothing_pending(durable: Data
     store = durable.open()
     assert store.published_seq == 2
     assert store.pending(2, 10) == (2, [], 2)
-    assert store.commit(Changes(outbox=[outgoing("c")])).last_seq == 3
+    store.commit(Changes(outbox=[outgoing("c")]))
+    assert store.last_seq == 3
 
 
 def test_a_store_connects_anew_with_everything(durable: Database) -> None:
@@ -447,7 +455,8 @@ def test_a_store_connects_anew_with_everything(durable: Database) -> None:
     before = everything_in(durable, store)
     store.reopen()
     assert everything_in(durable, store) == before
-    assert store.commit(Changes(outbox=[outgoing("c")])).after_seq == 4
+    store.commit(Changes(outbox=[outgoing("c")]))
+    assert store.last_seq == 5
 
 
 def test_a_store_connects_anew_after_a_failure_and_after_it_was_closed(durable: Database) -> None:

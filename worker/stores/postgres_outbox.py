@@ -23,8 +23,8 @@ def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set
     if not messages:
         return set()
     ids = [message.id for message in messages]
-    # The relay's row is held until these are committed: receipts read meanwhile would miss rows that nobody sees yet.
-    db.execute("SELECT 1 FROM relay FOR SHARE")
+    # Receipts are kept before or after this batch, not beside it: they would miss rows that nobody sees yet.
+    db.execute("SELECT 1 FROM relay FOR KEY SHARE")
     query = "DELETE FROM receipts WHERE id = ANY(%s) RETURNING id"
     receipted = {message_id for (message_id,) in db.execute(query, [sorted(ids)]).fetchall()}
     columns = "outbox (id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms)"

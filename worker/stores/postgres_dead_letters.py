@@ -1,0 +1,139 @@
+"""Dead letters in PostgreSQL: the outbox has the records, the journal what was decided, `redrives` what was sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from worker.dead_letters.letters import Filters, LetterRecord, StoredLetter
+from worker.stores.duckdb_rows import decode_headers
+from worker.stores.postgres_connection import Connection
+from worker.view import AtStake
+
+_ANY_SIZE = 2**31 - 1
+_LETTERS = """
+WITH letters AS MATERIALIZED (
+    SELECT
+        row_id AS seq, id, sources.source AS topic, partition, customer_id, outbox.topic AS letter_topic,
+        split_part(split_part(id, '@', 1), '/', 3)::bigint AS place, split_part(id, '@', 2)::bigint AS timestamp_ms,
+        value
+    FROM outbox JOIN unnest(%(letter_topics)s::text[], %(sources)s::text[]) AS sources (letter_topic, source)
+        ON sources.letter_topic = outbox.topic
+    WHERE (%(topic)s::text IS NULL OR sources.source = %(topic)s)
+        AND (%(customer)s::uuid IS NULL OR customer_id = %(customer)s::uuid)
+        AND (cardinality(%(ids)s::text[]) = 0 OR id = ANY(%(ids)s) OR split_part(id, '@', 1) = ANY(%(ids)s))
+), sent AS MATERIALIZED (
+    SELECT DISTINCT ON (known.id)
+        known.id, redrives.topic, redrives.partition, redrives."offset" AS place
+    FROM redrives JOIN letters AS known ON known.id = dead_letter_id AND known.topic = redrives.topic
+    WHERE encode(sha256(coalesce(known.value, ''::bytea)), 'hex') = value_sha256
+    ORDER BY known.id, redrives.row_id DESC
+), places AS (
+    SELECT topic, partition, place FROM letters UNION SELECT topic, partition, place FROM sent
+), decided AS MATERIALIZED (
+    SELECT
+        journal.topic, journal.partition, place, (array_agg(outcome ORDER BY journal.id DESC))[1] AS outcome,
+        max("at") FILTER (WHERE outcome = 'rejected') AS refused_at,
+        (array_agg(reason ORDER BY journal.id DESC) FILTER (WHERE outcome = 'rejected'))[1] AS reason
+    FROM journal JOIN places
+        ON journal.topic = places.topic AND journal.partition = places.partition AND "offset" = place
+    GROUP BY journal.topic, journal.partition, place
+)
+SELECT
+    seq, letters.id, letters.topic, letters.partition, letters.place, timestamp_ms, own.refused_at, own.reason,
+    own.outcome, letters.customer_id::text, mrr::text, churn_date,
+    sent.topic || '/' || sent.partition || '/' || sent.place, its.outcome, discarded.why
+FROM letters
+JOIN decided AS own
+    ON own.topic = letters.topic AND own.partition = letters.partition AND own.place = letters.place
+LEFT JOIN sent ON sent.id = letters.id
+LEFT JOIN decided AS its ON its.topic = sent.topic AND its.partition = sent.partition AND its.place = sent.place
+LEFT JOIN (
+    SELECT DISTINCT ON (dead_letter_id) dead_letter_id, why FROM discards ORDER BY dead_letter_id, row_id DESC
+) AS discarded ON discarded.dead_letter_id = letters.id
+LEFT JOIN customers ON customers.customer_id = letters.customer_id
+WHERE (%(reason)s::text IS NULL OR own.reason = %(reason)s)
+    AND (%(before)s::timestamptz IS NULL OR own.refused_at < %(before)s)
+    AND (%(since)s::timestamptz IS NULL OR own.refused_at >= %(since)s)
+ORDER BY seq
+"""
+
+
+def letters(db: Connection, sources: Mapping[str, str], filters: Filters) -> list[StoredLetter]:
+    """The dead letters that are meant, in the order they were written; `sources` is where each topic's came from.
+
+    A letter's `seq` is its row in the outbox, which has it from the start.
+    """
+    return [StoredLetter(*row) for row in db.execute(_LETTERS, _parameters(sources, filters)).fetchall()]
+
+
+def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
+    return {
+        "letter_topics": list(sources),
+        "sources": list(sources.values()),
+        "topic": filters.topic,
+        "customer": filters.customer,
+        "ids": list(filters.ids),
+        "reason": filters.reason,
+        "before": filters.refused_before,
+        "since": filters.refused_since,
+    }
+
+
+def letter_records(
+    db: Connection, seqs: Sequence[int], *, up_to_bytes: int, largest_value: int | None = None
+) -> list[LetterRecord]:
+    """The records of these rows, in order: as many as have `up_to_bytes` of values, and one at least.
+
+    A value over `largest_value` bytes is left out of its record.
+    """
+    query = """
+        SELECT seq, partition, key, headers, value FROM (
+            SELECT *, sum(size) OVER (ORDER BY seq) - size AS before FROM (
+                SELECT
+                    row_id AS seq, partition, key, headers,
+                    CASE WHEN octet_length(value) <= %(largest)s THEN value END AS value,
+                    CASE WHEN octet_length(value) <= %(largest)s THEN octet_length(value) ELSE 0 END AS size
+                FROM outbox WHERE row_id = ANY(%(seqs)s)
+            ) AS wanted
+        ) AS counted
+        WHERE before < %(bytes)s ORDER BY seq
+    """
+    parameters = {
+        "seqs": list(seqs),
+        "bytes": up_to_bytes,
+        "largest": _ANY_SIZE if largest_value is None else largest_value,
+    }
+    return [
+        LetterRecord(
+            seq, partition, key, value, [(name.encode(errors="surrogateescape"), text) for name, text in found]
+        )
+        for seq, partition, key, headers, value in db.execute(query, parameters).fetchall()
+        for found in [decode_headers(headers)]
+    ]
+
+
+_COLUMNS = ", ".join(f'"{name}"' for name in StoredLetter._fields)
+_AT_STAKE = f"""
+WITH waiting AS (
+    SELECT customer_id, mrr, churn_date FROM ({_LETTERS}) AS letter({_COLUMNS})
+    WHERE CASE -- as `StoredLetter.state` has it
+        WHEN outcome IN ('applied', 'duplicate') THEN false
+        WHEN outcome = 'parked' THEN true
+        WHEN redrive_outcome IN ('applied', 'duplicate', 'rejected') THEN false
+        ELSE redrive_outcome IS NOT NULL OR discarded_because IS NULL
+    END
+), customer AS (
+    SELECT DISTINCT customer_id, mrr::numeric AS mrr FROM waiting WHERE mrr IS NOT NULL AND churn_date IS NULL
+)
+SELECT
+    (SELECT count(*) FROM waiting),
+    (SELECT coalesce(sum(round(mrr * 12, 2)), 0)::text FROM customer)
+"""
+
+
+def at_stake(db: Connection, sources: Mapping[str, str]) -> AtStake:
+    """The dead letters that wait, in number, and in the ARR of the active customers whom they are about."""
+    [(count, arr)] = db.execute(_AT_STAKE.encode(), _parameters(sources, Filters())).fetchall()
+    return AtStake(count, Decimal(arr))
