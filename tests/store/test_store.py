@@ -431,7 +431,8 @@ def test_a_store_opened_again_has_everything(durable: Database) -> None:
     store = durable.open()
     assert everything_in(durable, store) == before
     committed = store.commit(Changes(outbox=[outgoing("later"), outgoing("last")]))
-    assert (committed.after_seq, ids(committed.messages), committed.last_seq) == (4, ["last"], 6)
+    assert ids(committed.messages) == ["last"]
+    assert store.last_seq == 6
     store.commit(Changes(parked=parked(waiting(0))))
     assert [each.record.offset for each in store.parked([EVE])] == [1, 0]
 

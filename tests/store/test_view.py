@@ -73,6 +73,7 @@ def test_an_event_counts_as_published_once_it_is_marked_or_its_receipt_was_found
             "new 1": False,
             "receipted": True,
         }
+    assert filled.last_seq == 4  # rows are numbered when they are looked for
     filled.mark_published(2, {})
     with filled.view() as view:
         assert view.published(["old", "new 1", "new 2"]) == {"old": True, "new 1": True, "new 2": False}
@@ -118,6 +119,7 @@ def test_what_is_pending_waits_since_it_was_decided(store: Store, message: objec
     with store.view() as view:
         totals = view.totals()
     assert (totals.pending, totals.pending_since) == (2, decided.at)
+    assert store.last_seq == 2  # rows are numbered when they are looked for
     store.mark_published(2, {})
     with store.view() as view:
         assert view.totals().pending_since is None

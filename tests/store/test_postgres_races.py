@@ -1,0 +1,202 @@
+"""What two workers on one PostgreSQL can do to each other: each race is run, with real connections, to both its ends."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import date
+
+import psycopg
+import pytest
+
+from tests.postgres.server import Postgres, fresh_schema
+from tests.store.changes import ids, outgoing, parked, waiting
+from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, apply, batch_path, cancellation, customer, signup
+from worker.store import Changes, NotTheOwnerError, StoreConflictError, StoreError
+from worker.stores.postgres import PostgresStore
+from worker.unit_of_work import UnitOfWork
+
+CHURN = date(2026, 6, 30)
+WAITS_FOR_A_LOCK = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = %s"
+
+
+@pytest.fixture(params=["advisory", "rows"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def url(postgres_server: Callable[[], Postgres]) -> str:
+    return fresh_schema(postgres_server())
+
+
+@pytest.fixture
+def stores(url: str, kind: str) -> Iterator[tuple[PostgresStore, PostgresStore]]:
+    """Two workers' stores on one database."""
+    one, other = (PostgresStore(url, "postgresql://here", kind) for _ in range(2))
+    other._db.execute(f"SET application_name = '{other._db.info.backend_pid}'".encode())
+    yield one, other
+    one.close()
+    other.close()
+
+
+def wait_until_it_waits(store: PostgresStore, watching: psycopg.Connection, doing: Future[object]) -> None:
+    """Until the other store waits for a lock; fails where it ends without."""
+    while watching.execute(WAITS_FOR_A_LOCK, [str(store._db.info.backend_pid)]).fetchall() == [(0,)]:
+        assert not doing.done(), f"it did not wait: {doing.exception() or doing.result()}"
+
+
+class Held:
+    """A commit of one store that stops before its COMMIT, until it is let go on."""
+
+    def __init__(self, store: PostgresStore, changes: Changes) -> None:
+        self._transaction = store._db.transaction()
+        self._transaction.__enter__()
+        store.commit(changes)  # a part of the transaction around it
+
+    def go_on(self) -> None:
+        self._transaction.__exit__(None, None, None)
+
+
+def race(stores: tuple[PostgresStore, PostgresStore], url: str, first: Changes, second: Changes) -> Future[object]:
+    """Commit `first` while `second` waits for it: what came of the second."""
+    one, other = stores
+    held = Held(one, first)
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(url, autocommit=True) as watching:
+        doing: Future[object] = pool.submit(other.commit, second)
+        wait_until_it_waits(other, watching, doing)
+        held.go_on()
+        doing.exception(timeout=30)
+    return doing
+
+
+def signs_up(who: str = EVE) -> Changes:
+    return Changes(new_customers={who: customer(who)})
+
+
+def test_who_signs_up_while_a_cancellation_is_being_parked_is_decided_anew(
+    stores: tuple[PostgresStore, PostgresStore], url: str
+) -> None:
+    doing = race(stores, url, Changes(parked=parked(waiting(0))), signs_up())
+    assert isinstance(doing.exception(), StoreConflictError)
+
+
+def test_what_is_parked_while_the_customer_signs_up_is_decided_anew(
+    stores: tuple[PostgresStore, PostgresStore], url: str
+) -> None:
+    doing = race(stores, url, signs_up(), Changes(parked=parked(waiting(0))))
+    assert isinstance(doing.exception(), StoreConflictError)
+
+
+def test_two_workers_who_add_the_same_customer_do_not_both(
+    stores: tuple[PostgresStore, PostgresStore], url: str
+) -> None:
+    doing = race(stores, url, signs_up(), signs_up())
+    assert isinstance(doing.exception(), StoreConflictError)
+
+
+def test_two_workers_who_churn_the_same_customer_do_not_both(
+    stores: tuple[PostgresStore, PostgresStore], url: str
+) -> None:
+    stores[0].commit(Changes(new_customers={ADA: customer(ADA)}))
+    churns = Changes(changed_customers={ADA: customer(ADA, CHURN)}, outbox=[outgoing("churned")])
+    doing = race(stores, url, churns, churns)
+    assert isinstance(doing.exception(), StoreConflictError)
+    assert ids(stores[0].pending(0, 10).messages) == ["churned"]
+
+
+def test_a_parked_record_is_released_once(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
+    stores[0].commit(Changes(parked=parked(waiting(0))))
+    released = Changes(released=[(CANCELLATIONS, 0, 0)])
+    doing = race(stores, url, released, Changes(given_up=[(CANCELLATIONS, 0, 0)]))
+    assert isinstance(doing.exception(), StoreConflictError)
+
+
+def test_customers_changed_in_two_orders_do_not_wait_in_a_circle(
+    stores: tuple[PostgresStore, PostgresStore], url: str
+) -> None:
+    stores[0].commit(Changes(new_customers={each: customer(each) for each in (ADA, BOB, EVE)}))
+    there = {each: customer(each, CHURN) for each in (ADA, BOB, EVE)}
+    back = dict(reversed(there.items()))
+    with ThreadPoolExecutor(2) as pool:
+        doing = [
+            pool.submit(store.commit, Changes(changed_customers=order))
+            for store, order in zip(stores, (there, back), strict=True)
+        ]
+        failures = [each.exception(timeout=30) for each in doing]
+    assert sum(failure is None for failure in failures) == 1
+    assert all("churned" not in str(failure) and "deadlock" not in str(failure) for failure in failures)
+
+
+def test_a_cancellation_decided_before_its_signup_was_there_ends_in_its_event_all_the_same(
+    stores: tuple[PostgresStore, PostgresStore],
+) -> None:
+    signups, cancellations = stores
+    with UnitOfWork(cancellations) as work:
+        batch_path().apply([cancellation(0)], work)  # parked, as far as it knows
+        apply(signups, [signup(0)])
+        with pytest.raises(StoreConflictError):
+            work.commit()
+    apply(cancellations, [cancellation(0)])
+    assert len(signups.pending(0, 10).messages) == 1
+    assert list(signups.parked([ADA])) == []
+
+
+def test_a_batch_whose_partition_was_taken_over_changes_nothing(stores: tuple[PostgresStore, PostgresStore]) -> None:
+    before, now = stores
+    before.claim([(SIGNUPS, 0)])
+    apply(before, [signup(0)])
+    now.claim([(SIGNUPS, 0)])
+    with pytest.raises(NotTheOwnerError, match="another worker"):
+        apply(before, [signup(1, BOB)])
+    assert list(now.customers([BOB])) == []
+    apply(now, [signup(1, BOB)])
+    assert now.positions() == {(SIGNUPS, 0): 2}
+
+
+def test_a_position_that_moved_since_it_was_read_fails_the_batch(stores: tuple[PostgresStore, PostgresStore]) -> None:
+    one, other = stores
+    one.commit(Changes(positions={(SIGNUPS, 0): 1}))
+    one.positions()
+    other.commit(Changes(positions={(SIGNUPS, 0): 5}))
+    with pytest.raises(StoreConflictError):
+        one.commit(Changes(positions={(SIGNUPS, 0): 2}))
+    one.rollback()
+    assert one.positions() == {(SIGNUPS, 0): 5}
+
+
+def test_a_row_that_is_committed_late_is_published_all_the_same(
+    stores: tuple[PostgresStore, PostgresStore],
+) -> None:
+    one, other = stores
+    held = Held(one, Changes(outbox=[outgoing("early")]))
+    other.commit(Changes(outbox=[outgoing("late")]))
+    assert ids(other.pending(0, 10).messages) == ["late"]
+    other.mark_published(1, {})
+    held.go_on()
+    assert ids(other.pending(1, 10).messages) == ["early"]
+
+
+def test_one_relay_leads_and_the_next_takes_over(stores: tuple[PostgresStore, PostgresStore]) -> None:
+    one, other = stores
+    assert one.lead()
+    assert not other.lead()
+    assert one.lead()
+    one.commit(Changes(outbox=[outgoing("a")]))
+    assert one.last_seq == 1
+    one._locks.close()  # as its end would, without its knowing
+    assert other.lead()
+    with pytest.raises(StoreError, match="another worker publishes"):
+        one.mark_published(1, {})
+    other.mark_published(1, {})
+    assert not one.lead()
+
+
+def test_a_leader_whose_session_the_server_ended_knows_that_it_leads_no_longer(
+    stores: tuple[PostgresStore, PostgresStore], url: str, kind: str
+) -> None:
+    one, _ = stores
+    assert one.lead()
+    session = one._locks._session  # type: ignore[attr-defined]
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(%s)", [session.info.backend_pid])
+    with pytest.raises(StoreError, match="ended the connection"):
+        one.lead()
