@@ -19,7 +19,7 @@ from worker.offset_mirror import OffsetMirror
 from worker.positions import MIRROR, Partition, PositionRefused, starting_offset
 from worker.settings import Settings
 from worker.stopping import Refusal, Stop
-from worker.store import Store
+from worker.store import Store, StoreError
 from worker.store_thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             self.is_set.set()
 
     async def _seek(self, assigned: set[TopicPartition]) -> None:
-        if not assigned:
+        if not assigned and self._store.sole_owner_of is not None:
             raise PositionRefused(
                 f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
                 "store belongs to one worker. Stop the other one first, or give this one a group of its own "
@@ -92,20 +92,24 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         async for attempt in AsyncRetrying(  # a rebalance often comes of the very broker that is asked here
             wait=wait_random_exponential(multiplier=0.2, max=5.0),
             stop=stop_after_delay(LOOK_FOR_SECONDS),
-            retry=retry_if_exception_type((KafkaError, Refusal, OSError, TimeoutError)),
+            retry=retry_if_exception_type((KafkaError, Refusal, OSError, TimeoutError, StoreError)),
             reraise=True,
         ):
             with attempt:
                 partitions = await self._look_at(assigned)
+        # Where there are more workers than partitions, this one has none, and is there for when another ends.
         starts = {place: await self._start(place, partition) for place, partition in partitions.items()}
         self.ends = {place: partition.end for place, partition in partitions.items()}
         for place, offset in starts.items():
             self.consumer.seek(place, offset)
-            self._mirror.start(place, offset)
+            stored = partitions[place].stored or 0
+            self._mirror.start(place, offset, offset if stored > self.ends[place] else stored)
         self._hold_cancellations(starts, self.ends)
 
     async def _look_at(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Partition]:
-        stored = await self._thread.call(self._store.positions)
+        stored = await self._claim(assigned)
+        if not assigned:
+            return {}
         async with kafka.admin_client(self._settings.kafka) as admin:
             committed = await kafka.group_offsets(admin, self._settings.kafka.group_id, assigned)
         begins = await self.consumer.beginning_offsets(assigned)
@@ -121,6 +125,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             )
             for place in sorted(assigned)
         }
+
+    async def _claim(self, assigned: set[TopicPartition]) -> Mapping[tuple[str, int], int]:
+        """Take the partitions over from whoever had them: what that one has in hand is not committed any more."""
+        try:
+            return await self._thread.call(self._store.claim, [(place.topic, place.partition) for place in assigned])
+        except StoreError:
+            await self._thread.call(self._store.reopen)
+            raise
 
     async def _start(self, place: TopicPartition, partition: Partition) -> int:
         safety = self._settings.safety

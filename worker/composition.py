@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import structlog
@@ -17,11 +18,12 @@ from worker.outgoing import Composer
 from worker.replay.counting import CountedPath
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
-from worker.store import Store, StoreError, StoreInUseError
-from worker.stores import duckdb_copy, duckdb_view
+from worker.store import NoStoreError, Store, StoreError, StoreInUseError
+from worker.stores import duckdb_copy, duckdb_view, postgres_view
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.duckdb_churns import DuckDBValueReader
 from worker.stores.duckdb_file import MEMORY, open_nothing
+from worker.stores.postgres import PostgresStore
 from worker.view import StoreView
 
 log = structlog.get_logger(__name__)
@@ -42,16 +44,25 @@ def open_store(settings: Settings) -> Store:
         reraise=True,
     )
     try:
-        return waiting(DuckDBStore, settings.store.path)
+        return waiting(_open, settings)
     except StoreError as error:
         raise Refusal(str(error), Exit.UNREACHABLE) from error
+
+
+def _open(settings: Settings) -> Store:
+    store = settings.store
+    if store.is_postgres:
+        return PostgresStore(store.url.get_secret_value(), store.shown, store.locks)
+    return DuckDBStore(store.path)
 
 
 def open_view(settings: Settings) -> StoreView:
     """The store that the settings name, for reading it in this process. Raises `StoreError`.
 
-    It is to be closed soon: a worker does not start meanwhile.
+    It is to be closed soon: with DuckDB, a worker does not start meanwhile.
     """
+    if settings.store.is_postgres:
+        return postgres_view.open_view(settings.store.url.get_secret_value(), settings.store.shown)
     if settings.store.path == MEMORY:
         raise StoreInUseError("the store is in the memory of its worker")
     return duckdb_view.open_view(settings.store.path)
@@ -63,6 +74,8 @@ def open_copy(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[
 
     Raises `StoreError` as `duckdb_copy.copied` does.
     """
+    if settings.store.is_postgres:
+        raise StoreError(f"a dry run works on a copy of a DuckDB store, and {settings.store.shown} is none")
     with duckdb_copy.copied(settings.store.path, tell) as path, closing(DuckDBStore(path)) as store:
         yield store
 
@@ -76,18 +89,33 @@ def open_value_reader() -> Iterator[ValueReader]:
 
 def store_mark(settings: Settings) -> str:
     """What tells this store from others on the machine, be it open or not."""
+    if settings.store.is_postgres:
+        return sha256(settings.store.shown.encode()).hexdigest()[:16]
     return MEMORY if settings.store.path == MEMORY else str(Path(settings.store.path).stat().st_ino)
 
 
 def check_store(settings: Settings) -> Check:
     """Whether the store can be opened, or will be made, or is open in a worker that runs."""
     shown = settings.store.shown
+    if settings.store.is_postgres:
+        return _check_postgres(settings)
     if settings.store.path != MEMORY and not Path(settings.store.path).exists():
         return Check("store", is_well=True, found=f"{shown}, to be made at the first start")
     try:
         DuckDBStore(settings.store.path).close()
     except StoreInUseError:
         return Check("store", is_well=True, found=f"{shown}, in use by another process: a running worker, as a rule")
+    except StoreError as error:
+        return Check("store", is_well=False, found=shown, advice=str(error))
+    return Check("store", is_well=True, found=shown)
+
+
+def _check_postgres(settings: Settings) -> Check:
+    shown = settings.store.shown
+    try:
+        open_view(settings).close()
+    except NoStoreError:
+        return Check("store", is_well=True, found=f"{shown}, to be made at the first start")
     except StoreError as error:
         return Check("store", is_well=False, found=shown, advice=str(error))
     return Check("store", is_well=True, found=shown)

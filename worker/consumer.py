@@ -11,11 +11,12 @@ from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from worker.assignment import Assignment
 from worker.batch import BatchPath, BatchResult, Messages
@@ -28,7 +29,7 @@ from worker.relay import Relay
 from worker.running import BatchReport
 from worker.settings import Settings
 from worker.stopping import Stop
-from worker.store import PendingBatch, Store, StoreError
+from worker.store import NotTheOwnerError, PendingBatch, Store, StoreConflictError, StoreError
 from worker.store_thread import StoreThread
 from worker.unit_of_work import UnitOfWork
 
@@ -63,7 +64,7 @@ class Consumer:
         self._relay = relay
         self._stop = stop
         self._metrics = metrics
-        self._mirror = OffsetMirror(store)
+        self._mirror = OffsetMirror()
         self._collected = time.monotonic()
         self._applying: asyncio.Task[None] | None = None
         self.assignment = Assignment(settings, store, thread, self._mirror, stop)
@@ -85,7 +86,7 @@ class Consumer:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             listener=self.assignment,
-            partition_assignment_strategy=(OneWorkerAssignor.with_store(self._store.sole_owner_of or ""),),
+            partition_assignment_strategy=(self._assignor(),),
             max_records=batch.max_records,
             fetch_max_bytes=batch.max_bytes,
             max_partition_fetch_bytes=batch.max_bytes,
@@ -95,6 +96,12 @@ class Consumer:
             decoder=_hand_over_records,
         )
         self.assignment.subscriber(self._consume)
+
+    def _assignor(self) -> type[Any]:
+        if owner := self._store.sole_owner_of:
+            return OneWorkerAssignor.with_store(owner)
+        # The same partition of both topics to the same worker: few customers are in the hands of two.
+        return RangePartitionAssignor  # type: ignore[no-any-return]
 
     async def _consume(self, records: list[Any]) -> None:
         """Start on one poll when the one before is done, so that the next is fetched, and read, meanwhile."""
@@ -129,12 +136,17 @@ class Consumer:
             async for attempt in AsyncRetrying(
                 wait=wait_random_exponential(multiplier=0.2, max=RETRY_PAUSE_SECONDS),
                 stop=lambda state: self._stop.is_asked or stop_after_delay(RETRY_FOR_SECONDS)(state),
-                retry=retry_if_exception_type(Exception),
+                retry=retry_if_exception(_helps_to_try_again),
                 before_sleep=self._before_retry,
                 reraise=True,
             ):
                 with attempt:
                     result, committed, seconds = await self._thread.call(self._apply, records, messages)
+        except NotTheOwnerError as error:
+            # What was fetched behind it is not to be taken either: it would pass over what is left out here.
+            self.assignment.is_set.clear()
+            log.warning("the batch in hand is left to another worker", why=str(error))
+            return
         except Exception as error:
             where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
             if self._stop.is_asked:
@@ -157,8 +169,11 @@ class Consumer:
         _log_batch(result, self.last_batch)
 
     async def _before_retry(self, state: RetryCallState) -> None:
-        self.is_failing = True
         error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, StoreConflictError):
+            log.info("batch decided anew", why=str(error), attempt=state.attempt_number)
+            return
+        self.is_failing = True
         log.error("batch failed, trying again", error=str(error), attempt=state.attempt_number, exc_info=error)
         try:
             await self._thread.call(self._store.reopen)
@@ -238,6 +253,10 @@ class Consumer:
         """Whether the subscriber's loop still reads; FastStream itself does not notice when it was cancelled."""
         tasks: Sequence[asyncio.Task[Any]] = self.assignment.subscriber.tasks
         return any(not task.done() for task in tasks)
+
+
+def _helps_to_try_again(error: BaseException) -> bool:
+    return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError)
 
 
 async def _hand_over(message: tuple[Any, ...]) -> KafkaMessage:

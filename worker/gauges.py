@@ -25,8 +25,9 @@ AT_STAKE_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class StoreReading:
-    """What the store says: what waits in it, its dead letters, and its size in bytes (None where it has no file)."""
+    """What the store says: its positions, what waits, its dead letters, its size in bytes (None without a file)."""
 
+    positions: Mapping[TopicPartition, int]
     waiting: Waiting
     at_stake: AtStake
     size_bytes: int | None
@@ -59,7 +60,7 @@ class Gauges:
         async with self._reading:
             store = await asyncio.to_thread(self._read_store)
         lag = {(place.topic, place.partition): count for place, count in (await self._consumer.lag()).items()}
-        positions = {place: self._store.positions().get(place, 0) for place in lag}
+        positions = {place: store.positions.get(place, 0) for place in lag} if store else {}
         return Reading(self._health.ready(), positions, lag, store)
 
     def _read_store(self) -> StoreReading | None:
@@ -71,7 +72,7 @@ class Gauges:
                     self._at_stake = view.at_stake(self._letter_topics)
                     now = time.monotonic()
                     self._look_again_at = now + (now - began) / AT_STAKE_SHARE
-                return StoreReading(waiting, self._at_stake, size)
+                return StoreReading(view.positions(), waiting, self._at_stake, size)
         except StoreError as error:
             log.warning("the store cannot be read for now", error=str(error))
             return None

@@ -10,7 +10,6 @@ from aiokafka.errors import KafkaError
 
 from worker.failpoints import reach
 from worker.positions import MIRROR
-from worker.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -18,16 +17,16 @@ log = structlog.get_logger(__name__)
 class OffsetMirror:
     """How far each assigned partition was read, and how much of that the group was told."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self) -> None:
+        self._stored: dict[TopicPartition, int] = {}
         self._reached: dict[TopicPartition, int] = {}
         self._told: dict[TopicPartition, int] = {}
         self._rewound: dict[TopicPartition, int] = {}
 
-    def start(self, place: TopicPartition, offset: int) -> None:
-        """Note that reading starts at `offset`: before the store's position where an operator rewound the group."""
-        self._rewound[place] = self._store.positions().get((place.topic, place.partition), 0)
-        self.reach(place, offset)
+    def start(self, place: TopicPartition, offset: int, stored: int) -> None:
+        """Note that reading starts at `offset`: before the `stored` position where an operator rewound the group."""
+        self._rewound[place] = self._stored[place] = stored
+        self._reached[place] = offset
 
     @property
     def reached(self) -> Mapping[TopicPartition, int]:
@@ -35,14 +34,16 @@ class OffsetMirror:
         return dict(self._reached)
 
     def reach(self, place: TopicPartition, offset: int) -> None:
-        """Note that `offset` is the next one to read."""
+        """Note that a batch is committed, and `offset` the next one to read."""
         self._reached[place] = offset
+        self._stored[place] = max(offset, self._stored.get(place, 0))
 
     def forget(self) -> None:
         """Start anew: the partitions are assigned again, or to another."""
         self._reached.clear()
         self._told.clear()
         self._rewound.clear()
+        self._stored.clear()
 
     async def tell(self, consumer: AIOKafkaConsumer) -> None:
         """Commit what the group was not told yet. A failure is left for the next time."""
@@ -61,6 +62,5 @@ class OffsetMirror:
 
     def _mark(self, place: TopicPartition, offset: int) -> str:
         # While an operator's rewind is being read, or a skip has not begun, the offset stays an instruction: a restart
-        # goes on with it. The store may be further than `offset` by a batch that has just been committed.
-        stored = self._store.positions().get((place.topic, place.partition), 0)
-        return MIRROR if self._rewound.get(place, 0) <= offset <= stored else ""
+        # goes on with it.
+        return MIRROR if self._rewound.get(place, 0) <= offset <= self._stored.get(place, 0) else ""

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 
 import structlog
 from aiokafka.errors import (
@@ -42,6 +43,8 @@ log = structlog.get_logger(__name__)
 MESSAGES_A_TRANSACTION = 20_000
 OFFERS_KEPT = 4  # batches, each of bounded size; what is not kept is read from the store
 LONGEST_PAUSE_SECONDS = 10.0
+LEAD_EVERY_SECONDS = 1.0
+LOOK_EVERY_SECONDS = 0.1  # for what other workers have committed
 
 
 class Relay:
@@ -55,6 +58,8 @@ class Relay:
         self._thread = thread
         self._stop = stop
         self._metrics = metrics or Metrics(settings.topics)
+        self._is_shared = store.sole_owner_of is None
+        self._leads = not self._is_shared
         self._publisher: Publisher | None = None
         self._offered: deque[PendingBatch] = deque()
         self._settled_seq = 0  # the outbox's last row when the receipt was read
@@ -68,6 +73,8 @@ class Relay:
     def offer(self, committed: PendingBatch) -> None:
         """Take what a batch committed, so that it need not be read from the store again."""
         if committed.last_seq == committed.after_seq:
+            if committed.messages and self._leads:
+                self._wake()
             return
         self._known_seq = max(self._known_seq, committed.last_seq)
         if self._offered and self._offered[-1].last_seq != committed.after_seq:
@@ -93,11 +100,60 @@ class Relay:
         await self._caught_up.wait()
 
     @property
+    def is_standby(self) -> bool:
+        """Whether another worker publishes, and this one is there to take over."""
+        return not self._leads
+
+    @property
     def behind_seconds(self) -> float:
         """For how long something has been waiting to be published without anything being published."""
         return 0.0 if self._behind_since is None else time.monotonic() - self._behind_since
 
     async def run(self) -> None:
+        """Publish until cancelled, while this worker is the one who publishes."""
+        if not self._is_shared:
+            await self._publish()
+            return
+        while not self._stop.is_asked:
+            self._caught_up.set()  # what is left is for another
+            await self._until_leading(leads=True)
+            log.info("this worker publishes from now on")
+            self._caught_up.clear()
+            await self._publish_while_leading()
+
+    async def _publish_while_leading(self) -> None:
+        """Publish until another worker does, or this one has to stop; then let go of the producer at once."""
+        publishing = asyncio.create_task(self._publish())
+        deposed = asyncio.create_task(self._until_leading(leads=False))
+        try:
+            await asyncio.wait({publishing, deposed}, return_when=asyncio.FIRST_COMPLETED)
+            if publishing.done():
+                publishing.result()
+                return
+        finally:
+            for task in (publishing, deposed):
+                task.cancel()
+            await asyncio.wait({publishing, deposed})
+        log.warning("this worker publishes no longer: another does, or the store is away")
+        await self.close()
+        self.recovered.clear()
+        self._behind_since = None
+
+    async def _until_leading(self, *, leads: bool) -> None:
+        """Until this worker is the one who publishes, or is it no longer. To ask is also what keeps it so."""
+        while await self._lead() is not leads:  # noqa: ASYNC110 - another worker's event is not to be waited for
+            await asyncio.sleep(LEAD_EVERY_SECONDS)
+
+    async def _lead(self) -> bool:
+        """Whether this worker is the one who publishes. Beside the store's thread: a batch in hand is no silence."""
+        try:
+            self._leads = await asyncio.to_thread(self._store.lead)
+        except StoreError as error:
+            log.debug("leadership is not known", error=str(error))
+            self._leads = False
+        return self._leads
+
+    async def _publish(self) -> None:
         """Publish until cancelled. Failures are settled by `recover`, after a pause that grows with each in a row."""
         failures = 0
         cause = Cause.START
@@ -111,7 +167,7 @@ class Relay:
                     if not self._more.is_set():
                         self._behind_since = None
                         self._caught_up.set()
-                    await self._more.wait()
+                    await self._wait_for_more()
                     self._more.clear()
             except (PositionRefused, StoreDamagedError) as refused:
                 self._stop.for_safety(str(refused))
@@ -120,10 +176,22 @@ class Relay:
                 cause = _cause(error)
                 pause = min(LONGEST_PAUSE_SECONDS, 0.2 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311
                 failures += 1
+                if self._is_shared and isinstance(error, StoreError):
+                    with suppress(StoreError):
+                        await self._thread.call(self._store.reopen)
                 log.warning(
                     "publishing failed, recovering", error=repr(error), failures=failures, pause_s=round(pause, 1)
                 )
                 await asyncio.sleep(pause)
+
+    async def _wait_for_more(self) -> None:
+        """Until there is more to publish: what this worker commits, and what others do."""
+        while not self._more.is_set():
+            try:
+                await asyncio.wait_for(self._more.wait(), LOOK_EVERY_SECONDS if self._is_shared else None)
+            except TimeoutError:
+                if await self._thread.call(lambda: self._store.last_seq) > self._known_seq:
+                    self._wake()
 
     async def close(self) -> None:
         """Let go of the producer."""
@@ -146,6 +214,8 @@ class Relay:
         await self._publisher.start()
         reach("predecessor-fenced")
         receipts = await keep_receipts(self._settings, self._store, self._thread, partitions)
+        if self._is_shared:  # whoever published before may have sent any row
+            self._attempted_seq = await self._thread.call(lambda: self._store.last_seq)
         if receipts.cut and self._settings.safety.cut_outputs is CutOutputs.PUBLISHED:
             await self._count_as_published(receipts.cut)
         self._settled_seq = self._known_seq = await self._thread.call(lambda: self._store.last_seq)
@@ -174,10 +244,12 @@ class Relay:
         assert publisher is not None  # noqa: S101 - `recover` made one
         marking: asyncio.Task[None] | None = None
         published_seq = await self._thread.call(lambda: self._store.published_seq)
+        if self._is_shared:
+            self._known_seq = await self._thread.call(lambda: self._store.last_seq)
         try:
             while (pending := await self._next(published_seq)).last_seq > published_seq:
                 self._attempted_seq = max(self._attempted_seq, pending.last_seq)
-                ends = await self._publish(publisher, pending.messages) if pending.messages else {}
+                ends = await self._send(publisher, pending.messages) if pending.messages else {}
                 if marking is not None:
                     await marking
                 marking = asyncio.create_task(self._thread.call(self._store.mark_published, pending.last_seq, ends))
@@ -187,7 +259,7 @@ class Relay:
             if marking is not None:
                 await marking
 
-    async def _publish(self, publisher: Publisher, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
+    async def _send(self, publisher: Publisher, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
         began = time.monotonic()
         ends = await publisher.publish(messages)
         self._metrics.published(messages, time.monotonic() - began)

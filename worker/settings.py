@@ -121,18 +121,27 @@ class Store(Section):
     """Where customers are kept."""
 
     url: SecretStr = SecretStr("duckdb:///customers.duckdb")
+    locks: Literal["advisory", "rows"] = "advisory"
 
     @field_validator("url")
     @classmethod
     def _known(cls, url: SecretStr) -> SecretStr:
         text = url.get_secret_value()
-        if not re.fullmatch(r"duckdb:///.+|duckdb://:memory:", text):
-            raise ValueError("is duckdb:///FILE (four slashes for an absolute path) or duckdb://:memory:")
+        if not re.fullmatch(r"duckdb:///.+|duckdb://:memory:|postgres(ql)?://.+", text):
+            raise ValueError(
+                "is duckdb:///FILE (four slashes for an absolute path), duckdb://:memory: or "
+                "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            )
         return url
 
     @property
+    def is_postgres(self) -> bool:
+        """Whether it is PostgreSQL, and not DuckDB."""
+        return self.url.get_secret_value().startswith("postgres")
+
+    @property
     def path(self) -> str:
-        """The file, or `:memory:`."""
+        """DuckDB's file, or `:memory:`."""
         return self.url.get_secret_value().removeprefix("duckdb://").removeprefix("/")
 
     @property

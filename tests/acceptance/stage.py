@@ -132,6 +132,12 @@ class Stage:
         described = admin.describe_consumer_groups([self.group])[self.group].result(30)
         return not described.members and described.state in {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}
 
+    def members(self) -> int:
+        """How many members share the group's partitions; 0 while it is being balanced."""
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        described = admin.describe_consumer_groups([self.group])[self.group].result(30)
+        return len(described.members) if described.state is ConsumerGroupState.STABLE else 0
+
     def committed(self) -> dict[tuple[str, int], int]:
         """The group's offsets; partitions without one are left out."""
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": self.group})

@@ -1,10 +1,13 @@
 """What the worker's DuckDB file holds, read by the tables that others may read, and by the table of parked records."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import psycopg
 
 from tests.acceptance.oracle import Customer
 from tests.acceptance.records import Coordinates
@@ -38,17 +41,32 @@ class StoreContent:
         return rows
 
 
+_CUSTOMERS = "SELECT customer_id, industry, plan_tier, signup_date, mrr, churn_date FROM customers"
+_JOURNAL = 'SELECT "at", topic, partition, "offset", customer_id, outcome, reason, event_id FROM journal ORDER BY '
+_PARKED = 'SELECT topic, partition, "offset" FROM parked'
+
+
 def read_store(file: Path) -> StoreContent:
     """Read the whole store; no worker may have it open."""
     with duckdb.connect(str(file), read_only=True) as connection:
-        customers = connection.execute(
-            "SELECT customer_id, industry, plan_tier, signup_date, mrr, churn_date FROM customers"
-        ).fetchall()
-        journal = connection.execute(
-            'SELECT "at", topic, partition, "offset", customer_id, outcome, reason, event_id'
-            " FROM journal ORDER BY rowid"
-        ).fetchall()
-        parked = connection.execute('SELECT topic, partition, "offset" FROM parked').fetchall()
+        customers, journal, parked = (
+            connection.execute(query).fetchall() for query in (_CUSTOMERS, _JOURNAL + "rowid", _PARKED)
+        )
+    return _content(customers, journal, parked)
+
+
+def read_postgres(url: str) -> StoreContent:
+    """Read the whole store in PostgreSQL."""
+    with psycopg.connect(url) as connection:
+        customers, journal, parked = (
+            connection.execute(query.encode()).fetchall() for query in (_CUSTOMERS, _JOURNAL + "id", _PARKED)
+        )
+    return _content(customers, journal, parked)
+
+
+def _content(
+    customers: Sequence[tuple[Any, ...]], journal: Sequence[tuple[Any, ...]], parked: Sequence[tuple[Any, ...]]
+) -> StoreContent:
     return StoreContent(
         customers={str(customer_id): Customer(*rest) for customer_id, *rest in customers},
         journal=[

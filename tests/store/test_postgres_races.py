@@ -1,4 +1,4 @@
-"""What two workers on one PostgreSQL can do to each other: each race is run, with real connections, to both its ends."""
+"""What two workers on one PostgreSQL can do to each other: each race is run, on real connections, to both its ends."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +9,18 @@ import pytest
 
 from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import ids, outgoing, parked, waiting
-from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, apply, batch_path, cancellation, customer, signup
+from tests.worker.builders import (
+    ADA,
+    BOB,
+    CANCELLATIONS,
+    EVE,
+    SIGNUPS,
+    apply,
+    batch_path,
+    cancellation,
+    customer,
+    signup,
+)
 from worker.store import Changes, NotTheOwnerError, StoreConflictError, StoreError
 from worker.stores.postgres import PostgresStore
 from worker.unit_of_work import UnitOfWork

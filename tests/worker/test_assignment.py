@@ -19,7 +19,7 @@ def test_cancellations_whose_partitions_were_taken_meanwhile_are_left_to_the_nex
 
 async def _release_after_the_partitions_were_taken() -> None:
     store, thread, stop = DuckDBStore(":memory:"), StoreThread(), Stop()
-    assignment = Assignment(Settings(), store, thread, OffsetMirror(store), stop)
+    assignment = Assignment(Settings(), store, thread, OffsetMirror(), stop)
     consumer = AIOKafkaConsumer()  # it has no partitions
     assignment.subscriber = SimpleNamespace(consumer=consumer)
     assignment._backlog = {TopicPartition("customer.signup", 0): 5}

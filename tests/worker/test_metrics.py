@@ -207,7 +207,7 @@ def test_the_age_counts_from_the_cancellation_however_long_it_was_parked(metrics
 def test_how_the_worker_stands_is_exposed() -> None:
     now = datetime.now(UTC)
     store = StoreReading(
-        Waiting(3, now - timedelta(hours=1), 2, now - timedelta(minutes=1)), AtStake(5, Decimal("5988.07")), 4_096
+        {}, Waiting(3, now - timedelta(hours=1), 2, now - timedelta(minutes=1)), AtStake(5, Decimal("5988.07")), 4_096
     )
     checks = [Check("poll", is_well=True, found=""), Check("store", is_well=False, found="")]
     seen = scrape(Metrics(Topics()), Reading(checks, {(SIGNUPS, 3): 70}, {(SIGNUPS, 3): 7}, store))

@@ -78,7 +78,7 @@ def store() -> Iterator[DuckDBStore]:
 
 def reading(checks: list[Check] | None = None, *, store: bool = True) -> Reading:
     since = datetime.now(UTC) - timedelta(hours=3)
-    stored = StoreReading(Waiting(12, since, 3, None), AtStake(4, Decimal("1234567.89")), 5 * 1024**2)
+    stored = StoreReading({}, Waiting(12, since, 3, None), AtStake(4, Decimal("1234567.89")), 5 * 1024**2)
     lag = {(SIGNUPS, 1): 1_200, (CANCELLATIONS, 0): 0}
     positions = {(SIGNUPS, 1): 98_765, (CANCELLATIONS, 0): 7}
     return Reading(WELL if checks is None else checks, positions, lag, stored if store else None)

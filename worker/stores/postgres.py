@@ -18,7 +18,6 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.failpoints import reach
-from worker.outgoing import Outgoing
 from worker.records import TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place, Store, StoreError
 from worker.stores import postgres_checks as checks
@@ -30,6 +29,10 @@ from worker.stores.postgres_given_up import GivenUp
 from worker.stores.postgres_locks import locks
 from worker.stores.postgres_view import PostgresView
 from worker.view import StoreView
+
+NOBODY = -1
+"""The epoch of one who does not lead."""
+
 
 class PostgresStore(Store):
     """Customers and everything about them in the database at `url`; `shown` is that without its password.
@@ -201,9 +204,12 @@ class PostgresStore(Store):
     @wrap_errors
     @override
     def lead(self) -> bool:
-        self._leader_epoch = None
-        self._leader_epoch = self._locks.lead()
-        return self._leader_epoch is not None
+        epoch = None
+        try:
+            epoch = self._locks.lead()
+        finally:
+            self._leader_epoch = NOBODY if epoch is None else epoch
+        return epoch is not None
 
     @wrap_errors
     @override
@@ -265,7 +271,7 @@ class PostgresStore(Store):
 
     @override
     def reopen(self) -> None:
-        self.close()
+        self._close()  # but not the leadership, which has a connection of its own
         self._open()
 
     @override
@@ -279,11 +285,12 @@ class PostgresStore(Store):
 
     @override
     def close(self) -> None:
+        self._close()
+        self._leader_epoch = None
+        self._locks.close()
+
+    def _close(self) -> None:
         with self._closing:
             for view in list(self._views):
                 view.end()
-            self._leader_epoch = None
-            self._locks.close()
             self._db.close()
-
-__all__ = ["NoStoreError", "PostgresStore"]

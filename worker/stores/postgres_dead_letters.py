@@ -1,4 +1,4 @@
-"""Dead letters in PostgreSQL: the outbox has the records, the journal what was decided, `redrives` what was sent again."""
+"""Dead letters in PostgreSQL, by outbox (the records), journal (the decisions) and `redrives` (what was sent again)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from worker.dead_letters.letters import Filters, LetterRecord, StoredLetter
+from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
 from worker.stores.duckdb_rows import decode_headers
 from worker.stores.postgres_connection import Connection
 from worker.view import AtStake
@@ -83,20 +83,21 @@ def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
 
 def letter_records(
     db: Connection, seqs: Sequence[int], *, up_to_bytes: int, largest_value: int | None = None
-) -> list[LetterRecord]:
-    """The records of these rows, in order: as many as have `up_to_bytes` of values, and one at least.
+) -> list[StoredRecord]:
+    """The records of these rows, in order: as many as have `up_to_bytes` of values and headers, and one at least.
 
     A value over `largest_value` bytes is left out of its record.
     """
     query = """
-        SELECT seq, partition, key, headers, value FROM (
-            SELECT *, sum(size) OVER (ORDER BY seq) - size AS before FROM (
-                SELECT
-                    row_id AS seq, partition, key, headers,
-                    CASE WHEN octet_length(value) <= %(largest)s THEN value END AS value,
-                    CASE WHEN octet_length(value) <= %(largest)s THEN octet_length(value) ELSE 0 END AS size
-                FROM outbox WHERE row_id = ANY(%(seqs)s)
-            ) AS wanted
+        SELECT seq, partition, key, taken, headers FROM (
+            SELECT *, sum(bytes) OVER (ORDER BY seq) - bytes AS before FROM (
+                SELECT *, coalesce(octet_length(taken), 0) + octet_length(headers) AS bytes FROM (
+                    SELECT
+                        row_id AS seq, partition, key, headers,
+                        CASE WHEN octet_length(value) <= %(largest)s THEN value END AS taken
+                    FROM outbox WHERE row_id = ANY(%(seqs)s)
+                ) AS wanted
+            ) AS measured
         ) AS counted
         WHERE before < %(bytes)s ORDER BY seq
     """
@@ -105,12 +106,10 @@ def letter_records(
         "bytes": up_to_bytes,
         "largest": _ANY_SIZE if largest_value is None else largest_value,
     }
+    found = db.execute(query, parameters).fetchall()
     return [
-        LetterRecord(
-            seq, partition, key, value, [(name.encode(errors="surrogateescape"), text) for name, text in found]
-        )
-        for seq, partition, key, headers, value in db.execute(query, parameters).fetchall()
-        for found in [decode_headers(headers)]
+        StoredRecord(seq, partition, key, value, decode_headers(headers))
+        for seq, partition, key, value, headers in found
     ]
 
 

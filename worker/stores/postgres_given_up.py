@@ -27,7 +27,7 @@ class GivenUp(AbstractSet[Place]):
         return place in self._places
 
     def __iter__(self) -> Iterator[Place]:
-        return iter(self._places)  # type: ignore[arg-type]
+        return iter(self._places)
 
     def __len__(self) -> int:
         return len(self._places)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 
 import psycopg
 from typing_extensions import override
@@ -81,7 +82,7 @@ class AdvisoryLocks(Locks):
 
 
 _TRY_TO_LEAD = "SELECT pg_try_advisory_lock(hashtextextended('customer-worker relay ' || current_schema(), 0))"
-_NEXT_EPOCH = "UPDATE relay SET leader_epoch = leader_epoch + 1, leader = NULL, leads_until = NULL RETURNING leader_epoch"
+_NEXT_EPOCH = "UPDATE relay SET leader_epoch = leader_epoch + 1 RETURNING leader_epoch"
 
 
 class RowLocks(Locks):
@@ -111,11 +112,8 @@ class RowLocks(Locks):
     def close(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            if not session.closed:
-                try:
-                    session.execute("UPDATE relay SET leads_until = NULL WHERE leader = %s", [self._me])
-                except psycopg.Error:
-                    pass  # the lease runs out by itself
+            with suppress(psycopg.Error):  # the lease runs out by itself
+                session.execute("UPDATE relay SET leads_until = NULL WHERE leader = %s", [self._me])
             session.close()
 
 

@@ -36,7 +36,7 @@ def places(of: Collection[Place]) -> dict[str, list[Any]]:
 
 
 def new_customers(customers: Iterable[Customer]) -> Rows:
-    """Every column of `customers`, in the order of their ids: two workers that add the same ones wait for each other."""
+    """Every column of `customers`, by id: two workers that add the same ones wait for each other."""
     for c in sorted(customers, key=lambda customer: customer.customer_id):
         yield c.customer_id, c.industry.value, c.plan_tier.value, c.signup_date, c.mrr.amount, c.churn_date
 

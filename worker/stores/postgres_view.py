@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.churns import ChurnPair, Mark, StoreDays
-from worker.dead_letters.letters import Filters, LetterRecord, StoredLetter
+from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
 from worker.records import TopicPartition
 from worker.store import StoreError
 from worker.stores import postgres_churns as churns
@@ -84,7 +84,8 @@ class PostgresView(StoreView):
         else:
             query = 'SELECT max("at") FROM journal WHERE topic = %s AND partition = %s AND "offset" = %s'
             [(at,)] = self._rows(query, [letter[1], int(letter[2]), int(letter[3])])
-        return at
+        moment: datetime | None = at
+        return moment
 
     @override
     def positions(self) -> Mapping[TopicPartition, int]:
@@ -130,7 +131,7 @@ class PostgresView(StoreView):
     @override
     def letter_records(
         self, seqs: Sequence[int], *, up_to_bytes: int, largest_value: int | None = None
-    ) -> list[LetterRecord]:
+    ) -> list[StoredRecord]:
         return letters.letter_records(self._db, seqs, up_to_bytes=up_to_bytes, largest_value=largest_value)
 
     @wrap_errors
