@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from worker import kafka, raw_headers
@@ -114,11 +114,14 @@ class Publisher(BatchProducer):
     async def publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
         """Publish the messages in one transaction; the ends of the partitions they went to, after them."""
         reach("before-publish")
-        async with asyncio.timeout(PUBLISH_SECONDS):
-            await self._producer.begin_transaction()
-            ends = await self.send(messages)  # the commit would not notice a batch that failed
-            reach("in-transaction")
-            await self._producer.commit_transaction()
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await self._producer.begin_transaction()
+                ends = await self.send(messages)  # the commit would not notice a batch that failed
+                reach("in-transaction")
+                await self._producer.commit_transaction()
+        except IllegalOperation as error:  # which is no KafkaError: it was fenced between two of its sends
+            raise ProducerFenced(str(error)) from error
         reach("after-publish")
         return ends
 

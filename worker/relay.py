@@ -60,6 +60,7 @@ class Relay:
         self._metrics = metrics or Metrics(settings.topics)
         self._is_shared = store.sole_owner_of is None
         self._leads = not self._is_shared
+        self._leading = StoreThread()
         self._publisher: Publisher | None = None
         self._offered: deque[PendingBatch] = deque()
         self._settled_seq = 0  # the outbox's last row when the receipt was read
@@ -145,9 +146,9 @@ class Relay:
             await asyncio.sleep(LEAD_EVERY_SECONDS)
 
     async def _lead(self) -> bool:
-        """Whether this worker is the one who publishes. Beside the store's thread: a batch in hand is no silence."""
+        """Whether this worker is the one who publishes. On a thread of its own: a batch in hand is no silence."""
         try:
-            self._leads = await asyncio.to_thread(self._store.lead)
+            self._leads = await self._leading.call(self._store.lead)
         except StoreError as error:
             log.debug("leadership is not known", error=str(error))
             self._leads = False

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
+from threading import Barrier
 
 import psycopg
 import pytest
@@ -184,6 +185,21 @@ def test_a_row_that_is_committed_late_is_published_all_the_same(
     other.mark_published(1, {})
     held.go_on()
     assert ids(other.pending(1, 10).messages) == ["early"]
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_workers_that_start_at_once_on_an_empty_database_make_its_tables_once(url: str, attempt: int) -> None:
+    ready = Barrier(4)
+
+    def start() -> PostgresStore:
+        ready.wait()
+        return PostgresStore(url, "postgresql://here")
+
+    with ThreadPoolExecutor(4) as pool:
+        started = [each.result(timeout=30) for each in [pool.submit(start) for _ in range(4)]]
+    assert all(store.positions() == {} for store in started)
+    for store in started:
+        store.close()
 
 
 def test_one_relay_leads_and_the_next_takes_over(stores: tuple[PostgresStore, PostgresStore]) -> None:

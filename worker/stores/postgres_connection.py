@@ -57,7 +57,8 @@ def connect_to_write(url: str) -> Connection:
 
 def stored_version(db: Connection) -> int:
     """The version of the store's tables; 0 where there are none."""
-    if db.execute("SELECT to_regclass('store_version')").fetchall() == [(None,)]:
+    # Asked of the table of tables: to_regclass may answer from before a lock that was waited for.
+    if not db.execute("SELECT FROM pg_class WHERE relname = 'store_version' AND pg_table_is_visible(oid)").fetchall():
         return 0
     return int(db.execute("SELECT version FROM store_version").fetchall()[0][0])
 
