@@ -11,7 +11,7 @@ from rich.table import Table
 
 from worker import __version__, checks, kafka
 from worker.checks import Check
-from worker.commands import dead_letters, explain, parked, reconcile, replay, status
+from worker.commands import dead_letters, explain, parked, reconcile, replay, status, store
 from worker.commands.shared import AsJson, console, errors, run_async
 from worker.composition import check_store
 from worker.monitoring import alert_rules
@@ -37,6 +37,7 @@ parked.register(app)
 dead_letters.register(app)
 reconcile.register(app)
 replay.register(app)
+store.register(app)
 
 
 def main() -> None:

@@ -17,13 +17,15 @@ from worker.messages import Decoder
 from worker.outgoing import Composer
 from worker.replay.counting import CountedPath
 from worker.settings import Settings
+from worker.settings import Store as StoreSettings
 from worker.stopping import Exit, Refusal
 from worker.store import NoStoreError, Store, StoreError, StoreInUseError
-from worker.stores import duckdb_copy, duckdb_view, postgres_view
+from worker.stores import duckdb_copy, duckdb_view, moving_up, postgres_view
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.duckdb_churns import DuckDBValueReader
 from worker.stores.duckdb_file import MEMORY, open_nothing
-from worker.stores.postgres import PostgresStore
+from worker.stores.migrations import newest_version
+from worker.stores.postgres import PostgresStore, migrate_store
 from worker.view import StoreView
 
 log = structlog.get_logger(__name__)
@@ -85,6 +87,30 @@ def open_value_reader() -> Iterator[ValueReader]:
     """A reader of what is on `customer.churned`, which understands it as the store does."""
     with closing(open_nothing()) as nothing:
         yield DuckDBValueReader(nothing)
+
+
+def migrate(settings: Settings) -> tuple[int, int]:
+    """Bring the store's tables to this worker's version; the version before and after. Raises `Refusal`."""
+    store = settings.store
+    try:
+        if store.is_postgres:
+            return migrate_store(store.url.get_secret_value(), store.shown)
+        with closing(DuckDBStore(store.path)):  # which has had one version so far
+            return newest_version("duckdb"), newest_version("duckdb")
+    except StoreError as error:
+        raise Refusal(str(error), Exit.UNREACHABLE) from error
+
+
+def copy_store(source: StoreSettings, target: StoreSettings, tell: Callable[[int, int], None]) -> int:
+    """Copy a whole DuckDB store to an empty PostgreSQL; how many rows. Raises `Refusal`."""
+    if source.is_postgres or not target.is_postgres:
+        raise Refusal("a store is copied from duckdb:///FILE to postgresql://…, and no other way", Exit.USAGE)
+    try:
+        return moving_up.copy_to_postgres(source.path, target.url.get_secret_value(), target.shown, tell)
+    except StoreInUseError as error:
+        raise Refusal(f"{error}. A copy is made while no worker runs", Exit.UNREACHABLE) from error
+    except StoreError as error:
+        raise Refusal(str(error), Exit.UNREACHABLE) from error
 
 
 def store_mark(settings: Settings) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 from typing_extensions import override
 
 from domain.customer import Customer
@@ -24,11 +26,31 @@ from worker.stores import postgres_checks as checks
 from worker.stores import postgres_outbox as outbox
 from worker.stores import postgres_rows as rows
 from worker.stores.duckdb_rows import customer, parked_record
-from worker.stores.postgres_connection import connect_to_write, migrate, require_version, stored_version, wrap_errors
+from worker.stores.postgres_connection import (
+    connect,
+    connect_to_write,
+    explain,
+    migrate,
+    require_version,
+    stored_version,
+    wrap_errors,
+)
 from worker.stores.postgres_given_up import GivenUp
 from worker.stores.postgres_locks import locks
 from worker.stores.postgres_view import PostgresView
 from worker.view import StoreView
+
+
+def migrate_store(url: str, shown: str) -> tuple[int, int]:
+    """Bring the tables at `url` to this worker's version; the version before and after. Raises `StoreError`."""
+    try:
+        with closing(connect(url)) as db:
+            before, after = migrate(db)
+            require_version(after, shown)
+            return before, after
+    except psycopg.Error as error:
+        raise explain(error, shown) from error
+
 
 NOBODY = -1
 """The epoch of one who does not lead."""
