@@ -9,7 +9,7 @@ from tests.acceptance.comparison import require_as_expected
 from tests.acceptance.corpus import make_corpus
 from tests.acceptance.stage import PARTITIONS, Stage
 from tests.acceptance.store_reader import read_postgres
-from tests.acceptance.worker_process import WorkerProcess
+from tests.acceptance.worker_process import WorkerProcess, module_command, run_to_the_end
 from tests.postgres.server import Postgres, fresh_schema, running_postgres
 
 pytestmark = pytest.mark.timeout(280)
@@ -93,3 +93,22 @@ def end_connections(url: str) -> int:
             WHERE application_name = 'customer-worker' AND xact_start IS NOT NULL
         """
         return int(admin.execute(query).fetchall()[0][0])
+
+
+def test_a_worker_moved_up_from_duckdb_goes_on_without_repeating_an_event(stage: Stage, postgres: Postgres) -> None:
+    corpus = make_corpus(4_000, PARTITIONS, seed=11)
+    stage.create_topics()
+    stage.produce(corpus.early)
+    stage.produce(corpus.signups)
+    stage.run_to_the_end_of_the_topics()
+    target = fresh_schema(postgres)
+    command = module_command("store", "copy", "duckdb:///customers.duckdb", target)
+    code, said = run_to_the_end(command, stage.settings, stage.directory)
+    assert code == 0, said
+    code, said = run_to_the_end(command, stage.settings, stage.directory)
+    assert (code, "is not empty" in said) == (69, True), said
+    stage.settings["STORE__URL"] = target
+    stage.produce(corpus.cancellations)
+    finish(stage, target, stage.start())
+    code, said = run_to_the_end(module_command("status"), stage.settings, stage.directory)
+    assert code == 0, said
