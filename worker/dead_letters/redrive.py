@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -123,8 +124,11 @@ async def _sender(settings: Settings, rate: int | None) -> Sender:
 
 @contextmanager
 def the_only_redrive(store: Store) -> Iterator[None]:
-    """One at a time beside each store; a second one would not see all that the first one sends. Raises `Refusal`."""
-    directory = os.open(Path(store.path).parent, os.O_RDONLY)
+    """One at a time beside each store; a second one would not see all that the first one sends. Raises `Refusal`.
+
+    With PostgreSQL it is one at a time on each machine.
+    """
+    directory = os.open(tempfile.gettempdir() if store.is_postgres else Path(store.path).parent, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

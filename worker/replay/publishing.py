@@ -82,7 +82,14 @@ async def _require_no_other_worker(settings: Settings, store: Store) -> None:
 
     A member that had our store is dead, for we have it.
     """
-    if not all(has_store(member, store.sole_owner_of) for member in await members_of(settings)):
+    members = await members_of(settings)
+    if store.sole_owner_of is None and members:
+        raise Refusal(
+            f"workers of the group {settings.kafka.group_id} run, and one of them publishes. Stop them, run the "
+            "command again, then start them; or replay with --emit none, which can be done beside them",
+            Exit.UNREACHABLE,
+        )
+    if not all(has_store(member, store.sole_owner_of) for member in members):
         raise Refusal(
             f"a worker of the group {settings.kafka.group_id} runs on another store, and publishes under the same "
             "name. Stop it first, or see that CUSTOMER_WORKER_STORE__URL names its store",
