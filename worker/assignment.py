@@ -30,7 +30,8 @@ LOOK_FOR_SECONDS = 30.0
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """The partitions this worker has. `in_hand` is held while a batch is being applied.
 
-    `ends` is where each partition's log ended when it was assigned, at `set_at` of the monotonic clock.
+    `ends` is where each partition's log ended when it was assigned, at `set_at` of the monotonic clock. `number` tells
+    one assignment from the next.
     """
 
     def __init__(self, settings: Settings, store: Store, thread: StoreThread, mirror: OffsetMirror, stop: Stop) -> None:
@@ -45,6 +46,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.in_hand = asyncio.Lock()
         self.is_set = asyncio.Event()
         self.set_at = time.monotonic()
+        self.number = 0
         self.ends: dict[TopicPartition, int] = {}
 
     @property
@@ -52,10 +54,15 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         """The Kafka consumer that FastStream's subscriber reads from, while that runs."""
         return self.subscriber.consumer
 
+    def is_still(self, number: int) -> bool:
+        """Whether this is the assignment in force, its positions set."""
+        return self.is_set.is_set() and self.number == number
+
     @override
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Finish what is in hand before the partitions go."""
         self.is_set.clear()
+        self.number += 1
         async with self.in_hand:
             await self._mirror.tell(self.consumer)
         self._mirror.forget()

@@ -41,6 +41,7 @@ RETRY_PAUSE_SECONDS = 10.0
 COLLECT_EVERY_SECONDS = 30.0
 COLLECT_ON_A_BACKLOG_EVERY_SECONDS = 300.0
 SMALL_BATCH = 1_000
+GATHER_SECONDS = 0.02
 LOOK_SECONDS = 1.0
 
 
@@ -67,6 +68,8 @@ class Consumer:
         self._mirror = OffsetMirror()
         self._collected = time.monotonic()
         self._applying: asyncio.Task[None] | None = None
+        self._gathered: Sequence[Any] = []
+        self._gathered_in = 0
         self.assignment = Assignment(settings, store, thread, self._mirror, stop)
         self.polling = Polling(self.assignment)
         self.is_failing = False
@@ -103,32 +106,60 @@ class Consumer:
         # The same partition of both topics to the same worker: few customers are in the hands of two.
         return RangePartitionAssignor  # type: ignore[no-any-return]
 
-    async def _consume(self, records: list[Any]) -> None:
-        """Start on one poll when the one before is done, so that the next is fetched, and read, meanwhile."""
+    async def _consume(self, records: Sequence[Any]) -> None:
+        """Take a poll in hand. FastStream would pass over it if this raised."""
+        try:
+            if self.assignment.is_set.is_set():  # else fetched before that: these are not the records that come next
+                await self._take(records)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self._fail(error)
+
+    async def _take(self, records: Sequence[Any]) -> None:
+        """Apply each poll after the one before; while that goes on, the next is fetched and read.
+
+        Small polls that come meanwhile are gathered into one batch: each would else wait for all those before it.
+        """
+        if self._gathered_in != self.assignment.number:
+            self._gathered_in = self.assignment.number
+            self._gathered = []
+        records = [*self._gathered, *records]
+        self._gathered = []
         ahead = None
-        if self._applying is not None:
-            if not self._applying.done():
-                ahead = asyncio.create_task(asyncio.to_thread(self._path.read, records))
+        if self._applying is not None and not self._applying.done():
+            if len(records) < SMALL_BATCH:
+                self._gathered = records
+                await asyncio.wait({self._applying}, timeout=GATHER_SECONDS)  # a poll costs more than its few records
+                return
+            ahead = asyncio.create_task(asyncio.to_thread(self._path.read, records))
             await self._applying
-        self._applying = asyncio.create_task(self._apply_poll(records, ahead))
+        self._applying = asyncio.create_task(self._apply_polls(records, ahead))
         await asyncio.sleep(0)  # let it reach the store's thread before the next poll keeps this one busy
 
-    async def _apply_poll(self, records: list[Any], ahead: asyncio.Task[Messages] | None) -> None:
-        """One poll, whole, or not at all: the worker stops rather than pass it over."""
+    async def _apply_polls(self, records: Sequence[Any], ahead: asyncio.Task[Messages] | None) -> None:
+        """These records, and then what was gathered meanwhile."""
+        assignment = self._gathered_in
         try:
-            messages = await ahead if ahead else None
-            async with self.assignment.in_hand:
-                for part in _split(records, self._settings.batch.max_bytes):
-                    # Records fetched before the positions were set are not those that come next.
-                    if self._stop.is_asked or not self.assignment.is_set.is_set():
-                        return
-                    self.batch_began = time.monotonic()
-                    await self._apply_until_done(records[part], messages and messages[part])
-                    self.batch_began, self.batch_ended = None, time.monotonic()
-            await self.assignment.release_cancellations()
-        except Exception as error:
-            log.exception("a poll failed outside its batch")
-            self._stop.for_safety(f"a fault of the worker itself ({error!r}). Start it again; report the log")
+            await self._apply_poll(records, await ahead if ahead else None, assignment)
+            while self._gathered:
+                gathered, self._gathered = self._gathered, []
+                await self._apply_poll(gathered, None, self._gathered_in)
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task's error
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        log.error("a poll failed outside its batch", exc_info=error)
+        self._stop.for_safety(f"a fault of the worker itself ({error!r}). Start it again; report the log")
+
+    async def _apply_poll(self, records: Sequence[Any], messages: Messages | None, assignment: int) -> None:
+        """All of it in order, or none of what follows the partitions being taken: who gets them reads that again."""
+        async with self.assignment.in_hand:
+            for part in _split(records, self._settings.batch.max_bytes):
+                if self._stop.is_asked or not self.assignment.is_still(assignment):
+                    return
+                self.batch_began = time.monotonic()
+                await self._apply_until_done(records[part], messages and messages[part])
+                self.batch_began, self.batch_ended = None, time.monotonic()
+        await self.assignment.release_cancellations()
 
     async def _apply_until_done(self, records: Sequence[Record], messages: Messages | None) -> None:
         began = time.monotonic()

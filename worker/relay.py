@@ -45,6 +45,7 @@ OFFERS_KEPT = 4  # batches, each of bounded size; what is not kept is read from 
 LONGEST_PAUSE_SECONDS = 10.0
 LEAD_EVERY_SECONDS = 1.0
 LOOK_EVERY_SECONDS = 0.1  # for what other workers have committed
+MARK_EVERY_SECONDS = 0.2
 
 
 class Relay:
@@ -61,6 +62,7 @@ class Relay:
         self._is_shared = store.sole_owner_of is None
         self._leads = not self._is_shared
         self._leading = StoreThread()
+        self._mark_every = 0.0 if self._is_shared else MARK_EVERY_SECONDS  # the wait would delay what others commit
         self._publisher: Publisher | None = None
         self._offered: deque[PendingBatch] = deque()
         self._settled_seq = 0  # the outbox's last row when the receipt was read
@@ -240,25 +242,49 @@ class Relay:
             seq = pending.last_seq
 
     async def _publish_all(self) -> None:
-        """Publish until nothing is pending. What is out is marked while the next is being sent."""
+        """Publish until nothing is pending. What is out is marked while the next is being sent, and not every time.
+
+        A mark takes as long as a small batch, and the receipt knows what it would say.
+        """
         publisher = self._publisher
         assert publisher is not None  # noqa: S101 - `recover` made one
         marking: asyncio.Task[None] | None = None
-        published_seq = await self._thread.call(lambda: self._store.published_seq)
+        published_seq = marked_seq = await self._thread.call(lambda: self._store.published_seq)
         if self._is_shared:
             self._known_seq = await self._thread.call(lambda: self._store.last_seq)
+        marked_at = time.monotonic()
+        ends: dict[TopicPartition, int] = {}
         try:
-            while (pending := await self._next(published_seq)).last_seq > published_seq:
-                self._attempted_seq = max(self._attempted_seq, pending.last_seq)
-                ends = await self._send(publisher, pending.messages) if pending.messages else {}
+            while True:
+                pending = await self._next(published_seq)
+                if pending.last_seq == published_seq:
+                    if marked_seq == published_seq:
+                        return
+                    self._more.clear()
+                    if await self._more_within(marked_at + self._mark_every - time.monotonic()):
+                        continue
+                else:
+                    self._attempted_seq = max(self._attempted_seq, pending.last_seq)
+                    ends |= await self._send(publisher, pending.messages) if pending.messages else {}
+                    published_seq = pending.last_seq
+                    self._behind_since = time.monotonic()
+                    if time.monotonic() - marked_at < self._mark_every:
+                        continue
                 if marking is not None:
                     await marking
-                marking = asyncio.create_task(self._thread.call(self._store.mark_published, pending.last_seq, ends))
-                published_seq = pending.last_seq
-                self._behind_since = time.monotonic()
+                marking = asyncio.create_task(self._thread.call(self._store.mark_published, published_seq, ends))
+                marked_seq, marked_at, ends = published_seq, time.monotonic(), {}
         finally:
             if marking is not None:
                 await marking
+
+    async def _more_within(self, seconds: float) -> bool:
+        """Whether something is committed before so many seconds have passed."""
+        try:
+            await asyncio.wait_for(self._more.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     async def _send(self, publisher: Publisher, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
         began = time.monotonic()
