@@ -7,6 +7,7 @@ import pytest
 
 from tests.acceptance.comparison import require_as_expected
 from tests.acceptance.corpus import make_corpus
+from tests.acceptance.operating import answer
 from tests.acceptance.stage import PARTITIONS, Stage
 from tests.acceptance.store_reader import read_postgres
 from tests.acceptance.worker_process import WorkerProcess, module_command, run_to_the_end
@@ -112,3 +113,23 @@ def test_a_worker_moved_up_from_duckdb_goes_on_without_repeating_an_event(stage:
     finish(stage, target, stage.start())
     code, said = run_to_the_end(module_command("status"), stage.settings, stage.directory)
     assert code == 0, said
+
+
+def test_ops_ask_and_redrive_beside_the_workers(stage: Stage, url: str) -> None:
+    corpus = make_corpus(2_000, PARTITIONS, seed=5)
+    stage.create_topics()
+    stage.produce(corpus.messages)
+    workers = [stage.start(), stage.start()]
+    stage.wait_until_consumed(workers[0])
+    stage.wait_until_published(workers[0])
+    wanted = stage.expected()
+    workers[0].wait_until(lambda: answer(stage, "status")["store"]["pending"] == 0, "everything marked as published")
+    assert answer(stage, "status")["store"]["customers"] == len(wanted.customers)
+    assert answer(stage, "reconcile")["total"]["topic"]["count"] == len(wanted.events)
+    assert answer(stage, "parked", "list")["totals"]["records"] == len(wanted.parked)
+    letters = answer(stage, "dead-letters", "list", "--limit", "1000")["letters"]
+    assert len(letters) == len(wanted.dead_letters)
+    told = answer(stage, "explain", next(iter(wanted.events)))
+    assert stage.topics.churned in str(told), "where the event is on its topic"
+    answer(stage, "dead-letters", "redrive", "--reason", "already_churned", "--execute")
+    finish(stage, url, *workers)
