@@ -27,6 +27,7 @@ from worker.polling import Polling
 from worker.records import Record, coordinates
 from worker.relay import Relay
 from worker.running import BatchReport
+from worker.settings import Batch as BatchSettings
 from worker.settings import Settings
 from worker.stopping import Stop
 from worker.store import NotTheOwnerError, PendingBatch, Store, StoreConflictError, StoreError
@@ -126,7 +127,7 @@ class Consumer:
         self._gathered = []
         ahead = None
         if self._applying is not None and not self._applying.done():
-            if len(records) < SMALL_BATCH:
+            if len(records) < min(SMALL_BATCH, self._settings.batch.max_records):
                 self._gathered = records
                 await asyncio.wait({self._applying}, timeout=GATHER_SECONDS)  # a poll costs more than its few records
                 return
@@ -153,7 +154,7 @@ class Consumer:
     async def _apply_poll(self, records: Sequence[Any], messages: Messages | None, assignment: int) -> None:
         """All of it in order, or none of what follows the partitions being taken: who gets them reads that again."""
         async with self.assignment.in_hand:
-            for part in _split(records, self._settings.batch.max_bytes):
+            for part in _split(records, self._settings.batch):
                 if self._stop.is_asked or not self.assignment.is_still(assignment):
                     return
                 self.batch_began = time.monotonic()
@@ -299,12 +300,12 @@ async def _hand_over_records(message: KafkaMessage) -> Any:
     return message.body
 
 
-def _split(records: Sequence[Record], max_bytes: int) -> Iterator[slice]:
-    """The records in parts of about `max_bytes` of values, so that a batch's memory has a bound."""
+def _split(records: Sequence[Record], most: BatchSettings) -> Iterator[slice]:
+    """The records in parts of so many at most, and of about so many bytes of values: a batch's memory has a bound."""
     begin = size = 0
     for place, record in enumerate(records):
         size += len(record.value or b"")
-        if size >= max_bytes:
+        if size >= most.max_bytes or place + 1 - begin >= most.max_records:
             yield slice(begin, place + 1)
             begin, size = place + 1, 0
     if begin < len(records):

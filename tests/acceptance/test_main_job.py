@@ -36,12 +36,15 @@ def test_records_of_every_codec_are_read(stage: Stage, codec: str) -> None:
     stage.require_as_expected()
 
 
-def test_a_backlog_is_taken_in_parts_of_so_many_bytes(stage: Stage) -> None:
+def test_a_backlog_is_taken_in_parts_of_so_many_bytes_and_records(stage: Stage) -> None:
     corpus = make_corpus(20_000, PARTITIONS)
     stage.create_topics()
     stage.produce(corpus.messages)
-    stage.run_to_the_end_of_the_topics(BATCH__MAX_BYTES=str(1024 * 1024))
+    worker = stage.run_to_the_end_of_the_topics(BATCH__MAX_BYTES=str(1024 * 1024), BATCH__MAX_RECORDS="900")
     stage.require_as_expected()
+    sizes = [batch["records"] for batch in worker.events("batch applied")]
+    assert 900 in sizes
+    assert set(sizes) <= set(range(901))
 
 
 def _require_discreet_messages(stage: Stage) -> None:
