@@ -132,4 +132,5 @@ def test_ops_ask_and_redrive_beside_the_workers(stage: Stage, url: str) -> None:
     told = answer(stage, "explain", next(iter(wanted.events)))
     assert stage.topics.churned in str(told), "where the event is on its topic"
     answer(stage, "dead-letters", "redrive", "--reason", "already_churned", "--execute")
+    stage.produce([])  # what is on the topics is to be read anew: the redriven records, too
     finish(stage, url, *workers)
