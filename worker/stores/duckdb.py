@@ -26,6 +26,7 @@ from worker.outgoing import Outgoing
 from worker.records import TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place, Redrive, Store
 from worker.stores import duckdb_rows as rows
+from worker.stores.common_rows import customer, decode_headers, parked_record
 from worker.stores.duckdb_file import MEMORY, identity, open_file, wrap_errors
 from worker.stores.duckdb_view import DuckDBView
 from worker.view import StoreView
@@ -91,11 +92,11 @@ class DuckDBStore(Store):
         if not customer_ids:
             return []
         query = f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE customer_id IN (SELECT id::UUID FROM batch)"
-        return [rows.customer(row) for row in self._join(query, rows.ids(customer_ids)).fetchall()]
+        return [customer(row) for row in self._join(query, rows.ids(customer_ids)).fetchall()]
 
     @override
     def active_customers(self) -> Iterator[Customer]:
-        return map(rows.customer, self._rows(f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE churn_date IS NULL"))
+        return map(customer, self._rows(f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE churn_date IS NULL"))
 
     @override
     def lost_arr(self) -> Decimal:
@@ -107,7 +108,7 @@ class DuckDBStore(Store):
         query = (
             f"SELECT {rows.CUSTOMER_COLUMNS} FROM (FROM customers USING SAMPLE reservoir({n:d} ROWS) REPEATABLE (42))"
         )
-        return [rows.customer(row) for row in self._rows(query)]
+        return [customer(row) for row in self._rows(query)]
 
     @wrap_errors
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -121,14 +122,14 @@ class DuckDBStore(Store):
         query = f"""
             SELECT {rows.PARKED_COLUMNS} FROM parked WHERE customer_id IN (SELECT id::UUID FROM batch) ORDER BY seq
         """
-        return [rows.parked_record(row) for row in self._join(query, rows.ids(customer_ids)).fetchall()]
+        return [parked_record(row) for row in self._join(query, rows.ids(customer_ids)).fetchall()]
 
     @wrap_errors
     @override
     def parked_before(self, moment: datetime, limit: int) -> Sequence[ParkedRecord]:
         query = f"SELECT {rows.PARKED_COLUMNS} FROM parked WHERE parked_at < ? ORDER BY seq LIMIT {limit:d}"
         found = self._db.execute(query, [moment.astimezone(UTC).replace(tzinfo=None)]).fetchall()
-        return [rows.parked_record(row) for row in found]
+        return [parked_record(row) for row in found]
 
     @property
     @override
@@ -286,7 +287,7 @@ class DuckDBStore(Store):
             [after_seq, last_seq],
         ).fetchall()
         messages = [
-            Outgoing(message_id, topic, partition, key, value, rows.decode_headers(headers), customer_id, timestamp)
+            Outgoing(message_id, topic, partition, key, value, decode_headers(headers), customer_id, timestamp)
             for message_id, topic, partition, key, value, headers, customer_id, timestamp in found
         ]
         return PendingBatch(after_seq, messages, last_seq)

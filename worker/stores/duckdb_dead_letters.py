@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
-from worker.stores.duckdb_rows import decode_headers
+from worker.stores.common_rows import decode_headers
 from worker.view import AtStake
 
 _ANY_SIZE = 2**62

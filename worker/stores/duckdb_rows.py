@@ -4,52 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
-from domain.customer import MRR, Customer, Industry, PlanTier
+from domain.customer import Customer
 from worker.outgoing import Outgoing
-from worker.records import Header, PlainRecord, TopicPartition
+from worker.records import TopicPartition
 from worker.store import JournalRow, ParkedRecord, Place, Redrive
+from worker.stores.common_rows import encode_headers
 
 Columns = dict[str, "pa.Array[Any]"]
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode_text = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
-_decode_bytes = msgspec.msgpack.Decoder(list[tuple[bytes, bytes | None]]).decode
-
-
-def encode_headers(headers: Sequence[Header]) -> bytes:
-    """Headers as one value: MessagePack of `[[name, value], ...]`."""
-    try:
-        return _encode(headers)
-    except UnicodeEncodeError:  # a name that was no UTF-8, see raw_headers
-        return _encode([(name.encode(errors="surrogateescape"), value) for name, value in headers])
-
-
-def decode_headers(headers: bytes) -> list[Header]:
-    """What `encode_headers` was given."""
-    try:
-        return _decode_text(headers)
-    except msgspec.ValidationError:
-        return [(name.decode(errors="surrogateescape"), value) for name, value in _decode_bytes(headers)]
-
-
 # The amount comes as text: the driver takes seven times as long to make a Decimal as Python does.
 CUSTOMER_COLUMNS = "customer_id::VARCHAR, industry, plan_tier, signup_date, mrr::VARCHAR, churn_date"
-_INDUSTRIES = {industry.value: industry for industry in Industry}
-_PLAN_TIERS = {tier.value: tier for tier in PlanTier}
-
-
-def customer(row: tuple[Any, ...]) -> Customer:
-    """The customer of a row of `CUSTOMER_COLUMNS`."""
-    customer_id, industry, plan_tier, signup_date, mrr, churn_date = row
-    return Customer(
-        customer_id, _INDUSTRIES[industry], _PLAN_TIERS[plan_tier], signup_date, MRR(Decimal(mrr)), churn_date
-    )
 
 
 def ids(values: Collection[str]) -> Columns:
@@ -78,14 +46,6 @@ def churned_customers(customers: Collection[Customer]) -> Columns:
 
 
 PARKED_COLUMNS = 'customer_id::VARCHAR, topic, partition, "offset", timestamp_ms, key, value, headers'
-
-
-def parked_record(row: tuple[Any, ...]) -> ParkedRecord:
-    """The parked cancellation of a row of `PARKED_COLUMNS`."""
-    customer_id, topic, partition, offset, timestamp, key, value, headers = row
-    return ParkedRecord(
-        customer_id, PlainRecord(topic, partition, offset, timestamp, key, value, decode_headers(headers))
-    )
 
 
 def parked(waiting: Collection[ParkedRecord], after_seq: int, now: datetime) -> Columns:

@@ -21,6 +21,7 @@ from worker.store import StoreError
 from worker.stores import duckdb_churns as churns
 from worker.stores import duckdb_dead_letters as letters
 from worker.stores import duckdb_rows as rows
+from worker.stores.common_rows import customer, parked_record
 from worker.stores.duckdb_file import MEMORY, open_to_read, wrap_errors
 from worker.view import AtStake, Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 
@@ -83,7 +84,7 @@ class DuckDBView(StoreView):
     @override
     def customer(self, customer_id: str) -> Customer | None:
         found = self._rows(f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE customer_id = ?::UUID", [customer_id])
-        return rows.customer(found[0]) if found else None
+        return customer(found[0]) if found else None
 
     @override
     def decisions(self, customer_id: str) -> Sequence[Decision]:
@@ -108,7 +109,7 @@ class DuckDBView(StoreView):
         self, *, customer_id: str | None = None, before: datetime | None = None, customers: int | None = None
     ) -> Sequence[ParkedSince]:
         found = self._rows(_PARKED, [_without_zone(before), customer_id, customers])
-        return [ParkedSince(*rows.parked_record(row[:-1]), row[-1].replace(tzinfo=UTC)) for row in found]
+        return [ParkedSince(*parked_record(row[:-1]), row[-1].replace(tzinfo=UTC)) for row in found]
 
     @wrap_errors
     @override

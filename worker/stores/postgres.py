@@ -25,7 +25,7 @@ from worker.store import Changes, ParkedRecord, PendingBatch, Place, Store, Stor
 from worker.stores import postgres_checks as checks
 from worker.stores import postgres_outbox as outbox
 from worker.stores import postgres_rows as rows
-from worker.stores.duckdb_rows import customer, parked_record
+from worker.stores.common_rows import customer, parked_record
 from worker.stores.postgres_connection import (
     connect,
     connect_to_write,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
-from worker.stores.duckdb_rows import decode_headers
+from worker.stores.common_rows import decode_headers
 from worker.stores.postgres_connection import Connection
 from worker.view import AtStake
 

@@ -9,7 +9,7 @@ from typing import Any
 from domain.customer import Customer
 from worker.outgoing import Outgoing
 from worker.store import JournalRow, ParkedRecord, Place
-from worker.stores.duckdb_rows import decode_headers, encode_headers
+from worker.stores.common_rows import decode_headers, encode_headers
 from worker.stores.postgres_connection import Connection
 
 Rows = Iterable[Sequence[Any]]

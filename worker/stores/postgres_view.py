@@ -20,7 +20,7 @@ from worker.store import StoreError
 from worker.stores import postgres_churns as churns
 from worker.stores import postgres_dead_letters as letters
 from worker.stores import postgres_rows as rows
-from worker.stores.duckdb_rows import customer, parked_record
+from worker.stores.common_rows import customer, parked_record
 from worker.stores.postgres_connection import connect, require_version, stored_version, wrap_errors
 from worker.view import AtStake, Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 

@@ -1,0 +1,53 @@
+"""What both databases keep alike: headers as one value, and rows that are customers and parked cancellations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from domain.customer import MRR, Customer, Industry, PlanTier
+from worker.records import Header, PlainRecord
+from worker.store import ParkedRecord
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_text = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
+_decode_bytes = msgspec.msgpack.Decoder(list[tuple[bytes, bytes | None]]).decode
+
+
+def encode_headers(headers: Sequence[Header]) -> bytes:
+    """Headers as one value: MessagePack of `[[name, value], ...]`."""
+    try:
+        return _encode(headers)
+    except UnicodeEncodeError:  # a name that was no UTF-8, see raw_headers
+        return _encode([(name.encode(errors="surrogateescape"), value) for name, value in headers])
+
+
+def decode_headers(headers: bytes) -> list[Header]:
+    """What `encode_headers` was given."""
+    try:
+        return _decode_text(headers)
+    except msgspec.ValidationError:
+        return [(name.decode(errors="surrogateescape"), value) for name, value in _decode_bytes(headers)]
+
+
+_INDUSTRIES = {industry.value: industry for industry in Industry}
+_PLAN_TIERS = {tier.value: tier for tier in PlanTier}
+
+
+def customer(row: tuple[Any, ...]) -> Customer:
+    """The customer of a row of `CUSTOMER_COLUMNS`, which each database has its own of."""
+    customer_id, industry, plan_tier, signup_date, mrr, churn_date = row
+    return Customer(
+        customer_id, _INDUSTRIES[industry], _PLAN_TIERS[plan_tier], signup_date, MRR(Decimal(mrr)), churn_date
+    )
+
+
+def parked_record(row: tuple[Any, ...]) -> ParkedRecord:
+    """The parked cancellation of a row of `PARKED_COLUMNS`, which each database has its own of."""
+    customer_id, topic, partition, offset, timestamp, key, value, headers = row
+    return ParkedRecord(
+        customer_id, PlainRecord(topic, partition, offset, timestamp, key, value, decode_headers(headers))
+    )
