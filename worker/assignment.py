@@ -104,8 +104,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         ):
             with attempt:
                 partitions = await self._look_at(assigned)
-        # Where there are more workers than partitions, this one has none, and is there for when another ends.
-        starts = {place: await self._start(place, partition) for place, partition in partitions.items()}
+                # Where there are more workers than partitions, this one has none, and is there for when another ends.
+                starts = {place: await self._start(place, partition) for place, partition in partitions.items()}
         self.ends = {place: partition.end for place, partition in partitions.items()}
         for place, offset in starts.items():
             self.consumer.seek(place, offset)

@@ -193,7 +193,7 @@ class Consumer:
         self.is_failing = False
         self._relay.offer(committed)
         if attempt.retry_state.attempt_number > 1:
-            await self._relay.look_again()
+            self._relay.look_again()
         for place, offset in result.reached.items():
             self._mirror.reach(TopicPartition(*place), offset)
         self._metrics.applied(len(records), result, seconds)

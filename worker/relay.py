@@ -67,6 +67,7 @@ class Relay:
         self._offered: deque[PendingBatch] = deque()
         self._settled_seq = 0  # the outbox's last row when the receipt was read
         self._known_seq = 0  # and now
+        self._is_to_look = False  # whether there may be more than that
         self._attempted_seq = store.last_seq  # nothing after it was ever sent
         self._more = asyncio.Event()
         self._caught_up = asyncio.Event()
@@ -88,9 +89,9 @@ class Relay:
             self._offered.popleft()
         self._wake()
 
-    async def look_again(self) -> None:
+    def look_again(self) -> None:
         """Publish what the store holds, offered or not: a commit that failed can be durable all the same."""
-        self._known_seq = max(self._known_seq, await self._thread.call(lambda: self._store.last_seq))
+        self._is_to_look = True
         self._wake()
 
     def _wake(self) -> None:
@@ -250,8 +251,7 @@ class Relay:
         assert publisher is not None  # noqa: S101 - `recover` made one
         marking: asyncio.Task[None] | None = None
         published_seq = marked_seq = await self._thread.call(lambda: self._store.published_seq)
-        if self._is_shared:
-            self._known_seq = await self._thread.call(lambda: self._store.last_seq)
+        self._is_to_look |= self._is_shared
         marked_at = time.monotonic()
         ends: dict[TopicPartition, int] = {}
         try:
@@ -294,6 +294,9 @@ class Relay:
 
     async def _next(self, published_seq: int) -> PendingBatch:
         """What comes after `published_seq`: as it was offered, else from the store."""
+        if self._is_to_look:
+            self._is_to_look = False
+            self._known_seq = max(self._known_seq, await self._thread.call(lambda: self._store.last_seq))
         while self._offered and self._offered[0].after_seq < published_seq:
             self._offered.popleft()
         if self._offered and self._offered[0].after_seq == published_seq:
