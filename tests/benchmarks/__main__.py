@@ -36,7 +36,7 @@ Answer = dict[str, Any]
 def main() -> None:
     arguments = _arguments()
     report: Answer = {"machine": _machine(), "customers": arguments.customers}
-    with running_kafka() as kafka, tempfile.TemporaryDirectory() as temporary:
+    with running_kafka(is_measured=True) as kafka, tempfile.TemporaryDirectory() as temporary:
         topics = traffic.Topics(f"bench-{time.time_ns()}.")
         console.print(f"producing {arguments.customers:,} signups and {arguments.customers // 2:,} cancellations")
         traffic.create(kafka.bootstrap_servers, topics)

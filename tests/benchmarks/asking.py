@@ -58,7 +58,7 @@ console = Console()
 
 def main() -> None:
     arguments = _arguments()
-    with running_kafka() as kafka, tempfile.TemporaryDirectory() as temporary:
+    with running_kafka(is_measured=True) as kafka, tempfile.TemporaryDirectory() as temporary:
         bench = Bench(kafka.bootstrap_servers, Path(temporary), arguments)
         try:
             bench.run()

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 from tests.kafka.cluster import Kafka, Node, wait_until_ready
 from tests.kafka.container import DockerUnavailable, container_kafka
-from tests.kafka.jars import JarsUnavailable
+from tests.kafka.jars import SOON_GONE, JarsUnavailable
 from tests.kafka.local import local_kafka
 from tests.kafka.tool import run_from_jars
 
@@ -26,16 +26,18 @@ class GivenKafka:
 
 
 @contextmanager
-def running_kafka(brokers: int = 1) -> Iterator[Kafka]:
+def running_kafka(brokers: int = 1, *, is_measured: bool = False) -> Iterator[Kafka]:
     """Give a Kafka that answers, until the block ends.
 
     From the address in `TEST_KAFKA_BOOTSTRAP_SERVERS`, else from Docker where an engine answers, else from Kafka's
     jars. Three brokers keep three copies of everything and need two of them; one keeps one. An address is taken as it
-    is. Raises `RuntimeError` with what to install or set where there is none: a test without its Kafka fails, it never
+    is. One that `is_measured` is run as in production, not to be up soon.
+
+    Raises `RuntimeError` with what to install or set where there is none: a test without its Kafka fails, it never
     skips.
     """
     with ExitStack() as cleanup:
-        yield _given() or _started(brokers, cleanup)
+        yield _given() or _started(brokers, cleanup, () if is_measured else SOON_GONE)
 
 
 def _given() -> Kafka | None:
@@ -49,12 +51,12 @@ def _given() -> Kafka | None:
     return GivenKafka(address)
 
 
-def _started(brokers: int, cleanup: ExitStack) -> Kafka:
+def _started(brokers: int, cleanup: ExitStack, java_options: Sequence[str]) -> Kafka:
     try:
         return cleanup.enter_context(container_kafka(brokers))
     except DockerUnavailable as no_docker:
         try:
-            return cleanup.enter_context(local_kafka(brokers))
+            return cleanup.enter_context(local_kafka(brokers, java_options=java_options))
         except JarsUnavailable as no_jars:
             raise RuntimeError(
                 f"These tests need a real Kafka: {no_docker}, and {no_jars}. "

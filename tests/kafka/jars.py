@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 POM = Path(__file__).with_name("pom.xml")
 LIBS = Path(__file__).parents[2] / ".cache" / "kafka-libs"
 OLDEST_JAVA = 17
+SOON_GONE = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""For what runs minutes or less: compiling as for months takes a third of its time."""
 MAVEN_LIMIT_S = 600
 
 
@@ -26,11 +29,16 @@ def java() -> str:
     found = found or shutil.which("java")
     if found is None:
         raise JarsUnavailable("there is no `java` on the path")
-    banner = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
-    version = re.search(r'version "(\d+)', banner)
-    if version is None or int(version[1]) < OLDEST_JAVA:
+    if _version(found) < OLDEST_JAVA:
         raise JarsUnavailable(f"`{found}` is older than Java {OLDEST_JAVA}")
     return found
+
+
+@cache
+def _version(java: str) -> int:
+    banner = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
+    version = re.search(r'version "(\d+)', banner)
+    return int(version[1]) if version else 0
 
 
 def classpath() -> str:

@@ -61,19 +61,23 @@ class Door(NamedTuple):
 class LocalNode:
     """One broker as a Java process."""
 
-    def __init__(self, directory: Path, properties: str, cluster_id: str) -> None:
+    def __init__(self, directory: Path, properties: str, cluster_id: str, options: Sequence[str]) -> None:
         self._directory = directory
         self._properties = directory / "server.properties"
         self._properties.write_text(properties)
         self._log = directory / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._options = options
         self._format(cluster_id)
 
     def restart(self) -> None:
         """Start the broker on the data it has; it must not be running."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._java("-Xmx1g", "kafka.Kafka", str(self._properties)), cwd=self._directory, stdout=log, stderr=log
+                [jars.java(), *self._options, "-Xmx1g", "-cp", jars.classpath(), "kafka.Kafka", str(self._properties)],
+                cwd=self._directory,
+                stdout=log,
+                stderr=log,
             )
 
     def pause(self) -> None:
@@ -109,7 +113,7 @@ class LocalNode:
     def _format(self, cluster_id: str) -> None:
         formatting = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)]
         done = subprocess.run(
-            self._java(*formatting),
+            [jars.java(), *jars.SOON_GONE, "-cp", jars.classpath(), *formatting],
             cwd=self._directory,
             capture_output=True,
             text=True,
@@ -118,11 +122,6 @@ class LocalNode:
         )
         if done.returncode != 0:
             raise RuntimeError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
-
-    def _java(self, *arguments: str) -> list[str]:
-        heap = [argument for argument in arguments if argument.startswith("-X")]
-        rest = [argument for argument in arguments if not argument.startswith("-X")]
-        return [jars.java(), *heap, "-cp", jars.classpath(), *rest]
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is None:
@@ -143,7 +142,9 @@ class LocalKafka:
 
 
 @contextmanager
-def local_kafka(brokers: int, doors: Sequence[Door] = ()) -> Iterator[LocalKafka]:
+def local_kafka(
+    brokers: int, doors: Sequence[Door] = (), java_options: Sequence[str] = jars.SOON_GONE
+) -> Iterator[LocalKafka]:
     """Run `brokers` brokers until the block ends; raises `jars.JarsUnavailable` where there is no Java or no Maven.
 
     With `doors`, one a broker, each has that second way in; `bootstrap_servers` is the direct one all the same.
@@ -152,7 +153,8 @@ def local_kafka(brokers: int, doors: Sequence[Door] = ()) -> Iterator[LocalKafka
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="kafka-")))
         ports = free_ports(2 * brokers)
         nodes = [
-            _node(directory, number, ports, brokers, doors[number - 1 : number]) for number in range(1, brokers + 1)
+            _node(directory, number, ports, brokers, doors[number - 1 : number], java_options)
+            for number in range(1, brokers + 1)
         ]
         bootstrap_servers = ",".join(f"{LOOPBACK}:{port}" for port in ports[:brokers])
         for node in nodes:
@@ -174,7 +176,14 @@ def free_ports(count: int) -> list[int]:
         return [int(each.getsockname()[1]) for each in sockets]
 
 
-def _node(directory: Path, number: int, ports: Sequence[int], brokers: int, doors: Sequence[Door]) -> LocalNode:
+def _node(
+    directory: Path,
+    number: int,
+    ports: Sequence[int],
+    brokers: int,
+    doors: Sequence[Door],
+    java_options: Sequence[str],
+) -> LocalNode:
     own = directory / f"node-{number}"
     own.mkdir()
     controllers = ports[brokers:]
@@ -191,7 +200,7 @@ def _node(directory: Path, number: int, ports: Sequence[int], brokers: int, door
         properties += DOOR_PROPERTIES.format(
             host=LOOPBACK, port=ports[number - 1], controller_port=controllers[number - 1], door=door
         )
-    return LocalNode(own, properties, CLUSTER_ID)
+    return LocalNode(own, properties, CLUSTER_ID, java_options)
 
 
 def replication(brokers: int) -> dict[str, int]:
