@@ -161,7 +161,6 @@ def _reader_and_writer(settings: Settings) -> tuple[Decoder, Composer]:
     composer = Composer(
         churned_topic=settings.topics.churned,
         dead_letter_suffix=settings.topics.dead_letter_suffix,
-        source=settings.events.source,
         group_id=settings.kafka.group_id,
     )
     return Decoder(settings.topics.signup, settings.batch.max_value_bytes), composer

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated
 
 import msgspec
 
 from domain.customer import Customer, Industry, PlanTier
 from worker.dead_letters.letters import Filters, Letter
 from worker.dead_letters.questions import described
-from worker.fields import UUID_PATTERN
+from worker.fields import is_canonical_uuid
 from worker.messages import shown
 from worker.parked import ParkedCancellation, parked_cancellations
 from worker.settings import Settings
@@ -22,7 +21,11 @@ from worker.view import Decision, StoreView
 class Whose(msgspec.Struct, frozen=True):
     """The customer whose story is told, in lower case."""
 
-    customer_id: Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
+    customer_id: str
+
+    def __post_init__(self) -> None:
+        if not is_canonical_uuid(self.customer_id):
+            raise ValueError("customer_id is not a UUID of the form 8-4-4-4-12 in lower case")
 
 
 class CustomerNow(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What the worker sends: `customer.churned` events and dead letters, complete to the byte."""
+"""What the worker sends: `customer.churned` events and dead letters."""
 
 from __future__ import annotations
 
@@ -46,9 +46,11 @@ def redrive_count(headers: Sequence[Header]) -> int:
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """A record to be published once. `partition` is None where the key decides.
+    """A record to be published once: an event, or a dead letter complete to the byte.
 
-    `timestamp` is that of the record it comes of, in milliseconds since 1970; -1 where it has none.
+    An event has no `partition` and no `key`: its customer is the one and decides the other. Its `headers` are those it
+    has from its cause; what can be told from the rest, `Envelope` adds when it is sent. `timestamp` is that of the
+    record it comes of, in milliseconds since 1970; -1 where it has none.
     """
 
     id: str
@@ -61,35 +63,48 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     timestamp: int = -1
 
 
+class Envelope:
+    """What all events have in common on the wire, kept out of the outbox: it would be half of each row."""
+
+    def __init__(self, source: str) -> None:
+        self._common: list[Header] = [
+            ("ce_specversion", b"1.0"),
+            ("ce_source", source.encode()),
+            ("ce_type", EVENT_TYPE),
+            ("ce_dataschema", DATASCHEMA),
+            ("content-type", b"application/json"),
+        ]
+
+    def key_and_headers(self, message: Outgoing) -> tuple[bytes | None, Sequence[Header]]:
+        """Those that the record has on its topic."""
+        if message.partition is not None:
+            return message.key, message.headers
+        key = customer_key(message)
+        return key, [*self._common, ("ce_id", message.id.encode()), ("ce_subject", key), *message.headers]
+
+
+def customer_key(event: Outgoing) -> bytes:
+    """The key of an event."""
+    return (event.customer_id or "").encode()
+
+
 class Composer:
     """Writes outgoing records as the settings have it."""
 
-    def __init__(self, *, churned_topic: str, dead_letter_suffix: str, source: str, group_id: str) -> None:
+    def __init__(self, *, churned_topic: str, dead_letter_suffix: str, group_id: str) -> None:
         self._churned_topic = churned_topic
         self._dead_letter_suffix = dead_letter_suffix
-        self._source = ("ce_source", source.encode())
         self._group_id = group_id
 
     def churned(self, event: CustomerChurned, cause: Record) -> Outgoing:
         """The event as a record; `cause` is the cancellation that brought it."""
-        event_id = churned_id(event.customer_id)
-        key = event.customer_id.encode()
         return Outgoing(
-            id=event_id,
+            id=churned_id(event.customer_id),
             topic=self._churned_topic,
             partition=None,
-            key=key,
+            key=None,
             value=encode_churned(event),
-            headers=[
-                ("ce_specversion", b"1.0"),
-                ("ce_id", event_id.encode()),
-                self._source,
-                ("ce_type", EVENT_TYPE),
-                ("ce_subject", key),
-                ("ce_dataschema", DATASCHEMA),
-                *cloudevents.caused_by(cause),
-                ("content-type", b"application/json"),
-            ],
+            headers=cloudevents.caused_by(cause),
             customer_id=event.customer_id,
             timestamp=cause.timestamp,
         )

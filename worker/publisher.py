@@ -10,12 +10,13 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
+from typing_extensions import override
 
 from worker import kafka, raw_headers
 from worker.failpoints import reach
-from worker.outgoing import Outgoing
+from worker.outgoing import Envelope, Outgoing, customer_key
 from worker.partitioner import partitions_for
-from worker.records import TopicPartition
+from worker.records import Header, TopicPartition
 from worker.settings import Kafka
 
 log = structlog.get_logger(__name__)
@@ -66,14 +67,14 @@ class BatchProducer:
             batch = self._producer.create_batch()
             for message in those:
                 alone = self._batch_alone(message)
-                if alone or not _append(batch, message):
+                if alone or not self._append(batch, message):
                     if batch.record_count():
                         yield topic, partition, batch
                     batch = self._producer.create_batch()
                     if alone:
                         yield topic, partition, alone
                     else:
-                        _append(batch, message)
+                        self._append(batch, message)
             if batch.record_count():
                 yield topic, partition, batch
 
@@ -87,7 +88,7 @@ class BatchProducer:
             else:
                 grouped[message.topic, message.partition % self._partitions[message.topic]].append(message)
         for topic, those in keyed.items():
-            places = partitions_for([message.key or b"" for message in those], self._partitions[topic])
+            places = partitions_for([customer_key(message) for message in those], self._partitions[topic])
             for place, message in zip(places, those, strict=True):
                 grouped[topic, place].append(message)
         return grouped
@@ -101,15 +102,27 @@ class BatchProducer:
             batch = BatchBuilder(kafka.PUBLISH_BATCH_BYTES, ZSTD, is_transactional=int(self._is_transactional))
         else:
             return None
-        _append(batch, message)
+        self._append(batch, message)
         return batch
+
+    def _append(self, batch: BatchBuilder, message: Outgoing) -> bool:
+        key, headers = self._key_and_headers(message)
+        return batch.append(timestamp=None, key=key, value=message.value, headers=headers) is not None
+
+    def _key_and_headers(self, message: Outgoing) -> tuple[bytes | None, Sequence[Header]]:
+        return message.key, message.headers
 
 
 class Publisher(BatchProducer):
     """Publishes in transactions. After any error what became of its transaction is not known."""
 
-    def __init__(self, settings: Kafka, partitions: Mapping[str, int]) -> None:
+    def __init__(self, settings: Kafka, partitions: Mapping[str, int], envelope: Envelope) -> None:
         super().__init__(kafka.relay_producer(settings), partitions, is_transactional=True)
+        self._envelope = envelope
+
+    @override
+    def _key_and_headers(self, message: Outgoing) -> tuple[bytes | None, Sequence[Header]]:
+        return self._envelope.key_and_headers(message)
 
     async def publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
         """Publish the messages in one transaction; the ends of the partitions they went to, after them."""
@@ -129,7 +142,3 @@ class Publisher(BatchProducer):
 def is_large(message: Outgoing) -> bool:
     """Whether a message has a batch of its own."""
     return len(message.value or b"") > kafka.PUBLISH_BATCH_BYTES // 2
-
-
-def _append(batch: BatchBuilder, message: Outgoing) -> bool:
-    return batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers) is not None

@@ -28,7 +28,7 @@ from aiokafka.errors import (
 from worker import kafka
 from worker.failpoints import reach
 from worker.metrics import Cause, Metrics
-from worker.outgoing import Outgoing
+from worker.outgoing import Envelope, Outgoing
 from worker.positions import PositionRefused
 from worker.publisher import Publisher
 from worker.receipts import ReceiptUnreadable, keep_receipts
@@ -214,7 +214,7 @@ class Relay:
             partitions = await kafka.partition_counts(admin, self._settings.topics.outputs)
         if missing := set(self._settings.topics.outputs) - set(partitions):
             raise ReceiptUnreadable(f"these topics do not exist: {', '.join(sorted(missing))}")
-        self._publisher = Publisher(self._settings.kafka, partitions)
+        self._publisher = Publisher(self._settings.kafka, partitions, Envelope(self._settings.events.source))
         await self._publisher.start()
         reach("predecessor-fenced")
         receipts = await keep_receipts(self._settings, self._store, self._thread, partitions)

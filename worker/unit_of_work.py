@@ -26,7 +26,7 @@ class Customers(CustomerRepository):
     def load(self, customer_ids: set[str]) -> None:
         """Read these customers at once, so that `get_by_id` need not."""
         known = self._known
-        wanted = customer_ids.difference(known)
+        wanted = customer_ids.difference(known) if known else customer_ids
         known.update(dict.fromkeys(wanted))
         known.update({customer.customer_id: customer for customer in self._store.customers(wanted)})
 
@@ -67,13 +67,10 @@ class ParkedCancellations:
         self._store = store
         self._changes = changes
         self._waiting: dict[str, list[ParkedRecord]] = {}
-        self._loaded: set[str] = set()
 
     def load(self, customer_ids: set[str]) -> None:
-        """Read what is parked for these customers."""
-        wanted = customer_ids - self._loaded
-        self._loaded |= wanted
-        for parked in self._store.parked(wanted):
+        """Read what is parked for these customers; each customer once."""
+        for parked in self._store.parked(customer_ids):
             self._waiting.setdefault(parked.customer_id, []).append(parked)
 
     def add(self, cancellation: Cancellation) -> bool:

@@ -12,7 +12,7 @@ from aiokafka.client import AIOKafkaClient
 
 from tests.acceptance.stage import PARTITIONS, Stage
 from tests.worker.test_cost import customer_id
-from worker.outgoing import Outgoing
+from worker.outgoing import Envelope, Outgoing
 from worker.publisher import Publisher
 from worker.settings import Kafka
 
@@ -40,7 +40,7 @@ def test_a_transaction_takes_the_same_requests_however_many_events_it_has(
 
 async def _publish(stage: Stage, requests: Counter[str]) -> Sequence[dict[str, int]]:
     settings = Kafka(bootstrap_servers=stage.kafka.bootstrap_servers, group_id=stage.group)
-    publisher = Publisher(settings, {stage.topics.churned: PARTITIONS})
+    publisher = Publisher(settings, {stage.topics.churned: PARTITIONS}, Envelope("/customers"))
     await publisher.start()
     found = []
     try:
@@ -57,4 +57,4 @@ async def _publish(stage: Stage, requests: Counter[str]) -> Sequence[dict[str, i
 
 def _events(stage: Stage, count: int) -> list[Outgoing]:
     keys = [customer_id(number) for number in range(count)]
-    return [Outgoing(key, stage.topics.churned, None, key.encode(), b"{}", [("ce_id", b"x")], key) for key in keys]
+    return [Outgoing(key, stage.topics.churned, None, None, b"{}", [("ce_time", b"x")], key) for key in keys]

@@ -89,7 +89,7 @@ def customer(customer_id: str = ADA, churn_date: date | None = None) -> Customer
 
 def composer() -> Composer:
     """What writes outgoing records, with the settings' defaults."""
-    return Composer(churned_topic=CHURNED, dead_letter_suffix="-dlt", source="/customers", group_id="customer-worker")
+    return Composer(churned_topic=CHURNED, dead_letter_suffix="-dlt", group_id="customer-worker")
 
 
 def batch_path() -> BatchPath:

@@ -97,7 +97,7 @@ def test_a_cancellation_of_an_active_customer_is_applied_and_published_once(stor
     assert churn_dates(store) == {ADA: date(2026, 6, 30)}
     assert published(store) == [churned_id(ADA)]
     (message,) = store.pending(0, 10).messages
-    assert message.key == ADA.encode()
+    assert message.customer_id == ADA
     said = json.loads(message.value or b"")
     assert (said["churn_date"], said["tenure_days"], said["reason"]) == ("2026-06-30", 166, "moved")
     assert journal(store, CANCELLATIONS) == [("applied", 0, None)]

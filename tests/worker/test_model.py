@@ -191,7 +191,7 @@ class Worker(RuleBasedStateMachine):
         assert Counter(message.id for message in self.topic) == Counter(events | end.dead_letters)
         for message in self.topic:
             if message.id in events:
-                assert json.loads(message.value or b"") == end.churned[(message.key or b"").decode()]
+                assert json.loads(message.value or b"") == end.churned[message.customer_id or ""]
 
     def _compare_journal(self, end: Expected) -> None:
         found: dict[Place, list[tuple[str, str | None]]] = {}

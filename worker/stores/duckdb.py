@@ -33,6 +33,8 @@ from worker.view import StoreView
 
 CHECKPOINT_AT_WAL_BYTES = 256 * 1024 * 1024
 PENDING_BYTES = 32 * 1024 * 1024
+LOOKED_UP_ONE_BY_ONE = 200
+"""So many ids or fewer are found by the index, 30 µs each; a join reads the whole column, 25 ms at 3 M customers."""
 
 
 class DuckDBStore(Store):
@@ -91,8 +93,13 @@ class DuckDBStore(Store):
     def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
         if not customer_ids:
             return []
-        query = f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE customer_id IN (SELECT id::UUID FROM batch)"
-        return [customer(row) for row in self._join(query, rows.ids(customer_ids)).fetchall()]
+        query = f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE customer_id IN "
+        if len(customer_ids) <= LOOKED_UP_ONE_BY_ONE:
+            query += f"({', '.join(['?::UUID'] * len(customer_ids))})"
+            found = self._db.execute(query, list(customer_ids))
+        else:
+            found = self._join(query + "(SELECT id::UUID FROM batch)", rows.ids(customer_ids))
+        return [customer(row) for row in found.fetchall()]
 
     @override
     def active_customers(self) -> Iterator[Customer]:
