@@ -72,10 +72,8 @@ WHERE list_contains($days, churned.day) OR list_contains($days, events.day)
 ORDER BY 1
 """
 _READ_VALUES = f"CREATE OR REPLACE TEMP TABLE told AS {_events('batch')}"
-_VALUES_BY_DAY = f"SELECT day, {_SUM} FROM told WHERE is_event AND day BETWEEN $since AND $until GROUP BY day"
-_RECENT = """
-SELECT customer_id::VARCHAR FROM told WHERE is_event AND day BETWEEN $since AND $until AND place >= $recent_from
-"""
+_VALUES_BY_DAY = f"SELECT day, {_SUM} FROM told WHERE is_event GROUP BY day"
+_RECENT = "SELECT customer_id::VARCHAR FROM told WHERE is_event AND place >= $recent_from"
 
 
 def published_up_to(db: duckdb.DuckDBPyConnection, topic: str) -> Mark:
@@ -129,12 +127,11 @@ class DuckDBValueReader(ValueReader):
         return _FINGERPRINTED_BY
 
     @override
-    def days(self, values: Sequence[bytes | None], since: date, until: date, recent_from: int) -> TopicDays:
+    def days(self, values: Sequence[bytes | None], recent_from: int) -> TopicDays:
         self._read(values)
-        asked = {"since": since, "until": until}
         return TopicDays(
-            {day: _sum(*added) for day, *added in self._db.execute(_VALUES_BY_DAY, asked).fetchall()},
-            self._column(_RECENT, asked | {"recent_from": recent_from}),
+            {day: _sum(*added) for day, *added in self._db.execute(_VALUES_BY_DAY).fetchall()},
+            self._column(_RECENT, {"recent_from": recent_from}),
             self._column("SELECT place FROM told WHERE NOT is_event ORDER BY place", {}),
         )
 
