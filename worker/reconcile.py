@@ -123,8 +123,8 @@ async def reconcile(
             "name another in CUSTOMER_WORKER_TOPICS__CHURNED",
             Exit.UNREACHABLE,
         )
-    # A tombstone takes an event away, and goes itself after this time at the earliest: until half of it is over, what was
-    # read is still there, or the tombstone is.
+    # A tombstone takes an event away, and goes itself after this time at the earliest: until half of it is over, what
+    # was read is still there, or the tombstone is.
     tombstones_s = int(configs.get("delete.retention.ms", 0)) / 1000
     memory = Memory(settings)
     known = memory.recall(values.fingerprinted_by, math.inf if is_full else time.time() - tombstones_s / 2)
