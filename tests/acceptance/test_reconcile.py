@@ -297,7 +297,9 @@ def test_what_the_store_has_not_marked_is_read_again(stage: Stage) -> None:
     assert stage.start(FAILPOINT="after-publish:1").wait() == KILLED
     assert read_before(stage) == 0
     assert read_before(stage) == 3
-    stage.run_to_the_end_of_the_topics()
+    worker = stage.start()
+    worker.wait_until(lambda: bool(worker.events("recovered")), "the receipt read, and marked")
+    assert worker.stop() == 0
     assert read_before(stage) == 3
     assert read_before(stage) == 7
 
