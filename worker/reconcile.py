@@ -197,10 +197,11 @@ class _Reconciling:
         require_comparable(mark, self._values)
         ends = await self._topic.ends()
         unsettled = sum(max(0, end - mark.ends.get(str(place.partition), 0)) for place, end in ends.items())
-        store, topic = await asyncio.gather(
-            self._books.days(mark.published_seq, self._since, self._until, unsettled),
-            self._topic.read(known, ends, mark.ends),
-        )
+        asked = asyncio.create_task(self._books.days(mark.published_seq, self._since, self._until, unsettled))
+        try:
+            topic = await self._topic.read(known, ends, mark.ends)
+        finally:
+            store = await asked  # who reads the store itself opens it once at a time
         told = {day: added for day, added in topic.days().items() if self._since <= day <= self._until}
         return _Comparison(began, mark, _days(store, told, topic.recent), topic, store.receipts, known.count)
 
