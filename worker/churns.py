@@ -99,8 +99,8 @@ class ValueReader(Protocol):
     def fingerprinted_by(self) -> str:
         """With whose fingerprints its own are comparable."""
 
-    def days(self, values: Sequence[bytes | None], since: date, until: date, recent_from: int) -> TopicDays:
-        """The days from `since` to `until`; recent are the values at `recent_from` and after it."""
+    def days(self, values: Sequence[bytes | None], recent_from: int) -> TopicDays:
+        """Each day; recent are the values at `recent_from` and after it."""
 
     def churns(self, values: Sequence[bytes | None]) -> list[Churn]:
         """One by one, in order, without those that are no events."""

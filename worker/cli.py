@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from worker import __version__, checks, kafka
-from worker.checks import Check
-from worker.commands import dead_letters, explain, parked, reconcile, replay, status, store
+from worker import __version__
 from worker.commands.shared import AsJson, console, errors, run_async
-from worker.composition import check_store
-from worker.monitoring import alert_rules
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal
 
-app = typer.Typer(
-    name="customer-worker",
-    help="Kafka in, customers kept, customer.churned out, exactly once.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+_MODULES = (
+    "check",
+    "topics",
+    "config",
+    "contract",
+    "status",
+    "explain",
+    "parked",
+    "dead_letters",
+    "reconcile",
+    "replay",
+    "store",
 )
-topics = typer.Typer(help="The Kafka topics the worker needs.", no_args_is_help=True)
-config = typer.Typer(help="The settings.", no_args_is_help=True)
-app.add_typer(topics, name="topics")
-contract = typer.Typer(help="The contract as documents.", no_args_is_help=True)
-app.add_typer(config, name="config")
-app.add_typer(contract, name="contract")
-status.register(app)
-explain.register(app)
-parked.register(app)
-dead_letters.register(app)
-reconcile.register(app)
-replay.register(app)
-store.register(app)
+"""Those of `worker.commands` that have a command or a group of them, by its name."""
 
 
 def main() -> None:
     """Run the command line; errors people can mend end in one sentence and an exit code, not in a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())  # what a library warns of, a command says itself
     try:
-        app()
+        command_line(sys.argv[1:])()
     except SettingsError as error:
         for mistake in error.mistakes:
             errors.print(mistake, style="red", markup=False, highlight=False)
@@ -54,13 +45,35 @@ def main() -> None:
         raise SystemExit(refusal.code) from None
 
 
+def command_line(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with the command that these arguments name, or else with all.
+
+    Each loads what it needs, and that takes longer than most take for their answer.
+    """
+    app = typer.Typer(
+        name="customer-worker",
+        help="Kafka in, customers kept, customer.churned out, exactly once.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    app.command()(run)
+    app.command()(demo)
+    asked = arguments[0].replace("-", "_") if arguments else ""
+    if asked in {"run", "demo"}:
+        return app
+    for name in [asked] if asked in _MODULES else _MODULES:
+        import_module(f"worker.commands.{name}").register(app)
+    return app
+
+
 def _version(asked: bool) -> None:
     if asked:
         console.print(__version__)
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -69,7 +82,6 @@ def _options(
     pass
 
 
-@app.command()
 def run() -> None:
     """Run the worker until SIGTERM.
 
@@ -80,7 +92,6 @@ def run() -> None:
     run_async(Worker(Settings.read()).app.run)
 
 
-@app.command()
 def demo(
     bootstrap_servers: Annotated[
         str | None,
@@ -96,97 +107,3 @@ def demo(
 
     if not run_demo(bootstrap_servers=bootstrap_servers, console=console, as_json=as_json):
         raise typer.Exit(Exit.NO)
-
-
-@app.command()
-def check(as_json: AsJson = False) -> None:
-    """Check settings, brokers, topics and store; exit 1 when one is not well.
-
-    Example: customer-worker check
-    """
-    settings = Settings.read()
-    found = [
-        Check("settings", is_well=True, found="valid"),
-        *run_async(lambda: _collect(settings)),
-        check_store(settings),
-    ]
-    if as_json:
-        print(json.dumps([{"name": c.name, "ok": c.is_well, "found": c.found, "advice": c.advice} for c in found]))
-    else:
-        for one in found:
-            mark = "[green]ok  [/]" if one.is_well else "[red]FAIL[/]"
-            console.print(
-                mark, f"{one.name}: {one.found}" + (f" - {one.advice}" if one.advice else ""), highlight=False
-            )
-    if not all(one.is_well for one in found):
-        raise typer.Exit(Exit.NO)
-
-
-async def _collect(settings: Settings) -> list[Check]:
-    return [one async for one in checks.kafka_checks(settings)]
-
-
-@topics.command("create")
-def create_topics(
-    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic.")] = 8,
-    replication: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Create the topics that do not exist yet, with the configuration that exactly-once needs.
-
-    Example: customer-worker topics create --partitions 8 --replication 3
-    """
-    settings = Settings.read()
-    created = run_async(lambda: kafka.create_topics(settings, partitions, replication))
-    if as_json:
-        print(json.dumps(created))
-        return
-    for name, is_new in created.items():
-        console.print(f"{name}: {'created' if is_new else 'exists'}", highlight=False)
-
-
-@config.command("show")
-def show_config(as_json: AsJson = False) -> None:
-    """Show every setting and its value, secrets hidden.
-
-    Example: customer-worker config show
-    """
-    shown = Settings.read().shown()
-    if as_json:
-        print(json.dumps(shown))
-        return
-    table = Table("setting", "value")
-    for name, value in shown.items():
-        table.add_row(name, value)
-    console.print(table)
-
-
-@contract.command("asyncapi")
-def show_asyncapi() -> None:
-    """Print the AsyncAPI document of what is read and sent.
-
-    Example: customer-worker contract asyncapi > asyncapi.json
-    """
-    from worker import contract as documents  # noqa: PLC0415 - as above
-
-    print(json.dumps(documents.asyncapi(Settings.read().topics), indent=2))
-
-
-@contract.command("schemas")
-def show_schemas() -> None:
-    """Print the JSON Schema of each message.
-
-    Example: customer-worker contract schemas | jq .signup
-    """
-    from worker import contract as documents  # noqa: PLC0415 - as above
-
-    print(json.dumps({name: documents.schema(name) for name in documents.MESSAGES}, indent=2))
-
-
-@contract.command("alerts")
-def show_alerts() -> None:
-    """Print the alert rules for Prometheus, as its rule_files take them.
-
-    Example: customer-worker contract alerts > customer-worker-alerts.yaml
-    """
-    print(alert_rules(), end="")

@@ -1,4 +1,9 @@
-"""What is put together from the settings alone, for the worker and for commands. It alone knows the concrete stores."""
+"""What is put together from the settings alone, for the worker and for commands. It alone knows the concrete stores.
+
+Each is imported where it is opened: the drivers take longer to load than most commands take for their answer.
+"""
+
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -20,12 +25,8 @@ from worker.settings import Settings
 from worker.settings import Store as StoreSettings
 from worker.stopping import Exit, Refusal
 from worker.store import NoStoreError, Store, StoreError, StoreInUseError
-from worker.stores import duckdb_copy, duckdb_view, moving_up, postgres_view
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_churns import DuckDBValueReader
 from worker.stores.duckdb_file import MEMORY, open_nothing
 from worker.stores.migrations import newest_version
-from worker.stores.postgres import PostgresStore, migrate_store
 from worker.view import StoreView
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,11 @@ def open_store(settings: Settings) -> Store:
 def _open(settings: Settings) -> Store:
     store = settings.store
     if store.is_postgres:
+        from worker.stores.postgres import PostgresStore
+
         return PostgresStore(store.url.get_secret_value(), store.shown, store.locks)
+    from worker.stores.duckdb import DuckDBStore
+
     return DuckDBStore(store.path)
 
 
@@ -64,9 +69,13 @@ def open_view(settings: Settings) -> StoreView:
     It is to be closed soon: with DuckDB, a worker does not start meanwhile.
     """
     if settings.store.is_postgres:
+        from worker.stores import postgres_view
+
         return postgres_view.open_view(settings.store.url.get_secret_value(), settings.store.shown)
     if settings.store.path == MEMORY:
         raise StoreInUseError("the store is in the memory of its worker")
+    from worker.stores import duckdb_view
+
     return duckdb_view.open_view(settings.store.path)
 
 
@@ -78,6 +87,9 @@ def open_copy(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[
     """
     if settings.store.is_postgres:
         raise StoreError(f"a dry run works on a copy of a DuckDB store, and {settings.store.shown} is none")
+    from worker.stores import duckdb_copy
+    from worker.stores.duckdb import DuckDBStore
+
     with duckdb_copy.copied(settings.store.path, tell) as path, closing(DuckDBStore(path)) as store:
         yield store
 
@@ -85,6 +97,8 @@ def open_copy(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[
 @contextmanager
 def open_value_reader() -> Iterator[ValueReader]:
     """A reader of what is on `customer.churned`, which understands it as the store does."""
+    from worker.stores.duckdb_values import DuckDBValueReader
+
     with closing(open_nothing()) as nothing:
         yield DuckDBValueReader(nothing)
 
@@ -94,7 +108,11 @@ def migrate(settings: Settings) -> tuple[int, int]:
     store = settings.store
     try:
         if store.is_postgres:
+            from worker.stores.postgres import migrate_store
+
             return migrate_store(store.url.get_secret_value(), store.shown)
+        from worker.stores.duckdb import DuckDBStore
+
         with closing(DuckDBStore(store.path)):  # which has had one version so far
             return newest_version("duckdb"), newest_version("duckdb")
     except StoreError as error:
@@ -105,6 +123,8 @@ def copy_store(source: StoreSettings, target: StoreSettings, tell: Callable[[int
     """Copy a whole DuckDB store to an empty PostgreSQL; how many rows. Raises `Refusal`."""
     if source.is_postgres or not target.is_postgres:
         raise Refusal("a store is copied from duckdb:///FILE to postgresql://…, and no other way", Exit.USAGE)
+    from worker.stores import moving_up
+
     try:
         return moving_up.copy_to_postgres(source.path, target.url.get_secret_value(), target.shown, tell)
     except StoreInUseError as error:
@@ -127,6 +147,8 @@ def check_store(settings: Settings) -> Check:
         return _check_postgres(settings)
     if settings.store.path != MEMORY and not Path(settings.store.path).exists():
         return Check("store", is_well=True, found=f"{shown}, to be made at the first start")
+    from worker.stores.duckdb import DuckDBStore
+
     try:
         DuckDBStore(settings.store.path).close()
     except StoreInUseError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
@@ -95,19 +94,16 @@ class LogReading:
         while left := self.left:
             yield await self._some(left)
 
-    async def values(self) -> AsyncIterator[tuple[TopicPartition, list[int], list[bytes | None]]]:
-        """Some offsets and values of one partition, again and again until the end; for a reader of values only.
+    async def values(self) -> AsyncIterator[tuple[TopicPartition, list[ValueBatch]]]:
+        """Some values of one partition, again and again until the end; for a reader of values only.
 
         Raises `LogStalled` as `parts` does.
         """
         async for part in self.parts():
             for place, read in part.items():
-                batches = cast("Sequence[ValueBatch]", read)
-                offsets = [offset for batch in batches for offset in batch.offsets]
-                values = [value for batch in batches for value in batch.values]
-                begin = bisect_left(offsets, self._starts[place])  # the log may begin within a batch, it ends after one
-                if offsets[begin:]:
-                    yield place, offsets[begin:], values[begin:]
+                batches = [batch.since(self._starts[place]) for batch in cast("Sequence[ValueBatch]", read)]
+                if left := [batch for batch in batches if batch.offsets]:
+                    yield place, left
 
     async def _some(self, left: Sequence[TopicPartition]) -> Mapping[TopicPartition, Sequence[Record]]:
         try:

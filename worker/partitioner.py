@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
 from aiokafka.partitioner import murmur2
 
+if TYPE_CHECKING:
+    import numpy as np
+
 CUSTOMER_ID_BYTES = 36
-_SEED = np.uint32(0x9747B28C)
-_M = np.uint32(0x5BD1E995)
+_SEED = 0x9747B28C
+_M = 0x5BD1E995
 
 
 def partitions_for(keys: Sequence[bytes], partitions: int) -> list[int]:
     """The partition of each key among so many. Customer ids, all of one length, are hashed at once."""
-    if all(len(key) == CUSTOMER_ID_BYTES for key in keys):
-        places: list[int] = ((_murmur2(keys) & np.uint32(0x7FFFFFFF)) % np.uint32(partitions)).tolist()
+    if len(keys) > 1 and all(len(key) == CUSTOMER_ID_BYTES for key in keys):
+        places: list[int] = ((_murmur2(keys) & 0x7FFFFFFF) % partitions).tolist()
         return places
     return [int(murmur2(key) & 0x7FFFFFFF) % partitions for key in keys]
 
 
 def _murmur2(keys: Sequence[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
     """Kafka's murmur2 (`Utils.murmur2` of the Java client) of many keys of `CUSTOMER_ID_BYTES`, which 4 divides."""
+    import numpy as np  # noqa: PLC0415 - it takes a tenth of a second to load, and most commands send nothing
+
     words = np.frombuffer(b"".join(keys), "<u4").reshape(len(keys), CUSTOMER_ID_BYTES // 4).astype(np.uint32)
-    hashes = np.full(len(keys), _SEED ^ np.uint32(CUSTOMER_ID_BYTES), np.uint32)
+    hashes = np.full(len(keys), _SEED ^ CUSTOMER_ID_BYTES, np.uint32)
     for column in range(CUSTOMER_ID_BYTES // 4):
-        word = words[:, column] * _M
+        word = words[:, column] * np.uint32(_M)
         word ^= word >> np.uint32(24)
-        hashes *= _M
-        hashes ^= word * _M
+        hashes *= np.uint32(_M)
+        hashes ^= word * np.uint32(_M)
     hashes ^= hashes >> np.uint32(13)
-    hashes *= _M
+    hashes *= np.uint32(_M)
     return hashes ^ (hashes >> np.uint32(15))

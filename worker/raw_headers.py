@@ -7,6 +7,7 @@ good. Here such a batch is unpacked once more, with the bad bytes escaped the wa
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -35,16 +36,23 @@ def install() -> None:
 class ValueBatch(NamedTuple):
     """The offsets and values of the records of one batch, of which there is one at least: at half the cost of records.
 
-    A batch is whole: it may begin before the offset that was asked for.
+    A batch is whole: it may begin before the offset that was asked for. Its `checksum` is of all that is in it, who
+    wrote it and when included.
     """
 
     offsets: list[int]
     values: list[bytes | None]
+    checksum: int
 
     @property
     def offset(self) -> int:
         """That of its last record."""
         return self.offsets[-1]
+
+    def since(self, offset: int) -> ValueBatch:
+        """What of it stands at this offset or after it: the log may begin within a batch."""
+        begin = bisect_left(self.offsets, offset)
+        return self._replace(offsets=self.offsets[begin:], values=self.values[begin:]) if begin else self
 
 
 def are_plain(headers: Sequence[Header]) -> bool:
@@ -110,7 +118,7 @@ class _ValuesOfBatch(_Batch):
 
     def __iter__(self) -> Iterator[ValueBatch]:
         if found := self._unpacked(lambda records: [(record.offset, record.value) for record in records]):
-            yield ValueBatch([offset for offset, _ in found], [value for _, value in found])
+            yield ValueBatch([offset for offset, _ in found], [value for _, value in found], self._batch.crc)
 
 
 class _Records(_MemoryRecordsPy):  # type: ignore[misc]

@@ -7,18 +7,23 @@ topic by then; of what it publishes meanwhile, some is there and some is not, an
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
+import math
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from worker import kafka
+from worker.churned_topic import ChurnedTopic, NotThereAnyMore, Reading
 from worker.churns import Churn, ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
-from worker.log_reading import LogReading, committed_reader, partitions_of
+from worker.log_reading import committed_reader
+from worker.remembered import Memory, Remembered
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 
@@ -74,13 +79,15 @@ class Difference(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """All days and every difference. `strangers` are the coordinates of records on the topic that are no events.
 
-    `receipts` is how many events were found on the topic whose rows the store, being rebuilt, has yet to make.
+    `receipts` is how many events were found on the topic whose rows the store, being rebuilt, has yet to make;
+    `read_before` how many of those on the topic were not read again.
     """
 
     days: dict[date, Accounts]
     differences: list[Difference]
     strangers: list[str]
     receipts: int
+    read_before: int
 
     @property
     def total(self) -> Accounts:
@@ -94,21 +101,41 @@ class Report(msgspec.Struct, frozen=True):
 
 
 async def reconcile(
-    settings: Settings, books: Books, values: ValueReader, since: date | None, until: date | None
+    settings: Settings,
+    books: Books,
+    values: ValueReader,
+    since: date | None,
+    until: date | None,
+    *,
+    is_full: bool,
 ) -> Report:
-    """Compare the three accounts of the days from `since` to `until`. Raises `Refusal` where Kafka cannot be read."""
-    places = await partitions_of(settings.kafka, [settings.topics.churned])
-    if not places:
+    """Compare the three accounts of the days from `since` to `until`. Raises `Refusal` where Kafka cannot be read.
+
+    What was read on the topic before is not read again while it stands there, unless the reading `is_full`.
+    """
+    name = settings.topics.churned
+    async with kafka.admin_client(settings.kafka) as admin:
+        counts = await kafka.partition_counts(admin, [name])
+        configs = await kafka.topic_configs(admin, name) if counts else {}
+    if not counts:
         raise Refusal(
-            f"the topic {settings.topics.churned} does not exist. Create it with `customer-worker topics create`, or "
+            f"the topic {name} does not exist. Create it with `customer-worker topics create`, or "
             "name another in CUSTOMER_WORKER_TOPICS__CHURNED",
             Exit.UNREACHABLE,
         )
-    mark = await books.mark()
-    require_comparable(mark, values)
+    # A tombstone takes an event away, and goes itself after this time at the earliest: until half of it is over, what
+    # was read is still there, or the tombstone is.
+    tombstones_s = int(configs.get("delete.retention.ms", 0)) / 1000
+    memory = Memory(settings)
+    known = memory.recall(values.fingerprinted_by, math.inf if is_full else time.time() - tombstones_s / 2)
+    places = [TopicPartition(name, number) for number in range(counts[name])]
     async with committed_reader(settings.kafka, FETCH_BYTES, values_only=True) as reader:
-        topic = _Topic(reader, places, values)
-        return await _Reconciling(topic, books, mark, since or date.min, until or date.max).report()
+        topic = ChurnedTopic(reader, places, values)
+        reconciling = _Reconciling(topic, books, values, since or date.min, until or date.max)
+        report, known = await reconciling.report(known)
+    if report.is_clean:
+        memory.keep(known)
+    return report
 
 
 def require_comparable(mark: Mark, values: ValueReader) -> None:
@@ -121,82 +148,69 @@ def require_comparable(mark: Mark, values: ValueReader) -> None:
         )
 
 
-class _Topic:
-    """What is on the topic."""
+@dataclass(frozen=True)
+class _Comparison:
+    """The accounts of each day, and what they were made of. `read_before` events were known, and not read again.
 
-    def __init__(self, reader: AIOKafkaConsumer, places: Sequence[TopicPartition], values: ValueReader) -> None:
-        self._reader = reader
-        self._places = places
-        self._values = values
+    `began` is when, in seconds since 1970.
+    """
 
-    async def ends(self) -> dict[TopicPartition, int]:
-        """The end of each partition."""
-        ends: dict[TopicPartition, int] = await self._reader.end_offsets(self._places)
-        return ends
+    began: float
+    mark: Mark
+    days: dict[date, Accounts]
+    topic: Reading
+    receipts: int
+    read_before: int
 
-    async def days(
-        self, ends: Mapping[TopicPartition, int], marked: Mapping[str, int], since: date, until: date
-    ) -> _TopicDays:
-        """The days from `since` to `until`, up to these ends; recent is what stands at the `marked` ends or beyond."""
-        found = _TopicDays()
-        async for place, offsets, values in self._values_up_to(ends):
-            recent_from = bisect_left(offsets, marked.get(str(place.partition), 0))
-            part = await asyncio.to_thread(self._values.days, values, since, until, recent_from)
-            for day, added in part.days.items():
-                found.days[day] += added
-            found.recent.update(part.recent)
-            found.strangers += [f"{place.topic}/{place.partition}/{offsets[index]}" for index in part.strangers]
-        return found
-
-    async def churns(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Churn]:
-        """Everything up to these ends, one by one."""
-        async for _, _, values in self._values_up_to(ends):
-            for churn in await asyncio.to_thread(self._values.churns, values):
-                yield churn
-
-    async def _values_up_to(
-        self, ends: Mapping[TopicPartition, int]
-    ) -> AsyncIterator[tuple[TopicPartition, list[int], list[bytes | None]]]:
-        begins = await self._reader.beginning_offsets(self._places)
-        async for some in LogReading(self._reader, begins, ends).values():
-            yield some
-
-
-@dataclass
-class _TopicDays:
-    """The topic's account of each day, the customers of its last events, and where records stand that are no events."""
-
-    days: dict[date, Sum] = field(default_factory=lambda: defaultdict(Sum))
-    recent: set[str] = field(default_factory=set)
-    strangers: list[str] = field(default_factory=list)
+    @property
+    def differing(self) -> list[date]:
+        """The days whose accounts are not equal."""
+        return [day for day, accounts in self.days.items() if not accounts.are_equal]
 
 
 class _Reconciling:
-    def __init__(self, topic: _Topic, books: Books, mark: Mark, since: date, until: date) -> None:
+    def __init__(self, topic: ChurnedTopic, books: Books, values: ValueReader, since: date, until: date) -> None:
         self._topic = topic
         self._books = books
-        self._mark = mark
+        self._values = values
         self._since = since
         self._until = until
 
-    async def report(self) -> Report:
-        ends = await self._topic.ends()
-        unsettled = sum(max(0, end - self._mark.ends.get(str(place.partition), 0)) for place, end in ends.items())
-        store, topic = await asyncio.gather(
-            self._books.days(self._mark.published_seq, self._since, self._until, unsettled),
-            self._topic.days(ends, self._mark.ends, self._since, self._until),
-        )
-        days = _days(store, topic)
-        differing = [day for day, accounts in days.items() if not accounts.are_equal]
-        differences = await self._differences(differing) if differing else []
-        return Report(days, differences, topic.strangers, store.receipts)
+    async def report(self, known: Remembered) -> tuple[Report, Remembered]:
+        """The report, and what is known of the topic now. What is known is never a reason to say that things differ."""
+        found = await self._compare_known(known) if known.stretches else None
+        if found is None or found.differing or found.topic.strangers:
+            found = await self._compare(Remembered(known.fingerprinted_by))
+        differences = await self._differences(found.mark, found.differing) if found.differing else []
+        report = Report(found.days, differences, found.topic.strangers, found.receipts, found.read_before)
+        return report, Remembered(known.fingerprinted_by, found.began, found.topic.stretches, found.topic.settled)
 
-    async def _differences(self, days: Sequence[date]) -> list[Difference]:
+    async def _compare_known(self, known: Remembered) -> _Comparison | None:
+        try:
+            return await self._compare(known)
+        except NotThereAnyMore:
+            return None
+
+    async def _compare(self, known: Remembered) -> _Comparison:
+        began = time.time()
+        mark = await self._books.mark()
+        require_comparable(mark, self._values)
+        ends = await self._topic.ends()
+        unsettled = sum(max(0, end - mark.ends.get(str(place.partition), 0)) for place, end in ends.items())
+        asked = asyncio.create_task(self._books.days(mark.published_seq, self._since, self._until, unsettled))
+        try:
+            topic = await self._topic.read(known, ends, mark.ends)
+        finally:
+            store = await asked  # who reads the store itself opens it once at a time
+        told = {day: added for day, added in topic.days().items() if self._since <= day <= self._until}
+        return _Comparison(began, mark, _days(store, told, topic.recent), topic, store.receipts, known.count)
+
+    async def _differences(self, mark: Mark, days: Sequence[date]) -> list[Difference]:
         """Read the topic once more for what it says of these days, and compare customer by customer."""
         ends = await self._topic.ends()
         pairs: dict[str, ChurnPair] = {}
         for begin in range(0, len(days), DAYS_AT_ONCE):
-            found = await self._books.pairs(self._mark.published_seq, days[begin : begin + DAYS_AT_ONCE])
+            found = await self._books.pairs(mark.published_seq, days[begin : begin + DAYS_AT_ONCE])
             pairs.update((pair.customer_id, pair) for pair in found)
         wanted = set(days)
         told: dict[str, list[Churn]] = defaultdict(list)
@@ -207,18 +221,18 @@ class _Reconciling:
         return [difference for difference in differences if difference is not None]
 
 
-def _days(store: StoreDays, topic: _TopicDays) -> dict[date, Accounts]:
+def _days(store: StoreDays, topic: Mapping[date, Sum], recent: AbstractSet[str]) -> dict[date, Accounts]:
     """Each day by its accounts. What was pending in the store, and is on the topic, is pending no more."""
     arrived: dict[date, Sum] = defaultdict(Sum)
     for churn in store.pending:
-        if churn.customer_id in topic.recent:
+        if churn.customer_id in recent:
             arrived[churn.day] += churn.adds
     stored = {day.day: day for day in store.days}
     days = {}
-    for day in sorted({*stored, *topic.days}):
+    for day in sorted({*stored, *topic}):
         kept = stored.get(day) or ChurnDay(day)
         pending = kept.pending - arrived[day]
-        days[day] = Accounts(kept.customers, kept.published + kept.pending, pending, topic.days.get(day) or Sum())
+        days[day] = Accounts(kept.customers, kept.published + kept.pending, pending, topic.get(day) or Sum())
     return days
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -22,11 +23,16 @@ def serve(stage: Stage) -> None:
     stage.settings |= {"HTTP__ENABLED": "true", "HTTP__PORT": str(port)}
 
 
+def cache(stage: Stage) -> Path:
+    """Where the commands keep what they may lose."""
+    return stage.directory / "cache"
+
+
 def run(stage: Stage, *arguments: str, **settings: str) -> tuple[int, bytes, str]:
     """Run one command: its exit code, and what it wrote to standard output and to standard error."""
     done = subprocess.run(
         module_command(*arguments),
-        env=environment(stage.settings | settings),
+        env=environment(stage.settings | settings) | {"XDG_CACHE_HOME": str(cache(stage))},
         cwd=stage.directory,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -16,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigResource,
 )
 
-from tests.acceptance.operating import answer, ends, run, said, serve, store_bytes
+from tests.acceptance.operating import answer, cache, ends, run, said, serve, store_bytes
 from tests.acceptance.producing import raw_producer
 from tests.acceptance.reader import read_committed
 from tests.acceptance.records import Message, Record
@@ -59,13 +60,35 @@ def put(stage: Stage, key: str, value: bytes | None) -> None:
     assert producer.flush(30) == 0
 
 
+def configure(stage: Stage, name: str, value: str) -> AdminClient:
+    """An operator configures `customer.churned`."""
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, stage.topics.churned, incremental_configs=[entry])
+    admin.incremental_alter_configs([resource])[resource].result(30)
+    return admin
+
+
+def make_anew(stage: Stage, records: Mapping[int, int], value: bytes) -> None:
+    """An operator deletes `customer.churned` and makes it anew, with so many records in each partition."""
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin.delete_topics([stage.topics.churned])[stage.topics.churned].result(30)
+    deadline = time.monotonic() + 30
+    while stage.topics.churned in admin.list_topics(timeout=30).topics:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    stage.create_topics()
+    producer = raw_producer(stage.kafka.bootstrap_servers)
+    for partition, count in records.items():
+        for _ in range(count):
+            producer.produce(stage.topics.churned, value, b"x", partition=partition)
+    assert producer.flush(30) == 0
+
+
 def delete_first(stage: Stage, partition: int) -> None:
     """An operator lets records of `customer.churned` be deleted, and deletes one."""
     topic = stage.topics.churned
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
-    policy = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[policy])
-    admin.incremental_alter_configs([resource])[resource].result(30)
+    admin = configure(stage, "cleanup.policy", "delete")
     [deleted] = admin.delete_records([TopicPartition(topic, partition, 1)]).values()
     assert deleted.result(30).low_watermark == 1
 
@@ -206,6 +229,99 @@ def test_what_was_deleted_from_the_topic_is_missed_though_its_batch_is_still_the
     gone = next(record for record in events(stage).values() if record.offset == 0)
     delete_first(stage, gone.partition)
     assert differences(stage) == {(gone.key or b"").decode(): "the event was published, and is not on the topic"}
+
+
+def read_before(stage: Stage, *options: str) -> int:
+    """How many events were not read again by a reconcile that finds all equal."""
+    found: int = answer(stage, "reconcile", *options)["read_before"]
+    return found
+
+
+def test_what_was_read_on_the_topic_is_not_read_again(stage: Stage) -> None:
+    played(stage, lives(people(20), FIRST))
+    first = answer(stage, "reconcile")
+    assert first["read_before"] == 0
+    assert answer(stage, "reconcile") == {**first, "read_before": 20}
+    assert "20 events on the topic were read before" in said(stage, "reconcile")
+    played(stage, lives(people(30, 1)))
+    books = answer(stage, "reconcile", "--from", SECOND)
+    assert (books["read_before"], books["total"]["topic"]["count"]) == (20, 30)
+    books = answer(stage, "reconcile")
+    assert (books["read_before"], books["total"]["topic"]["count"]) == (50, 50)
+    assert read_before(stage, "--full") == 0
+    assert read_before(stage) == 50
+
+
+def test_what_differs_is_told_though_the_topic_was_read_before(stage: Stage) -> None:
+    ada, bob, eve, zoe = people(4)
+    played(stage, lives(people(6)))
+    assert read_before(stage) == 0
+    change(stage, "UPDATE customers SET churn_date = NULL WHERE customer_id = ?", ada)
+    put(stage, zoe, events(stage)[zoe].value)
+    change(stage, "DELETE FROM outbox WHERE customer_id = ?", bob)
+    told = differences(stage)
+    assert told == {
+        ada: "an event in the outbox, and no such customer has churned",
+        bob: "churned, and there is no event in the outbox; an event on the topic that is not in the outbox",
+        zoe: "2 events on the topic",
+    }
+    put(stage, eve, None)
+    assert differences(stage) == told
+    assert len(answer(stage, "reconcile", code=1)["no_events"]) == 1
+
+
+def test_what_was_deleted_since_it_was_read_is_missed(stage: Stage) -> None:
+    played(stage, lives(people(20)))
+    assert read_before(stage) == 0
+    gone = next(record for record in events(stage).values() if record.offset == 0)
+    delete_first(stage, gone.partition)
+    assert differences(stage) == {(gone.key or b"").decode(): "the event was published, and is not on the topic"}
+
+
+@pytest.mark.parametrize("by", [0, -1], ids=["as long", "shorter"])
+def test_a_topic_that_was_made_anew_since_is_read_anew(stage: Stage, by: int) -> None:
+    played(stage, lives(people(200)))
+    assert read_before(stage) == 0
+    lengths = {place[1]: end + by for place, end in ends(stage).items() if place[0] == stage.topics.churned}
+    make_anew(stage, lengths, b"{}")
+    books = answer(stage, "reconcile", code=1)
+    assert len(books["differences"]) == 200
+    assert len(books["no_events"]) == sum(lengths.values())
+
+
+def test_what_the_store_has_not_marked_is_read_again(stage: Stage) -> None:
+    stage.create_topics()
+    stage.produce(lives(people(3), FIRST))
+    stage.run_to_the_end_of_the_topics()
+    stage.produce(lives(people(4, 1)))
+    assert stage.start(FAILPOINT="after-publish:1").wait() == KILLED
+    assert read_before(stage) == 0
+    assert read_before(stage) == 3
+    worker = stage.start()
+    worker.wait_until(lambda: bool(worker.events("recovered")), "the receipt read, and marked")
+    assert worker.stop() == 0
+    assert read_before(stage) == 3
+    assert read_before(stage) == 7
+
+
+def test_what_was_read_is_read_again_before_a_tombstone_can_have_come_and_gone(stage: Stage) -> None:
+    played(stage, lives(people(3)))
+    assert (read_before(stage), read_before(stage)) == (0, 3)
+    configure(stage, "delete.retention.ms", "1")
+    assert read_before(stage) == 0
+
+
+def test_what_cannot_be_remembered_is_read_again(stage: Stage) -> None:
+    played(stage, lives(people(3)))
+    cache(stage).write_text("in the way")
+    assert (read_before(stage), read_before(stage)) == (0, 0)
+    cache(stage).unlink()
+    assert (read_before(stage), read_before(stage)) == (0, 3)
+    [file] = (cache(stage) / "customer-worker").iterdir()
+    assert file.stat().st_mode & 0o077 == 0
+    file.write_bytes(file.read_bytes()[:-1])
+    assert (read_before(stage), read_before(stage)) == (0, 3)
+    assert not [who for who in people(3) if who.encode() in file.read_bytes()], "a file that names no customer"
 
 
 @pytest.mark.parametrize("value", [

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from rich.table import Table
 
 from tests.benchmarks import contest, contestants, latency, stored, traffic
 from tests.benchmarks.contest import Figures
+from tests.benchmarks.machine import machine
 from tests.kafka.broker import running_kafka
 
 STREAMS_SETTINGS = ((2, 100), (2, 1000), (1, 100), (4, 100))
@@ -35,7 +34,7 @@ Answer = dict[str, Any]
 
 def main() -> None:
     arguments = _arguments()
-    report: Answer = {"machine": _machine(), "customers": arguments.customers}
+    report: Answer = {"machine": machine(), "customers": arguments.customers}
     with running_kafka(is_measured=True) as kafka, tempfile.TemporaryDirectory() as temporary:
         topics = traffic.Topics(f"bench-{time.time_ns()}.")
         console.print(f"producing {arguments.customers:,} signups and {arguments.customers // 2:,} cancellations")
@@ -200,10 +199,6 @@ def _throughput_table(medians: dict[str, dict[str, float]], bare: float, events:
         table.add_row(title, *row)
     table.add_row("of a bare reader", f"{mine / bare:.2f}", "", f"bare reader: {bare:,.0f} events/s")
     return table
-
-
-def _machine() -> dict[str, str | int | None]:
-    return {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def run(
                     count += 1
                     last = time.monotonic()
                     keys.add(message.key() or b"")
-        return Figures(last - began, started, _cpu_seconds(process.pid), _peak_mib(process.pid), count - len(keys))
+        return Figures(last - began, started, cpu_seconds(process.pid), _peak_mib(process.pid), count - len(keys))
     finally:
         reader.close()
         process.terminate()
@@ -84,7 +84,8 @@ def reader_at_the_end(bootstrap_servers: str, topic: str) -> Consumer:
     return reader
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from tests.kafka.container import IMAGE as TESTED_KAFKA
 from worker.app import PUBLISH_ON_STOP_SECONDS
-from worker.cli import app
+from worker.cli import command_line
 from worker.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -111,7 +111,8 @@ def test_the_host_finds_kafka_where_kafka_says_it_is() -> None:
 @every_service_of_ours
 def test_each_command_is_one_of_the_command_line(name: str) -> None:
     assert instructions("ENTRYPOINT") == ['["customer-worker"]']
-    told = CliRunner().invoke(app, [*SERVICES[name]["command"], "--help"])
+    arguments = [*SERVICES[name]["command"], "--help"]
+    told = CliRunner().invoke(command_line(arguments), arguments)
     assert told.exit_code == 0
     assert "COMMAND" not in told.output  # a group of commands would ask for one
 

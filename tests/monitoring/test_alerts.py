@@ -22,7 +22,7 @@ from tests.monitoring.promtool import RULES, require_firing, run_promtool
 from tests.worker.builders import SIGNUPS, record
 from worker.batch import BatchResult
 from worker.checks import Check
-from worker.cli import app
+from worker.cli import command_line
 from worker.exposition import exposition
 from worker.gauges import Reading, StoreReading
 from worker.metrics import Metrics, Stage
@@ -75,7 +75,7 @@ def test_each_alert_says_what_it_means_and_names_a_command_that_exists(alert: di
     for command in commands:
         words = [word for word in shlex.split(command)[1:] if re.fullmatch(r"[a-z-]+", word)]
         names = [word for word in words if not word.startswith("-")]
-        shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200"})
+        shown = CliRunner().invoke(command_line(names), [*names, "--help"], env={"COLUMNS": "200"})
         assert shown.exit_code == 0, shown.output
         for option in (word for word in words if word.startswith("--")):
             assert option in shown.output
@@ -124,7 +124,7 @@ def test_many_refusals_wake_somebody_for_each_reason(tmp_path: Path) -> None:
 
 
 def test_the_rules_are_printed_and_shipped(tmp_path: Path) -> None:
-    shown = CliRunner().invoke(app, ["contract", "alerts"])
+    shown = CliRunner().invoke(command_line(["contract", "alerts"]), ["contract", "alerts"])
     assert (shown.exit_code, shown.output) == (0, RULES.read_text())
     (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with ZipFile(wheel) as shipped:

@@ -74,7 +74,7 @@ def value(told: Churn, **parts: object) -> bytes:
 def total(*churns: Churn) -> Sum:
     """As the reader of the topic has it."""
     with open_value_reader() as values:
-        days = values.days([value(each) for each in churns], date.min, date.max, 0).days
+        days = values.days([value(each) for each in churns], 0).days
     return sum(days.values(), Sum())
 
 
@@ -165,19 +165,18 @@ def test_the_event_as_the_worker_writes_it_is_read_as_what_the_store_says(
     leave(store, ADA, DAY, reason='"merger"')
     leave(store, BOB, LATER)
     written = [message.value for message in store.pending(0, 10).messages]
-    read = values.days(written, date.min, date.max, 1)
+    read = values.days(written, 1)
     assert read.days == {day.day: day.customers for day in churn_days(store._db, CHURNED, ALL, date.min, date.max)}
     assert (read.recent, read.strangers) == ([BOB], [])
     assert values.churns(written) == [churn(ADA), churn(BOB, LATER)]
     assert values.fingerprinted_by == published_up_to(store._db, CHURNED).fingerprinted_by
 
 
-def test_of_what_is_on_the_topic_only_the_days_asked_for_are_added_up(values: ValueReader) -> None:
+def test_of_what_is_on_the_topic_each_day_is_added_up_and_the_last_customers_are_told(values: ValueReader) -> None:
     said = [value(churn(ADA)), b"?", value(churn(BOB, LATER)), value(churn(EVE))]
-    read = values.days(said, LATER, date.max, 0)
-    assert (read.days, read.recent, read.strangers) == ({LATER: total(churn(BOB, LATER))}, [BOB], [1])
-    read = values.days(said, date.min, DAY, 2)
-    assert (read.days, read.recent, read.strangers) == ({DAY: total(churn(ADA), churn(EVE))}, [EVE], [1])
+    read = values.days(said, 2)
+    assert read.days == {DAY: total(churn(ADA), churn(EVE)), LATER: total(churn(BOB, LATER))}
+    assert (read.recent, read.strangers) == ([BOB, EVE], [1])
 
 
 @pytest.mark.parametrize(
@@ -186,7 +185,7 @@ def test_of_what_is_on_the_topic_only_the_days_asked_for_are_added_up(values: Va
     ids=repr,
 )
 def test_what_is_no_event_as_the_worker_writes_it_is_a_stranger(values: ValueReader, said: bytes | None) -> None:
-    read = values.days([value(churn()), said, value(churn(BOB))], date.min, date.max, 0)
+    read = values.days([value(churn()), said, value(churn(BOB))], 0)
     assert read.strangers == [1]
     assert read.days == {DAY: total(churn(), churn(BOB))}
     assert values.churns([said]) == []

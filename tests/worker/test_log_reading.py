@@ -36,11 +36,11 @@ class Reader:
 
 
 def batch(*offsets: int) -> ValueBatch:
-    return ValueBatch(list(offsets), [str(offset).encode() for offset in offsets])
+    return ValueBatch(list(offsets), [str(offset).encode() for offset in offsets], 7)
 
 
-def read(reader: Reader, start: int, end: int) -> list[tuple[TopicPartition, list[int], list[bytes | None]]]:
-    async def values() -> list[tuple[TopicPartition, list[int], list[bytes | None]]]:
+def read(reader: Reader, start: int, end: int) -> list[tuple[TopicPartition, list[ValueBatch]]]:
+    async def values() -> list[tuple[TopicPartition, list[ValueBatch]]]:
         reading = LogReading(reader, {PLACE: start, OTHER: 0}, {PLACE: end, OTHER: 1})
         return [each async for each in reading.values()]
 
@@ -50,17 +50,22 @@ def read(reader: Reader, start: int, end: int) -> list[tuple[TopicPartition, lis
 def test_batches_that_came_together_are_read_together_and_partitions_apart() -> None:
     reader = Reader({PLACE: [batch(0, 1), batch(3)], OTHER: [batch(0)]}, {PLACE: [batch(4, 5)]})
     assert read(reader, 0, 6) == [
-        (PLACE, [0, 1, 3], [b"0", b"1", b"3"]),
-        (OTHER, [0], [b"0"]),
-        (PLACE, [4, 5], [b"4", b"5"]),
+        (PLACE, [batch(0, 1), batch(3)]),
+        (OTHER, [batch(0)]),
+        (PLACE, [batch(4, 5)]),
     ]
 
 
 def test_what_stands_before_the_start_in_its_batch_is_left_out() -> None:
     reader = Reader({PLACE: [batch(0, 1, 2)]}, {OTHER: [batch(0)]})
-    assert read(reader, 2, 3) == [(PLACE, [2], [b"2"]), (OTHER, [0], [b"0"])]
+    assert read(reader, 2, 3) == [(PLACE, [batch(2)]), (OTHER, [batch(0)])]
 
 
 def test_what_was_fetched_past_the_end_is_left_out() -> None:
     reader = Reader({PLACE: [batch(0, 1), batch(2, 3)], OTHER: [batch(0)]})
-    assert read(reader, 0, 2) == [(PLACE, [0, 1], [b"0", b"1"]), (OTHER, [0], [b"0"])]
+    assert read(reader, 0, 2) == [(PLACE, [batch(0, 1)]), (OTHER, [batch(0)])]
+
+
+def test_of_a_batch_all_of_which_stands_before_the_start_nothing_is_told() -> None:
+    reader = Reader({PLACE: [batch(0, 1), batch(4)]}, {OTHER: [batch(0)]})
+    assert read(reader, 2, 5) == [(PLACE, [batch(4)]), (OTHER, [batch(0)])]

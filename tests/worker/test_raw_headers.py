@@ -143,7 +143,11 @@ def handed_over(data: bytes, kind: Any, aborted: Sequence[tuple[int, int]] = ())
 def test_who_wants_values_only_gets_those_of_each_batch_at_once(codec: str) -> None:
     values = [value for _, _, value, _ in READ]
     data = record_batch(MIXED, codec) + record_batch(MIXED[:1], codec, base_offset=4)
-    assert handed_over(data, ValueBatch) == ([ValueBatch([0, 1, 2, 3], values), ValueBatch([4], values[:1])], 5)
+    first, second = (batch.crc for batch in batches(data))
+    assert handed_over(data, ValueBatch) == (
+        [ValueBatch([0, 1, 2, 3], values, first), ValueBatch([4], values[:1], second)],
+        5,
+    )
     assert [(record.offset, record.value) for record in handed_over(data, None)[0]] == list(
         enumerate([*values, values[0]])
     )
@@ -153,7 +157,10 @@ def test_values_of_aborted_transactions_and_markers_are_not_among_them() -> None
     marker = record_batch([(b"\0\0\0\0", b"\0\0\0\0\0\0", [])], flags=TRANSACTIONAL | CONTROL, base_offset=4)
     aborted = record_batch(MIXED, flags=TRANSACTIONAL) + marker
     kept = record_batch(MIXED[:1], flags=TRANSACTIONAL, base_offset=5)
-    assert handed_over(aborted + kept, ValueBatch, [(7, 0)]) == ([ValueBatch([5], [b"value 0"])], 6)
+    assert handed_over(aborted + kept, ValueBatch, [(7, 0)]) == (
+        [ValueBatch([5], [b"value 0"], batches(kept)[0].crc)],
+        6,
+    )
 
 
 def test_a_damaged_batch_of_values_is_not_handed_over() -> None:

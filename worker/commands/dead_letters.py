@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import sys
@@ -104,6 +105,7 @@ def list_letters(
     """
     settings = Settings.read()
     filters = _filters(settings, ids, reason, topic, customer, older_than, newer_than)
+    gc.disable()  # a short life and maybe many letters
     letters, note = run_async(lambda: look(settings, Anybody(settings), filters, at_most=UNREAD_LOOKED_THROUGH))
     wanted = [letter for letter in letters if letter.state in (states or WAITING)]
     print_letters(wanted, limit=limit, note=note, as_json=as_json)

@@ -41,6 +41,9 @@ def _day(text: str) -> date:
 def reconcile_days(
     since: Annotated[date | None, typer.Option("--from", parser=_day, metavar="DAY", help="The first day.")] = None,
     until: Annotated[date | None, typer.Option("--to", parser=_day, metavar="DAY", help="The last day.")] = None,
+    is_full: Annotated[
+        bool, typer.Option("--full", help="Read all of the topic, and not only what came since the last time.")
+    ] = False,
     every_day: Annotated[bool, typer.Option("--days", help="Show the days that are equal, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -56,7 +59,7 @@ def reconcile_days(
     settings = Settings.read()
     gc.disable()  # a short life and many events
     with open_value_reader() as values:
-        report = run_async(lambda: reconcile(settings, _Asked(settings), values, since, until))
+        report = run_async(lambda: reconcile(settings, _Asked(settings), values, since, until, is_full=is_full))
     if as_json:
         print(json.dumps(_as_json(report)))
     else:
@@ -104,10 +107,19 @@ def _print(report: Report, *, every_day: bool) -> None:
         _line(f"{stranger}: no churned event")
     if len(report.strangers) > SHOWN:
         _line(f"… and {len(report.strangers) - SHOWN:,} more records that are no churned events")
+    _print_end(report)
+
+
+def _print_end(report: Report) -> None:
     if report.receipts:
         _line(
             f"The store is being rebuilt: {report.receipts:,} events on the topic wait for their customers to be read "
             "again. Reconcile once the worker is done."
+        )
+    if report.read_before:
+        _line(
+            f"{report.read_before:,} events on the topic were read before and stand there as they did: only what came "
+            "since was read (--full reads all)."
         )
     _line("Equal." if report.is_clean else f"{len(report.differences) + len(report.strangers):,} differences.")
 
@@ -151,6 +163,7 @@ def _as_json(report: Report) -> dict[str, Any]:
         "differences": [_difference_as_json(difference) for difference in report.differences],
         "no_events": report.strangers,
         "receipts_without_customer": report.receipts,
+        "read_before": report.read_before,
     }
 
 

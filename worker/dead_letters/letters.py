@@ -102,7 +102,7 @@ class LetterRecord(msgspec.Struct, frozen=True):
         return [(name.decode(errors="surrogateescape"), value) for name, value in self.headers]
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
+class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A dead letter and what is to be known of it. `arr_at_stake` is in dollars a year, None where it is unknown."""
 
     seq: int

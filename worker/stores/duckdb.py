@@ -27,6 +27,7 @@ from worker.records import TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place, Redrive, Store
 from worker.stores import duckdb_rows as rows
 from worker.stores.common_rows import customer, decode_headers, parked_record
+from worker.stores.duckdb_columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb_file import MEMORY, identity, open_file, wrap_errors
 from worker.stores.duckdb_view import DuckDBView
 from worker.view import StoreView
@@ -93,7 +94,7 @@ class DuckDBStore(Store):
     def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
         if not customer_ids:
             return []
-        query = f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE customer_id IN "
+        query = f"SELECT {CUSTOMER_COLUMNS} FROM customers WHERE customer_id IN "
         if len(customer_ids) <= LOOKED_UP_ONE_BY_ONE:
             query += f"({', '.join(['?::UUID'] * len(customer_ids))})"
             found = self._db.execute(query, list(customer_ids))
@@ -103,7 +104,7 @@ class DuckDBStore(Store):
 
     @override
     def active_customers(self) -> Iterator[Customer]:
-        return map(customer, self._rows(f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE churn_date IS NULL"))
+        return map(customer, self._rows(f"SELECT {CUSTOMER_COLUMNS} FROM customers WHERE churn_date IS NULL"))
 
     @override
     def lost_arr(self) -> Decimal:
@@ -112,9 +113,7 @@ class DuckDBStore(Store):
 
     @override
     def sample(self, n: int) -> list[Customer]:
-        query = (
-            f"SELECT {rows.CUSTOMER_COLUMNS} FROM (FROM customers USING SAMPLE reservoir({n:d} ROWS) REPEATABLE (42))"
-        )
+        query = f"SELECT {CUSTOMER_COLUMNS} FROM (FROM customers USING SAMPLE reservoir({n:d} ROWS) REPEATABLE (42))"
         return [customer(row) for row in self._rows(query)]
 
     @wrap_errors
@@ -127,14 +126,14 @@ class DuckDBStore(Store):
         if not customer_ids or not self._parked_count:
             return []
         query = f"""
-            SELECT {rows.PARKED_COLUMNS} FROM parked WHERE customer_id IN (SELECT id::UUID FROM batch) ORDER BY seq
+            SELECT {PARKED_COLUMNS} FROM parked WHERE customer_id IN (SELECT id::UUID FROM batch) ORDER BY seq
         """
         return [parked_record(row) for row in self._join(query, rows.ids(customer_ids)).fetchall()]
 
     @wrap_errors
     @override
     def parked_before(self, moment: datetime, limit: int) -> Sequence[ParkedRecord]:
-        query = f"SELECT {rows.PARKED_COLUMNS} FROM parked WHERE parked_at < ? ORDER BY seq LIMIT {limit:d}"
+        query = f"SELECT {PARKED_COLUMNS} FROM parked WHERE parked_at < ? ORDER BY seq LIMIT {limit:d}"
         found = self._db.execute(query, [moment.astimezone(UTC).replace(tzinfo=None)]).fetchall()
         return [parked_record(row) for row in found]
 

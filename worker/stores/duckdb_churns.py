@@ -1,4 +1,4 @@
-"""Who churned by customers, by events in the outbox and by values on the topic: added up by day, and one by one."""
+"""Who churned by customers and by events in the outbox: added up by day, and one by one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import duckdb
-import numpy as np
-import pyarrow as pa
-from typing_extensions import override
 
-from worker.churns import Churn, ChurnDay, ChurnPair, Mark, PendingChurn, Sum, TopicDays, ValueReader
+from worker.churns import Churn, ChurnDay, ChurnPair, Mark, PendingChurn, Sum
 
 _PARTS = "'$.customer_id', '$.churn_date', '$.lost_arr.amount', '$.lost_arr.currency'"
 _FINGERPRINT = "(sum(hash(customer_id, arr)) % 9223372036854775808)::BIGINT"
-_SUM = f"count(*), sum(arr)::VARCHAR, {_FINGERPRINT}"
+SUM = f"count(*), sum(arr)::VARCHAR, {_FINGERPRINT}"
 
 
-def _events(source: str) -> str:
+def events_of(source: str) -> str:
     """A query for the rows of `source` and what each one's `value` says: `is_event` where it is one as we write them.
 
     Reading a part forgives other spellings of it, written back it shows them.
@@ -47,7 +43,7 @@ WITH churned AS (
         customer_id, churn_date AS day,
         round(mrr::DECIMAL(38, 6) * 12, 2)::DECIMAL(38, 2) AS arr -- the column's own type does not hold the largest
     FROM customers WHERE churn_date IS NOT NULL
-), told AS MATERIALIZED ({_events(_OUTBOX)}), events AS (SELECT * FROM told WHERE is_event)
+), told AS MATERIALIZED ({events_of(_OUTBOX)}), events AS (SELECT * FROM told WHERE is_event)
 """
 _BY_DAY = f"""
 {_CHURNS}, added AS (
@@ -55,11 +51,11 @@ _BY_DAY = f"""
     UNION ALL
     SELECT if(is_published, 'published', 'pending'), customer_id, day, arr FROM events
 )
-SELECT day, kind, {_SUM} FROM added WHERE day BETWEEN $since AND $until GROUP BY day, kind ORDER BY day
+SELECT day, kind, {SUM} FROM added WHERE day BETWEEN $since AND $until GROUP BY day, kind ORDER BY day
 """
 _PENDING = f"""
 {_CHURNS}
-SELECT customer_id::VARCHAR, day, {_SUM} FROM events WHERE NOT is_published
+SELECT customer_id::VARCHAR, day, {SUM} FROM events WHERE NOT is_published
 GROUP BY seq, customer_id, day ORDER BY seq LIMIT $at_most
 """
 _PAIRS = f"""
@@ -71,18 +67,13 @@ FROM churned FULL JOIN events ON churned.customer_id = events.customer_id
 WHERE list_contains($days, churned.day) OR list_contains($days, events.day)
 ORDER BY 1
 """
-_READ_VALUES = f"CREATE OR REPLACE TEMP TABLE told AS {_events('batch')}"
-_VALUES_BY_DAY = f"SELECT day, {_SUM} FROM told WHERE is_event AND day BETWEEN $since AND $until GROUP BY day"
-_RECENT = """
-SELECT customer_id::VARCHAR FROM told WHERE is_event AND day BETWEEN $since AND $until AND place >= $recent_from
-"""
 
 
 def published_up_to(db: duckdb.DuckDBPyConnection, topic: str) -> Mark:
     """How far the outbox is published, and this output topic with it."""
     [(published_seq,)] = db.execute("SELECT published_seq FROM relay").fetchall()
     ends = db.execute("SELECT partition::VARCHAR, end_offset FROM output_ends WHERE topic = ?", [topic]).fetchall()
-    return Mark(published_seq, dict(ends), _FINGERPRINTED_BY)
+    return Mark(published_seq, dict(ends), FINGERPRINTED_BY)
 
 
 def churn_days(
@@ -92,7 +83,7 @@ def churn_days(
     parameters = {"topic": topic, "published_seq": published_seq, "since": since, "until": until}
     days: dict[date, dict[str, Sum]] = defaultdict(dict)
     for day, kind, *added in db.execute(_BY_DAY, parameters).fetchall():
-        days[day][kind] = _sum(*added)
+        days[day][kind] = sum_of(*added)
     return [ChurnDay(day, **sums) for day, sums in days.items()]
 
 
@@ -100,7 +91,7 @@ def pending_churns(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int
     """The first events after `published_seq` that may not be on their topic, in order."""
     parameters = {"topic": topic, "published_seq": published_seq, "at_most": at_most}
     found = db.execute(_PENDING, parameters).fetchall()
-    return [PendingChurn(customer_id, day, _sum(*added)) for customer_id, day, *added in found]
+    return [PendingChurn(customer_id, day, sum_of(*added)) for customer_id, day, *added in found]
 
 
 def churn_pairs(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
@@ -109,56 +100,22 @@ def churn_pairs(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, d
     return [
         ChurnPair(
             customer_id,
-            None if day is None else _churn(customer_id, day, arr),
-            None if event_day is None else _churn(customer_id, event_day, event_arr),
+            None if day is None else churn_of(customer_id, day, arr),
+            None if event_day is None else churn_of(customer_id, event_day, event_arr),
             is_published,
         )
         for customer_id, day, arr, event_day, event_arr, is_published in db.execute(_PAIRS, parameters).fetchall()
     ]
 
 
-class DuckDBValueReader(ValueReader):
-    """Reads values with `db`, a connection to no file."""
-
-    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
-        self._db = db
-
-    @property
-    @override
-    def fingerprinted_by(self) -> str:
-        return _FINGERPRINTED_BY
-
-    @override
-    def days(self, values: Sequence[bytes | None], since: date, until: date, recent_from: int) -> TopicDays:
-        self._read(values)
-        asked = {"since": since, "until": until}
-        return TopicDays(
-            {day: _sum(*added) for day, *added in self._db.execute(_VALUES_BY_DAY, asked).fetchall()},
-            self._column(_RECENT, asked | {"recent_from": recent_from}),
-            self._column("SELECT place FROM told WHERE NOT is_event ORDER BY place", {}),
-        )
-
-    @override
-    def churns(self, values: Sequence[bytes | None]) -> list[Churn]:
-        self._read(values)
-        query = "SELECT customer_id::VARCHAR, day, arr::VARCHAR FROM told WHERE is_event ORDER BY place"
-        return [_churn(*row) for row in self._db.execute(query).fetchall()]
-
-    def _read(self, values: Sequence[bytes | None]) -> None:
-        columns = {"place": pa.array(np.arange(len(values))), "value": pa.array(values, pa.binary())}
-        self._db.register("batch", pa.table(columns))
-        self._db.execute(_READ_VALUES)
-
-    def _column(self, query: str, parameters: dict[str, Any]) -> list[Any]:
-        return [row[0] for row in self._db.execute(query, parameters).fetchall()]
+FINGERPRINTED_BY = f"DuckDB {duckdb.__version__}"
 
 
-_FINGERPRINTED_BY = f"DuckDB {duckdb.__version__}"
-
-
-def _sum(count: int, arr: str, fingerprint: int) -> Sum:
+def sum_of(count: int, arr: str, fingerprint: int) -> Sum:
+    """What a row of `SUM` says."""
     return Sum(count, Decimal(arr), fingerprint)
 
 
-def _churn(customer_id: str, day: date, arr: str) -> Churn:
+def churn_of(customer_id: str, day: date, arr: str) -> Churn:
+    """What a row of one event says."""
     return Churn(customer_id, day, Decimal(arr))

@@ -16,9 +16,6 @@ from worker.stores.common_rows import encode_headers
 
 Columns = dict[str, "pa.Array[Any]"]
 
-# The amount comes as text: the driver takes seven times as long to make a Decimal as Python does.
-CUSTOMER_COLUMNS = "customer_id::VARCHAR, industry, plan_tier, signup_date, mrr::VARCHAR, churn_date"
-
 
 def ids(values: Collection[str]) -> Columns:
     """One column of ids."""
@@ -43,9 +40,6 @@ def churned_customers(customers: Collection[Customer]) -> Columns:
         "id": pa.array([c.customer_id for c in customers]),
         "churn_date": pa.array([c.churn_date for c in customers], pa.date32()),
     }
-
-
-PARKED_COLUMNS = 'customer_id::VARCHAR, topic, partition, "offset", timestamp_ms, key, value, headers'
 
 
 def parked(waiting: Collection[ParkedRecord], after_seq: int, now: datetime) -> Columns:

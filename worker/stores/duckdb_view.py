@@ -20,8 +20,8 @@ from worker.records import TopicPartition
 from worker.store import StoreError
 from worker.stores import duckdb_churns as churns
 from worker.stores import duckdb_dead_letters as letters
-from worker.stores import duckdb_rows as rows
 from worker.stores.common_rows import customer, parked_record
+from worker.stores.duckdb_columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb_file import MEMORY, open_to_read, wrap_errors
 from worker.view import AtStake, Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 
@@ -83,7 +83,7 @@ class DuckDBView(StoreView):
 
     @override
     def customer(self, customer_id: str) -> Customer | None:
-        found = self._rows(f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE customer_id = ?::UUID", [customer_id])
+        found = self._rows(f"SELECT {CUSTOMER_COLUMNS} FROM customers WHERE customer_id = ?::UUID", [customer_id])
         return customer(found[0]) if found else None
 
     @override
@@ -191,7 +191,7 @@ _WAITING = """
 """
 _PARKED_TOTALS = f"SELECT coalesce(sum(records), 0)::BIGINT, count(*), min(since) FROM ({_WAITING})"
 _PARKED = f"""
-SELECT {rows.PARKED_COLUMNS}, parked_at FROM parked
+SELECT {PARKED_COLUMNS}, parked_at FROM parked
 WHERE customer_id IN (
     SELECT customer_id FROM ({_WAITING}) WHERE customer_id = coalesce(?::UUID, customer_id) ORDER BY first LIMIT ?
 )

@@ -1,0 +1,18 @@
+"""Where figures come from: without that they say little."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+Machine = dict[str, str | int | float | None]
+
+
+def machine() -> Machine:
+    """The machine, and how many processes wanted a core in the last minute."""
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }

@@ -1,0 +1,175 @@
+"""A topic is read from where it is known, and only where what is known still stands."""
+
+import asyncio
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka import TopicPartition
+
+from tests.worker.builders import ADA, BOB, EVE
+from worker.churned_topic import ChurnedTopic, NotThereAnyMore, Reading
+from worker.churns import Sum, ValueReader
+from worker.composition import open_value_reader
+from worker.raw_headers import ValueBatch
+from worker.remembered import Memory, Remembered, Stretch
+from worker.settings import Settings
+
+PLACE, OTHER = TopicPartition("churned", 0), TopicPartition("churned", 1)
+FIRST, SECOND = date(2026, 6, 29), date(2026, 6, 30)
+Log = dict[TopicPartition, list[ValueBatch]]
+
+
+class Reader:
+    """Reads these logs, which begin at `begin`; `sought` is from where."""
+
+    def __init__(self, log: Log, begin: int = 0) -> None:
+        self.sought: dict[TopicPartition, int] = {}
+        self._log = log
+        self._begin = begin
+        self._positions: dict[TopicPartition, int] = {}
+
+    async def beginning_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, self._begin)
+
+    def assign(self, places: Sequence[TopicPartition]) -> None:
+        pass
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        self.sought[place] = self._positions[place] = offset
+
+    async def getmany(
+        self, *places: TopicPartition, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[ValueBatch]]:
+        found = {
+            place: [batch for batch in self._log[place] if batch.offset >= self._positions[place]] for place in places
+        }
+        self._positions.update((place, end(self._log[place])) for place in places)
+        return {place: batches for place, batches in found.items() if batches}
+
+    async def position(self, place: TopicPartition) -> int:
+        return self._positions[place]
+
+
+@pytest.fixture
+def values() -> Iterator[ValueReader]:
+    with open_value_reader() as reader:
+        yield reader
+
+
+def end(batches: list[ValueBatch]) -> int:
+    """After the last batch and the marker that follows it."""
+    return batches[-1].offset + 2 if batches else 0
+
+
+def left(who: str, day: date) -> bytes:
+    arr = {"amount": "12.00", "currency": "USD"}
+    return json.dumps({"customer_id": who, "churn_date": str(day), "lost_arr": arr}).encode()
+
+
+def batch(offset: int, checksum: int, *events: bytes) -> ValueBatch:
+    return ValueBatch(list(range(offset, offset + len(events))), list(events), checksum)
+
+
+def read(
+    values: ValueReader, reader: Reader, log: Log, known: Remembered | None = None, marked: float = math.inf
+) -> Reading:
+    topic: Any = ChurnedTopic(reader, list(log), values)
+    ends = {place: end(batches) for place, batches in log.items()}
+    nothing = Remembered(values.fingerprinted_by)
+    marks = {str(place.partition): marked for place in log}
+    reading: Reading = asyncio.run(topic.read(known or nothing, ends, marks))
+    return reading
+
+
+def remembered(values: ValueReader, reading: Reading) -> Remembered:
+    return Remembered(values.fingerprinted_by, 1.0, reading.stretches, reading.settled)
+
+
+def counts(days: dict[date, Sum]) -> dict[date, int]:
+    return {day: added.count for day, added in days.items()}
+
+
+@pytest.fixture
+def log() -> Log:
+    first = [batch(0, 7, left(ADA, FIRST)), batch(2, 8, left(BOB, FIRST), left(EVE, SECOND))]
+    return {PLACE: first, OTHER: [batch(0, 9, left(EVE, SECOND))]}
+
+
+def test_what_stands_before_the_marked_ends_is_settled(values: ValueReader, log: Log) -> None:
+    reading = read(values, Reader(log), log, marked=2)
+    assert (counts(reading.settled), counts(reading.unsettled)) == ({FIRST: 1, SECOND: 1}, {FIRST: 1, SECOND: 1})
+    assert counts(reading.days()) == {FIRST: 2, SECOND: 2}
+    assert reading.stretches == {0: Stretch(0, 1, 7), 1: Stretch(0, 1, 9)}
+    assert reading.recent == {BOB, EVE}
+
+
+def test_what_is_known_is_not_read_again_but_for_its_last_batch(values: ValueReader, log: Log) -> None:
+    first = read(values, Reader(log), log)
+    log[PLACE].append(batch(5, 10, left(ADA, SECOND)))
+    reader = Reader(log)
+    again = read(values, reader, log, remembered(values, first))
+    assert reader.sought == {PLACE: 3, OTHER: 0}
+    assert counts(again.settled) == {FIRST: 2, SECOND: 3}
+    assert again.stretches == {0: Stretch(0, 6, 10), 1: Stretch(0, 1, 9)}
+    whole = read(values, Reader(log), log)
+    assert (again.settled, again.stretches) == (whole.settled, whole.stretches)
+    assert first.stretches[0] == Stretch(0, 4, 8), "what was known is not changed by it"
+
+
+def test_a_partition_that_is_new_is_read_whole(values: ValueReader, log: Log) -> None:
+    first = read(values, Reader(log), {PLACE: log[PLACE]})
+    assert counts(read(values, Reader(log), log, remembered(values, first)).settled) == {FIRST: 2, SECOND: 2}
+
+
+@pytest.mark.parametrize(
+    ("now", "begin"),
+    [
+        ([batch(0, 7, left(ADA, FIRST)), batch(2, 6, left(BOB, FIRST), left(EVE, SECOND))], 0),
+        ([batch(0, 7, left(ADA, FIRST)), batch(2, 8, left(BOB, FIRST))], 0),
+        ([batch(0, 7, left(ADA, FIRST)), batch(2, 8, left(BOB, FIRST)), batch(4, 8, left(EVE, SECOND))], 0),
+        ([batch(0, 7, left(ADA, FIRST)), batch(5, 8, left(BOB, FIRST))], 0),
+        ([batch(0, 7, left(ADA, FIRST))], 0),
+        ([], 0),
+        ([batch(0, 7, left(ADA, FIRST)), batch(2, 8, left(BOB, FIRST), left(EVE, SECOND))], 1),
+    ],
+    ids=["another batch", "shorter batch", "cut in two", "moved", "cut off", "empty", "begins later"],
+)
+def test_where_the_last_batch_stands_no_more_nothing_is_known(
+    values: ValueReader, log: Log, now: list[ValueBatch], begin: int
+) -> None:
+    known = remembered(values, read(values, Reader(log), log))
+    changed = log | {PLACE: now}
+    with pytest.raises(NotThereAnyMore):
+        read(values, Reader(changed, begin), changed, known)
+
+
+def test_where_the_last_batch_is_gone_and_nothing_came_nothing_is_known(values: ValueReader) -> None:
+    log: Log = {PLACE: [batch(0, 7, left(ADA, FIRST))]}
+    known = Remembered(values.fingerprinted_by, 1.0, {0: Stretch(0, 2, 8)}, {})
+    with pytest.raises(NotThereAnyMore):
+        read(values, Reader(log), log, known)
+
+
+def test_where_a_partition_is_gone_nothing_is_known(values: ValueReader, log: Log) -> None:
+    known = remembered(values, read(values, Reader(log), log))
+    with pytest.raises(NotThereAnyMore):
+        read(values, Reader(log), {PLACE: log[PLACE]}, known)
+
+
+def test_what_is_kept_is_recalled_as_it_was_if_it_is_young_enough_and_added_up_alike(
+    values: ValueReader, log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    memory, settings = Memory(Settings()), Settings()
+    known = remembered(values, read(values, Reader(log), log))
+    memory.keep(known)
+    assert msgspec.to_builtins(Memory(settings).recall(known.fingerprinted_by, 0.5)) == msgspec.to_builtins(known)
+    assert not memory.recall(known.fingerprinted_by, 1.0).stretches
+    assert not memory.recall("DuckDB 1.0", 0.5).stretches
+    other = settings.model_copy(update={"topics": settings.topics.model_copy(update={"churned": "other"})})
+    assert not Memory(other).recall(known.fingerprinted_by, 0.5).stretches
