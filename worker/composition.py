@@ -26,6 +26,7 @@ from worker.stores.duckdb_churns import DuckDBValueReader
 from worker.stores.duckdb_file import MEMORY, open_nothing
 from worker.stores.migrations import newest_version
 from worker.stores.postgres import PostgresStore, migrate_store
+from worker.stores.postgres_trial import PostgresTrial
 from worker.view import StoreView
 
 log = structlog.get_logger(__name__)
@@ -71,13 +72,15 @@ def open_view(settings: Settings) -> StoreView:
 
 
 @contextmanager
-def open_copy(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[Store]:
-    """A copy of the store, for as long as it is needed; `tell` is told of how many bytes are copied, of how many.
+def open_trial(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[Store]:
+    """The store to try something out on, itself left alone: a copy of a DuckDB file, one moment of PostgreSQL.
 
-    Raises `StoreError` as `duckdb_copy.copied` does.
+    `tell` is told of how many bytes are copied, of how many. Raises `StoreError` as `duckdb_copy.copied` does.
     """
     if settings.store.is_postgres:
-        raise StoreError(f"a dry run works on a copy of a DuckDB store, and {settings.store.shown} is none")
+        with closing(PostgresTrial(settings.store.url.get_secret_value(), settings.store.shown)) as trial:
+            yield trial
+        return
     with duckdb_copy.copied(settings.store.path, tell) as path, closing(DuckDBStore(path)) as store:
         yield store
 

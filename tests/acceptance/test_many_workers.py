@@ -1,7 +1,5 @@
 """Many workers in one group on one PostgreSQL: whatever becomes of them and of it, the contract's word is kept."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
@@ -11,22 +9,9 @@ from tests.acceptance.operating import answer
 from tests.acceptance.stage import PARTITIONS, Stage
 from tests.acceptance.store_reader import read_postgres
 from tests.acceptance.worker_process import WorkerProcess, module_command, run_to_the_end
-from tests.postgres.server import Postgres, fresh_schema, running_postgres
+from tests.postgres.server import Postgres, fresh_schema
 
 pytestmark = pytest.mark.timeout(280)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def url(stage: Stage, postgres: Postgres) -> str:
-    """The store's address, which the stage's workers have."""
-    stage.settings["STORE__URL"] = fresh_schema(postgres)
-    return stage.settings["STORE__URL"]
 
 
 def start_three(stage: Stage) -> list[WorkerProcess]:

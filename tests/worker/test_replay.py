@@ -389,7 +389,7 @@ def bad_night(**more: object) -> Report:
 def test_everything_is_printed_and_nothing_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
     said = printed(bad_night(), capsys)
     for line in (
-        "Dry run on a copy of the store: nothing was changed.",
+        "Dry run: nothing was changed.",
         "5 records read.",
         "applied 2 duplicate 2 says nothing new rejected already_churned 1 says nothing new: no second dead letter",
         "applied 2 cancellations that had waited for a signup rejected churn_before_signup 1 cancellations that had",

@@ -252,6 +252,11 @@ class PostgresStore(Store):
     def published_seq(self) -> int:
         return int(self._rows("SELECT published_seq FROM relay")[0][0])
 
+    @property
+    @override
+    def unpublished(self) -> int:
+        return int(self._rows(f"SELECT count(*) FROM outbox WHERE {outbox.IS_PENDING}")[0][0])
+
     @wrap_errors
     @override
     def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:

@@ -19,6 +19,7 @@ from worker.records import TopicPartition
 from worker.store import StoreError
 from worker.stores import postgres_churns as churns
 from worker.stores import postgres_dead_letters as letters
+from worker.stores import postgres_outbox as outbox
 from worker.stores import postgres_rows as rows
 from worker.stores.common_rows import customer, parked_record
 from worker.stores.postgres_connection import connect, require_version, stored_version, wrap_errors
@@ -64,7 +65,7 @@ class PostgresView(StoreView):
     @override
     def totals(self) -> StoreTotals:
         [(customers, churned)] = self._rows("SELECT count(*), count(churn_date) FROM customers")
-        [(pending, first_pending)] = self._rows(f"SELECT count(*), min(row_id) FROM outbox WHERE {_IS_PENDING}")
+        [(pending, first_pending)] = self._rows(f"SELECT count(*), min(row_id) FROM outbox WHERE {outbox.IS_PENDING}")
         return StoreTotals(
             customers=customers,
             churned=churned,
@@ -107,7 +108,7 @@ class PostgresView(StoreView):
 
     @override
     def published(self, event_ids: Sequence[str]) -> Mapping[str, bool]:
-        query = f"SELECT id, NOT ({_IS_PENDING}) FROM outbox WHERE id = ANY(%s)"
+        query = f"SELECT id, NOT ({outbox.IS_PENDING}) FROM outbox WHERE id = ANY(%s)"
         return dict(self._rows(query, [list(event_ids)]))
 
     @override
@@ -158,7 +159,7 @@ class PostgresView(StoreView):
     @override
     def waiting(self) -> Waiting:
         [(parked, parked_since)] = self._rows("SELECT count(*), min(parked_at) FROM parked")
-        [(pending, first_pending)] = self._rows(f"SELECT count(*), min(row_id) FROM outbox WHERE {_IS_PENDING}")
+        [(pending, first_pending)] = self._rows(f"SELECT count(*), min(row_id) FROM outbox WHERE {outbox.IS_PENDING}")
         pending_since = None if first_pending is None else self._decided_at(first_pending)
         return Waiting(parked, parked_since, pending, pending_since)
 
@@ -196,7 +197,6 @@ class PostgresView(StoreView):
 
 
 _LETTER_ID = re.compile("(.+)/([0-9]+)/([0-9]+)@.*").fullmatch
-_IS_PENDING = "coalesce(seq > (SELECT published_seq FROM relay), true) AND NOT receipted"
 _WAITING = """
     SELECT customer_id, count(*) AS records, min(parked_at) AS since, min(seq) AS first
     FROM parked GROUP BY customer_id HAVING min(parked_at) < coalesce(%s::timestamptz, 'infinity')
