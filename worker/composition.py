@@ -23,8 +23,7 @@ from worker.store import NoStoreError, Store, StoreError, StoreInUseError
 from worker.stores import duckdb_copy, duckdb_view, moving_up, postgres_view
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.duckdb_churns import DuckDBValueReader
-from worker.stores.duckdb_file import MEMORY, open_nothing
-from worker.stores.migrations import newest_version
+from worker.stores.duckdb_file import MEMORY, migrate_file, open_nothing
 from worker.stores.postgres import PostgresStore, migrate_store
 from worker.stores.postgres_trial import PostgresTrial
 from worker.view import StoreView
@@ -98,8 +97,13 @@ def migrate(settings: Settings) -> tuple[int, int]:
     try:
         if store.is_postgres:
             return migrate_store(store.url.get_secret_value(), store.shown)
-        with closing(DuckDBStore(store.path)):  # which has had one version so far
-            return newest_version("duckdb"), newest_version("duckdb")
+        return migrate_file(store.path)
+    except StoreInUseError as error:
+        raise Refusal(
+            f"the store {store.shown} is in the hands of a running worker, or of another command: stop the worker, run "
+            "customer-worker migrate again, then start the worker",
+            Exit.UNREACHABLE,
+        ) from error
     except StoreError as error:
         raise Refusal(str(error), Exit.UNREACHABLE) from error
 

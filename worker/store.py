@@ -221,6 +221,10 @@ class NotTheOwnerError(StoreError):
     """The batch is of partitions that another worker has taken over: it is theirs to decide."""
 
 
+class NewerStoreError(StoreError):
+    """The tables were migrated to a version that only newer workers know: this one is to write nothing more."""
+
+
 class StoreDamagedError(StoreError):
     """What the store wrote cannot be read back: trying again does not help."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import duckdb
 
 from worker.store import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
-from worker.stores.migrations import migrations, newest_version
+from worker.stores.migrations import migrations, newest_version, require_version
 
 
 class AtPath(Protocol):
@@ -25,7 +26,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MEMORY = ":memory:"
-VERSION = newest_version("duckdb")
 _DAMAGED_ADVICE = "Restore a copy, or delete it to rebuild it"
 _CONFIG: dict[str, Any] = {
     "threads": 1,
@@ -51,8 +51,8 @@ def open_file(path: str) -> duckdb.DuckDBPyConnection:
     try:
         db = duckdb.connect(path, config=_CONFIG)
         db.execute("SET lock_configuration = true")
-        _make_tables(db)
-        version = db.execute("SELECT version FROM store_version").fetchall()[0][0]
+        _migrate(db, from_nothing_only=True)
+        version = _stored_version(db)
         _require_readable(db)
     except duckdb.Error as error:
         raise _explain_opening(error, path) from error
@@ -72,7 +72,7 @@ def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
         if not _has_tables(db):
             db.close()
             raise NoStoreError(f"there is nothing in the store {path} yet")
-        version = db.execute("SELECT version FROM store_version").fetchall()[0][0]
+        version = _stored_version(db)
     except duckdb.Error as error:
         raise _explain_opening(error, path) from error
     return _require_version(db, path, version)
@@ -91,22 +91,45 @@ def _explain_opening(error: duckdb.Error, path: str) -> StoreError:
 
 
 def _require_version(db: duckdb.DuckDBPyConnection, path: str, version: int) -> duckdb.DuckDBPyConnection:
-    if version == VERSION:
-        return db
-    db.close()
-    raise StoreError(
-        f"the store {path} has version {version}, this worker reads {VERSION}: "
-        "run the worker that wrote it, or a newer one"
-    )
+    try:
+        require_version(path, version, newest_version("duckdb"))
+    except StoreError:
+        db.close()
+        raise
+    return db
 
 
-def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
-    if not _has_tables(db):
+def _migrate(db: duckdb.DuckDBPyConnection, *, from_nothing_only: bool = False) -> tuple[int, int]:
+    """Bring the tables to this worker's version, all or nothing; the version before and after."""
+    before = _stored_version(db) if _has_tables(db) else 0
+    due = [] if before and from_nothing_only else migrations("duckdb", before)
+    if due:
         db.execute("BEGIN")
-        for step in migrations("duckdb"):
+        for step in due:
             db.execute(step.sql)
             db.execute("UPDATE store_version SET version = ?", [step.version])
         db.execute("COMMIT")
+    return before, due[-1].version if due else before
+
+
+def migrate_file(path: str) -> tuple[int, int]:
+    """Bring the store at `path` to this worker's version, made where there is none; the version before and after.
+
+    Raises `StoreInUseError` when a worker has it, and else as `open_file`.
+    """
+    os.umask(0o077)
+    try:
+        with closing(duckdb.connect(path, config=_CONFIG)) as db:
+            _require_readable(db)
+            before, after = _migrate(db)
+            require_version(path, after, newest_version("duckdb"))
+            return before, after
+    except duckdb.Error as error:
+        raise _explain_opening(error, path) from error
+
+
+def _stored_version(db: duckdb.DuckDBPyConnection) -> int:
+    return int(db.execute("SELECT version FROM store_version").fetchall()[0][0])
 
 
 def _has_tables(db: duckdb.DuckDBPyConnection) -> bool:

@@ -10,12 +10,12 @@ import psycopg
 from psycopg import errors
 
 from worker.store import NoStoreError, StoreConflictError, StoreError
-from worker.stores.migrations import migrations, newest_version
+from worker.stores import migrations
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 CONNECT_SECONDS = 10
-VERSION = newest_version("postgres")
+MIGRATE_WAITS_SECONDS = 5
 _TRANSACTION_TIMEOUT_SINCE = 170_000
 _OPTIONS: dict[str, Any] = {
     "application_name": "customer-worker",
@@ -66,31 +66,34 @@ def stored_version(db: Connection) -> int:
 def migrate(db: Connection, *, from_nothing_only: bool = False) -> tuple[int, int]:
     """Bring the tables to this worker's version, all or nothing; the version before and after.
 
-    Whoever comes at the same time waits. `from_nothing_only` leaves tables that exist as they are.
+    Whoever comes at the same time waits. `from_nothing_only` leaves tables that exist as they are. What a worker is
+    committing is waited for, and what it commits afterwards fails: each commit reads `store_version`.
     """
     with db.transaction():
         db.execute("SELECT pg_advisory_xact_lock(hashtextextended('customer-worker migrate ' || current_schema(), 0))")
         before = stored_version(db)
-        due = [] if before and from_nothing_only else migrations("postgres", before)
+        due = [] if before and from_nothing_only else migrations.migrations("postgres", before)
+        if before and due:
+            db.execute(f"SET LOCAL lock_timeout = '{MIGRATE_WAITS_SECONDS}s'".encode())  # all workers wait with it
+            db.execute("LOCK TABLE store_version IN ACCESS EXCLUSIVE MODE")
         for step in due:
             db.execute(step.sql.encode())
             db.execute("UPDATE store_version SET version = %s", [step.version])
         return before, due[-1].version if due else before
 
 
-def require_version(version: int, shown: str) -> None:
-    """Raise `NoStoreError` where there are no tables, `StoreError` where they are of another version than ours."""
+def require_store(db: Connection, shown: str, ours: int) -> None:
+    """Raise `NoStoreError` where there are no tables, and `StoreError` where they are of another version than ours."""
+    version = stored_version(db)
     if version == 0:
         raise NoStoreError(f"there is no store in {shown} yet")
-    if version > VERSION:
-        raise StoreError(
-            f"the store {shown} has version {version}, this worker reads {VERSION}: run the worker that wrote it, or a "
-            "newer one"
-        )
-    if version < VERSION:
-        raise StoreError(
-            f"the store {shown} has version {version}, this worker needs {VERSION}: run customer-worker migrate"
-        )
+    migrations.require_version(shown, version, ours)
+
+
+def require_version(db: Connection, shown: str, ours: int) -> None:
+    """Raise where the tables are of another version; until the transaction ends, none makes them so."""
+    [(version,)] = db.execute("SELECT version FROM store_version").fetchall()
+    migrations.require_version(shown, version, ours)
 
 
 _OF_A_RACE = (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected)
@@ -101,6 +104,11 @@ def explain(error: psycopg.Error, shown: str) -> StoreError:
     text = error.diag.message_primary or str(error).partition("\n")[0] or type(error).__name__
     if isinstance(error, _OF_A_RACE):
         return StoreConflictError(f"another worker changed what this batch builds on, in {shown}: {text}")
+    if isinstance(error, errors.LockNotAvailable):
+        return StoreError(
+            f"the store {shown} could not be had alone within {MIGRATE_WAITS_SECONDS} s: a replay's dry run or another "
+            "long question reads it. Nothing was changed: run customer-worker migrate again when that has ended"
+        )
     if isinstance(error, errors.InsufficientPrivilege):
         return StoreError(f"the store {shown} refused: {text}. Give its user the right to it")
     if isinstance(error, psycopg.OperationalError):

@@ -14,6 +14,7 @@ from contextlib import suppress
 import psycopg
 from typing_extensions import override
 
+from worker.store import StoreError
 from worker.stores.postgres_connection import Connection, connect
 
 LEADER_SILENT_SECONDS = 5
@@ -21,10 +22,14 @@ LEADER_SILENT_SECONDS = 5
 
 
 class Locks(ABC):
-    """The locks of one store's workers. `open_connection` makes a connection that is not the batches'."""
+    """The locks of one store's workers. `open_connection` makes a connection that is not the batches'.
 
-    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+    `check` raises where its store is none that this worker may lead.
+    """
+
+    def __init__(self, open_connection: Callable[[], Connection], check: Callable[[Connection], None]) -> None:
         self._open_connection = open_connection
+        self._check = check
 
     @abstractmethod
     def pass_gate(self, db: Connection, *, alone: bool) -> None:
@@ -45,8 +50,8 @@ class Locks(ABC):
 class AdvisoryLocks(Locks):
     """Leadership lasts as long as a session does; the server ends one that is silent."""
 
-    def __init__(self, open_connection: Callable[[], Connection]) -> None:
-        super().__init__(open_connection)
+    def __init__(self, open_connection: Callable[[], Connection], check: Callable[[Connection], None]) -> None:
+        super().__init__(open_connection, check)
         self._session: Connection | None = None
         self._epoch: int | None = None
 
@@ -60,11 +65,10 @@ class AdvisoryLocks(Locks):
     def lead(self) -> int | None:
         try:
             session = self._session or self._open_session()
-            if self._epoch is not None:
-                session.execute("SELECT 1")  # it lives, and so does its lock
-            elif session.execute(_TRY_TO_LEAD).fetchall() == [(True,)]:
+            self._check(session)  # where that answers, the session lives, and so does its lock
+            if self._epoch is None and session.execute(_TRY_TO_LEAD).fetchall() == [(True,)]:
                 [(self._epoch,)] = session.execute(_NEXT_EPOCH).fetchall()
-        except psycopg.Error:
+        except (psycopg.Error, StoreError):
             self.close()
             raise
         return self._epoch
@@ -88,8 +92,8 @@ _NEXT_EPOCH = "UPDATE relay SET leader_epoch = leader_epoch + 1 RETURNING leader
 class RowLocks(Locks):
     """Leadership is a lease in the relay's row, renewed each time it is asked for."""
 
-    def __init__(self, open_connection: Callable[[], Connection]) -> None:
-        super().__init__(open_connection)
+    def __init__(self, open_connection: Callable[[], Connection], check: Callable[[Connection], None]) -> None:
+        super().__init__(open_connection, check)
         self._session: Connection | None = None
         self._me = uuid.uuid4()
 
@@ -102,8 +106,9 @@ class RowLocks(Locks):
     def lead(self) -> int | None:
         try:
             self._session = self._session or self._open_connection()
+            self._check(self._session)
             held = self._session.execute(_RENEW, {"me": self._me, "seconds": LEADER_SILENT_SECONDS}).fetchall()
-        except psycopg.Error:
+        except (psycopg.Error, StoreError):
             self.close()
             raise
         return int(held[0][0]) if held else None
@@ -126,6 +131,6 @@ _RENEW = """
 """
 
 
-def locks(kind: str, url: str) -> Locks:
-    """The locks of a kind, `advisory` or `rows`, in the database at `url`."""
-    return (AdvisoryLocks if kind == "advisory" else RowLocks)(lambda: connect(url))
+def locks(kind: str, url: str, check: Callable[[Connection], None]) -> Locks:
+    """The locks of a kind, `advisory` or `rows`, in the database at `url`; `check` as `Locks` has it."""
+    return (AdvisoryLocks if kind == "advisory" else RowLocks)(lambda: connect(url), check)

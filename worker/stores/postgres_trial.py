@@ -16,7 +16,7 @@ from domain.customer import Customer
 from worker.records import TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place
 from worker.stores.postgres import PostgresStore
-from worker.stores.postgres_connection import connect, require_version, stored_version, wrap_errors
+from worker.stores.postgres_connection import connect, require_store, wrap_errors
 from worker.stores.postgres_outbox import IS_PENDING
 
 
@@ -40,7 +40,8 @@ class PostgresTrial(PostgresStore):
         self._db = connect(self._url)
         try:
             self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            require_version(stored_version(self._db), self.shown)  # the transaction's first look, which it keeps
+            # The transaction's first look, which it keeps.
+            require_store(self._db, self.shown, self._version)
         except BaseException:
             self._db.close()
             raise

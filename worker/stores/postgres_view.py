@@ -22,7 +22,8 @@ from worker.stores import postgres_dead_letters as letters
 from worker.stores import postgres_outbox as outbox
 from worker.stores import postgres_rows as rows
 from worker.stores.common_rows import customer, parked_record
-from worker.stores.postgres_connection import connect, require_version, stored_version, wrap_errors
+from worker.stores.migrations import newest_version
+from worker.stores.postgres_connection import connect, require_store, wrap_errors
 from worker.view import AtStake, Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 
 END_SECONDS = 5.0
@@ -48,7 +49,8 @@ class PostgresView(StoreView):
         self._db = connect(url)
         try:
             self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            require_version(stored_version(self._db), self.shown)  # the transaction's first look, which it keeps
+            # The transaction's first look, which it keeps.
+            require_store(self._db, self.shown, newest_version("postgres"))
         except BaseException:
             self._db.close()
             raise
