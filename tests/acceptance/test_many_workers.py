@@ -1,15 +1,18 @@
 """Many workers in one group on one PostgreSQL: whatever becomes of them and of it, the contract's word is kept."""
 
+import sys
+
 import psycopg
 import pytest
 
 from tests.acceptance.comparison import require_as_expected
 from tests.acceptance.corpus import make_corpus
-from tests.acceptance.operating import answer
+from tests.acceptance.operating import answer, said
 from tests.acceptance.stage import PARTITIONS, Stage
 from tests.acceptance.store_reader import read_postgres
 from tests.acceptance.worker_process import WorkerProcess, module_command, run_to_the_end
 from tests.postgres.server import Postgres, fresh_schema
+from worker.stopping import Exit
 
 pytestmark = pytest.mark.timeout(280)
 
@@ -98,6 +101,27 @@ def test_a_worker_moved_up_from_duckdb_goes_on_without_repeating_an_event(stage:
     finish(stage, target, stage.start())
     code, said = run_to_the_end(module_command("status"), stage.settings, stage.directory)
     assert code == 0, said
+
+
+def test_a_migration_stops_the_old_workers_and_the_new_ones_go_on(stage: Stage, url: str) -> None:
+    corpus = make_corpus(6_000, PARTITIONS, seed=13)
+    stage.create_topics()
+    stage.produce(corpus.early)
+    old = [stage.start(BATCH__MAX_RECORDS="100") for _ in range(2)]
+    for worker in old:
+        worker.wait_until(lambda at=worker: bool(at.events("started")), "started")  # type: ignore[misc]
+    stage.produce(corpus.signups)
+    wait_for_batches(old[0], count=3)
+    newer = [sys.executable, "-m", "tests.newer"]
+    code, told = run_to_the_end([*newer, "migrate"], stage.settings, stage.directory)
+    assert (code, "has version 2 now; it had 1" in told) == (0, True), told
+    stage.produce(corpus.cancellations)
+    for worker in old:  # the one that has nothing to do, too
+        assert worker.wait() == Exit.SAFETY
+        assert "has version 2, this worker reads 1: run the worker that migrated it" in worker.tail()
+    for command in ("status", "reconcile"):
+        assert "this worker reads 1" in said(stage, command, code=Exit.UNREACHABLE)
+    finish(stage, url, stage.start([*newer, "run"]))
 
 
 def test_ops_ask_and_redrive_beside_the_workers(stage: Stage, url: str) -> None:
