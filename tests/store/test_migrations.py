@@ -89,7 +89,11 @@ def test_a_step_that_fails_at_its_end_leaves_the_store_as_it_was(
     with pytest.raises(Refusal, match="nowhere"):
         composition.migrate(settings)
     monkeypatch.setattr(migrations, "STEPS", today)
-    assert everything_in(durable, durable.open()) == before
+    store = durable.open()
+    assert everything_in(durable, store) == before
+    store.close()
+    newer()
+    assert composition.migrate(settings) == (1, 2), "once it is mended"
 
 
 def test_an_empty_database_gets_the_newest_tables_by_migrate_too(
