@@ -147,6 +147,7 @@ def _check_postgres(settings: Settings) -> Check:
     shown = settings.store.shown
     try:
         open_view(settings).close()
+        _open(settings).close()  # which also proves that it can be written
     except NoStoreError:
         return Check("store", is_well=True, found=f"{shown}, to be made at the first start")
     except StoreError as error:

@@ -91,6 +91,7 @@ class PostgresStore(Store):
             if stored_version(self._db) == 0:
                 migrate(self._db, from_nothing_only=True)
             require_store(self._db, self.shown, self._version)
+            self.prove_writable()  # a standby, or a user without rights, is told of now and not with the first batch
         except BaseException:
             self._db.close()
             raise

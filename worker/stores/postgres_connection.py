@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -97,6 +98,31 @@ def require_version(db: Connection, shown: str, ours: int) -> None:
 
 
 _OF_A_RACE = (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected)
+_URL = "CUSTOMER_WORKER_STORE__URL"
+# Of a connection that is refused, all there is to go by is the server's text.
+_CONNECTION_REFUSED = {
+    "password authentication failed|no password supplied": f"Check the user and the password in {_URL}",
+    "role .* does not exist": f"Check the user in {_URL}, or create it (CREATE ROLE … LOGIN)",
+    "database .* does not exist": f"Check the database in {_URL}, or create it (CREATE DATABASE)",
+    "permission denied for database": "Give the user the right to connect (GRANT CONNECT ON DATABASE)",
+    "too many (clients|connections)|connection slots are reserved": (
+        "PostgreSQL has no connection left for it: a worker holds two, a question one. Raise max_connections, or the "
+        "limit of the user or the database; or run fewer workers"
+    ),
+    "no pg_hba.conf entry|pg_hba.conf rejects": "Allow this user and address in the server's pg_hba.conf",
+    "starting up|shutting down|not yet accepting": "Wait until the server is up, then start this again",
+}
+_MENDED_BY: dict[type[psycopg.Error], str] = {
+    errors.InsufficientPrivilege: (
+        f"Give the user in {_URL} the rights of the tables' owner; or run this as that owner, which is whoever ran "
+        "customer-worker migrate or the first worker"
+    ),
+    errors.ReadOnlySqlTransaction: (
+        f"It is a standby, or default_transaction_read_only is set: name the primary in {_URL}, or let it take writes"
+    ),
+    errors.InvalidSchemaName: f"Create the schema that {_URL} names in its search_path, or give the user USAGE of it",
+    errors.DiskFull: "Make room on the server's disk: a worker goes on by itself",
+}
 
 
 def explain(error: psycopg.Error, shown: str) -> StoreError:
@@ -109,14 +135,23 @@ def explain(error: psycopg.Error, shown: str) -> StoreError:
             f"the store {shown} could not be had alone within {MIGRATE_WAITS_SECONDS} s: a replay's dry run or another "
             "long question reads it. Nothing was changed: run customer-worker migrate again when that has ended"
         )
-    if isinstance(error, errors.InsufficientPrivilege):
-        return StoreError(f"the store {shown} refused: {text}. Give its user the right to it")
+    for kind, advice in _MENDED_BY.items():
+        if isinstance(error, kind):
+            return StoreError(f"the store {shown} refused: {text}. {advice}")
     if isinstance(error, psycopg.OperationalError):
-        return StoreError(
-            f"the store {shown} cannot be reached, or ended the connection: {text}. Check that PostgreSQL runs there, "
-            "and CUSTOMER_WORKER_STORE__URL"
-        )
+        return _unreachable(text, shown)
     return StoreError(f"the store {shown} failed: {text}")
+
+
+def _unreachable(text: str, shown: str) -> StoreError:
+    _, _, refused = text.partition("FATAL:")
+    for pattern, advice in _CONNECTION_REFUSED.items():
+        if re.search(pattern, refused):
+            return StoreError(f"the store {shown} lets nobody in: {refused.strip()}. {advice}")
+    return StoreError(
+        f"the store {shown} cannot be reached, or ended the connection: {text}. Check that PostgreSQL runs there, and "
+        f"the host and the port in {_URL}"
+    )
 
 
 def wrap_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
