@@ -20,7 +20,7 @@ from worker.settings import Settings
 from worker.settings import Store as StoreSettings
 from worker.stopping import Exit, Refusal
 from worker.store import NoStoreError, Store, StoreError, StoreInUseError
-from worker.stores import duckdb_copy, duckdb_view, moving_up, postgres_view
+from worker.stores import duckdb_copy, duckdb_file, duckdb_view, moving_up, postgres_locks, postgres_view
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.duckdb_churns import DuckDBValueReader
 from worker.stores.duckdb_file import MEMORY, migrate_file, open_nothing
@@ -82,6 +82,28 @@ def open_trial(settings: Settings, tell: Callable[[int, int], None]) -> Iterator
         return
     with duckdb_copy.copied(settings.store.path, tell) as path, closing(DuckDBStore(path)) as store:
         yield store
+
+
+@contextmanager
+def the_only_redrive(settings: Settings) -> Iterator[Callable[[], None]]:
+    """One at a time beside each store: a second one would not see all that the first one sends.
+
+    What it gives raises where it is the only one no longer, as a connection has ended. Raises `Refusal`.
+    """
+    store = settings.store
+    try:
+        if store.is_postgres:
+            with postgres_locks.only_redrive(store.locks, store.url.get_secret_value(), store.shown) as require_held:
+                yield require_held
+        else:
+            with duckdb_file.only_redrive(store.path):
+                yield lambda: None
+    except StoreInUseError:
+        raise Refusal("another redrive runs on this store: wait for its end, or stop it", Exit.NO) from None
+    except StoreError as error:
+        raise Refusal(
+            f"{error}. Run this again: it looks which records are out, and sends the rest", Exit.UNREACHABLE
+        ) from error
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -76,6 +77,19 @@ def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         raise _explain_opening(error, path) from error
     return _require_version(db, path, version)
+
+
+@contextmanager
+def only_redrive(path: str) -> Iterator[None]:
+    """Held for as long as a redrive beside this store takes. Raises `StoreInUseError` where another one holds it."""
+    directory = os.open(Path(path).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise StoreInUseError(f"another redrive runs beside the store {path}") from None
+    finally:
+        os.close(directory)  # which ends the lock, as the end of the process does
 
 
 def open_nothing() -> duckdb.DuckDBPyConnection:

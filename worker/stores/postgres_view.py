@@ -24,6 +24,7 @@ from worker.stores import postgres_rows as rows
 from worker.stores.common_rows import customer, parked_record
 from worker.stores.migrations import newest_version
 from worker.stores.postgres_connection import connect, require_store, wrap_errors
+from worker.stores.postgres_locks import LEADER_NAME, RELAY_KEY
 from worker.view import AtStake, Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 
 END_SECONDS = 5.0
@@ -171,6 +172,15 @@ class PostgresView(StoreView):
         return letters.at_stake(self._db, sources)
 
     @override
+    def leader(self) -> str | None:
+        [(by_lease, until)] = self._rows("SELECT leader IS NOT NULL, leads_until FROM relay")
+        if by_lease:
+            now = self._rows("SELECT clock_timestamp()")[0][0]
+            return f"a worker, by its lease until {until:%H:%M:%S} UTC" if until is not None and until > now else None
+        found = self._rows(_LEADING_SESSION)
+        return None if not found else f"{found[0][0]}, at {found[0][1]}"
+
+    @override
     def size_bytes(self) -> int | None:
         return int(self._rows(_SIZE)[0][0])
 
@@ -198,6 +208,12 @@ class PostgresView(StoreView):
         raise StoreError(f"the store {self.shown} cannot be closed: a question about it does not end. Try again")
 
 
+_LEADING_SESSION = f"""
+    SELECT substr(application_name, length('{LEADER_NAME}') + 1), coalesce(host(client_addr), 'a local socket')
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pg_locks.database = pg_stat_activity.datid
+        AND ((classid::bigint << 32) | objid::bigint) = {RELAY_KEY}
+"""
 _LETTER_ID = re.compile("(.+)/([0-9]+)/([0-9]+)@.*").fullmatch
 _WAITING = """
     SELECT customer_id, count(*) AS records, min(parked_at) AS since, min(seq) AS first
