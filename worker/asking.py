@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -40,7 +41,10 @@ async def ask_with_worker(settings: Settings, question: Question[P, A], paramete
 
 
 async def ask_worker(settings: Settings) -> WorkerReport | None:
-    """What the running worker says of itself; None where none has the store. Raises `Refusal` as `ask` does."""
+    """What the running worker says of itself; None where none has the store. Raises `Refusal` as `ask` does.
+
+    Of the many that can share PostgreSQL it is the one on this machine at the settings' port, None where none answers.
+    """
     return await asyncio.to_thread(_ask_worker, settings)
 
 
@@ -62,6 +66,11 @@ def _ask_with_worker(settings: Settings, question: Question[P, A], parameters: P
 
 
 def _ask_worker(settings: Settings) -> WorkerReport | None:
+    if settings.store.is_postgres:
+        with suppress(Refusal):
+            return _get(settings, "/ask/worker", WorkerReport)
+        return None
+
     def in_nobodys_hands(_: StoreView) -> WorkerReport | None:
         return None
 

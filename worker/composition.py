@@ -25,8 +25,8 @@ from worker.settings import Settings
 from worker.settings import Store as StoreSettings
 from worker.stopping import Exit, Refusal
 from worker.store import NoStoreError, Store, StoreError, StoreInUseError
-from worker.stores.duckdb_file import MEMORY, open_nothing
-from worker.stores.migrations import newest_version
+from worker.stores import duckdb_file
+from worker.stores.duckdb_file import MEMORY, migrate_file, open_nothing
 from worker.view import StoreView
 
 log = structlog.get_logger(__name__)
@@ -80,18 +80,46 @@ def open_view(settings: Settings) -> StoreView:
 
 
 @contextmanager
-def open_copy(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[Store]:
-    """A copy of the store, for as long as it is needed; `tell` is told of how many bytes are copied, of how many.
+def open_trial(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[Store]:
+    """The store to try something out on, itself left alone: a copy of a DuckDB file, one moment of PostgreSQL.
 
-    Raises `StoreError` as `duckdb_copy.copied` does.
+    `tell` is told of how many bytes are copied, of how many. Raises `StoreError` as `duckdb_copy.copied` does.
     """
     if settings.store.is_postgres:
-        raise StoreError(f"a dry run works on a copy of a DuckDB store, and {settings.store.shown} is none")
+        from worker.stores.postgres_trial import PostgresTrial
+
+        with closing(PostgresTrial(settings.store.url.get_secret_value(), settings.store.shown)) as trial:
+            yield trial
+        return
     from worker.stores import duckdb_copy
     from worker.stores.duckdb import DuckDBStore
 
     with duckdb_copy.copied(settings.store.path, tell) as path, closing(DuckDBStore(path)) as store:
         yield store
+
+
+@contextmanager
+def the_only_redrive(settings: Settings) -> Iterator[Callable[[], None]]:
+    """One at a time beside each store: a second one would not see all that the first one sends.
+
+    What it gives raises where it is the only one no longer, as a connection has ended. Raises `Refusal`.
+    """
+    store = settings.store
+    try:
+        if store.is_postgres:
+            from worker.stores import postgres_locks
+
+            with postgres_locks.only_redrive(store.locks, store.url.get_secret_value(), store.shown) as require_held:
+                yield require_held
+        else:
+            with duckdb_file.only_redrive(store.path):
+                yield lambda: None
+    except StoreInUseError:
+        raise Refusal("another redrive runs on this store: wait for its end, or stop it", Exit.NO) from None
+    except StoreError as error:
+        raise Refusal(
+            f"{error}. Run this again: it looks which records are out, and sends the rest", Exit.UNREACHABLE
+        ) from error
 
 
 @contextmanager
@@ -111,10 +139,13 @@ def migrate(settings: Settings) -> tuple[int, int]:
             from worker.stores.postgres import migrate_store
 
             return migrate_store(store.url.get_secret_value(), store.shown)
-        from worker.stores.duckdb import DuckDBStore
-
-        with closing(DuckDBStore(store.path)):  # which has had one version so far
-            return newest_version("duckdb"), newest_version("duckdb")
+        return migrate_file(store.path)
+    except StoreInUseError as error:
+        raise Refusal(
+            f"the store {store.shown} is in the hands of a running worker, or of another command: stop the worker, run "
+            "customer-worker migrate again, then start the worker",
+            Exit.UNREACHABLE,
+        ) from error
     except StoreError as error:
         raise Refusal(str(error), Exit.UNREACHABLE) from error
 
@@ -162,6 +193,7 @@ def _check_postgres(settings: Settings) -> Check:
     shown = settings.store.shown
     try:
         open_view(settings).close()
+        _open(settings).close()  # which also proves that it can be written
     except NoStoreError:
         return Check("store", is_well=True, found=f"{shown}, to be made at the first start")
     except StoreError as error:

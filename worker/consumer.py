@@ -30,7 +30,7 @@ from worker.running import BatchReport
 from worker.settings import Batch as BatchSettings
 from worker.settings import Settings
 from worker.stopping import Stop
-from worker.store import NotTheOwnerError, PendingBatch, Store, StoreConflictError, StoreError
+from worker.store import NewerStoreError, NotTheOwnerError, PendingBatch, Store, StoreConflictError, StoreError
 from worker.store_thread import StoreThread
 from worker.unit_of_work import UnitOfWork
 
@@ -179,6 +179,9 @@ class Consumer:
             self.assignment.is_set.clear()
             log.warning("the batch in hand is left to another worker", why=str(error))
             return
+        except NewerStoreError as error:
+            self._stop.for_safety(str(error))
+            return
         except Exception as error:
             where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
             if self._stop.is_asked:
@@ -209,6 +212,8 @@ class Consumer:
         log.error("batch failed, trying again", error=str(error), attempt=state.attempt_number, exc_info=error)
         try:
             await self._thread.call(self._store.reopen)
+        except NewerStoreError:
+            raise
         except StoreError as reopening:
             log.error("the store cannot be opened yet", error=str(reopening))  # noqa: TRY400 - the message says it all
 
@@ -288,7 +293,7 @@ class Consumer:
 
 
 def _helps_to_try_again(error: BaseException) -> bool:
-    return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError)
+    return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError | NewerStoreError)
 
 
 async def _hand_over(message: tuple[Any, ...]) -> KafkaMessage:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
@@ -162,10 +162,15 @@ async def group_offsets(
 
 
 class Member(NamedTuple):
-    """A member of a consumer group. `user_data` is what it said of itself, empty while the group is being balanced."""
+    """A member of a consumer group, at a `host` as the broker sees it, and how many `partitions` it has.
+
+    `user_data` is what it said of itself. Both are empty while the group is being balanced.
+    """
 
     member_id: str
     user_data: bytes
+    host: str = ""
+    partitions: int = 0
 
 
 class Group(NamedTuple):
@@ -181,7 +186,12 @@ async def describe_group(admin: AIOKafkaAdminClient, group_id: str) -> Group:
     error_code, _, state, _, _, members, *_ = answer.groups[0]
     if error_code:
         raise for_code(error_code)(f"group {group_id}")
-    return Group(state == "PreparingRebalance", [Member(member[0], _user_data(member[3])) for member in members])
+    return Group(state == "PreparingRebalance", [_member(*member) for member in members])
+
+
+def _member(member_id: str, _: str, host: str, metadata: bytes, assignment: bytes) -> Member:
+    assigned = ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else ()
+    return Member(member_id, _user_data(metadata), host.lstrip("/"), len(assigned))
 
 
 def _user_data(metadata: bytes) -> bytes:

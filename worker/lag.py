@@ -39,12 +39,20 @@ class PartitionLag(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class GroupMember(msgspec.Struct, frozen=True):
+    """A worker of the group: its machine as the broker sees it, and how many input partitions it has."""
+
+    host: str
+    partitions: int
+
+
 class InputStatus(msgspec.Struct, frozen=True):
-    """The input topics as Kafka has them. `members` of the group is None where its coordinator does not say."""
+    """The input topics as Kafka has them. Who is in the group is None where its coordinator does not say."""
 
     partitions: list[PartitionLag]
     missing_topics: list[str]
     members: int | None
+    workers: list[GroupMember] | None
 
 
 async def look_at_inputs(settings: Settings, positions: Mapping[plain.TopicPartition, int]) -> InputStatus:
@@ -53,13 +61,15 @@ async def look_at_inputs(settings: Settings, positions: Mapping[plain.TopicParti
     async with kafka.admin_client(settings.kafka) as admin:
         counts = await kafka.partition_counts(admin, inputs)
         try:
-            members = len((await kafka.describe_group(admin, settings.kafka.group_id)).members)
+            group = await kafka.describe_group(admin, settings.kafka.group_id)
+            workers = sorted((GroupMember(each.host, each.partitions) for each in group.members), key=_by_host)
         except KafkaError:
-            members = None
+            workers = None
+    members = None if workers is None else len(workers)
     places = [TopicPartition(topic, number) for topic in inputs for number in range(counts.get(topic, 0))]
     missing = [topic for topic in inputs if topic not in counts]
     if not places:
-        return InputStatus([], missing, members)
+        return InputStatus([], missing, members, workers)
     async with committed_reader(settings.kafka, FETCH_BYTES) as reader:
         begins, ends = await asyncio.gather(reader.beginning_offsets(places), reader.end_offsets(places))
         stored = {place: positions.get((place.topic, place.partition)) for place in places}
@@ -81,7 +91,12 @@ async def look_at_inputs(settings: Settings, positions: Mapping[plain.TopicParti
         ],
         missing,
         members,
+        workers,
     )
+
+
+def _by_host(member: GroupMember) -> tuple[str, int]:
+    return member.host, -member.partitions
 
 
 def _seconds_since(moment: datetime | None) -> float | None:

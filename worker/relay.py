@@ -35,7 +35,7 @@ from worker.receipts import ReceiptUnreadable, keep_receipts
 from worker.records import TopicPartition
 from worker.settings import CutOutputs, Settings
 from worker.stopping import Refusal, Stop
-from worker.store import PendingBatch, Store, StoreDamagedError, StoreError
+from worker.store import NewerStoreError, PendingBatch, Store, StoreDamagedError, StoreError
 from worker.store_thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -152,6 +152,9 @@ class Relay:
         """Whether this worker is the one who publishes. On a thread of its own: a batch in hand is no silence."""
         try:
             self._leads = await self._leading.call(self._store.lead)
+        except NewerStoreError as refused:
+            self._stop.for_safety(str(refused))
+            self._leads = False
         except StoreError as error:
             log.debug("leadership is not known", error=str(error))
             self._leads = False
@@ -173,7 +176,7 @@ class Relay:
                         self._caught_up.set()
                     await self._wait_for_more()
                     self._more.clear()
-            except (PositionRefused, StoreDamagedError) as refused:
+            except (PositionRefused, StoreDamagedError, NewerStoreError) as refused:
                 self._stop.for_safety(str(refused))
                 return
             except (KafkaError, OSError, TimeoutError, StoreError, ReceiptUnreadable, Refusal) as error:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import (
     AfterValidator,
@@ -117,6 +116,23 @@ class Topics(Section):
         return self
 
 
+def _require_readable(url: str) -> None:
+    """Raise `ValueError` where the driver cannot read this address. Its own words are left out: they may quote it."""
+    from psycopg import ProgrammingError  # noqa: PLC0415 - DuckDB does without it
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    try:
+        ports = str(conninfo_to_dict(url).get("port") or "").split(",")
+        is_readable = all(re.fullmatch("[0-9]*", port) and int(port or 5432) in range(1, 65536) for port in ports)
+    except ProgrammingError:
+        is_readable = False
+    if not is_readable:
+        raise ValueError(
+            "cannot be read: it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %2F for /, %3A for "
+            ":, %25 for % and %20 for a space in the password, and after a ? only what PostgreSQL's libpq knows"
+        )
+
+
 class Store(Section):
     """Where customers are kept."""
 
@@ -128,10 +144,14 @@ class Store(Section):
     def _known(cls, url: SecretStr) -> SecretStr:
         text = url.get_secret_value()
         if not re.fullmatch(r"duckdb:///.+|duckdb://:memory:|postgres(ql)?://.+", text):
+            close = difflib.get_close_matches(text.partition(":")[0], ("duckdb", "postgresql"), n=1, cutoff=0.7)
+            hint = f"; it does not begin with {close[0]}://" if close else ""
             raise ValueError(
                 "is duckdb:///FILE (four slashes for an absolute path), duckdb://:memory: or "
-                "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+                f"postgresql://USER:PASSWORD@HOST:PORT/DATABASE{hint}"
             )
+        if text.startswith("postgres"):
+            _require_readable(text)
         return url
 
     @property
@@ -147,10 +167,9 @@ class Store(Section):
     @property
     def shown(self) -> str:
         """The address without its password."""
-        parts = urlsplit(self.url.get_secret_value())
-        if parts.password is None:
-            return self.url.get_secret_value()
-        return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", f":{_HIDDEN}@")))
+        # Up to the last @: a password may hold what an address does not.
+        without = re.sub(r"^(\w+://[^:@/?#]*):.*@", rf"\1:{_HIDDEN}@", self.url.get_secret_value())
+        return re.sub(r"([?&]\w*password=)[^&]*", rf"\1{_HIDDEN}", without)
 
 
 class Batch(Section):

@@ -20,11 +20,13 @@ class StoreStatus(msgspec.Struct, frozen=True):
     """What the store says: its totals, and how far each input partition was read (topic, partition, next offset).
 
     `letters` counts the dead letters by what became of them; None where they are too many to look through each time.
+    `leader` is who of many workers publishes.
     """
 
     totals: StoreTotals
     positions: list[tuple[str, int, int]]
     letters: dict[str, int] | None
+    leader: str | None = None
 
     def next_offsets(self) -> dict[TopicPartition, int]:
         """The next offset of each input partition."""
@@ -43,4 +45,4 @@ def store_status(view: StoreView, settings: Settings, _: Nothing) -> StoreStatus
     letters = None
     if sum(totals.outgoing.get(topic, 0) for topic in from_topics) <= MOST_LETTERS:
         letters = dict(Counter(letter.state.value for letter in view.dead_letters(from_topics, Filters())))
-    return StoreStatus(totals, positions, letters)
+    return StoreStatus(totals, positions, letters, view.leader())

@@ -161,6 +161,11 @@ class Store(ABC):
     def published_seq(self) -> int:
         """Up to where the outbox is marked as published."""
 
+    @property
+    @abstractmethod
+    def unpublished(self) -> int:
+        """How many rows of the outbox are not known as published."""
+
     @abstractmethod
     def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
         """What is to be published after that row: at most `limit` messages, and about 32 MiB of values.
@@ -214,6 +219,10 @@ class StoreConflictError(StoreError):
 
 class NotTheOwnerError(StoreError):
     """The batch is of partitions that another worker has taken over: it is theirs to decide."""
+
+
+class NewerStoreError(StoreError):
+    """The tables were migrated to a version that only newer workers know: this one is to write nothing more."""
 
 
 class StoreDamagedError(StoreError):

@@ -166,6 +166,10 @@ class StoreView(ABC):
     def at_stake(self, sources: Mapping[str, str]) -> AtStake:
         """The dead letters that wait, and what ARR has one; `sources`: which topic each dead letter topic serves."""
 
+    def leader(self) -> str | None:
+        """Who of the store's workers publishes; None where none does, and where a store has one worker at most."""
+        return None
+
     @abstractmethod
     def size_bytes(self) -> int | None:
         """The store's files; None where there are none."""

@@ -1,4 +1,4 @@
-"""One Kafka for all acceptance tests; each test has topics, a group and a directory of its own on it."""
+"""One Kafka and one PostgreSQL for all acceptance tests; each test has a world of its own on them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from tests.acceptance.stage import Stage
 from tests.kafka.broker import running_kafka
 from tests.kafka.cluster import Kafka
+from tests.postgres.server import Postgres, fresh_schema, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,17 @@ def stage(kafka: Kafka, tmp_path: Path) -> Iterator[Stage]:
     stage = Stage(kafka, tmp_path)
     yield stage
     stage.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL."""
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def url(stage: Stage, postgres: Postgres) -> str:
+    """A store's address of the test's own, which the stage's workers have."""
+    stage.settings["STORE__URL"] = fresh_schema(postgres)
+    return stage.settings["STORE__URL"]

@@ -1,32 +1,22 @@
 """Many workers in one group on one PostgreSQL: whatever becomes of them and of it, the contract's word is kept."""
 
-from collections.abc import Iterator
+import sys
+from socket import gethostname
 
 import psycopg
 import pytest
 
 from tests.acceptance.comparison import require_as_expected
 from tests.acceptance.corpus import make_corpus
-from tests.acceptance.operating import answer
+from tests.acceptance.operating import answer, said
 from tests.acceptance.stage import PARTITIONS, Stage
 from tests.acceptance.store_reader import read_postgres
 from tests.acceptance.worker_process import WorkerProcess, module_command, run_to_the_end
-from tests.postgres.server import Postgres, fresh_schema, running_postgres
+from tests.kafka.local import free_ports
+from tests.postgres.server import Postgres, fresh_schema
+from worker.stopping import Exit
 
 pytestmark = pytest.mark.timeout(280)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def url(stage: Stage, postgres: Postgres) -> str:
-    """The store's address, which the stage's workers have."""
-    stage.settings["STORE__URL"] = fresh_schema(postgres)
-    return stage.settings["STORE__URL"]
 
 
 def start_three(stage: Stage) -> list[WorkerProcess]:
@@ -53,8 +43,12 @@ def finish(stage: Stage, url: str, *workers: WorkerProcess) -> None:
     require_as_expected(stage.expected(), stage.published(), read_postgres(url), stage.topics)
 
 
-def test_three_workers_of_which_one_is_killed_and_one_frozen_lose_and_repeat_nothing(stage: Stage, url: str) -> None:
-    corpus = make_corpus(20_000, PARTITIONS)
+@pytest.mark.parametrize(("locks", "signups"), [("advisory", 20_000), ("rows", 8_000)])
+def test_three_workers_of_which_one_is_killed_and_one_frozen_lose_and_repeat_nothing(
+    stage: Stage, url: str, locks: str, signups: int
+) -> None:
+    stage.settings["STORE__LOCKS"] = locks
+    corpus = make_corpus(signups, PARTITIONS)
     stage.create_topics()
     stage.produce(corpus.early)
     killed, frozen, well = start_three(stage)
@@ -115,22 +109,53 @@ def test_a_worker_moved_up_from_duckdb_goes_on_without_repeating_an_event(stage:
     assert code == 0, said
 
 
+def test_a_migration_stops_the_old_workers_and_the_new_ones_go_on(stage: Stage, url: str) -> None:
+    corpus = make_corpus(6_000, PARTITIONS, seed=13)
+    stage.create_topics()
+    stage.produce(corpus.early)
+    old = [stage.start(BATCH__MAX_RECORDS="100") for _ in range(2)]
+    for worker in old:
+        worker.wait_until(lambda at=worker: bool(at.events("started")), "started")  # type: ignore[misc]
+    stage.produce(corpus.signups)
+    wait_for_batches(old[0], count=3)
+    newer = [sys.executable, "-m", "tests.newer"]
+    code, told = run_to_the_end([*newer, "migrate"], stage.settings, stage.directory)
+    assert (code, "has version 2 now; it had 1" in told) == (0, True), told
+    stage.produce(corpus.cancellations)
+    for worker in old:  # the one that has nothing to do, too
+        assert worker.wait() == Exit.SAFETY
+        assert "has version 2, this worker reads 1: run the worker that migrated it" in worker.tail()
+    for command in ("status", "reconcile"):
+        assert "this worker reads 1" in said(stage, command, code=Exit.UNREACHABLE)
+    finish(stage, url, stage.start([*newer, "run"]))
+
+
 def test_ops_ask_and_redrive_beside_the_workers(stage: Stage, url: str) -> None:
     corpus = make_corpus(2_000, PARTITIONS, seed=5)
     stage.create_topics()
     stage.produce(corpus.messages)
-    workers = [stage.start(), stage.start()]
+    [port] = free_ports(1)
+    workers = [stage.start(HTTP__ENABLED="true", HTTP__PORT=str(port)), stage.start()]
     stage.wait_until_consumed(workers[0])
     stage.wait_until_published(workers[0])
     wanted = stage.expected()
     workers[0].wait_until(lambda: answer(stage, "status")["store"]["pending"] == 0, "everything marked as published")
     assert answer(stage, "status")["store"]["customers"] == len(wanted.customers)
+    told_of = answer(stage, "status", HTTP__ENABLED="true", HTTP__PORT=str(port))
+    assert sum(member["partitions"] for member in told_of["inputs"]["workers"]) == 2 * PARTITIONS
+    assert told_of["publishes"].split(",")[0] in [f"{gethostname()}/{worker.pid}" for worker in workers]
+    assert told_of["worker"]["last_batch"]["records"] > 0
+    assert answer(stage, "status")["worker"] is None
+    shown = said(stage, "status")
+    assert "none can be asked, as CUSTOMER_WORKER_HTTP__ENABLED is false; the group's members are those" in shown
+    assert "2 members: " in shown
     assert answer(stage, "reconcile")["total"]["topic"]["count"] == len(wanted.events)
     assert answer(stage, "parked", "list")["totals"]["records"] == len(wanted.parked)
     letters = answer(stage, "dead-letters", "list", "--limit", "1000")["letters"]
     assert len(letters) == len(wanted.dead_letters)
     told = answer(stage, "explain", next(iter(wanted.events)))
     assert stage.topics.churned in str(told), "where the event is on its topic"
-    answer(stage, "dead-letters", "redrive", "--reason", "already_churned", "--execute")
+    redriven = answer(stage, "dead-letters", "redrive", "--reason", "already_churned", "--execute")
+    assert redriven["decided"], "it was not waited for"
     stage.produce([])  # what is on the topics is to be read anew: the redriven records, too
     finish(stage, url, *workers)

@@ -50,6 +50,11 @@ class WorkerProcess:
             )
 
     @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs; minus the signal where one killed it."""
         return self._process.poll()

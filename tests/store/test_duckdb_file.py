@@ -15,7 +15,8 @@ from worker.failpoints import VARIABLE
 from worker.store import Changes, JournalRow, StoreError
 from worker.stores import duckdb as store_module
 from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY, VERSION
+from worker.stores.duckdb_file import MEMORY
+from worker.stores.migrations import newest_version
 
 OTHER_PROCESS = """
 import sys
@@ -77,6 +78,9 @@ def test_a_file_used_by_another_process_is_refused_in_plain_words(path: Path) ->
         "or give this worker a store of its own (CUSTOMER_WORKER_STORE__URL)"
     )
     DuckDBStore(str(path)).close()
+
+
+VERSION = newest_version("duckdb")
 
 
 @pytest.mark.parametrize("version", [VERSION + 1, VERSION + 98], ids=["the next", "a far one"])

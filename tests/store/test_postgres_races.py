@@ -1,8 +1,10 @@
 """What two workers on one PostgreSQL can do to each other: each race is run, on real connections, to both its ends."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
+from socket import gethostname
 from threading import Barrier
 
 import psycopg
@@ -22,8 +24,9 @@ from tests.worker.builders import (
     customer,
     signup,
 )
-from worker.store import Changes, NotTheOwnerError, StoreConflictError, StoreError
+from worker.store import Changes, NotTheOwnerError, StoreConflictError, StoreError, StoreInUseError
 from worker.stores.postgres import PostgresStore
+from worker.stores.postgres_locks import only_redrive
 from worker.unit_of_work import UnitOfWork
 
 CHURN = date(2026, 6, 30)
@@ -216,6 +219,51 @@ def test_one_relay_leads_and_the_next_takes_over(stores: tuple[PostgresStore, Po
         one.mark_published(1, {})
     other.mark_published(1, {})
     assert not one.lead()
+
+
+def test_one_redrive_at_a_time_has_a_store_and_beside_another_store_there_is_another(
+    url: str, kind: str, postgres_server: Callable[[], Postgres], stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    another = fresh_schema(postgres_server())
+    PostgresStore(another, "postgresql://there").close()
+    with only_redrive(kind, url, "postgresql://here") as require_held:
+        require_held()
+        with pytest.raises(StoreInUseError), only_redrive(kind, url, "postgresql://here"):
+            pass
+        with only_redrive(kind, another, "postgresql://there") as of_another:
+            of_another()
+        stores[0].commit(Changes(parked=parked(waiting(0))))  # workers do not wait for it
+        stores[1].commit(Changes(released=[(CANCELLATIONS, 0, 0)], new_customers={EVE: customer(EVE)}))
+    with only_redrive(kind, url, "postgresql://here") as require_held:
+        require_held()
+
+
+@pytest.mark.usefixtures("stores")
+def test_a_redrive_whose_connection_has_ended_is_the_only_one_no_longer(url: str, kind: str) -> None:
+    query = """
+        SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'customer-worker'
+        AND query ~ 'redrive' AND pid <> pg_backend_pid()
+    """
+    with only_redrive(kind, url, "postgresql://here") as require_held, psycopg.connect(url, autocommit=True) as admin:
+        assert admin.execute(query).fetchall() == [(True,)]
+        with pytest.raises(StoreError, match="ended the connection"):
+            require_held()
+
+
+def test_a_view_tells_who_leads(stores: tuple[PostgresStore, PostgresStore], kind: str) -> None:
+    one, other = stores
+
+    def leader() -> str | None:
+        with other.view() as view:
+            return view.leader()
+
+    assert leader() is None
+    assert one.lead()
+    assert not other.lead()
+    told = f"{gethostname()}/{os.getpid()}, at " if kind == "advisory" else "a worker, by its lease until "
+    assert (leader() or "").startswith(told)
+    one._locks.close()
+    assert leader() is None
 
 
 def test_a_leader_whose_session_the_server_ended_knows_that_it_leads_no_longer(

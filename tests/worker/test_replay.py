@@ -34,9 +34,11 @@ from worker.records import PlainRecord
 from worker.replay.counting import CountedPath, SeenWork
 from worker.replay.interruption import SIGNALS, Interrupted, Interruption, interruptible
 from worker.replay.report import CustomerChange, CustomerState, Emit, Report
-from worker.replay.selection import Range, _range
+from worker.replay.running import Replay
+from worker.replay.selection import Range, Selection, _range
+from worker.settings import Settings
 from worker.stopping import Exit, Refusal
-from worker.store import Changes, NoStoreError, StoreError, StoreInUseError
+from worker.store import Changes, NoStoreError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
 from worker.stores import duckdb_copy
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.duckdb_copy import copied
@@ -125,6 +127,29 @@ def test_who_changes_in_two_batches_is_told_once_from_first_to_last() -> None:
     )
     active, churned = (CustomerState("growth", Decimal("499.00"), day) for day in (None, CHURN))
     assert report.changes == {ADA: CustomerChange(ADA, None, churned), BOB: CustomerChange(BOB, active, churned)}
+
+
+class Contested(DuckDBStore):
+    """A store on which another worker is faster, twice."""
+
+    conflicts = 2
+
+    def commit(self, changes: Changes) -> PendingBatch:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise StoreConflictError("another worker was faster")
+        return super().commit(changes)
+
+
+def test_a_batch_that_another_worker_was_faster_on_is_decided_anew_and_counted_once() -> None:
+    store, report = Contested(MEMORY), Report(executed=True, emit=Emit.ALL)
+    path = CountedPath(Decoder(SIGNUPS, MAX_BYTES), composer())
+    replay = Replay(Settings(), Selection([SIGNUPS]), path, store, report)
+    asyncio.run(replay._take_all([signup(0), signup(1, BOB), signup(2)]))
+    store.close()
+    assert store.conflicts == 0
+    assert (report.read, report.taken, report.outcomes) == (3, 3, {"applied": 2, "duplicate": 1})
+    assert sorted(report.changes) == sorted([ADA, BOB])
 
 
 def test_a_report_shares_nothing_with_the_next_one() -> None:
@@ -389,7 +414,7 @@ def bad_night(**more: object) -> Report:
 def test_everything_is_printed_and_nothing_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
     said = printed(bad_night(), capsys)
     for line in (
-        "Dry run on a copy of the store: nothing was changed.",
+        "Dry run: nothing was changed.",
         "5 records read.",
         "applied 2 duplicate 2 says nothing new rejected already_churned 1 says nothing new: no second dead letter",
         "applied 2 cancellations that had waited for a signup rejected churn_before_signup 1 cancellations that had",

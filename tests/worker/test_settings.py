@@ -111,6 +111,26 @@ def test_three_slashes_are_relative_and_four_absolute(given: Callable[..., None]
     assert Settings.read().store.path == path
 
 
+@pytest.mark.parametrize(("url", "shown"), [
+    (f"postgresql://u:{SECRET}@h:5432/d", "postgresql://u:********@h:5432/d"),
+    (f"postgresql://u:{SECRET}%2F@h,g:5432/d?sslmode=require", "postgresql://u:********@h,g:5432/d?sslmode=require"),
+    (f"postgres://h/d?user=u&password={SECRET}&sslmode=require", "postgres://h/d?user=u&password=********&sslmode=require"),
+    (f"postgresql://h/d?sslpassword={SECRET}", "postgresql://h/d?sslpassword=********"),
+    (f"postgresql://u:{SECRET}@{SECRET}@h/d", "postgresql://u:********@h/d"),
+    ("postgresql://u@h/d", "postgresql://u@h/d"), ("postgresql://[::1]:5432/d", "postgresql://[::1]:5432/d"),
+    ("duckdb:///a:b@c.duckdb", "duckdb:///a:b@c.duckdb"),
+])  # fmt: skip
+def test_the_stores_address_is_shown_without_its_password(given: Callable[..., None], url: str, shown: str) -> None:
+    given(STORE__URL=url)
+    assert Settings.read().store.shown == shown
+
+
+def test_a_typo_in_the_stores_scheme_is_named(given: Callable[..., None]) -> None:
+    given(STORE__URL=f"postgressql://u:{SECRET}@h/d")
+    with pytest.raises(SettingsError, match=r"STORE__URL is .*; it does not begin with postgresql://$"):
+        Settings.read()
+
+
 def test_settings_never_change_once_read() -> None:
     settings = Settings.read()
     with pytest.raises(ValidationError):
@@ -148,6 +168,13 @@ MISTAKES = {
     "no file": ("STORE__URL", "duckdb:///"),
     "two slashes": ("STORE__URL", "duckdb://customers.duckdb"),
     "no URL": ("STORE__URL", "customers.duckdb"),
+    "a typo in the scheme": ("STORE__URL", f"postgressql://u:{SECRET}@h/d"),
+    "one slash": ("STORE__URL", f"postgresql:/u:{SECRET}@h/d"),
+    "a slash in the password": ("STORE__URL", f"postgresql://u:{SECRET}/x@h/d"),
+    "a space in the password": ("STORE__URL", f"postgresql://u:{SECRET} x@h/d"),
+    "a percent sign in the password": ("STORE__URL", f"postgresql://u:{SECRET}%zz@h/d"),
+    "no port of PostgreSQL": ("STORE__URL", f"postgresql://u:{SECRET}@h:postgres/d"),
+    "a parameter that libpq does not know": ("STORE__URL", f"postgresql://u:{SECRET}@h/d?sslmod=require"),
     "no records": ("BATCH__MAX_RECORDS", "0"),
     "no number": ("BATCH__MAX_RECORDS", "many"),
     "too few bytes": ("BATCH__MAX_BYTES", "1048575"),

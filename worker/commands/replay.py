@@ -69,8 +69,9 @@ def replay(
 ) -> None:
     """Give records that the worker has decided to its handlers once more.
 
-    Without --execute it works on a copy of the store, and changes nothing. The worker has to be stopped. Signups come
-    before cancellations, as the worker reads a backlog; what the worker has yet to read is left to it.
+    Without --execute it changes nothing: it works on a copy of a DuckDB store, and on PostgreSQL as it is at one
+    moment. With DuckDB the worker has to be stopped for both; PostgreSQL's workers go on. Signups come before
+    cancellations, as the worker reads a backlog; what the worker has yet to read is left to it.
 
     Example: customer-worker replay --topic signup --from-time 2026-07-01T03:00Z
     """
@@ -134,7 +135,7 @@ def _require_one_of_each(selection: Selection) -> None:
 
 @contextmanager
 def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> Iterator[Store]:
-    """The store, or a copy of it. Raises `Refusal`, and `Interrupted` where that comes while it is being copied."""
+    """The store, or one to try it out on. Raises `Refusal`, and `Interrupted` where that comes while it is copied."""
     if execute:
         with own_store(settings) as store:
             yield store
@@ -147,7 +148,7 @@ def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> 
                     interruption.check()
                     show(done, of)
 
-                store = copy.enter_context(composition.open_copy(settings, tell))
+                store = copy.enter_context(composition.open_trial(settings, tell))
             yield store
     except NoStoreError as error:
         advice = "no worker has run here yet, or CUSTOMER_WORKER_STORE__URL names another one"

@@ -53,7 +53,7 @@ def _heading(report: Report) -> str:
         return f"Interrupted: {done}. Up to there:"
     if report.executed:
         return "Replayed:"
-    return "Dry run on a copy of the store: nothing was changed. With --execute:"
+    return "Dry run: nothing was changed. With --execute:"
 
 
 def _what_was_read(report: Report) -> str:
@@ -107,14 +107,14 @@ def _say_what_goes_out(report: Report) -> None:
     if report.emit is Emit.NONE:
         _say(f"Held back, as if published: {what}.")
         if report.waiting_before:
-            _say(f"Not held back, {waited}. The worker publishes it at its next start.")
+            _say(f"Not held back, {waited}. The worker publishes it as soon as it runs.")
         return
     _say(f"{'Published' if report.waiting_after == 0 else 'To be published'}: {what}.")
     if report.waiting_before:
         _say(f"With them {waited}.")
     if report.waiting_after:
         left = counted(report.waiting_after, "record")
-        _say(f"Of all that, not published yet: {left}. The worker does so at its next start.")
+        _say(f"Of all that, not published yet: {left}. The worker does so as soon as it runs.")
 
 
 def _say(line: str) -> None:

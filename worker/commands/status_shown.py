@@ -20,7 +20,10 @@ from worker.stopping import Refusal
 
 
 class Found(NamedTuple):
-    """The status, as far as it was found: `worker` is None where none runs, and `away` says why `inputs` is."""
+    """The status, as far as it was found: `away` says why `inputs` is None.
+
+    `worker` is None where none runs; of many workers, where none answers at the port of the settings.
+    """
 
     store: StoreStatus
     worker: WorkerReport | None
@@ -35,6 +38,7 @@ def as_json_line(settings: Settings, found: Found) -> str:
         "worker": found.worker,
         "store": {"url": settings.store.shown, **msgspec.to_builtins(found.store.totals)},
         "dead_letters": {"count": _letter_count(settings, found), "by_state": found.store.letters},
+        "publishes": found.store.leader,
         "positions": [dict(zip(("topic", "partition", "next_offset"), p, strict=True)) for p in found.store.positions],
         "inputs": found.inputs,
         "kafka": None if found.away is None else str(found.away),
@@ -55,9 +59,11 @@ def partitions(found: Found) -> Table:
 
 def _facts(settings: Settings, found: Found, now: datetime) -> Iterator[tuple[str, str]]:
     totals = found.store.totals
-    yield "worker", _worker(found.worker, now)
+    yield "worker", _worker(settings, found.worker, now)
     yield "last batch", _last_batch(found.worker, now)
     yield "group", settings.kafka.group_id + _members(found.inputs)
+    if settings.store.is_postgres:
+        yield "publishes", found.store.leader or "no worker: one that runs does so within 6 s"
     yield "store", f"{settings.store.shown}, {_size(totals.size_bytes)}"
     yield "customers", f"{totals.customers:,}, of whom {totals.churned:,} left"
     yield "decided", _counts(totals.decisions)
@@ -74,7 +80,12 @@ def _facts(settings: Settings, found: Found, now: datetime) -> Iterator[tuple[st
         yield "Kafka", f"these topics do not exist: {', '.join(found.inputs.missing_topics)}"
 
 
-def _worker(worker: WorkerReport | None, now: datetime) -> str:
+def _worker(settings: Settings, worker: WorkerReport | None, now: datetime) -> str:
+    if worker is None and settings.store.is_postgres:
+        where = f"none answers at port {settings.http.port} of this machine"
+        if not settings.http.enabled:
+            where = "none can be asked, as CUSTOMER_WORKER_HTTP__ENABLED is false"
+        return f"{where}; the group's members are those that run"
     if worker is None:
         return "none runs: no process has the store"
     failing = [f"{check.name}: {check.found}" for check in worker.checks if not check.ok]
@@ -94,7 +105,11 @@ def _last_batch(worker: WorkerReport | None, now: datetime) -> str:
 def _members(inputs: InputStatus | None) -> str:
     if inputs is None or inputs.members is None:
         return ""
-    return f", {counted(inputs.members, 'member')}"
+    members = f", {counted(inputs.members, 'member')}"
+    if inputs.members > 1:
+        shared = [f"{each.host} has {counted(each.partitions, 'partition')}" for each in inputs.workers or []]
+        members += ": " + ", ".join(shared)
+    return members
 
 
 def _counts(outcomes: Mapping[str, int]) -> str:

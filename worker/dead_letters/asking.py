@@ -10,6 +10,7 @@ from worker.asking import ask, ask_worker
 from worker.dead_letters.letters import Filters, LetterRecord
 from worker.dead_letters.looking import Asked
 from worker.dead_letters.questions import LETTER_RECORDS, LETTERS, POSITIONS, LettersAnswer, Rows
+from worker.one_worker import members_of
 from worker.question import Nothing
 from worker.records import TopicPartition
 from worker.settings import Settings
@@ -23,7 +24,9 @@ class Anybody(Asked):
         self._settings = settings
 
     async def is_worker(self) -> bool:
-        """Whether it is a running worker."""
+        """Whether a worker runs, and will decide what is sent."""
+        if self._settings.store.is_postgres:
+            return bool(await members_of(self._settings))
         return await ask_worker(self._settings) is not None
 
     @override

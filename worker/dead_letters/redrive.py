@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 
 from worker import kafka
+from worker.composition import the_only_redrive
 from worker.dead_letters.letters import Filters, Group, Letter, LetterRecord, State, grouped, total
 from worker.dead_letters.looking import Asked, look, records_of
 from worker.dead_letters.sending import Sender
@@ -23,7 +20,7 @@ from worker.dead_letters.unread import Progress
 from worker.outgoing import Outgoing
 from worker.records import TopicPartition
 from worker.redriven import redriven
-from worker.settings import Settings, Store
+from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 
 PATIENCE_SECONDS = 60.0
@@ -90,7 +87,7 @@ async def redrive(
     known what is out.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(the_only_redrive(settings.store))  # before the look: what another one sends is seen
+        require_only = stack.enter_context(the_only_redrive(settings))  # before the look: what another sends is seen
         letters, _ = await look(settings, asked, filters)
         chosen = plan(letters, max_redrives)
         sender = await stack.enter_async_context(await _sender(settings, rate))
@@ -98,12 +95,14 @@ async def redrive(
         async for letter, record in records_of(asked, chosen.letters):
             waiting.append(_again(letter, record))
             if sender.is_enough(waiting):
+                require_only()
                 await sender.send(waiting)
                 waiting = []
                 progress(len(sender.sent), len(chosen.letters))
             if stop.is_set():
                 return chosen, sender
         if waiting:
+            require_only()
             await sender.send(waiting)
         return chosen, sender
 
@@ -120,22 +119,6 @@ async def _sender(settings: Settings, rate: int | None) -> Sender:
             )
         largest = {topic: await kafka.largest_batch(admin, topic) for topic in topics}
     return Sender(settings.kafka, partitions, largest, rate)
-
-
-@contextmanager
-def the_only_redrive(store: Store) -> Iterator[None]:
-    """One at a time beside each store; a second one would not see all that the first one sends. Raises `Refusal`.
-
-    With PostgreSQL it is one at a time on each machine.
-    """
-    directory = os.open(tempfile.gettempdir() if store.is_postgres else Path(store.path).parent, os.O_RDONLY)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Refusal("another redrive runs: wait for its end, or stop it", Exit.NO) from None
-    finally:
-        os.close(directory)  # which ends the lock, as the end of the process does
 
 
 def _again(letter: Letter, record: LetterRecord) -> Outgoing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,7 +20,8 @@ from worker.store import Store
 from worker.store_thread import StoreThread
 
 PATIENCE_SECONDS = 60.0
-_LATER = "What is decided is kept, and published by the worker at its next start"
+LOOK_EVERY_SECONDS = 0.1
+_LATER = "What is decided is kept, and published by the worker as soon as one runs"
 
 
 async def read_receipts(settings: Settings, store: Store, thread: StoreThread) -> None:
@@ -31,45 +33,58 @@ async def read_receipts(settings: Settings, store: Store, thread: StoreThread) -
 
 
 class Publishing:
-    """The relay of one replay, running."""
+    """The relay of one replay, running; where workers share the store and one of them publishes, it stands by."""
 
-    def __init__(self, relay: Relay, running: asyncio.Task[None]) -> None:
+    def __init__(self, store: Store, thread: StoreThread, relay: Relay, running: asyncio.Task[None]) -> None:
+        self._store = store
+        self._thread = thread
         self._running = running
-        self._relay = relay
         self.offer = relay.offer
 
     async def finish(self) -> None:
-        """Until everything is out. Raises `Refusal` when nothing goes out for a minute."""
-        caught_up = asyncio.ensure_future(self._relay.caught_up())
-        try:
-            while not caught_up.done():
-                await asyncio.wait({caught_up, self._running}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-                if self._running.done():
-                    self._running.result()
-                    raise Refusal(f"publishing was refused, as the line above says. {_LATER}", Exit.SAFETY)
-                if self._relay.behind_seconds > PATIENCE_SECONDS:
-                    raise Refusal(
-                        f"nothing could be published for {PATIENCE_SECONDS:.0f} s. {_LATER}: see that Kafka is well",
-                        Exit.UNREACHABLE,
-                    )
-        finally:
-            caught_up.cancel()
+        """Until all that is in the outbox by now is out, whoever publishes. Raises `Refusal` when none does."""
+        wanted, before = await self._thread.call(self._last_seq), -1
+        while wanted > before:  # a shared store numbers so many rows at once: again, until there are no more
+            wanted, before = await self._thread.call(self._last_seq), wanted
+        published, moved = -1, time.monotonic()
+        while (now := await self._thread.call(self._published_seq)) < wanted:
+            if now != published:
+                published, moved = now, time.monotonic()
+            if time.monotonic() - moved > PATIENCE_SECONDS:
+                raise Refusal(
+                    f"nothing could be published for {PATIENCE_SECONDS:.0f} s. {_LATER}: see that Kafka is well",
+                    Exit.UNREACHABLE,
+                )
+            await asyncio.wait({self._running}, timeout=LOOK_EVERY_SECONDS)
+            if self._running.done():
+                self._running.result()
+                raise Refusal(f"publishing was refused, as the line above says. {_LATER}", Exit.SAFETY)
+
+    def _last_seq(self) -> int:
+        return self._store.last_seq
+
+    def _published_seq(self) -> int:
+        return self._store.published_seq
 
 
 @asynccontextmanager
 async def publishing(settings: Settings, store: Store, thread: StoreThread) -> AsyncIterator[Publishing]:
-    """A relay that has read its receipts and publishes what it is offered, and what had waited.
+    """A relay that publishes what is committed, and what had waited; what is out already is known before.
 
-    Raises `Refusal` where another worker publishes under the same name, and where the receipt cannot be read.
+    Where workers share the store, it does so only while none of them does. Raises `Refusal` where another worker
+    publishes under the same name from another store, and where the receipt cannot be read.
     """
-    await _require_no_other_worker(settings, store)
+    await _require_no_other_store(settings, store)
     relay = Relay(settings, store, thread, Stop())
     try:
-        async with _refusals(settings):
-            await relay.recover("replay")
+        if store.sole_owner_of is None:
+            await read_receipts(settings, store, thread)  # by reading alone: a new producer would end a worker's
+        else:
+            async with _refusals(settings):
+                await relay.recover("replay")
         running = asyncio.create_task(relay.run())
         try:
-            yield Publishing(relay, running)
+            yield Publishing(store, thread, relay, running)
         finally:
             running.cancel()
             await asyncio.wait({running})
@@ -77,19 +92,17 @@ async def publishing(settings: Settings, store: Store, thread: StoreThread) -> A
         await relay.close()
 
 
-async def _require_no_other_worker(settings: Settings, store: Store) -> None:
-    """A new relay ends the one before: not where that is the relay of a worker that does its work.
+async def _require_no_other_store(settings: Settings, store: Store) -> None:
+    """A new relay ends the one before: not where that is the relay of a worker that does its work on another store.
 
-    A member that had our store is dead, for we have it.
+    A member that had our DuckDB store is dead, for we have it. One that shares PostgreSQL says of no store.
     """
     members = await members_of(settings)
-    if store.sole_owner_of is None and members:
-        raise Refusal(
-            f"workers of the group {settings.kafka.group_id} run, and one of them publishes. Stop them, run the "
-            "command again, then start them; or replay with --emit none, which can be done beside them",
-            Exit.UNREACHABLE,
-        )
-    if not all(has_store(member, store.sole_owner_of) for member in members):
+    if store.sole_owner_of is None:
+        is_another = any(member.user_data for member in members)
+    else:
+        is_another = not all(has_store(member, store.sole_owner_of) for member in members)
+    if is_another:
         raise Refusal(
             f"a worker of the group {settings.kafka.group_id} runs on another store, and publishes under the same "
             "name. Stop it first, or see that CUSTOMER_WORKER_STORE__URL names its store",

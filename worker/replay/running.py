@@ -1,4 +1,4 @@
-"""One replay from its first record to its last: on a copy of the store, or on the store itself."""
+"""One replay from its first record to its last: on the store itself, or on one to try it out on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from aiokafka import TopicPartition
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from worker import checks
 from worker.log_reading import LogReading, committed_reader
@@ -21,10 +22,12 @@ from worker.replay.report import Emit, Report
 from worker.replay.selection import Selection, ranges
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
-from worker.store import Changes, PendingBatch, Store, StoreError
+from worker.store import Changes, PendingBatch, Store, StoreConflictError, StoreError
 from worker.store_thread import StoreThread
 
 COLLECT_EVERY_SECONDS = 30.0
+RETRY_FOR_SECONDS = 60.0
+RETRY_PAUSE_SECONDS = 10.0
 Tell = Callable[[int, int], None]
 
 
@@ -40,6 +43,7 @@ class Replay:
         self._store = store
         self._thread = StoreThread()
         self._publishing: Publishing | None = None
+        self._is_out = False
         self._collected = time.monotonic()
         self.report = report
 
@@ -76,12 +80,13 @@ class Replay:
             async with publishing(settings, self._store, self._thread) as self._publishing:
                 await self._read(tell)
                 await self._publishing.finish()
+                self._is_out = True
         else:
             await read_receipts(settings, self._store, self._thread)
             await self._read(tell)
 
     async def _read(self, tell: Tell) -> None:
-        self.report.waiting_before = await self._thread.call(self._pending)
+        self.report.waiting_before = await self._thread.call(self._unpublished)
         async with committed_reader(self._settings.kafka) as reader:
             self.report.ranges = await ranges(self._settings, reader, self._selection, self._store.positions())
             done, size = 0, sum(each.end - each.start for each in self.report.ranges)
@@ -98,13 +103,25 @@ class Replay:
         at_once = self._settings.batch.max_records
         for begin in range(0, len(records), at_once):
             # A batch once begun is finished and counted on the store's thread, also where this is cancelled.
-            committed = await self._thread.call(self._apply, records[begin : begin + at_once])
+            committed = await self._until_done(records[begin : begin + at_once])
             if self._publishing is not None:
                 self._publishing.offer(committed)
 
+    async def _until_done(self, records: Sequence[Record]) -> PendingBatch:
+        """Apply these; what a worker beside this changed meanwhile is decided anew."""
+        async for attempt in AsyncRetrying(
+            wait=wait_random_exponential(multiplier=0.2, max=RETRY_PAUSE_SECONDS),
+            stop=stop_after_delay(RETRY_FOR_SECONDS),
+            retry=retry_if_exception_type(StoreConflictError),
+            reraise=True,
+        ):
+            with attempt:
+                committed = await self._thread.call(self._apply, records)
+        return committed
+
     def _apply(self, records: Sequence[Record]) -> PendingBatch:
         """On the store's thread: one unit of work, its place in the report, and what upkeep is due."""
-        self.report.read += len(records)
+        read = len(records)
         customer_id, path = self._selection.customer_id, self._path
         if customer_id is not None:
             records = [record for record in records if path.is_about(record, customer_id)]
@@ -112,6 +129,7 @@ class Replay:
             work.changes.is_silent = self.report.emit is Emit.NONE
             path.apply(records, work)
             committed = work.commit()
+        self.report.read += read
         self.report.taken += len(records)
         self._count(work.changes, committed)
         self._store.maintain()
@@ -131,15 +149,15 @@ class Replay:
         report.events += events
         report.dead_letters += len(committed.messages) - events
 
-    def _pending(self) -> int:
-        with self._store.view() as view:
-            return view.totals().pending
+    def _unpublished(self) -> int:
+        return self._store.unpublished
 
     async def _finish_report(self) -> None:
         try:
             self.report.lost_arr_after = await self._thread.call(self._store.lost_arr)
             if self.report.executed:
-                self.report.waiting_after = await self._thread.call(self._pending)
+                # What workers beside this have added meanwhile is not this replay's to tell of.
+                self.report.waiting_after = 0 if self._is_out else await self._thread.call(self._unpublished)
         except StoreError:
             self.report.interrupted = True
 

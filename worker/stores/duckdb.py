@@ -272,6 +272,12 @@ class DuckDBStore(Store):
     def published_seq(self) -> int:
         return self._published_seq
 
+    @property
+    @override
+    def unpublished(self) -> int:
+        query = f"SELECT count(*) FROM outbox WHERE seq > {self._published_seq} AND NOT receipted"
+        return int(self._rows(query)[0][0])
+
     @wrap_errors
     @override
     def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -11,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import duckdb
 
 from worker.store import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
-from worker.stores.migrations import migrations, newest_version
+from worker.stores.migrations import migrations, newest_version, require_version
 
 
 class AtPath(Protocol):
@@ -25,7 +27,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MEMORY = ":memory:"
-VERSION = newest_version("duckdb")
 _DAMAGED_ADVICE = "Restore a copy, or delete it to rebuild it"
 _CONFIG: dict[str, Any] = {
     "threads": 1,
@@ -51,8 +52,8 @@ def open_file(path: str) -> duckdb.DuckDBPyConnection:
     try:
         db = duckdb.connect(path, config=_CONFIG)
         db.execute("SET lock_configuration = true")
-        _make_tables(db)
-        version = db.execute("SELECT version FROM store_version").fetchall()[0][0]
+        _migrate(db, from_nothing_only=True)
+        version = _stored_version(db)
         _require_readable(db)
     except duckdb.Error as error:
         raise _explain_opening(error, path) from error
@@ -72,10 +73,23 @@ def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
         if not _has_tables(db):
             db.close()
             raise NoStoreError(f"there is nothing in the store {path} yet")
-        version = db.execute("SELECT version FROM store_version").fetchall()[0][0]
+        version = _stored_version(db)
     except duckdb.Error as error:
         raise _explain_opening(error, path) from error
     return _require_version(db, path, version)
+
+
+@contextmanager
+def only_redrive(path: str) -> Iterator[None]:
+    """Held for as long as a redrive beside this store takes. Raises `StoreInUseError` where another one holds it."""
+    directory = os.open(Path(path).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise StoreInUseError(f"another redrive runs beside the store {path}") from None
+    finally:
+        os.close(directory)  # which ends the lock, as the end of the process does
 
 
 def open_nothing() -> duckdb.DuckDBPyConnection:
@@ -91,22 +105,45 @@ def _explain_opening(error: duckdb.Error, path: str) -> StoreError:
 
 
 def _require_version(db: duckdb.DuckDBPyConnection, path: str, version: int) -> duckdb.DuckDBPyConnection:
-    if version == VERSION:
-        return db
-    db.close()
-    raise StoreError(
-        f"the store {path} has version {version}, this worker reads {VERSION}: "
-        "run the worker that wrote it, or a newer one"
-    )
+    try:
+        require_version(path, version, newest_version("duckdb"))
+    except StoreError:
+        db.close()
+        raise
+    return db
 
 
-def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
-    if not _has_tables(db):
+def _migrate(db: duckdb.DuckDBPyConnection, *, from_nothing_only: bool = False) -> tuple[int, int]:
+    """Bring the tables to this worker's version, all or nothing; the version before and after."""
+    before = _stored_version(db) if _has_tables(db) else 0
+    due = [] if before and from_nothing_only else migrations("duckdb", before)
+    if due:
         db.execute("BEGIN")
-        for step in migrations("duckdb"):
+        for step in due:
             db.execute(step.sql)
             db.execute("UPDATE store_version SET version = ?", [step.version])
         db.execute("COMMIT")
+    return before, due[-1].version if due else before
+
+
+def migrate_file(path: str) -> tuple[int, int]:
+    """Bring the store at `path` to this worker's version, made where there is none; the version before and after.
+
+    Raises `StoreInUseError` when a worker has it, and else as `open_file`.
+    """
+    os.umask(0o077)
+    try:
+        with closing(duckdb.connect(path, config=_CONFIG)) as db:
+            _require_readable(db)
+            before, after = _migrate(db)
+            require_version(path, after, newest_version("duckdb"))
+            return before, after
+    except duckdb.Error as error:
+        raise _explain_opening(error, path) from error
+
+
+def _stored_version(db: duckdb.DuckDBPyConnection) -> int:
+    return int(db.execute("SELECT version FROM store_version").fetchall()[0][0])
 
 
 def _has_tables(db: duckdb.DuckDBPyConnection) -> bool:

@@ -8,6 +8,10 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import NamedTuple
 
+from worker.store import NewerStoreError, StoreError
+
+STEPS = files("worker.stores").joinpath("sql")
+
 
 class Migration(NamedTuple):
     """One step: the version it leads to, and the statements that do."""
@@ -20,7 +24,7 @@ def migrations(database: str, after_version: int = 0) -> list[Migration]:
     """The steps of a database, `duckdb` or `postgres`, that lead on from a version, in order."""
     steps = [
         Migration(int(file.name.partition("_")[0]), file.read_text())
-        for file in files("worker.stores").joinpath("sql", database).iterdir()
+        for file in STEPS.joinpath(database).iterdir()
         if file.name.endswith(".sql")
     ]
     return sorted(step for step in steps if step.version > after_version)
@@ -29,3 +33,16 @@ def migrations(database: str, after_version: int = 0) -> list[Migration]:
 def newest_version(database: str) -> int:
     """The version that this worker reads and writes."""
     return migrations(database)[-1].version
+
+
+def require_version(store: str, version: int, ours: int) -> None:
+    """Raise `NewerStoreError` or `StoreError` where a store has another version than ours: they say what to do."""
+    if version > ours:
+        raise NewerStoreError(
+            f"the store {store} has version {version}, this worker reads {ours}: run the worker that migrated it, or a "
+            "newer one"
+        )
+    if version < ours:
+        raise StoreError(
+            f"the store {store} has version {version}, this worker needs {ours}: run customer-worker migrate"
+        )

@@ -13,7 +13,8 @@ from worker.store import StoreError
 from worker.stores import postgres_rows as rows
 from worker.stores.duckdb_file import explain as explain_duckdb
 from worker.stores.duckdb_file import open_to_read
-from worker.stores.postgres_connection import Connection, connect, explain, migrate, require_version, stored_version
+from worker.stores.migrations import newest_version
+from worker.stores.postgres_connection import Connection, connect, explain, migrate, require_store
 
 ROWS_AT_ONCE = 10_000
 _TABLES = {  # what is copied of each, and in which order: the order that the copy's own numbers then have
@@ -47,7 +48,7 @@ def copy_to_postgres(path: str, url: str, shown: str, tell: Callable[[int, int],
 
 def _copy(source: duckdb.DuckDBPyConnection, target: Connection, shown: str, tell: Callable[[int, int], None]) -> int:
     migrate(target, from_nothing_only=True)
-    require_version(stored_version(target), shown)
+    require_store(target, shown, newest_version("postgres"))
     total = sum(source.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0] for table in _TABLES)
     copied = 0
     with target.transaction():

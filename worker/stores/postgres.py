@@ -26,11 +26,14 @@ from worker.stores import postgres_checks as checks
 from worker.stores import postgres_outbox as outbox
 from worker.stores import postgres_rows as rows
 from worker.stores.common_rows import customer, parked_record
+from worker.stores.migrations import newest_version
 from worker.stores.postgres_connection import (
+    Connection,
     connect,
     connect_to_write,
     explain,
     migrate,
+    require_store,
     require_version,
     stored_version,
     wrap_errors,
@@ -46,7 +49,7 @@ def migrate_store(url: str, shown: str) -> tuple[int, int]:
     try:
         with closing(connect(url)) as db:
             before, after = migrate(db)
-            require_version(after, shown)
+            require_store(db, shown, newest_version("postgres"))
             return before, after
     except psycopg.Error as error:
         raise explain(error, shown) from error
@@ -72,7 +75,8 @@ class PostgresStore(Store):
         self._url = url
         self.shown = shown
         self._clock = clock
-        self._locks = locks(lock_kind, url)
+        self._version = newest_version("postgres")
+        self._locks = locks(lock_kind, url, self._require_version)
         self._leader_epoch: int | None = None
         self._epochs: dict[TopicPartition, int] = {}
         self._read: Mapping[TopicPartition, int] = {}
@@ -86,10 +90,18 @@ class PostgresStore(Store):
         try:
             if stored_version(self._db) == 0:
                 migrate(self._db, from_nothing_only=True)
-            require_version(stored_version(self._db), self.shown)
+            require_store(self._db, self.shown, self._version)
+            self.prove_writable()  # a standby, or a user without rights, is told of now and not with the first batch
         except BaseException:
             self._db.close()
             raise
+
+    def _require_version(self, db: Connection) -> None:
+        """Raise `NewerStoreError` where the tables were migrated under a worker that does not know what they mean now.
+
+        A migration waits for the transaction that this is asked in.
+        """
+        require_version(db, self.shown, self._version)
 
     @property
     @override
@@ -157,6 +169,7 @@ class PostgresStore(Store):
     def commit(self, changes: Changes) -> PendingBatch:
         now = self._clock()
         with self._db.transaction():
+            self._require_version(self._db)
             self._check(changes)
             self._write_customers(changes)
             self._write_parked(changes, now)
@@ -252,9 +265,15 @@ class PostgresStore(Store):
     def published_seq(self) -> int:
         return int(self._rows("SELECT published_seq FROM relay")[0][0])
 
+    @property
+    @override
+    def unpublished(self) -> int:
+        return int(self._rows(f"SELECT count(*) FROM outbox WHERE {outbox.IS_PENDING}")[0][0])
+
     @wrap_errors
     @override
     def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
+        self._require_version(self._db)
         last_seq = outbox.number_new(self._db)
         end = last_seq if up_to_seq is None else min(up_to_seq, last_seq)
         return outbox.pending(self._db, after_seq, limit, end)
@@ -263,6 +282,7 @@ class PostgresStore(Store):
     @override
     def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
         with self._db.transaction():
+            self._require_version(self._db)
             outbox.mark_published(self._db, last_seq, self._leader_epoch)
             self._upsert("output_ends", "end_offset", ends)
             reach("before-mark")
@@ -277,6 +297,7 @@ class PostgresStore(Store):
     @override
     def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
         with self._db.transaction():
+            self._require_version(self._db)
             outbox.keep_receipts(self._db, ids, self._leader_epoch)
             self._upsert("output_ends", "end_offset", ends)
             reach("before-receipts")

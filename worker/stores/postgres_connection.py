@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -10,12 +11,12 @@ import psycopg
 from psycopg import errors
 
 from worker.store import NoStoreError, StoreConflictError, StoreError
-from worker.stores.migrations import migrations, newest_version
+from worker.stores import migrations
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 CONNECT_SECONDS = 10
-VERSION = newest_version("postgres")
+MIGRATE_WAITS_SECONDS = 5
 _TRANSACTION_TIMEOUT_SINCE = 170_000
 _OPTIONS: dict[str, Any] = {
     "application_name": "customer-worker",
@@ -66,34 +67,62 @@ def stored_version(db: Connection) -> int:
 def migrate(db: Connection, *, from_nothing_only: bool = False) -> tuple[int, int]:
     """Bring the tables to this worker's version, all or nothing; the version before and after.
 
-    Whoever comes at the same time waits. `from_nothing_only` leaves tables that exist as they are.
+    Whoever comes at the same time waits. `from_nothing_only` leaves tables that exist as they are. What a worker is
+    committing is waited for, and what it commits afterwards fails: each commit reads `store_version`.
     """
     with db.transaction():
         db.execute("SELECT pg_advisory_xact_lock(hashtextextended('customer-worker migrate ' || current_schema(), 0))")
         before = stored_version(db)
-        due = [] if before and from_nothing_only else migrations("postgres", before)
+        due = [] if before and from_nothing_only else migrations.migrations("postgres", before)
+        if before and due:
+            db.execute(f"SET LOCAL lock_timeout = '{MIGRATE_WAITS_SECONDS}s'".encode())  # all workers wait with it
+            db.execute("LOCK TABLE store_version IN ACCESS EXCLUSIVE MODE")
         for step in due:
             db.execute(step.sql.encode())
             db.execute("UPDATE store_version SET version = %s", [step.version])
         return before, due[-1].version if due else before
 
 
-def require_version(version: int, shown: str) -> None:
-    """Raise `NoStoreError` where there are no tables, `StoreError` where they are of another version than ours."""
+def require_store(db: Connection, shown: str, ours: int) -> None:
+    """Raise `NoStoreError` where there are no tables, and `StoreError` where they are of another version than ours."""
+    version = stored_version(db)
     if version == 0:
         raise NoStoreError(f"there is no store in {shown} yet")
-    if version > VERSION:
-        raise StoreError(
-            f"the store {shown} has version {version}, this worker reads {VERSION}: run the worker that wrote it, or a "
-            "newer one"
-        )
-    if version < VERSION:
-        raise StoreError(
-            f"the store {shown} has version {version}, this worker needs {VERSION}: run customer-worker migrate"
-        )
+    migrations.require_version(shown, version, ours)
+
+
+def require_version(db: Connection, shown: str, ours: int) -> None:
+    """Raise where the tables are of another version; until the transaction ends, none makes them so."""
+    [(version,)] = db.execute("SELECT version FROM store_version").fetchall()
+    migrations.require_version(shown, version, ours)
 
 
 _OF_A_RACE = (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected)
+_URL = "CUSTOMER_WORKER_STORE__URL"
+# Of a connection that is refused, all there is to go by is the server's text.
+_CONNECTION_REFUSED = {
+    "password authentication failed|no password supplied": f"Check the user and the password in {_URL}",
+    "role .* does not exist": f"Check the user in {_URL}, or create it (CREATE ROLE … LOGIN)",
+    "database .* does not exist": f"Check the database in {_URL}, or create it (CREATE DATABASE)",
+    "permission denied for database": "Give the user the right to connect (GRANT CONNECT ON DATABASE)",
+    "too many (clients|connections)|connection slots are reserved": (
+        "PostgreSQL has no connection left for it: a worker holds two, a question one. Raise max_connections, or the "
+        "limit of the user or the database; or run fewer workers"
+    ),
+    "no pg_hba.conf entry|pg_hba.conf rejects": "Allow this user and address in the server's pg_hba.conf",
+    "starting up|shutting down|not yet accepting": "Wait until the server is up, then start this again",
+}
+_MENDED_BY: dict[type[psycopg.Error], str] = {
+    errors.InsufficientPrivilege: (
+        f"Give the user in {_URL} the rights of the tables' owner; or run this as that owner, which is whoever ran "
+        "customer-worker migrate or the first worker"
+    ),
+    errors.ReadOnlySqlTransaction: (
+        f"It is a standby, or default_transaction_read_only is set: name the primary in {_URL}, or let it take writes"
+    ),
+    errors.InvalidSchemaName: f"Create the schema that {_URL} names in its search_path, or give the user USAGE of it",
+    errors.DiskFull: "Make room on the server's disk: a worker goes on by itself",
+}
 
 
 def explain(error: psycopg.Error, shown: str) -> StoreError:
@@ -101,14 +130,28 @@ def explain(error: psycopg.Error, shown: str) -> StoreError:
     text = error.diag.message_primary or str(error).partition("\n")[0] or type(error).__name__
     if isinstance(error, _OF_A_RACE):
         return StoreConflictError(f"another worker changed what this batch builds on, in {shown}: {text}")
-    if isinstance(error, errors.InsufficientPrivilege):
-        return StoreError(f"the store {shown} refused: {text}. Give its user the right to it")
-    if isinstance(error, psycopg.OperationalError):
+    if isinstance(error, errors.LockNotAvailable):
         return StoreError(
-            f"the store {shown} cannot be reached, or ended the connection: {text}. Check that PostgreSQL runs there, "
-            "and CUSTOMER_WORKER_STORE__URL"
+            f"the store {shown} could not be had alone within {MIGRATE_WAITS_SECONDS} s: a replay's dry run or another "
+            "long question reads it. Nothing was changed: run customer-worker migrate again when that has ended"
         )
+    for kind, advice in _MENDED_BY.items():
+        if isinstance(error, kind):
+            return StoreError(f"the store {shown} refused: {text}. {advice}")
+    if isinstance(error, psycopg.OperationalError):
+        return _unreachable(text, shown)
     return StoreError(f"the store {shown} failed: {text}")
+
+
+def _unreachable(text: str, shown: str) -> StoreError:
+    _, _, refused = text.partition("FATAL:")
+    for pattern, advice in _CONNECTION_REFUSED.items():
+        if re.search(pattern, refused):
+            return StoreError(f"the store {shown} lets nobody in: {refused.strip()}. {advice}")
+    return StoreError(
+        f"the store {shown} cannot be reached, or ended the connection: {text}. Check that PostgreSQL runs there, and "
+        f"the host and the port in {_URL}"
+    )
 
 
 def wrap_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:

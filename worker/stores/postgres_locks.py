@@ -6,25 +6,37 @@ no advisory locks.
 
 from __future__ import annotations
 
+import os
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from socket import gethostname
 
 import psycopg
 from typing_extensions import override
 
-from worker.stores.postgres_connection import Connection, connect
+from worker.store import StoreError, StoreInUseError
+from worker.stores.postgres_connection import Connection, connect, explain
 
 LEADER_SILENT_SECONDS = 5
 """For how long a leader may be silent, frozen or cut off, until another can take its place."""
 
 
-class Locks(ABC):
-    """The locks of one store's workers. `open_connection` makes a connection that is not the batches'."""
+RELAY_KEY = "hashtextextended('customer-worker relay ' || current_schema(), 0)"
+LEADER_NAME = "customer-worker, relay of "
+"""How the session of one who leads, or waits to, is named in PostgreSQL; behind it stand its machine and process."""
 
-    def __init__(self, open_connection: Callable[[], Connection]) -> None:
-        self._open_connection = open_connection
+
+class Locks(ABC):
+    """The locks of one store's workers, in the database at `url`.
+
+    `check` raises where its store is none that this worker may lead.
+    """
+
+    def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
+        self._url = url
+        self._check = check
 
     @abstractmethod
     def pass_gate(self, db: Connection, *, alone: bool) -> None:
@@ -38,15 +50,26 @@ class Locks(ABC):
         """
 
     @abstractmethod
+    def try_to_redrive(self, db: Connection) -> bool:
+        """Hold the one redrive that a store has at a time until the connection ends; False where another holds it."""
+
+    @abstractmethod
     def close(self) -> None:
         """Leave the leadership to another."""
+
+    def _open_connection(self) -> Connection:
+        """One that is not the batches'."""
+        db = connect(self._url)
+        name = f"{LEADER_NAME}{gethostname()}/{os.getpid()}"
+        db.execute("SELECT set_config('application_name', %s, false)", [name])
+        return db
 
 
 class AdvisoryLocks(Locks):
     """Leadership lasts as long as a session does; the server ends one that is silent."""
 
-    def __init__(self, open_connection: Callable[[], Connection]) -> None:
-        super().__init__(open_connection)
+    def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
+        super().__init__(url, check)
         self._session: Connection | None = None
         self._epoch: int | None = None
 
@@ -60,14 +83,18 @@ class AdvisoryLocks(Locks):
     def lead(self) -> int | None:
         try:
             session = self._session or self._open_session()
-            if self._epoch is not None:
-                session.execute("SELECT 1")  # it lives, and so does its lock
-            elif session.execute(_TRY_TO_LEAD).fetchall() == [(True,)]:
+            self._check(session)  # where that answers, the session lives, and so does its lock
+            if self._epoch is None and session.execute(_TRY_TO_LEAD).fetchall() == [(True,)]:
                 [(self._epoch,)] = session.execute(_NEXT_EPOCH).fetchall()
-        except psycopg.Error:
+        except (psycopg.Error, StoreError):
             self.close()
             raise
         return self._epoch
+
+    @override
+    def try_to_redrive(self, db: Connection) -> bool:
+        key = "hashtextextended('customer-worker redrive ' || current_schema(), 0)"
+        return db.execute(f"SELECT pg_try_advisory_lock({key})".encode()).fetchall() == [(True,)]
 
     def _open_session(self) -> Connection:
         self._session = self._open_connection()
@@ -81,15 +108,15 @@ class AdvisoryLocks(Locks):
             session.close()
 
 
-_TRY_TO_LEAD = "SELECT pg_try_advisory_lock(hashtextextended('customer-worker relay ' || current_schema(), 0))"
+_TRY_TO_LEAD = f"SELECT pg_try_advisory_lock({RELAY_KEY})".encode()
 _NEXT_EPOCH = "UPDATE relay SET leader_epoch = leader_epoch + 1 RETURNING leader_epoch"
 
 
 class RowLocks(Locks):
     """Leadership is a lease in the relay's row, renewed each time it is asked for."""
 
-    def __init__(self, open_connection: Callable[[], Connection]) -> None:
-        super().__init__(open_connection)
+    def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
+        super().__init__(url, check)
         self._session: Connection | None = None
         self._me = uuid.uuid4()
 
@@ -102,11 +129,20 @@ class RowLocks(Locks):
     def lead(self) -> int | None:
         try:
             self._session = self._session or self._open_connection()
+            self._check(self._session)
             held = self._session.execute(_RENEW, {"me": self._me, "seconds": LEADER_SILENT_SECONDS}).fetchall()
-        except psycopg.Error:
+        except (psycopg.Error, StoreError):
             self.close()
             raise
         return int(held[0][0]) if held else None
+
+    @override
+    def try_to_redrive(self, db: Connection) -> bool:
+        db.execute("INSERT INTO gates VALUES ('redrive') ON CONFLICT DO NOTHING")
+        db.execute("BEGIN")
+        # Others look at nothing else of this row, so that none waits for the end of this transaction.
+        found = db.execute("SELECT 1 FROM gates WHERE name = 'redrive' FOR UPDATE SKIP LOCKED").fetchall()
+        return bool(found)
 
     @override
     def close(self) -> None:
@@ -126,6 +162,31 @@ _RENEW = """
 """
 
 
-def locks(kind: str, url: str) -> Locks:
-    """The locks of a kind, `advisory` or `rows`, in the database at `url`."""
-    return (AdvisoryLocks if kind == "advisory" else RowLocks)(lambda: connect(url))
+def locks(kind: str, url: str, check: Callable[[Connection], None]) -> Locks:
+    """The locks of a kind, `advisory` or `rows`, in the database at `url`; `check` as `Locks` has it."""
+    return (AdvisoryLocks if kind == "advisory" else RowLocks)(url, check)
+
+
+@contextmanager
+def only_redrive(kind: str, url: str, shown: str) -> Iterator[Callable[[], None]]:
+    """Held for as long as a redrive on this store takes, on whichever machine.
+
+    What it gives raises `StoreError` where the connection that holds it has ended. Raises `StoreInUseError` where
+    another one holds it, and `StoreError` where the store cannot be had.
+    """
+
+    def require_held() -> None:
+        try:
+            db.execute("SELECT 1")
+        except psycopg.Error as error:
+            raise explain(error, shown) from error
+
+    with ExitStack() as stack:
+        try:
+            db = stack.enter_context(closing(connect(url)))
+            is_only = locks(kind, url, lambda _: None).try_to_redrive(db)
+        except psycopg.Error as error:
+            raise explain(error, shown) from error
+        if not is_only:
+            raise StoreInUseError(f"another redrive runs on the store {shown}")
+        yield require_held

@@ -16,6 +16,8 @@ from worker.stores.postgres_connection import Connection
 
 PENDING_BYTES = 32 * 1024 * 1024
 NUMBERED_AT_ONCE = 100_000
+IS_PENDING = "coalesce(seq > (SELECT published_seq FROM relay), true) AND NOT receipted"
+"""Of a row of the outbox: it is not known as published."""
 
 
 def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set[str]:

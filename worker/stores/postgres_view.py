@@ -19,9 +19,12 @@ from worker.records import TopicPartition
 from worker.store import StoreError
 from worker.stores import postgres_churns as churns
 from worker.stores import postgres_dead_letters as letters
+from worker.stores import postgres_outbox as outbox
 from worker.stores import postgres_rows as rows
 from worker.stores.common_rows import customer, parked_record
-from worker.stores.postgres_connection import connect, require_version, stored_version, wrap_errors
+from worker.stores.migrations import newest_version
+from worker.stores.postgres_connection import connect, require_store, wrap_errors
+from worker.stores.postgres_locks import LEADER_NAME, RELAY_KEY
 from worker.view import AtStake, Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 
 END_SECONDS = 5.0
@@ -47,7 +50,8 @@ class PostgresView(StoreView):
         self._db = connect(url)
         try:
             self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            require_version(stored_version(self._db), self.shown)  # the transaction's first look, which it keeps
+            # The transaction's first look, which it keeps.
+            require_store(self._db, self.shown, newest_version("postgres"))
         except BaseException:
             self._db.close()
             raise
@@ -64,7 +68,7 @@ class PostgresView(StoreView):
     @override
     def totals(self) -> StoreTotals:
         [(customers, churned)] = self._rows("SELECT count(*), count(churn_date) FROM customers")
-        [(pending, first_pending)] = self._rows(f"SELECT count(*), min(row_id) FROM outbox WHERE {_IS_PENDING}")
+        [(pending, first_pending)] = self._rows(f"SELECT count(*), min(row_id) FROM outbox WHERE {outbox.IS_PENDING}")
         return StoreTotals(
             customers=customers,
             churned=churned,
@@ -107,7 +111,7 @@ class PostgresView(StoreView):
 
     @override
     def published(self, event_ids: Sequence[str]) -> Mapping[str, bool]:
-        query = f"SELECT id, NOT ({_IS_PENDING}) FROM outbox WHERE id = ANY(%s)"
+        query = f"SELECT id, NOT ({outbox.IS_PENDING}) FROM outbox WHERE id = ANY(%s)"
         return dict(self._rows(query, [list(event_ids)]))
 
     @override
@@ -158,7 +162,7 @@ class PostgresView(StoreView):
     @override
     def waiting(self) -> Waiting:
         [(parked, parked_since)] = self._rows("SELECT count(*), min(parked_at) FROM parked")
-        [(pending, first_pending)] = self._rows(f"SELECT count(*), min(row_id) FROM outbox WHERE {_IS_PENDING}")
+        [(pending, first_pending)] = self._rows(f"SELECT count(*), min(row_id) FROM outbox WHERE {outbox.IS_PENDING}")
         pending_since = None if first_pending is None else self._decided_at(first_pending)
         return Waiting(parked, parked_since, pending, pending_since)
 
@@ -166,6 +170,15 @@ class PostgresView(StoreView):
     @override
     def at_stake(self, sources: Mapping[str, str]) -> AtStake:
         return letters.at_stake(self._db, sources)
+
+    @override
+    def leader(self) -> str | None:
+        [(by_lease, until)] = self._rows("SELECT leader IS NOT NULL, leads_until FROM relay")
+        if by_lease:
+            now = self._rows("SELECT clock_timestamp()")[0][0]
+            return f"a worker, by its lease until {until:%H:%M:%S} UTC" if until is not None and until > now else None
+        found = self._rows(_LEADING_SESSION)
+        return None if not found else f"{found[0][0]}, at {found[0][1]}"
 
     @override
     def size_bytes(self) -> int | None:
@@ -195,8 +208,13 @@ class PostgresView(StoreView):
         raise StoreError(f"the store {self.shown} cannot be closed: a question about it does not end. Try again")
 
 
+_LEADING_SESSION = f"""
+    SELECT substr(application_name, length('{LEADER_NAME}') + 1), coalesce(host(client_addr), 'a local socket')
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pg_locks.database = pg_stat_activity.datid
+        AND ((classid::bigint << 32) | objid::bigint) = {RELAY_KEY}
+"""
 _LETTER_ID = re.compile("(.+)/([0-9]+)/([0-9]+)@.*").fullmatch
-_IS_PENDING = "coalesce(seq > (SELECT published_seq FROM relay), true) AND NOT receipted"
 _WAITING = """
     SELECT customer_id, count(*) AS records, min(parked_at) AS since, min(seq) AS first
     FROM parked GROUP BY customer_id HAVING min(parked_at) < coalesce(%s::timestamptz, 'infinity')

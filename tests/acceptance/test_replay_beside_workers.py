@@ -1,0 +1,109 @@
+"""`replay` on PostgreSQL while workers run: tried out without a trace, and done without an event lost or repeated."""
+
+import json
+import subprocess
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.acceptance.comparison import require_as_expected
+from tests.acceptance.operating import answer, said
+from tests.acceptance.reader import read_committed
+from tests.acceptance.stage import Stage
+from tests.acceptance.store_reader import read_postgres
+from tests.acceptance.test_replay import LEFT, REFUSED, bad_night, custom, events, left, numbers, people
+from tests.acceptance.worker_process import WorkerProcess, environment, module_command
+
+pytestmark = pytest.mark.timeout(240)
+KEPT = ("customers", "journal", "parked", "outbox", "receipts", "redrives", "discards", "positions", "relay")
+
+
+def two_workers(stage: Stage, **settings: str) -> list[WorkerProcess]:
+    """Two workers at rest, of whom one publishes."""
+    workers = [stage.start(**settings) for _ in range(2)]
+    for worker in workers:
+        worker.wait_until(lambda at=worker: bool(at.events("started")), "started")  # type: ignore[misc]
+    workers[0].wait_until(lambda: stage.members() == len(workers), "two members in a group at rest")
+    workers[0].wait_until(lambda: relays(workers) == 1, "one of them publishes")
+    return workers
+
+
+def relays(workers: list[WorkerProcess]) -> int:
+    """How often one of them has started to publish."""
+    return sum(len(worker.events("recovered")) for worker in workers)
+
+
+def end(workers: list[WorkerProcess]) -> None:
+    for worker in workers:
+        worker.terminate()
+    assert [worker.wait() for worker in workers] == [0] * len(workers)
+
+
+def rows_with_their_places(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row, and where and by which transaction it was written."""
+    with psycopg.connect(url) as db:
+        return {table: db.execute(f"SELECT ctid, xmin, * FROM {table}".encode()).fetchall() for table in KEPT}
+
+
+def test_tried_and_done_beside_workers_and_without_them_it_is_as_was_said(stage: Stage, url: str) -> None:
+    who = bad_night(stage)
+    workers = two_workers(stage)
+    before = rows_with_their_places(url)
+    promised, some = answer(stage, "replay"), answer(stage, "replay", "--partition", "3")
+    assert rows_with_their_places(url) == before
+    assert (promised["customers_changed"], promised["events"], promised["unparked"]) == (
+        REFUSED,
+        LEFT,
+        {"applied": LEFT},
+    )
+
+    done = answer(stage, "replay", "--partition", "3", "--execute")
+    assert numbers(done) == numbers(some)
+    assert 0 < done["events"] < LEFT
+    assert (done["waiting_after"], len(events(stage))) == (0, done["events"])
+    assert relays(workers) == 1, "the worker that publishes was disturbed"
+    end(workers)
+
+    promised = answer(stage, "replay")
+    done = answer(stage, "replay", "--execute")
+    assert numbers(done) == numbers(promised)
+    assert done["waiting_after"] == 0
+    assert events(stage) == dict.fromkeys(who[:LEFT], 1)
+    assert "Nothing to do" in said(stage, "replay")
+
+
+def test_done_while_two_workers_decide_on_the_same_customers_it_is_as_the_oracle_says(stage: Stage, url: str) -> None:
+    skipped, everybody = people(2_000), people(2_500)
+    early, late = everybody[2_000:2_200], everybody[2_200:]
+    stage.create_topics()
+    stage.produce(custom(early) + left(early))
+    stage.run_to_the_end_of_the_topics()
+    stage.produce(custom(skipped))
+    stage.reset_group("--to-latest")  # a mistake, which a replay is to mend
+    workers = two_workers(stage, SAFETY__ALLOW_SKIP_FORWARD="true", BATCH__MAX_RECORDS="50")
+    stage.produce(custom(late))
+    stage.wait_until_consumed(workers[0])
+    assert len(read_postgres(url).customers) == len(everybody) - len(skipped)
+
+    stage.produce(left(skipped[:1_000]))  # which are parked
+    replaying = subprocess.Popen(
+        module_command("replay", "--execute", "--json"),
+        env=environment(stage.settings | {"BATCH__MAX_RECORDS": "50"}),
+        cwd=stage.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while not read_committed(stage.kafka.bootstrap_servers, stage.topics.churned)[len(early) :]:
+        assert replaying.poll() is None, replaying.communicate()
+    stage.produce(left(skipped[1_000:]))
+    out, err = replaying.communicate(timeout=60)
+    assert replaying.returncode == 0, err
+    report = json.loads(out)
+    assert (report["outcomes"]["applied"], report["waiting_after"]) == (len(skipped), 0)
+
+    stage.wait_until_consumed(workers[0])
+    stage.wait_until_published(workers[0])
+    assert relays(workers) == 1, "the worker that publishes was disturbed"
+    end(workers)
+    require_as_expected(stage.expected(), stage.published(), read_postgres(url), stage.topics)

@@ -1,0 +1,250 @@
+"""From one version of the tables to the next, with a second step that only tests have; and who is refused then."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from tests.newer import steps
+from tests.postgres.server import Postgres, fresh_schema
+from tests.store.changes import a_bit_of_everything, everything_in, prepare
+from tests.store.databases import Database, DuckDBDatabase, PostgresDatabase
+from tests.store.test_postgres_races import wait_until_it_waits
+from tests.worker.builders import ADA, BOB, SIGNUPS, customer
+from worker import composition
+from worker.cli import app
+from worker.settings import Settings
+from worker.stopping import Exit, Refusal
+from worker.store import Changes, NewerStoreError, StoreError
+from worker.stores import migrations
+from worker.stores.postgres import PostgresStore, migrate_store
+from worker.stores.postgres_connection import migrate
+from worker.stores.postgres_trial import PostgresTrial
+
+HOLDING_PROCESS = """
+import sys
+from worker.stores.duckdb import DuckDBStore
+store = DuckDBStore(sys.argv[1])
+print("open", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def newer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Makes this process one of the next version; `more` is put behind its step."""
+    directory = tmp_path / "sql"
+
+    def become(more: str = "") -> None:
+        monkeypatch.setattr(migrations, "STEPS", steps(directory))
+        for file in directory.glob("*/0002_*"):
+            file.write_text(file.read_text() + more)
+
+    return become
+
+
+@pytest.fixture
+def settings(durable: Database, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings that name the database, which are the process's, too."""
+    url = f"duckdb:///{durable.path}" if isinstance(durable, DuckDBDatabase) else durable.url  # type: ignore[attr-defined]
+    monkeypatch.setenv("CUSTOMER_WORKER_STORE__URL", url)
+    monkeypatch.setenv("CUSTOMER_WORKER_HTTP__ENABLED", "false")
+    return Settings.read()
+
+
+def test_tables_with_data_are_brought_to_the_next_version_once(
+    durable: Database, settings: Settings, newer: Callable[..., None]
+) -> None:
+    old = durable.open()
+    prepare(old)
+    old.commit(a_bit_of_everything())
+    before = everything_in(durable, old)
+    old.close()
+    newer()
+    with pytest.raises(StoreError, match="has version 1, this worker needs 2: run customer-worker migrate"):
+        durable.open()
+    assert composition.migrate(settings) == (1, 2)
+    assert composition.migrate(settings) == (2, 2)
+    new = durable.open()
+    assert everything_in(durable, new) == before
+    assert durable.rows(new, "SELECT DISTINCT region FROM customers") == [("EU",)]
+    new.commit(Changes(positions={(SIGNUPS, 0): 9}))
+    assert new.positions()[SIGNUPS, 0] == 9
+
+
+def test_a_step_that_fails_at_its_end_leaves_the_store_as_it_was(
+    durable: Database, settings: Settings, newer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = migrations.STEPS
+    store = durable.open()
+    prepare(store)
+    before = everything_in(durable, store)
+    store.close()
+    newer("INSERT INTO nowhere VALUES (1);")
+    with pytest.raises(Refusal, match="nowhere"):
+        composition.migrate(settings)
+    monkeypatch.setattr(migrations, "STEPS", today)
+    store = durable.open()
+    assert everything_in(durable, store) == before
+    store.close()
+    newer()
+    assert composition.migrate(settings) == (1, 2), "once it is mended"
+
+
+def test_an_empty_database_gets_the_newest_tables_by_migrate_too(
+    durable: Database, settings: Settings, newer: Callable[..., None]
+) -> None:
+    newer()
+    assert composition.migrate(settings) == (0, 2)
+    assert durable.open().positions() == {}
+
+
+COMMANDS = [
+    ("status",),
+    ("explain", ADA),
+    ("parked", "list"),
+    ("parked", "dead-letter", "--older-than", "1d"),
+    ("parked", "dead-letter", "--older-than", "1d", "--execute"),
+    ("dead-letters", "list"),
+    ("dead-letters", "show", "customer.signup/0/0"),
+    ("dead-letters", "redrive", "--reason", "invalid"),
+    ("dead-letters", "redrive", "--reason", "invalid", "--execute"),
+    ("dead-letters", "discard", "--reason", "invalid", "--why", "a test", "--execute"),
+    ("replay",),
+    ("replay", "--execute"),
+    ("migrate",),
+]
+
+
+def test_a_store_of_a_newer_version_is_refused_at_start_and_by_every_command(
+    durable: Database, settings: Settings, newer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = migrations.STEPS
+    newer()
+    composition.migrate(settings)
+    monkeypatch.setattr(migrations, "STEPS", today)
+    says = "has version 2, this worker reads 1: run the worker that migrated it, or a newer one"
+    with pytest.raises(Refusal, match=says) as refused:
+        composition.open_store(settings)
+    assert refused.value.code is Exit.UNREACHABLE
+    for command in COMMANDS:
+        ended = CliRunner().invoke(app, list(command))
+        assert isinstance(ended.exception, Refusal), (command, ended.output, ended.exception)
+        assert (says in str(ended.exception), ended.exception.code) == (True, Exit.UNREACHABLE), command
+    check = composition.check_store(settings)
+    assert (check.is_well, says in check.advice) == (False, True)
+
+
+def test_a_newer_store_is_not_copied_over(tmp_path: Path, newer: Callable[..., None]) -> None:
+    database = DuckDBDatabase(str(tmp_path / "customers.duckdb"))
+    database.open().close()
+    newer()
+    source, target = f"duckdb:///{database.path}", "postgresql://nowhere.invalid/customers"
+    ended = CliRunner().invoke(app, ["store", "copy", source, target])
+    assert "run customer-worker migrate" in str(ended.exception)
+
+
+def test_a_duckdb_store_in_a_workers_hands_is_not_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "customers.duckdb"
+    monkeypatch.setenv("CUSTOMER_WORKER_STORE__URL", f"duckdb:///{path}")
+    command = [sys.executable, "-c", HOLDING_PROCESS, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "open\n"
+        ended = CliRunner().invoke(app, ["migrate"])
+        worker.communicate("\n")
+    assert isinstance(ended.exception, Refusal)
+    assert str(ended.exception) == (
+        f"the store duckdb:///{path} is in the hands of a running worker, or of another command: stop the worker, run "
+        "customer-worker migrate again, then start the worker"
+    )
+
+
+# Beside workers, which PostgreSQL alone can have
+
+
+@pytest.fixture
+def url(postgres_server: Callable[[], Postgres]) -> str:
+    return fresh_schema(postgres_server())
+
+
+@pytest.fixture
+def old(url: str) -> Iterator[PostgresStore]:
+    """The store of a worker that runs while its tables are migrated, and leads."""
+    store = PostgresStore(url, "postgresql://here")
+    store._db.execute(f"SET application_name = '{store._db.info.backend_pid}'".encode())
+    store.commit(Changes(new_customers={ADA: customer(ADA)}))
+    assert store.lead()
+    yield store
+    store.close()
+
+
+def test_a_worker_of_before_writes_nothing_more_and_publishes_no_more(
+    old: PostgresStore, url: str, newer: Callable[..., None]
+) -> None:
+    newer()
+    assert migrate_store(url, "postgresql://here") == (1, 2)
+    for write in (
+        lambda: old.commit(Changes(new_customers={BOB: customer(BOB)})),
+        lambda: old.commit(Changes(positions={(SIGNUPS, 0): 1})),
+        lambda: old.pending(0, 10),
+        lambda: old.mark_published(1, {}),
+        lambda: old.keep_receipts(["a"], {}),
+        old.lead,
+        old.reopen,
+    ):
+        with pytest.raises(NewerStoreError, match="has version 2, this worker reads 1"):
+            write()
+    new = PostgresDatabase(url)
+    store = new.open()
+    assert store.lead(), "the old worker gave it up"
+    assert new.rows(store, "SELECT customer_id::text, region FROM customers") == [(ADA, "EU")]
+    assert (store.positions(), store.published_seq) == ({}, 0)
+    new.close()
+
+
+def test_a_commit_in_hand_is_waited_for_and_migrated_with_the_rest(
+    old: PostgresStore, url: str, newer: Callable[..., None]
+) -> None:
+    newer()
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(url, autocommit=True) as watching:
+        with old._db.transaction():
+            old.commit(Changes(new_customers={BOB: customer(BOB)}))
+            doing = pool.submit(migrate_store, url, "postgresql://here")
+            query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'store_version'::regclass"
+            while watching.execute(query).fetchall() == [(0,)]:
+                assert not doing.done(), "it did not wait"
+        assert doing.result(timeout=30) == (1, 2)
+        found = watching.execute("SELECT customer_id::text, region FROM customers ORDER BY 1").fetchall()
+    assert found == sorted([(ADA, "EU"), (BOB, "EU")])
+
+
+def test_a_commit_that_comes_during_a_migration_waits_and_writes_nothing(
+    old: PostgresStore, url: str, newer: Callable[..., None]
+) -> None:
+    newer()
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(url, autocommit=True) as watching:
+        with psycopg.connect(url, autocommit=True) as migrating, migrating.transaction():
+            assert migrate(migrating) == (1, 2)  # in the transaction around it
+            doing: Future[object] = pool.submit(old.commit, Changes(new_customers={BOB: customer(BOB)}))
+            wait_until_it_waits(old, watching, doing)
+        assert isinstance(doing.exception(timeout=30), NewerStoreError)
+        assert watching.execute("SELECT customer_id::text FROM customers").fetchall() == [(ADA,)]
+
+
+def test_what_holds_the_store_for_long_is_not_waited_for_for_long(
+    old: PostgresStore, url: str, newer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.stores.postgres_connection.MIGRATE_WAITS_SECONDS", 1)
+    trial = PostgresTrial(url, "postgresql://here")
+    newer()
+    with pytest.raises(StoreError, match=r"could not be had alone within 1 s: .* run customer-worker migrate again"):
+        migrate_store(url, "postgresql://here")
+    trial.close()
+    old.commit(Changes(new_customers={BOB: customer(BOB)}))
+    assert migrate_store(url, "postgresql://here") == (1, 2)

@@ -1,0 +1,171 @@
+"""What a dry run works on: it answers as the store would, and neither the database nor any worker knows of it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.postgres.server import Postgres, fresh_schema
+from tests.store.changes import details, ids, outgoing, parked, waiting
+from tests.worker.builders import (
+    ADA,
+    BOB,
+    CANCELLATIONS,
+    CHURNED,
+    EVE,
+    NOON_MS,
+    SIGNUPS,
+    batch_path,
+    cancellation,
+    customer,
+    record,
+    signup,
+)
+from worker.outgoing import churned_id
+from worker.records import PlainRecord
+from worker.store import Changes, NoStoreError, Store, StoreError
+from worker.stores.postgres import PostgresStore
+from worker.stores.postgres_trial import PostgresTrial
+from worker.unit_of_work import UnitOfWork
+
+GUS = "55555555-5555-4555-8555-555555555555"
+FAY = "44444444-4444-4444-8444-444444444444"
+DECIDED = [
+    [
+        signup(0),
+        cancellation(0, EVE),
+        cancellation(1, EVE, "2026-07-01"),
+        cancellation(2, FAY),
+        record(b"{", SIGNUPS, 1),
+    ],
+    [signup(2, BOB), cancellation(3, BOB)],
+]
+BATCHES = [
+    [signup(0), cancellation(0, EVE)],
+    [signup(3, EVE, mrr='"83.333333"')],
+    [cancellation(4), cancellation(5, ADA, "2026-07-02"), cancellation(6, BOB)],
+    [cancellation(7, FAY), signup(4, EVE, plan_tier='"free"')],
+    [signup(5, FAY), cancellation(8, EVE)],
+]
+
+
+@pytest.fixture
+def url(postgres_server: Callable[[], Postgres]) -> str:
+    return fresh_schema(postgres_server())
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[PostgresStore]:
+    """A store that has decided a few records; the receipts of two events were found, one of an event yet to come."""
+    store = PostgresStore(url, "postgresql://here")
+    for records in DECIDED:
+        decide(store, records)
+    store.keep_receipts([churned_id(BOB), churned_id(FAY)], {(CHURNED, 0): 2})
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def trial(url: str, store: PostgresStore) -> Iterator[PostgresTrial]:
+    trial = PostgresTrial(url, "postgresql://here")
+    yield trial
+    trial.close()
+
+
+def decide(store: Store, records: list[PlainRecord], *, is_silent: bool = False) -> list[str]:
+    """Take a batch; the ids of what is to be published of it."""
+    with UnitOfWork(store) as work:
+        work._changes.is_silent = is_silent
+        batch_path().apply(records, work)
+        return ids(work.commit().messages)
+
+
+def told(store: Store) -> dict[str, Any]:
+    """What a batch and a report ask."""
+    everybody = [ADA, BOB, EVE, FAY, GUS]
+    return {
+        "customers": details(store.customers(everybody)),
+        "parked": list(store.parked(everybody)),
+        "positions": dict(store.positions()),
+        "lost ARR": store.lost_arr(),
+        "unpublished": store.unpublished,
+    }
+
+
+def test_a_trial_says_of_every_batch_what_the_store_then_says(store: PostgresStore, trial: PostgresTrial) -> None:
+    found = [churned_id(ADA), "no\0id", f"{SIGNUPS}/0/1@{NOON_MS}"]
+    trial.keep_receipts(found, {(CHURNED, 0): 9})
+    tried = [(decide(trial, records), told(trial)) for records in BATCHES]
+    store.keep_receipts(found, {(CHURNED, 0): 9})
+    done = [(decide(store, records), told(store)) for records in BATCHES]
+    assert tried == done
+    assert [len(published) for published, _ in done] == [0, 2, 1, 1, 0], "not what the test is about"
+
+
+def test_what_is_tried_silently_does_not_wait_to_be_published(store: PostgresStore, trial: PostgresTrial) -> None:
+    before = trial.unpublished
+    tried = decide(trial, BATCHES[1], is_silent=True)
+    assert (len(tried), trial.unpublished) == (2, before)
+    assert decide(store, BATCHES[1], is_silent=True) == tried
+    assert store.unpublished == before
+
+
+def test_a_batch_that_is_given_up_leaves_the_trial_as_it_was(trial: PostgresTrial) -> None:
+    decide(trial, [signup(3, EVE, mrr='"1.00"'), signup(4, GUS)])
+    before = told(trial)
+    with UnitOfWork(trial) as work:
+        batch_path().apply([cancellation(9, GUS)], work)
+        assert work._changes.changed_customers
+    assert told(trial) == before
+
+
+def test_a_trial_changes_no_row_and_no_sequence(url: str, trial: PostgresTrial) -> None:
+    before = everything_kept(url)
+    trial.keep_receipts(["found"], {(CHURNED, 0): 9})
+    for records in BATCHES:
+        decide(trial, records)
+    assert told(trial)["unpublished"] == 6
+    trial.close()
+    assert everything_kept(url) == before
+
+
+def everything_kept(url: str) -> dict[str, Any]:
+    """Every row of every table with its place and its transaction, dead ones' places included; and each sequence."""
+    with psycopg.connect(url) as db:
+        query = "SELECT relname FROM pg_class WHERE relkind = %s AND relnamespace = current_schema()::regnamespace"
+        names = {kind: [name for (name,) in db.execute(query, [kind]).fetchall()] for kind in ("r", "S")}
+        kept: dict[str, Any] = {
+            table: db.execute(f"SELECT ctid, xmin, xmax, {table}.* FROM {table}".encode()).fetchall()
+            for table in names["r"]
+        }
+        sizes = {table: db.execute("SELECT pg_relation_size(%s::regclass)", [table]).fetchall() for table in names["r"]}
+        counters = {name: db.execute(f"SELECT last_value FROM {name}".encode()).fetchall() for name in names["S"]}
+        return kept | {"sizes": sizes, "counters": counters}
+
+
+def test_workers_wait_for_no_trial_and_a_trial_sees_nothing_of_them(store: PostgresStore, trial: PostgresTrial) -> None:
+    for records in BATCHES:
+        decide(trial, records)
+    before = told(trial)
+    store._db.execute("SET lock_timeout = '1ms'")
+    for records in BATCHES:
+        decide(store, records)
+    store.commit(Changes(parked=parked(waiting(70, GUS), customer_id=GUS)))
+    store.commit(Changes(released=[(CANCELLATIONS, 0, 70)], new_customers={GUS: customer(GUS)}))
+    store.commit(Changes(outbox=[outgoing("another")]))
+    store.claim([(SIGNUPS, 0)])
+    store.mark_published(store.last_seq, {(CHURNED, 0): 99})
+    assert told(trial) == before
+
+
+def test_a_trial_cannot_be_used_to_change_the_database(trial: PostgresTrial) -> None:
+    with pytest.raises(StoreError, match="read-only"):
+        trial.claim([(SIGNUPS, 0)])
+
+
+def test_a_trial_of_nothing_makes_no_tables(url: str) -> None:
+    with pytest.raises(NoStoreError):
+        PostgresTrial(url, "postgresql://here")
+    with psycopg.connect(url) as db:
+        assert db.execute("SELECT to_regclass('customers')").fetchall() == [(None,)]
