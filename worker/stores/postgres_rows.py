@@ -18,6 +18,14 @@ CUSTOMER_COLUMNS = "customer_id::text, industry, plan_tier, signup_date, mrr::te
 PARKED_COLUMNS = 'customer_id::text, topic, partition, "offset", timestamp_ms, key, value, headers'
 OUTGOING_COLUMNS = "id, topic, partition, key, value, headers, customer_id::text, timestamp_ms"
 
+PLACES_BITS = 24
+ROW_NUMBER = f"((commit_id << {PLACES_BITS}) + place)"
+"""One number for a row of the outbox, which it has from the start; `WITH_ROW_NUMBERS` finds rows by it."""
+WITH_ROW_NUMBERS = f"""(commit_id, place) IN (
+    SELECT (number - 1) >> {PLACES_BITS}, ((number - 1) & {2**PLACES_BITS - 1})::int + 1
+    FROM unnest(%(numbers)s::bigint[]) AS wanted (number)
+)"""
+
 
 def copy(db: Connection, into: str, rows: Rows) -> None:
     """Add rows to a table; `into` names it and its columns."""
@@ -53,12 +61,12 @@ def journal(rows: Iterable[JournalRow], now: datetime) -> Rows:
     return ((now, *row) for row in rows)
 
 
-def outbox(messages: Iterable[Outgoing], receipted: Collection[str]) -> Rows:
+def outbox(commit_id: int, messages: Iterable[Outgoing], receipted: Collection[str]) -> Rows:
     """The columns of `outbox`; those whose id is in `receipted` are out already."""
-    for m in messages:
+    for place, m in enumerate(messages, 1):
         headers = encode_headers(m.headers)
         is_out = m.id in receipted
-        yield m.id, m.topic, m.partition, m.key, m.value, headers, m.customer_id, is_out, m.timestamp
+        yield commit_id, place, m.id, m.topic, m.partition, m.key, m.value, headers, m.customer_id, is_out, m.timestamp
 
 
 def outgoing(found: Iterable[Sequence[Any]]) -> Iterator[Outgoing]:
