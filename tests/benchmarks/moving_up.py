@@ -44,7 +44,7 @@ console = Console()
 
 @dataclass(frozen=True)
 class Copied:
-    """What a copy took; `peak_mib` is the command's, and does not grow with the store."""
+    """What a copy took; `peak_mib` is the command's."""
 
     rows: int
     seconds: float

@@ -1,7 +1,7 @@
 """A DuckDB store copied into PostgreSQL, whole: the worker goes on there as if nothing had happened.
 
 DuckDB itself writes the lines that PostgreSQL's COPY reads, so that no value passes through Python one by one, and the
-indexes are made when the rows are there. Neither needs more memory for a larger store.
+indexes are made when the rows are there. Only DuckDB's cache grows with the store, up to its memory limit.
 """
 
 from __future__ import annotations
