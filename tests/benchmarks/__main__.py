@@ -17,10 +17,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import contest, contestants, latency, stored, traffic
+from tests.benchmarks import contest, contestants, latency, stored, traffic, workers
 from tests.benchmarks.contest import Figures
 from tests.benchmarks.machine import machine
 from tests.kafka.broker import running_kafka
+from tests.postgres.server import postgres_from_the_wheel
 
 STREAMS_SETTINGS = ((2, 100), (2, 1000), (1, 100), (4, 100))
 """Threads and commit interval in ms: the best of these runs against the worker."""
@@ -56,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=30, help="how long the latency is measured")
     parser.add_argument("--streams-settings", type=int, default=len(STREAMS_SETTINGS), help="how many to try")
     parser.add_argument("--stored", type=int, nargs="+", default=[100_000, 1_000_000, 5_000_000, 20_000_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="how many, on PostgreSQL")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), help="only these parts")
     parser.add_argument("--json", type=Path, default=Path(".cache/benchmark.json"))
     return parser.parse_args()
@@ -142,6 +144,22 @@ class Bench:
         console.print(f"first {found.first_per_s:,.0f}/s, again {found.again_per_s:,.0f}/s: {ratio:.2f} times")
         return asdict(found)
 
+    def workers(self) -> Answer:
+        """The worker on DuckDB, and some on one PostgreSQL, run by run in turn."""
+        wanted, events = self._customers // 2, self._customers * 3 // 2
+        runs: dict[str, list[workers.WithServer]] = {workers.DUCKDB: []}
+        with postgres_from_the_wheel() as server:
+            for number in range(self._asked.runs):
+                for count in (0, *self._asked.workers):
+                    name = f"{count} on PostgreSQL" if count else workers.DUCKDB
+                    place = (self._servers, self._topics, self._directory, wanted)
+                    found = workers.on_postgres(*place, server, count) if count else workers.on_duckdb(*place)
+                    runs.setdefault(name, []).append(found)
+                    console.print(f"run {number + 1}, {name}: {events / found.seconds:,.0f} events/s, {found}")
+        medians = {name: _median(map(asdict, those)) for name, those in runs.items()}
+        console.print(workers.table(medians, events))
+        return medians
+
     def _best_streams(self) -> tuple[int, int]:
         if self._best is None:
             settings = STREAMS_SETTINGS[: self._asked.streams_settings]
@@ -179,6 +197,7 @@ PARTS: dict[str, Callable[[Bench], Any]] = {
     "latency": Bench.latency,
     "naive": Bench.naive,
     "replay": Bench.replay,
+    "workers": Bench.workers,
     "stored": Bench.stored,
 }
 

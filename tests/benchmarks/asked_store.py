@@ -56,7 +56,6 @@ def _leave(store: DuckDBStore, settings: Settings, events: int) -> Iterator[int]
     composer = Composer(
         churned_topic=topics.churned,
         dead_letter_suffix=topics.dead_letter_suffix,
-        source=settings.events.source,
         group_id=settings.kafka.group_id,
     )
     for begin in range(0, events, AT_ONCE):

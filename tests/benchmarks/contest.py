@@ -1,11 +1,12 @@
-"""Runs a contestant and watches its output topic with a reader of committed records."""
+"""Runs a contestant, of one process or more, and watches its output topic with a reader of committed records."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,8 @@ STOP_LIMIT_S = 60.0
 class Figures:
     """`seconds` from the start of the process to the last event visible; `began` is that start, in seconds since 1970.
 
-    `cpu_seconds` and `peak_mib` are the process's; `repeats` counts events that came more than once.
+    `cpu_seconds` and `peak_mib` are the process's, or those of all its processes added up; `repeats` counts events that
+    came more than once.
     """
 
     seconds: float
@@ -38,27 +40,49 @@ def run(
     command: Sequence[str],
     environment: Mapping[str, str],
     log: Path,
+    processes: int = 1,
 ) -> Figures:
-    """Start the command, wait until `wanted` records are visible on the topic, and stop it."""
-    reader = reader_at_the_end(bootstrap_servers, topic)
-    began, started = time.monotonic(), time.time()
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output)
-    try:
+    """Start the command, so many times at once, wait until `wanted` records are visible on the topic, and stop it."""
+    with ExitStack() as cleanup:
+        reader = reader_at_the_end(bootstrap_servers, topic)
+        cleanup.callback(reader.close)
+        began, started = time.monotonic(), time.time()
+        running = cleanup.enter_context(_started(command, environment, log, processes))
         keys: set[bytes] = set()
         count, last = 0, began
         while count < wanted:
-            assert process.poll() is None, f"it ended by itself:\n{log.read_text()[-2000:]}"
+            for process in running:
+                assert process.poll() is None, f"it ended by itself:\n{log.read_text()[-2000:]}"
             assert time.monotonic() - began < LIMIT_S, f"{count} of {wanted} after {LIMIT_S:.0f} s"
             for message in reader.consume(10_000, 0.2):
                 if message.error() is None:
                     count += 1
                     last = time.monotonic()
                     keys.add(message.key() or b"")
-        return Figures(last - began, started, cpu_seconds(process.pid), _peak_mib(process.pid), count - len(keys))
-    finally:
-        reader.close()
+        cpu = sum(cpu_seconds(process.pid) for process in running)
+        peak_mib = sum(_peak_mib(process.pid) for process in running)
+        return Figures(last - began, started, cpu, peak_mib, count - len(keys))
+
+
+@contextmanager
+def _started(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, processes: int
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The processes, stopped when the block ends. All write to one log."""
+    with ExitStack() as cleanup:
+        output = cleanup.enter_context(log.open("wb"))
+        running: list[subprocess.Popen[bytes]] = []
+        cleanup.callback(_stop, running)
+        for _ in range(processes):
+            process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output)
+            running.append(process)
+        yield running
+
+
+def _stop(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in running:
         process.terminate()
+    for process in running:
         process.wait(STOP_LIMIT_S)
 
 

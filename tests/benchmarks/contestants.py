@@ -26,8 +26,8 @@ class Contestant:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def worker(bootstrap_servers: str, inputs: Topics, directory: Path) -> Contestant:
-    """The worker, with a fresh store and group, and output topics of its own."""
+def worker(bootstrap_servers: str, inputs: Topics, directory: Path, store_url: str = "") -> Contestant:
+    """The worker, with a fresh group, and output topics of its own; on a fresh DuckDB file if no store is given."""
     run = f"run-{time.time_ns()}"
     settings = {
         "KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
@@ -36,7 +36,7 @@ def worker(bootstrap_servers: str, inputs: Topics, directory: Path) -> Contestan
         "TOPICS__CANCELLATION": inputs.cancellation,
         "TOPICS__CHURNED": f"{run}.customer.churned",
         "TOPICS__DEAD_LETTER_SUFFIX": f"-{run}",
-        "STORE__URL": f"duckdb:///{directory / run}.duckdb",
+        "STORE__URL": store_url or f"duckdb:///{directory / run}.duckdb",
         "HTTP__ENABLED": "false",
     }
     environment = {f"CUSTOMER_WORKER_{name}": value for name, value in settings.items()}

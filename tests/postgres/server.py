@@ -70,9 +70,26 @@ class WheelPostgres:
         self._server._stop()
         self._server.ensure_postgres_running()
 
+    @property
+    def pid(self) -> int:
+        """Its first process, whose children are all the others."""
+        pid: int = self._server.get_postmaster_info().pid
+        return pid
+
     def stop(self) -> None:
         """End it."""
         self._server.cleanup()
+
+
+@contextmanager
+def postgres_from_the_wheel() -> Iterator[WheelPostgres]:
+    """Give the wheel's PostgreSQL, whatever else there is: its processes are here, where they can be measured."""
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as directory:
+        server = WheelPostgres(Path(directory))
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager
@@ -92,10 +109,7 @@ def running_postgres() -> Iterator[Postgres]:
 
 def _started(cleanup: ExitStack) -> Postgres:
     if not _has_engine():
-        directory = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True))
-        server = WheelPostgres(Path(directory))
-        cleanup.callback(server.stop)
-        return server
+        return cleanup.enter_context(postgres_from_the_wheel())
     return ContainerPostgres(cleanup.enter_context(PostgresContainer(IMAGE)))
 
 

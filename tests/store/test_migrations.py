@@ -17,7 +17,7 @@ from tests.store.databases import Database, DuckDBDatabase, PostgresDatabase
 from tests.store.test_postgres_races import wait_until_it_waits
 from tests.worker.builders import ADA, BOB, SIGNUPS, customer
 from worker import composition
-from worker.cli import app
+from worker.cli import command_line
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 from worker.store import Changes, NewerStoreError, StoreError
@@ -133,7 +133,7 @@ def test_a_store_of_a_newer_version_is_refused_at_start_and_by_every_command(
         composition.open_store(settings)
     assert refused.value.code is Exit.UNREACHABLE
     for command in COMMANDS:
-        ended = CliRunner().invoke(app, list(command))
+        ended = CliRunner().invoke(command_line(command), list(command))
         assert isinstance(ended.exception, Refusal), (command, ended.output, ended.exception)
         assert (says in str(ended.exception), ended.exception.code) == (True, Exit.UNREACHABLE), command
     check = composition.check_store(settings)
@@ -145,7 +145,8 @@ def test_a_newer_store_is_not_copied_over(tmp_path: Path, newer: Callable[..., N
     database.open().close()
     newer()
     source, target = f"duckdb:///{database.path}", "postgresql://nowhere.invalid/customers"
-    ended = CliRunner().invoke(app, ["store", "copy", source, target])
+    command = ["store", "copy", source, target]
+    ended = CliRunner().invoke(command_line(command), command)
     assert "run customer-worker migrate" in str(ended.exception)
 
 
@@ -156,7 +157,7 @@ def test_a_duckdb_store_in_a_workers_hands_is_not_migrated(tmp_path: Path, monke
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "open\n"
-        ended = CliRunner().invoke(app, ["migrate"])
+        ended = CliRunner().invoke(command_line(["migrate"]), ["migrate"])
         worker.communicate("\n")
     assert isinstance(ended.exception, Refusal)
     assert str(ended.exception) == (

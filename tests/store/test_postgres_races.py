@@ -276,3 +276,36 @@ def test_a_leader_whose_session_the_server_ended_knows_that_it_leads_no_longer(
         admin.execute("SELECT pg_terminate_backend(%s)", [session.info.backend_pid])
     with pytest.raises(StoreError, match="ended the connection"):
         one.lead()
+
+
+def test_a_batch_that_came_later_is_numbered_later_though_its_commit_is_seen_first(
+    stores: tuple[PostgresStore, PostgresStore],
+) -> None:
+    one, other = stores
+    held = Held(one, Changes(outbox=[outgoing("a1"), outgoing("a2")]))
+    other.commit(Changes(outbox=[outgoing("b1")]))
+    assert other.last_seq == 1
+    other.commit(Changes(outbox=[outgoing("c1")]))
+    held.go_on()
+    assert other.last_seq == 4
+    assert ids(other.pending(0, 10).messages) == ["b1", "a1", "a2", "c1"]
+    assert ids(one.pending(2, 1).messages) == ["a2"]
+
+
+def test_a_customers_rows_keep_their_order_whoever_numbers_them(
+    stores: tuple[PostgresStore, PostgresStore], url: str
+) -> None:
+    one, other = stores
+    one.commit(Changes(new_customers={ADA: customer(ADA)}))
+    held = Held(one, Changes(changed_customers={ADA: customer(ADA)}, outbox=[outgoing("first")]))
+    second = Changes(changed_customers={ADA: customer(ADA)}, outbox=[outgoing("second")])
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(url, autocommit=True) as watching:
+        doing: Future[object] = pool.submit(other.commit, second)
+        wait_until_it_waits(other, watching, doing)
+        held.go_on()
+        doing.result(timeout=30)
+    assert ids(one.pending(0, 10).messages) == ["first", "second"]
+
+
+def test_statements_of_batches_are_not_compiled(stores: tuple[PostgresStore, PostgresStore]) -> None:
+    assert stores[0]._db.execute("SHOW jit").fetchall() == [("off",)]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.postgres.server import Postgres, fresh_schema
 from worker import composition
-from worker.cli import app
+from worker.cli import command_line
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 from worker.stores.postgres import PostgresStore
@@ -83,7 +83,7 @@ def test_a_wrong_password(role: Role, refused: Callable[[str], str], monkeypatch
     said = refused(role.url(password="wrong"))
     assert f'lets nobody in: password authentication failed for user "{role.name}". Check the user and the' in said
     assert f"the password in {URL}" in said
-    ended = CliRunner().invoke(app, ["status"])
+    ended = CliRunner().invoke(command_line(["status"]), ["status"])
     assert (isinstance(ended.exception, Refusal), str(ended.exception)) == (True, said), "as a command says it"
 
 

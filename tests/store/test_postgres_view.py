@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.postgres.server import Postgres, fresh_schema
-from tests.store.changes import a_bit_of_everything, everything_in, prepare
+from tests.store.changes import a_bit_of_everything, everything_in, ids, outgoing, prepare
 from tests.store.databases import DuckDBDatabase, PostgresDatabase
 from tests.worker.builders import (
     BOB,
@@ -21,7 +21,7 @@ from tests.worker.builders import (
     signup,
 )
 from worker.dead_letters.letters import Filters
-from worker.store import Store
+from worker.store import Changes, Store
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.moving_up import copy_to_postgres
 from worker.stores.postgres import PostgresStore
@@ -51,9 +51,10 @@ def answers(store: Store) -> dict[str, Any]:
             "of Bob": [letter.id for letter in view.dead_letters(SOURCES, Filters(customer=BOB))],
             "malformed": [letter.id for letter in view.dead_letters(SOURCES, Filters(reason="malformed"))],
             "by id": [letter.id for letter in view.dead_letters(SOURCES, Filters(ids=(f"{SIGNUPS}/0/2",)))],
-            "records": view.letter_records(seqs, up_to_bytes=10**6),
-            "one record": view.letter_records(seqs, up_to_bytes=1),
-            "small records": view.letter_records(seqs, up_to_bytes=10**6, largest_value=3),
+            "records": [it[1:] for it in view.letter_records(seqs, up_to_bytes=10**6)],
+            "one record": [it[1:] for it in view.letter_records(seqs, up_to_bytes=1)],
+            "small records": [it[1:] for it in view.letter_records(seqs, up_to_bytes=10**6, largest_value=3)],
+            "in order": [it.seq for it in view.letter_records(seqs, up_to_bytes=10**6)] == seqs,
             "at stake": view.at_stake(SOURCES),
             "mark": view.published_up_to(CHURNED),
             "days": view.churn_days(CHURNED, 1, date(2026, 1, 1), date(2026, 12, 31), pending_at_most=10),
@@ -76,11 +77,51 @@ def test_a_store_moved_up_has_everything(postgres_server: Callable[[], Postgres]
     store.commit(a_bit_of_everything())
     store.mark_published(1, {(CHURNED, 1): 2})
     store.keep_receipts(["later"], {})
-    store.discard(["letter"], "why")
+    store.discard(["letter"], "why: a\ttab, two\r\nlines, \\N and \\t")
     wanted = everything_in(before, store)
     before.close()
     after = PostgresDatabase(fresh_schema(postgres_server()))
-    assert copy_to_postgres(before.path, after.url, "postgresql://here", lambda _, __: None) > 0
+    told: list[tuple[int, int]] = []
+    assert copy_to_postgres(before.path, after.url, "postgresql://here", lambda *how_far: told.append(how_far)) > 0
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1]
     moved = after.open()
     assert everything_in(after, moved) == wanted
+    moved.commit(Changes(outbox=[outgoing("after the move")]))
+    assert ids(moved.pending(1, 10).messages)[-1] == "after the move"
     after.close()
+
+
+def test_an_outbox_that_outgrew_one_commit_moves_up_in_order(
+    postgres_server: Callable[[], Postgres], tmp_path: Path
+) -> None:
+    before = DuckDBDatabase(str(tmp_path / "customers.duckdb"))
+    store = before.open()
+    store.commit(Changes(outbox=[outgoing(str(number)) for number in range(5)]))
+    store._db.execute("UPDATE outbox SET seq = seq + 16777213")  # 2^24 is the third of them
+    store._db.execute("UPDATE relay SET published_seq = 16777213")
+    before.close()
+    after = PostgresDatabase(fresh_schema(postgres_server()))
+    copy_to_postgres(before.path, after.url, "postgresql://here", lambda _, __: None)
+    moved = after.open()
+    found = moved.pending(16_777_213, 10)
+    assert (ids(found.messages), found.last_seq) == (["0", "1", "2", "3", "4"], 16_777_218)
+    assert moved.pending(16_777_215, 2).last_seq == 16_777_217
+    after.close()
+
+
+def test_a_store_moved_up_has_the_indexes_that_every_store_has(
+    postgres_server: Callable[[], Postgres], tmp_path: Path
+) -> None:
+    before = DuckDBDatabase(str(tmp_path / "customers.duckdb"))
+    before.open()
+    before.close()
+    fresh, moved = (PostgresDatabase(fresh_schema(postgres_server())) for _ in range(2))
+    copy_to_postgres(before.path, moved.url, "postgresql://here", lambda _, __: None)
+    names = """
+        SELECT indexname, regexp_replace(indexdef, 't_[0-9a-f]{12}[.]', '') FROM pg_indexes
+        WHERE schemaname = current_schema ORDER BY indexname
+    """
+    assert moved.rows(moved.open(), names) == fresh.rows(fresh.open(), names)
+    fresh.close()
+    moved.close()

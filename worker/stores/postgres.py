@@ -125,7 +125,7 @@ class PostgresStore(Store):
         if not customer_ids:
             return []
         query = f"SELECT {rows.CUSTOMER_COLUMNS} FROM customers WHERE customer_id = ANY(%s::uuid[])"
-        return [customer(row) for row in self._rows(query, [list(customer_ids)])]
+        return [customer(row) for row in self._rows(query, [rows.uuids(customer_ids)])]
 
     @override
     def active_customers(self) -> Iterator[Customer]:
@@ -146,7 +146,7 @@ class PostgresStore(Store):
         if not customer_ids:
             return []
         query = f"SELECT {rows.PARKED_COLUMNS} FROM parked WHERE customer_id = ANY(%s::uuid[]) ORDER BY seq"
-        return [parked_record(row) for row in self._rows(query, [list(customer_ids)])]
+        return [parked_record(row) for row in self._rows(query, [rows.uuids(customer_ids)])]
 
     @override
     def parked_before(self, moment: datetime, limit: int) -> Sequence[ParkedRecord]:
@@ -173,8 +173,8 @@ class PostgresStore(Store):
             self._check(changes)
             self._write_customers(changes)
             self._write_parked(changes, now)
-            columns = 'journal ("at", topic, partition, "offset", customer_id, outcome, reason, event_id)'
-            self._copy(columns, changes.journal and rows.journal(changes.journal, now))
+            if changes.journal:
+                rows.copy_binary(self._db, rows.JOURNAL, rows.JOURNAL_TYPES, rows.journal(changes.journal, now))
             receipted = outbox.add(self._db, changes.outbox, is_silent=changes.is_silent)
             columns = 'redrives (dead_letter_id, topic, partition, "offset", value_sha256)'
             self._copy(columns, changes.redrives)
@@ -193,14 +193,16 @@ class PostgresStore(Store):
         checks.take_parked(self._db, changes)
 
     def _write_customers(self, changes: Changes) -> None:
-        columns = "customers (customer_id, industry, plan_tier, signup_date, mrr, churn_date)"
-        self._copy(columns, changes.new_customers and rows.new_customers(changes.new_customers.values()))
+        if new := changes.new_customers.values():
+            rows.copy_binary(self._db, rows.CUSTOMERS, rows.CUSTOMERS_TYPES, rows.new_customers(new))
         if changed := changes.changed_customers.values():
             query = """
                 UPDATE customers SET churn_date = changed.churn_date
                 FROM unnest(%s::uuid[], %s::date[]) AS changed (id, churn_date) WHERE customer_id = changed.id
             """
-            self._db.execute(query, [[c.customer_id for c in changed], [c.churn_date for c in changed]])
+            self._db.execute(
+                query, [rows.uuids(c.customer_id for c in changed), rows.dates(c.churn_date for c in changed)]
+            )
 
     def _write_parked(self, changes: Changes, now: datetime) -> None:
         columns = 'parked (customer_id, topic, partition, "offset", timestamp_ms, key, value, headers, parked_at)'
@@ -268,7 +270,7 @@ class PostgresStore(Store):
     @property
     @override
     def unpublished(self) -> int:
-        return int(self._rows(f"SELECT count(*) FROM outbox WHERE {outbox.IS_PENDING}")[0][0])
+        return int(self._rows(f"SELECT count(*) FROM {outbox.NUMBERED} WHERE {outbox.IS_PENDING}")[0][0])
 
     @wrap_errors
     @override

@@ -47,13 +47,13 @@ def pass_gate(db: Connection, locks: Locks, changes: Changes) -> None:
     if parks:
         locks.pass_gate(db, alone=True)
         query = "SELECT 1 FROM customers WHERE customer_id = ANY(%s::uuid[]) LIMIT 1"
-        if db.execute(query, [list(parks)]).fetchall():
+        if db.execute(query, [rows.uuids(parks)]).fetchall():
             raise StoreConflictError("a customer signed up elsewhere while a cancellation of theirs was being parked")
     elif changes.new_customers:
         locks.pass_gate(db, alone=False)
     if changes.new_customers:
         query = 'SELECT topic, partition, "offset" FROM parked WHERE customer_id = ANY(%s::uuid[])'
-        waiting = {tuple(row) for row in db.execute(query, [list(changes.new_customers)]).fetchall()}
+        waiting = {tuple(row) for row in db.execute(query, [rows.uuids(changes.new_customers)]).fetchall()}
         if waiting - set(changes.released):
             raise StoreConflictError("a cancellation was parked elsewhere while its customer signed up")
 
@@ -65,7 +65,7 @@ def lock_changed(db: Connection, changes: Changes) -> None:
     query = """
         SELECT churn_date FROM customers WHERE customer_id = ANY(%s::uuid[]) ORDER BY customer_id FOR UPDATE
     """
-    found = db.execute(query, [list(changes.changed_customers)]).fetchall()
+    found = db.execute(query, [rows.uuids(changes.changed_customers)]).fetchall()
     if len(found) != len(changes.changed_customers) or any(churned for (churned,) in found):
         raise StoreConflictError("another worker changed a customer of this batch")
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from worker.churns import ChurnDay, ChurnPair, Mark, PendingChurn
 from worker.stores import duckdb_churns
+from worker.stores import postgres_rows as rows
 from worker.stores.postgres_connection import Connection
 
 GATHERED_AT_ONCE = 20_000
@@ -26,7 +27,10 @@ CREATE TABLE relay (published_seq BIGINT);
 CREATE TABLE output_ends (topic VARCHAR, partition INTEGER, end_offset BIGINT);
 """
 _CUSTOMERS = "SELECT customer_id::text, mrr, churn_date FROM customers WHERE churn_date IS NOT NULL"
-_OUTBOX = f"SELECT coalesce(seq, {_LAST} + row_id), topic, receipted, value FROM outbox WHERE topic = %s"
+_OUTBOX = f"""
+SELECT coalesce(seq_before + place, {_LAST} + {rows.ROW_NUMBER}), topic, receipted, value
+FROM outbox JOIN outbox_commits USING (commit_id) WHERE topic = %s
+"""
 
 
 def published_up_to(db: Connection, topic: str) -> Mark:

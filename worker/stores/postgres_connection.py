@@ -51,6 +51,8 @@ def connect_to_write(url: str) -> Connection:
     """A connection whose transactions end with their worker, be it frozen: others wait for what they have locked."""
     db = connect(url)
     db.execute("SET idle_in_transaction_session_timeout = '10s'")
+    # On a large store a batch's statements look dear enough to be compiled each time, which takes longer than they do.
+    db.execute("SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'")
     if db.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:  # also where it is the server that waits for a row
         db.execute("SET transaction_timeout = '60s'")
     return db

@@ -7,15 +7,16 @@ from decimal import Decimal
 from typing import Any
 
 from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
+from worker.stores import postgres_rows as rows
 from worker.stores.common_rows import decode_headers
 from worker.stores.postgres_connection import Connection
 from worker.view import AtStake
 
 _ANY_SIZE = 2**31 - 1
-_LETTERS = """
+_LETTERS = f"""
 WITH letters AS MATERIALIZED (
     SELECT
-        row_id AS seq, id, sources.source AS topic, partition, customer_id, outbox.topic AS letter_topic,
+        {rows.ROW_NUMBER} AS seq, id, sources.source AS topic, partition, customer_id, outbox.topic AS letter_topic,
         split_part(split_part(id, '@', 1), '/', 3)::bigint AS place, split_part(id, '@', 2)::bigint AS timestamp_ms,
         value
     FROM outbox JOIN unnest(%(letter_topics)s::text[], %(sources)s::text[]) AS sources (letter_topic, source)
@@ -63,9 +64,9 @@ ORDER BY seq
 def letters(db: Connection, sources: Mapping[str, str], filters: Filters) -> list[StoredLetter]:
     """The dead letters that are meant, in the order they were written; `sources` is where each topic's came from.
 
-    A letter's `seq` is its row in the outbox, which has it from the start.
+    A letter's `seq` is its row's number in the outbox, which it has from the start.
     """
-    return [StoredLetter(*row) for row in db.execute(_LETTERS, _parameters(sources, filters)).fetchall()]
+    return [StoredLetter(*row) for row in db.execute(_LETTERS.encode(), _parameters(sources, filters)).fetchall()]
 
 
 def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
@@ -88,25 +89,25 @@ def letter_records(
 
     A value over `largest_value` bytes is left out of its record.
     """
-    query = """
+    query = f"""
         SELECT seq, partition, key, taken, headers FROM (
             SELECT *, sum(bytes) OVER (ORDER BY seq) - bytes AS before FROM (
                 SELECT *, coalesce(octet_length(taken), 0) + octet_length(headers) AS bytes FROM (
                     SELECT
-                        row_id AS seq, partition, key, headers,
+                        {rows.ROW_NUMBER} AS seq, partition, key, headers,
                         CASE WHEN octet_length(value) <= %(largest)s THEN value END AS taken
-                    FROM outbox WHERE row_id = ANY(%(seqs)s)
+                    FROM outbox WHERE {rows.WITH_ROW_NUMBERS}
                 ) AS wanted
             ) AS measured
         ) AS counted
         WHERE before < %(bytes)s ORDER BY seq
     """
     parameters = {
-        "seqs": list(seqs),
+        "numbers": list(seqs),
         "bytes": up_to_bytes,
         "largest": _ANY_SIZE if largest_value is None else largest_value,
     }
-    found = db.execute(query, parameters).fetchall()
+    found = db.execute(query.encode(), parameters).fetchall()
     return [
         StoredRecord(seq, partition, key, value, decode_headers(headers))
         for seq, partition, key, value, headers in found

@@ -17,7 +17,7 @@ from worker.records import TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place
 from worker.stores.postgres import PostgresStore
 from worker.stores.postgres_connection import connect, require_store, wrap_errors
-from worker.stores.postgres_outbox import IS_PENDING
+from worker.stores.postgres_outbox import IS_PENDING, NUMBERED
 
 
 class PostgresTrial(PostgresStore):
@@ -71,7 +71,7 @@ class PostgresTrial(PostgresStore):
     @property
     @override
     def unpublished(self) -> int:
-        query = f"SELECT count(*) FROM outbox WHERE {IS_PENDING} AND id <> ALL(%s)"
+        query = f"SELECT count(*) FROM {NUMBERED} WHERE {IS_PENDING} AND id <> ALL(%s)"
         return int(self._rows(query, [list(self._receipts)])[0][0]) + self._added
 
     @override

@@ -61,14 +61,14 @@ class PostgresView(StoreView):
             raise StoreError(f"the store {self.shown} is being closed. Ask again")
 
     @wrap_errors
-    def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         self._require_time()
         return self._db.execute(query.encode(), parameters or None).fetchall()
 
     @override
     def totals(self) -> StoreTotals:
         [(customers, churned)] = self._rows("SELECT count(*), count(churn_date) FROM customers")
-        [(pending, first_pending)] = self._rows(f"SELECT count(*), min(row_id) FROM outbox WHERE {outbox.IS_PENDING}")
+        [(pending, first_pending)] = self._rows(_PENDING)
         return StoreTotals(
             customers=customers,
             churned=churned,
@@ -80,9 +80,9 @@ class PostgresView(StoreView):
             size_bytes=self.size_bytes(),
         )
 
-    def _decided_at(self, seq: int) -> datetime | None:
+    def _decided_at(self, number: int) -> datetime | None:
         """When the decision was taken that this row of the outbox tells of: the outbox itself has no clock."""
-        [(message_id,)] = self._rows("SELECT id FROM outbox WHERE row_id = %s", [seq])
+        [(message_id,)] = self._rows(_ID_OF_ROW, {"numbers": [number]})
         if (letter := _LETTER_ID(message_id)) is None:
             [(at,)] = self._rows('SELECT max("at") FROM journal WHERE event_id::text = %s', [message_id])
         else:
@@ -111,7 +111,7 @@ class PostgresView(StoreView):
 
     @override
     def published(self, event_ids: Sequence[str]) -> Mapping[str, bool]:
-        query = f"SELECT id, NOT ({outbox.IS_PENDING}) FROM outbox WHERE id = ANY(%s)"
+        query = f"SELECT id, NOT ({outbox.IS_PENDING}) FROM {outbox.NUMBERED} WHERE id = ANY(%s)"
         return dict(self._rows(query, [list(event_ids)]))
 
     @override
@@ -162,7 +162,7 @@ class PostgresView(StoreView):
     @override
     def waiting(self) -> Waiting:
         [(parked, parked_since)] = self._rows("SELECT count(*), min(parked_at) FROM parked")
-        [(pending, first_pending)] = self._rows(f"SELECT count(*), min(row_id) FROM outbox WHERE {outbox.IS_PENDING}")
+        [(pending, first_pending)] = self._rows(_PENDING)
         pending_since = None if first_pending is None else self._decided_at(first_pending)
         return Waiting(parked, parked_since, pending, pending_since)
 
@@ -215,6 +215,14 @@ _LEADING_SESSION = f"""
         AND ((classid::bigint << 32) | objid::bigint) = {RELAY_KEY}
 """
 _LETTER_ID = re.compile("(.+)/([0-9]+)/([0-9]+)@.*").fullmatch
+# By commit first, so that the rows that are published, nearly all, need not be looked at.
+_PENDING = f"""
+SELECT count(*), min({rows.ROW_NUMBER}) FROM {outbox.NUMBERED}
+WHERE {outbox.IS_PENDING} AND (seq_before IS NULL OR seq_before >= coalesce(
+    (SELECT max(seq_before) FROM outbox_commits WHERE seq_before <= (SELECT published_seq FROM relay)), 0
+))
+"""
+_ID_OF_ROW = f"SELECT id FROM outbox WHERE {rows.WITH_ROW_NUMBERS}"
 _WAITING = """
     SELECT customer_id, count(*) AS records, min(parked_at) AS since, min(seq) AS first
     FROM parked GROUP BY customer_id HAVING min(parked_at) < coalesce(%s::timestamptz, 'infinity')
