@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.acceptance.stage import copy_of_store
 from tests.faults import small_wal
-from tests.faults.fault import Fault
+from tests.faults.fault import DUCKDB, Fault
 from tests.faults.play import Play
 
 SIZE = 256 * 1024 * 1024
@@ -18,7 +18,10 @@ FAILED = "batch failed, trying again"
 
 def faults() -> list[Fault]:
     """Both."""
-    return [Fault("disk full at a commit", _at_a_commit), Fault("disk full at a checkpoint", _at_a_checkpoint)]
+    return [
+        Fault("disk full at a commit", _at_a_commit, stores=[DUCKDB]),
+        Fault("disk full at a checkpoint", _at_a_checkpoint, stores=[DUCKDB]),
+    ]
 
 
 def _at_a_commit(play: Play, _: random.Random) -> str:
