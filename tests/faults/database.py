@@ -1,7 +1,8 @@
 """The PostgreSQL that many workers share, with a proxy of its own for each worker before it."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -53,6 +54,26 @@ class Database:
             db.execute(f"DROP SCHEMA {schema} CASCADE".encode())
             db.execute(f"CREATE SCHEMA {schema}".encode())
 
+    def move(self, store: str, directory: Path) -> Callable[[], None]:
+        """Bring the tables, indexes and all, to an empty directory; gives what moves them back."""
+        name = f"at_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.server.url, autocommit=True) as db:
+            db.execute(f"CREATE TABLESPACE {name} LOCATION '{directory}'".encode())
+        self._move_into(store, name)
+
+        def move_back() -> None:
+            self._move_into(store, "pg_default")
+            with psycopg.connect(self.server.url, autocommit=True) as db:
+                db.execute(f"DROP TABLESPACE {name}".encode())
+
+        return move_back
+
+    def _move_into(self, store: str, tablespace: str) -> None:
+        """One at a time, each waiting for the batches in hand."""
+        with psycopg.connect(store, autocommit=True) as db:
+            for kind, name in db.execute(_TABLES_AND_INDEXES).fetchall():
+                db.execute(f"ALTER {kind} {name} SET TABLESPACE {tablespace}".encode())
+
 
 @contextmanager
 def running_database(workers: int) -> Iterator[Database]:
@@ -78,6 +99,10 @@ _LEADER = """
         hashtextextended('customer-worker relay ' || current_schema(), 0) AS key
     WHERE locktype = 'advisory' AND granted
         AND classid = ((key >> 32) & 4294967295)::oid AND objid = (key & 4294967295)::oid
+"""
+_TABLES_AND_INDEXES = """
+    SELECT CASE relkind WHEN 'r' THEN 'TABLE' ELSE 'INDEX' END, relname FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'i')
 """
 _END_TRANSACTIONS = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

@@ -71,6 +71,11 @@ class WheelPostgres:
         self._server._stop()
         self.start()
 
+    @property
+    def user_id(self) -> int:
+        """The user whom its processes belong to."""
+        return self._server.pgdata.stat().st_uid
+
     def start(self) -> None:
         """Start it on the data it has; nothing where it runs."""
         self._server.ensure_postgres_running()
