@@ -103,6 +103,8 @@ def explain(error: psycopg.Error, shown: str) -> StoreError:
         return StoreConflictError(f"another worker changed what this batch builds on, in {shown}: {text}")
     if isinstance(error, errors.InsufficientPrivilege):
         return StoreError(f"the store {shown} refused: {text}. Give its user the right to it")
+    if isinstance(error, errors.DiskFull):
+        return StoreError(f"the store {shown} has no room left: {text}. Make room on PostgreSQL's disk")
     if isinstance(error, psycopg.OperationalError):
         return StoreError(
             f"the store {shown} cannot be reached, or ended the connection: {text}. Check that PostgreSQL runs there, "
