@@ -54,6 +54,15 @@ class Database:
             db.execute(f"DROP SCHEMA {schema} CASCADE".encode())
             db.execute(f"CREATE SCHEMA {schema}".encode())
 
+    def dump(self, store: str, into: Path) -> None:
+        """Write every table to a file, to be looked into later."""
+        with psycopg.connect(store) as db:
+            for (table,) in db.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+            ).fetchall():
+                with db.cursor().copy(f"COPY {table} TO STDOUT (FORMAT csv, HEADER)".encode()) as rows:
+                    (into / f"{table}.csv").write_bytes(b"".join(rows))
+
     def move(self, store: str, directory: Path) -> Callable[[], None]:
         """Bring the tables, indexes and all, to an empty directory; gives what moves them back."""
         name = f"at_{uuid.uuid4().hex[:12]}"

@@ -265,6 +265,8 @@ class Play:
         self.watcher.close()
         self._group.close()
         if failed:
+            if self.cluster.database is not None:
+                self.cluster.database.dump(self.stage.settings["STORE__URL"], self.directory)
             kept = self._keep / self.stage.name
             shutil.copytree(self.directory, kept)
             print(f"kept: {kept}")

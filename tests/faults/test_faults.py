@@ -41,4 +41,4 @@ def test_every_mutant_still_fits_the_worker(mutant: Mutant) -> None:
     for file, old, _ in mutant.edits:
         assert (TREE / file).read_text().count(old) == 1
     for name in mutant.faults:
-        assert name in [fault.name for fault in schedule.every_fault()]
+        assert name in [fault.name for fault in schedule.every_fault(mutant.store)]
