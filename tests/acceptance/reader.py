@@ -32,9 +32,16 @@ class CommittedReader:
                 "log_level": 2,  # a broker that is away is no news to the fault tests
             }
         )
-        metadata = self._consumer.list_topics(timeout=READ_LIMIT_S).topics
-        self._unfinished = {(topic, partition) for topic in topics for partition in metadata[topic].partitions}
+        self._unfinished = self._partitions(topics)
         self._consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in self._unfinished])
+
+    def _partitions(self, topics: Sequence[str]) -> set[tuple[str, int]]:
+        """Every partition, once the broker that is asked has heard of all the topics: they may be young."""
+        deadline = time.monotonic() + READ_LIMIT_S
+        while not set(topics) <= (found := self._consumer.list_topics(timeout=READ_LIMIT_S).topics).keys():
+            assert time.monotonic() < deadline, f"there are no topics {set(topics) - found.keys()}"
+            time.sleep(0.1)
+        return {(topic, partition) for topic in topics for partition in found[topic].partitions}
 
     def read_to_the_end(self, limit_s: float = READ_LIMIT_S) -> list[Record]:
         """Read until every partition has shown its end once."""

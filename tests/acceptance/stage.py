@@ -13,7 +13,7 @@ from tests.acceptance.oracle import Expected, expected
 from tests.acceptance.producing import produce
 from tests.acceptance.reader import CommittedReader, read_committed
 from tests.acceptance.records import Message, Record, Topics
-from tests.acceptance.store_reader import StoreContent, read_store
+from tests.acceptance.store_reader import StoreContent, read_postgres, read_store
 from tests.acceptance.worker_process import WorkerProcess, module_command, run_to_the_end
 from tests.kafka.cluster import Kafka
 from tests.kafka.tool import reset_offsets
@@ -113,8 +113,9 @@ class Stage:
         return read_committed(self.kafka.bootstrap_servers, self.topics.churned, *self.topics.dead_letters)
 
     def store(self) -> StoreContent:
-        """What the stopped worker's file holds."""
-        return read_store(self.store_file)
+        """What the stopped worker's file holds, or what PostgreSQL does where the settings name one."""
+        url = self.settings["STORE__URL"]
+        return read_postgres(url) if url.startswith("postgresql") else read_store(self.store_file)
 
     def require_as_expected(self) -> Expected:
         """Compare everything, output topics and store, with the oracle; gives what the oracle said."""

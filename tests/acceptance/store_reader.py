@@ -1,7 +1,8 @@
-"""What the worker's DuckDB file holds, read by the tables that others may read, and by the table of parked records."""
+"""What the worker's store holds, read by the tables that others may read, and by the table of parked records."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,22 +47,33 @@ _JOURNAL = 'SELECT "at", topic, partition, "offset", customer_id, outcome, reaso
 _PARKED = 'SELECT topic, partition, "offset" FROM parked'
 
 
+Ask = Callable[[str], list[tuple[Any, ...]]]
+
+
+@contextmanager
+def asking(file: Path) -> Iterator[Ask]:
+    """Queries on the file; no worker may have it open."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        yield lambda query: connection.execute(query).fetchall()
+
+
+@contextmanager
+def asking_postgres(url: str) -> Iterator[Ask]:
+    """Queries on the store in PostgreSQL, also beside its workers."""
+    with psycopg.connect(url) as connection:
+        yield lambda query: connection.execute(query.encode()).fetchall()
+
+
 def read_store(file: Path) -> StoreContent:
     """Read the whole store; no worker may have it open."""
-    with duckdb.connect(str(file), read_only=True) as connection:
-        customers, journal, parked = (
-            connection.execute(query).fetchall() for query in (_CUSTOMERS, _JOURNAL + "rowid", _PARKED)
-        )
-    return _content(customers, journal, parked)
+    with asking(file) as ask:
+        return _content(ask(_CUSTOMERS), ask(_JOURNAL + "rowid"), ask(_PARKED))
 
 
 def read_postgres(url: str) -> StoreContent:
     """Read the whole store in PostgreSQL."""
-    with psycopg.connect(url) as connection:
-        customers, journal, parked = (
-            connection.execute(query.encode()).fetchall() for query in (_CUSTOMERS, _JOURNAL + "id", _PARKED)
-        )
-    return _content(customers, journal, parked)
+    with asking_postgres(url) as ask:
+        return _content(ask(_CUSTOMERS), ask(_JOURNAL + "id"), ask(_PARKED))
 
 
 def _content(

@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.faults import chapter, million, mutants, schedule, summary
 from tests.faults.chapter import Chapter, ChapterFailed
 from tests.faults.cluster import running_cluster
-from tests.faults.fault import Result
+from tests.faults.fault import DUCKDB, POSTGRES, STORES, Result
 
 RESULTS = Path(__file__).parents[2] / ".cache" / "faults"
 A_CHAPTER_S = 150  # about what a chapter takes
@@ -30,8 +30,8 @@ def main() -> None:
             million.measure(cluster, asked.seed, lambda text: _tell(began, text))
         return
     results: list[Result] = []
-    failure = _play(_chapters(asked, began), asked.seed, results)
-    file = RESULTS / f"{asked.seed}.json"
+    failure = _play(_chapters(asked, began), asked, results)
+    file = RESULTS / f"{asked.store}-{asked.seed}.json"
     summary.write(file, seed=asked.seed, seconds=time.monotonic() - began, results=results, failure=failure)
     console.print(summary.table(results))
     console.print(f"{len(results)} faults in {time.monotonic() - began:.0f} s, seed {asked.seed}; {file}")
@@ -43,16 +43,16 @@ def main() -> None:
 
 def _chapters(asked: argparse.Namespace, began: float) -> Iterable[Chapter]:
     if asked.only:
-        return schedule.only(asked.only, asked.seed)
+        return schedule.only(asked.only, asked.seed, asked.store)
     if asked.short:
-        return schedule.short(asked.seed)
+        return schedule.short(asked.seed, asked.store)
     return _until_the_time_is_up(asked, began)
 
 
 def _until_the_time_is_up(asked: argparse.Namespace, began: float) -> Iterable[Chapter]:
     """Every kind whatever it takes, then more of them while there is time."""
-    wanted = {fault.name for fault in schedule.every_fault()}
-    for each in schedule.full(asked.seed):
+    wanted = {fault.name for fault in schedule.every_fault(asked.store)}
+    for each in schedule.full(asked.seed, asked.store):
         if not wanted and time.monotonic() - began > asked.minutes * 60 - A_CHAPTER_S:
             return
         wanted -= {fault.name for fault in each.faults}
@@ -61,16 +61,16 @@ def _until_the_time_is_up(asked: argparse.Namespace, began: float) -> Iterable[C
 
 def _again(asked: argparse.Namespace) -> str:
     what = ["--only", *map(shlex.quote, asked.only)] if asked.only else ["--short"] if asked.short else []
-    return " ".join([f"--seed {asked.seed}", *(what or [f"--minutes {asked.minutes}"])])
+    return " ".join([f"--store {asked.store} --seed {asked.seed}", *(what or [f"--minutes {asked.minutes}"])])
 
 
-def _play(chapters: Iterable[Chapter], seed: int, results: list[Result]) -> str | None:
+def _play(chapters: Iterable[Chapter], asked: argparse.Namespace, results: list[Result]) -> str | None:
     began = time.monotonic()
-    with running_cluster() as cluster:
+    with running_cluster(on_postgres=asked.store == POSTGRES) as cluster:
         for number, each in enumerate(chapters):
             _tell(began, f"{each.name}: {len(each.faults)} faults")
             try:
-                for result in chapter.run(each, cluster, seed + number, RESULTS, lambda text: _tell(began, text)):
+                for result in chapter.run(each, cluster, asked.seed + number, RESULTS, lambda text: _tell(began, text)):
                     results.append(result)
                     _tell(began, f"  {result.fault}: {result.outcome}, well again after {result.recovery_s:.1f} s")
             except ChapterFailed as failed:
@@ -86,6 +86,7 @@ def _tell(began: float, text: str) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 100_000))
+    parser.add_argument("--store", choices=STORES, default=DUCKDB, help="one worker on DuckDB, or three on PostgreSQL")
     parser.add_argument("--minutes", type=float, default=30, help="how long a full run takes (default: 30)")
     parser.add_argument("--million", action="store_true", help="measure a restart with a million customers")
     parser.add_argument("--short", action="store_true", help="about four minutes")

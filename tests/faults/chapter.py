@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.stage import delete_store
 from tests.faults.cluster import Cluster
 from tests.faults.fault import Fault, Result
 from tests.faults.invariants import require_same_money, require_same_readings
@@ -39,6 +38,7 @@ def run(chapter: Chapter, cluster: Cluster, seed: int, keep: Path, tell: Callabl
         play.recovered(time.monotonic())
         for fault in chapter.faults:
             step = fault.name
+            play.choose(rng)
             outcome = fault.inflict(play, rng)
             yield Result(fault.name, chapter.name, outcome, play.recovered(time.monotonic()))
         step = "quiet after the last fault"
@@ -48,9 +48,7 @@ def run(chapter: Chapter, cluster: Cluster, seed: int, keep: Path, tell: Callabl
         if not play.cut:  # what was cut can no longer say what is published
             step = "a full replay into an empty store"
             _replay(play)
-        tell(
-            f"{play.load.sent:,} records, {len(play.watcher.records):,} published, {play.samples} looks at a dead store"
-        )
+        tell(f"{play.load.sent:,} records, {len(play.watcher.records):,} published, {play.samples} looks at the store")
         failed = False
     except Exception as error:
         raise ChapterFailed(f"{chapter.name}, {step}: {error}") from error
@@ -66,12 +64,11 @@ def _settle(play: Play) -> None:
     try:
         play.wait_until_published(max(1.0, deadline - time.monotonic()))
     except AssertionError:
-        play.worker.stop()
+        play.stop_all()
         _compare(play)  # says what is missing
         raise
     play.wait_until_stable(max(1.0, deadline - time.monotonic()))
-    code = play.worker.stop()
-    assert code == 0, f"stopped with {code}:\n{play.worker.tail()}"
+    play.stop_all()
 
 
 def _compare(play: Play) -> None:
@@ -87,7 +84,8 @@ def _compare(play: Play) -> None:
         require_same_readings(play.watcher.records, published)
     wanted = stage.expected()
     require_as_expected(wanted, published, stage.store(), stage.topics, play.partitions_of_churned)
-    require_same_money(stage.store_file, stage.topics.churned, wanted)
+    with play.asking() as ask:
+        require_same_money(ask, stage.topics.churned, wanted)
     play.is_store_behind = False
     play.look_at_the_dead()
 
@@ -96,15 +94,16 @@ def _replay(play: Play) -> None:
     """All topics again into an empty store: the same customers, and not one further record."""
     stage = play.stage
     before = len(stage.published())
-    delete_store(stage)
+    play.lose_store()
     wanted = len(stage.expected().outcomes)
-    worker = play.start()
+    play.start_all()
 
     def all_read() -> bool:
-        return sum(int(str(batch["records"])) for batch in worker.events("batch applied")) >= wanted
+        batches = [batch for worker in play.workers for batch in worker.events("batch applied")]
+        return sum(int(str(batch["records"])) for batch in batches) >= wanted
 
     play.wait_for(all_read, "all read again", REPLAY_LIMIT_S)
-    assert worker.stop() == 0, worker.tail()
+    play.stop_all()
     after = len(stage.published())
     assert after == before, f"the replay published {after - before} further records"
     _compare(play)

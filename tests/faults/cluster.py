@@ -1,25 +1,31 @@
-"""Three brokers with a proxy before each: the worker comes through the proxies, everyone else directly."""
+"""Three brokers, and PostgreSQL where that is the store: workers come through proxies, everyone else directly."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from confluent_kafka.admin import AdminClient
 
-from tests.faults.proxy import Doors
+from tests.faults.database import Database, running_database
+from tests.faults.proxy import Doors, at_port
 from tests.kafka.cluster import Kafka, wait_until_ready
 from tests.kafka.local import Door, free_ports, local_kafka
 
 BROKERS = 3
+MANY_WORKERS = 3
 COORDINATOR_PARTITIONS = 4  # as `tests/kafka/local.py` sets it, for transactions as for groups
 
 
 @dataclass
 class Cluster:
-    """The brokers. `kafka.bootstrap_servers` leads to them directly, `doors.addresses` through the proxies."""
+    """The brokers. `kafka.bootstrap_servers` leads to them directly; each worker has a way of its own, by proxies.
+
+    `database` is where the store is PostgreSQL, which many workers share; without it there is one worker on DuckDB.
+    """
 
     kafka: Kafka
-    doors: Doors
+    ways: Sequence[Doors]
+    database: Database | None = None
 
     def __post_init__(self) -> None:
         self.admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0})
@@ -43,15 +49,18 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster() -> Iterator[Cluster]:
-    """Start three brokers and their proxies; ends them with the block."""
-    behind = free_ports(BROKERS)
-    doors = Doors(behind)
-    try:
-        with local_kafka(BROKERS, [Door(*pair) for pair in zip(behind, doors.ports, strict=True)]) as kafka:
-            yield Cluster(kafka, doors)
-    finally:
-        doors.close()
+def running_cluster(*, on_postgres: bool = False) -> Iterator[Cluster]:
+    """Start three brokers, PostgreSQL where asked for, and the proxies before them; ends them with the block."""
+    workers = MANY_WORKERS if on_postgres else 1
+    ports = free_ports(BROKERS * workers)
+    behind = [ports[begin : begin + BROKERS] for begin in range(0, len(ports), BROKERS)]
+    with ExitStack() as cleanup:
+        ways = [Doors([at_port(port) for port in those]) for those in behind]
+        for way in ways:
+            cleanup.callback(way.close)
+        doors = [list(map(Door, those, way.ports)) for those, way in zip(behind, ways, strict=True)]
+        kafka = cleanup.enter_context(local_kafka(BROKERS, doors))
+        yield Cluster(kafka, ways, cleanup.enter_context(running_database(workers)) if on_postgres else None)
 
 
 def _java_hash(text: str) -> int:

@@ -3,12 +3,13 @@
 import os
 import random
 import subprocess
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from tests.acceptance.stage import copy_of_store
 from tests.faults import small_wal
-from tests.faults.fault import Fault
+from tests.faults.fault import DUCKDB, POSTGRES, Fault
 from tests.faults.play import Play
 
 SIZE = 256 * 1024 * 1024
@@ -17,8 +18,12 @@ FAILED = "batch failed, trying again"
 
 
 def faults() -> list[Fault]:
-    """Both."""
-    return [Fault("disk full at a commit", _at_a_commit), Fault("disk full at a checkpoint", _at_a_checkpoint)]
+    """All of them."""
+    return [
+        Fault("disk full at a commit", _at_a_commit, stores=[DUCKDB]),
+        Fault("disk full at a checkpoint", _at_a_checkpoint, stores=[DUCKDB]),
+        Fault("PostgreSQL's disk full", _under_postgres, stores=[POSTGRES]),
+    ]
 
 
 def _at_a_commit(play: Play, _: random.Random) -> str:
@@ -34,17 +39,37 @@ def _at_a_checkpoint(play: Play, _: random.Random) -> str:
     return _run_full(play, room=small_wal.CHECKPOINT_AT_WAL_BYTES * 2)
 
 
+def _under_postgres(play: Play, _: random.Random) -> str:
+    """The tables lie on a small disk, the server's own log does not: without that no PostgreSQL goes on."""
+    database = play.cluster.database
+    assert database is not None
+    disk = Path(tempfile.mkdtemp(prefix="faults-disk-"))
+    play.on_cleanup(disk.rmdir)
+    _mount_small_disk(play, disk, f",uid={database.server.user_id},mode=0700")
+    undo = database.move(play.stage.settings["STORE__URL"], disk)
+    play.on_cleanup(undo)
+    return _fill_until_noticed(play, disk)
+
+
 def _run_full(play: Play, room: int) -> str:
-    disk = play.stage.directory
-    filler = disk / "filler"
     worker = play.worker
     play.wait_for(lambda: bool(worker.events("batch applied")), "a first batch on the small disk")
+    return _fill_until_noticed(play, play.stage.directory, room)
+
+
+def _fill_until_noticed(play: Play, disk: Path, room: int = 0) -> str:
+    filler = disk / "filler"
+    before = len(_failures(play))
     _fill(filler, disk, room)
     try:
-        play.wait_for(lambda: bool(worker.events(FAILED)), "a batch that failed for want of room", FILL_LIMIT_S)
+        play.wait_for(lambda: len(_failures(play)) > before, "a batch that failed for want of room", FILL_LIMIT_S)
     finally:
         filler.unlink()
-    return str(worker.events(FAILED)[0].get("error", "")).split(": ", 1)[-1][:60]
+    return _failures(play)[-1].split(": ", 1)[-1][:60]
+
+
+def _failures(play: Play) -> list[str]:
+    return [str(failed.get("error", "")) for worker in play.workers for failed in worker.events(FAILED)]
 
 
 def _fill(filler: Path, disk: Path, room: int) -> None:
@@ -66,10 +91,17 @@ def _move_to_a_small_disk(play: Play) -> None:
         return
     disk = play.directory / "disk"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(disk)], capture_output=True, text=True, check=False
-    )
-    assert mounted.returncode == 0, f"a small file system needs root: {mounted.stderr}"
-    play.on_cleanup(lambda: subprocess.run(["umount", "--lazy", str(disk)], check=False))
+    _mount_small_disk(play, disk)
     copy_of_store(play.stage, disk)
     play.stage.directory = disk
+
+
+def _mount_small_disk(play: Play, at: Path, options: str = "") -> None:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}{options}", "tmpfs", str(at)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert mounted.returncode == 0, f"a small file system needs root: {mounted.stderr}"
+    play.on_cleanup(lambda: subprocess.run(["umount", "--lazy", str(at)], check=False))

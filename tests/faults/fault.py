@@ -1,20 +1,26 @@
 """What a fault is, and what is told of it afterwards."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tests.faults.play import Play
 
 Inflict = Callable[[Play, random.Random], str]
+DUCKDB, POSTGRES = "duckdb", "postgres"
+STORES = (DUCKDB, POSTGRES)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of harm. `inflict` does it, proves that it happened, leaves nothing broken, and says what came of it."""
+    """One kind of harm. `inflict` does it, proves that it happened, leaves nothing broken, and says what came of it.
+
+    `stores` are those with which it can happen: one worker on DuckDB, or many on PostgreSQL.
+    """
 
     name: str
     inflict: Inflict
+    stores: Collection[str] = STORES
 
 
 @dataclass

@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from typing_extensions import override
 
 from tests.acceptance.corpus import make_corpus
 from tests.acceptance.records import Message
 from tests.acceptance.stage import PARTITIONS, copy_of_store
-from tests.faults.fault import Fault
+from tests.faults.fault import DUCKDB, Fault
 from tests.faults.play import Play
 from worker.one_worker import OneWorkerAssignor
 
@@ -43,7 +44,7 @@ def faults() -> list[Fault]:
     """All of them."""
     return [
         Fault("rebalances every few seconds", _rebalances),
-        Fault(REPLACED, _frozen_and_replaced),
+        Fault(REPLACED, _frozen_and_replaced, stores=[DUCKDB]),
         Fault("worker frozen past its session", _frozen),
         Fault(INPUT_GROWS, _input_grows),
         Fault("a partition added to an output", _output_grows),
@@ -57,19 +58,20 @@ def _rebalances(play: Play, rng: random.Random) -> str:
 
 
 async def _join_and_leave(play: Play, seconds: float) -> None:
+    """With one worker the late-comer gets nothing; among many it gets its share, and gives it back unread."""
     stage = play.stage
     consumer = AIOKafkaConsumer(
         *stage.topics.inputs,
         bootstrap_servers=play.cluster.kafka.bootstrap_servers.split(","),
         group_id=stage.group,
-        partition_assignment_strategy=(LateComer,),
+        partition_assignment_strategy=(RangePartitionAssignor if play.is_shared else LateComer,),
         enable_auto_commit=False,
         session_timeout_ms=6_000,
     )
     async with asyncio.timeout(JOIN_LIMIT_S):
         await consumer.start()
     try:
-        assert not consumer.assignment(), "the late-comer was given partitions"
+        assert play.is_shared or not consumer.assignment(), "the late-comer was given partitions"
         await asyncio.sleep(seconds)  # how long it stays is the fault
     finally:
         await consumer.stop()
@@ -103,7 +105,7 @@ def _frozen_and_replaced(play: Play, _: random.Random) -> str:
         time.sleep(0.1)
     ended, name = (first, "first") if first.exit_code is not None else (second, "second")
     assert ended.wait() == STOPPED_FOR_SAFETY, f"the {name} ended with {ended.exit_code}:\n{ended.tail()}"
-    play.worker = second if ended is first else first
+    play.workers[play.slot] = second if ended is first else first
     if ended is second:
         play.stage.directory = home
         play.is_store_behind = True
@@ -125,6 +127,7 @@ def _input_grows(play: Play, rng: random.Random) -> str:
 def _output_grows(play: Play, _: random.Random) -> str:
     partition = _add_partition(play, play.stage.topics.churned)
     play.partitions_of_churned.append(partition + 1)
+    play.turn_to_publisher()
     play.restart()  # the relay asks how many there are when it recovers
     play.watcher.watch_also(play.stage.topics.churned, partition)
     play.wait_for(lambda: play.watcher.has_read_from(play.stage.topics.churned, partition), "events on it")

@@ -3,7 +3,8 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,25 +12,29 @@ import duckdb
 
 from tests.acceptance.oracle import Expected
 from tests.acceptance.records import Record
+from tests.acceptance.store_reader import Ask
 from tests.faults.watcher import identity
 
 SHOWN = 5
 
 
-def require_order_of_knowledge(file: Path, published: Sequence[str], mirrored: Mapping[tuple[str, int], int]) -> None:
-    """The store knows first: mirrored offset ≤ `next_offset`, and whatever is published is in the outbox.
-
-    `file` is a dead worker's store; a copy is looked at, so that the next worker finds what the last one left.
-    """
+@contextmanager
+def asking_the_dead(file: Path) -> Iterator[Ask]:
+    """Queries on a dead worker's file: on a copy, so that the next worker finds what the last one left."""
     with tempfile.TemporaryDirectory() as directory:
         for part in file.parent.glob(f"{file.name}*"):
             shutil.copy(part, directory)
         with duckdb.connect(str(Path(directory) / file.name)) as store:
-            if not store.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'positions'").fetchall():
-                return
-            rows = store.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
-            recorded = {identity for (identity,) in store.execute("SELECT id FROM outbox").fetchall()}
+            yield lambda query: store.execute(query).fetchall()
+
+
+def require_order_of_knowledge(ask: Ask, published: Sequence[str], mirrored: Mapping[tuple[str, int], int]) -> None:
+    """The store knows first: mirrored offset ≤ `next_offset`, and whatever is published is in the outbox."""
+    if not ask("SELECT 1 FROM information_schema.tables WHERE table_name = 'positions'"):
+        return
+    rows = ask("SELECT topic, partition, next_offset FROM positions WHERE next_offset IS NOT NULL")
     positions = {(topic, partition): offset for topic, partition, offset in rows}
+    recorded = {identity for (identity,) in ask("SELECT id FROM outbox")}
     ahead = {place: offset for place, offset in mirrored.items() if offset > positions.get(place, 0)}
     assert not ahead, f"the group's offsets are ahead of the store: {ahead}, store: {positions}"
     unknown = [name for name in published if name not in recorded]
@@ -43,11 +48,10 @@ def require_same_readings(all_along: Sequence[Record], afterwards: Sequence[Reco
     assert not differing, f"the reader all along saw something else than the one afterwards on {differing[:SHOWN]}"
 
 
-def require_same_money(file: Path, churned: str, wanted: Expected) -> None:
+def require_same_money(ask: Ask, churned: str, wanted: Expected) -> None:
     """Σ lost ARR in the outbox = the oracle's, to the cent; the topic's is compared with everything else."""
-    with duckdb.connect(str(file), read_only=True) as store:
-        values = store.execute("SELECT value FROM outbox WHERE topic = ?", [churned]).fetchall()
-        waiting = store.execute("SELECT count(*) FROM receipts").fetchall()[0][0]
+    values = ask(f"SELECT value FROM outbox WHERE topic = '{churned}'")
+    waiting = ask("SELECT count(*) FROM receipts")[0][0]
     total = sum((Decimal(json.loads(value)["lost_arr"]["amount"]) for (value,) in values), Decimal(0))
     assert total == wanted.lost_arr, f"lost ARR in the outbox: {total} instead of {wanted.lost_arr}"
     assert waiting == 0, f"{waiting} receipts are of records that the store never decided"

@@ -4,12 +4,15 @@ import random
 import time
 
 from tests.faults import small_wal
-from tests.faults.fault import Fault
-from tests.faults.play import Play
+from tests.faults.fault import DUCKDB, STORES, Fault
+from tests.faults.play import ASK_EVERY_S, RECOVERY_LIMIT_S, Play
 from worker.failpoints import POINTS
 
 REPEATED = ("before-commit", "after-commit", "before-publish", "in-transaction", "after-publish",
             "before-mark", "after-mark", "before-mirror", "after-mirror")  # fmt: skip
+OF_THE_RELAY = ("predecessor-fenced", "in-recover", "before-receipts", "after-receipts", "before-publish",
+                "in-transaction", "after-publish", "before-mark", "after-mark")  # fmt: skip
+OF_DUCKDB = ("before-checkpoint", "after-checkpoint")
 
 
 def faults() -> list[Fault]:
@@ -32,8 +35,25 @@ def _at(point: str) -> Fault:
         if point == "drained":
             play.recovered(time.monotonic())
             play.worker.terminate()
+        if point in OF_THE_RELAY and play.is_shared:
+            _let_it_publish(play)
         play.wait_until_dead(point)
         play.start()
         return "killed there and restarted"
 
-    return Fault(f"kill -9 at {point}", inflict)
+    return Fault(f"kill -9 at {point}", inflict, stores=[DUCKDB] if point in OF_DUCKDB else STORES)
+
+
+def _let_it_publish(play: Play) -> None:
+    """Kill whoever else publishes until it is this worker's turn, and it dies of it: the others stand by."""
+    slot, worker = play.slot, play.worker
+    worker.wait_until(lambda: bool(worker.events("batch applied")), "one of the group", RECOVERY_LIMIT_S)
+    deadline = time.monotonic() + RECOVERY_LIMIT_S
+    while worker.exit_code is None:
+        assert time.monotonic() < deadline, f"it was never this worker's turn to publish:\n{worker.tail()}"
+        publisher = play.publisher()
+        if publisher not in (None, slot):
+            play.slot = publisher
+            play.restart()
+            play.slot = slot
+        time.sleep(ASK_EVERY_S)

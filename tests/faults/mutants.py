@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.fault import DUCKDB, POSTGRES
+
 TREE = Path(__file__).parents[2]
 COPIED = ("domain", "worker", "tests")
 LIMIT_S = 600
@@ -22,6 +24,7 @@ class Mutant:
     edits: tuple[tuple[str, str, str], ...]
     faults: tuple[str, ...]
     words: tuple[str, ...]
+    store: str = DUCKDB
 
 
 LOST = ("customers with events: ", "dead letters: ")
@@ -71,6 +74,22 @@ MUTANTS = (
         ("disk full at a commit",),
         ("outcomes: ",),
     ),
+    Mutant(
+        "a partition's new owner not asked for",
+        (("worker/stores/postgres.py",
+          "checks.require_ownership(self._db, changes.positions, self._read, self._epochs)", "pass"),),
+        ("worker frozen past its session", "rebalances every few seconds", "a black hole"),
+        ("more than one dead letter", "journal: ", "more than once"),
+        POSTGRES,
+    ),
+    Mutant(
+        "recover skipped by whoever takes over",
+        (("worker/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
+          'type("Nothing", (), {"found": 0, "cut": ()})'),),
+        ("kill -9 at after-publish",),
+        DOUBLED,
+        POSTGRES,
+    ),
 )  # fmt: skip
 
 
@@ -86,7 +105,8 @@ def _is_caught(mutant: Mutant, tell: Callable[[str], None]) -> bool:
         _copy(tree)
         for file, old, new in mutant.edits:
             _edit(tree / file, old, new, mutant)
-        command = [sys.executable, "-m", "tests.faults", "--seed", SEED, "--only", *mutant.faults]
+        command = [sys.executable, "-m", "tests.faults", "--store", mutant.store, "--seed", SEED]
+        command += ["--only", *mutant.faults]
         done = subprocess.run(
             command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S, check=False
         )

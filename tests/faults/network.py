@@ -5,7 +5,7 @@ import time
 
 from tests.faults.fault import Fault
 from tests.faults.play import Play
-from tests.faults.proxy import Api, Deed, Rule, Weather
+from tests.faults.proxy import Api, Deed, Doors, Rule, Weather
 
 FIRE_LIMIT_S = 60.0
 LONGEST_DELAY_S = 25.0  # longer than the relay waits for a transaction
@@ -27,36 +27,37 @@ def faults() -> list[Fault]:
 
 def _answer(api: Api, deed: Deed) -> Fault:
     def inflict(play: Play, rng: random.Random) -> str:
-        rule = play.cluster.doors.lay(Rule(api, deed, seconds=rng.uniform(1, LONGEST_DELAY_S)))
+        rule = play.lay(Rule(api, deed, seconds=rng.uniform(1, LONGEST_DELAY_S)))
         if api is Api.INIT_PRODUCER_ID:
+            play.turn_to_publisher()
             play.restart()  # a new relay asks for it
         play.wait_for(lambda: rule.fired > 0, f"an answer to {api.name} {deed.value}", FIRE_LIMIT_S)
-        play.cluster.doors.lift_rules()
+        play.lift_rules()
         return f"answer {deed.value}" + (f" by {rule.seconds:.0f} s" if deed is Deed.DELAY else "")
 
     return Fault(f"answer to {api.name.replace('_', ' ').title().replace(' ', '')} {deed.value}", inflict)
 
 
 def _cut(play: Play, _: random.Random) -> str:
-    cut = play.cluster.doors.cut()
+    cut = play.doors.cut()
     assert cut, "there was no connection to cut"
     return f"{cut} connections cut"
 
 
 def _black_hole(play: Play, rng: random.Random) -> str:
     seconds = rng.uniform(*SILENT_S)
-    answers = _in_weather(play, Weather.SILENT, seconds)
+    answers = in_weather(play.doors, Weather.SILENT, seconds)
     return f"silent for {seconds:.0f} s after {answers} answers"
 
 
 def _slow(play: Play, _: random.Random) -> str:
-    answers = _in_weather(play, Weather.SLOW, SLOW_S)
+    answers = in_weather(play.doors, Weather.SLOW, SLOW_S)
     assert answers > 0, "nothing went over the slow network"
     return f"{answers} answers in {SLOW_S:.0f} s"
 
 
-def _in_weather(play: Play, weather: Weather, seconds: float) -> int:
-    doors = play.cluster.doors
+def in_weather(doors: Doors, weather: Weather, seconds: float) -> int:
+    """Let there be this weather for so long; how many answers came through it."""
     before = doors.answers
     doors.weather = weather
     try:

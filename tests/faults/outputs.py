@@ -11,7 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from tests.faults.fault import Fault
+from tests.faults.fault import DUCKDB, Fault
 from tests.faults.play import Play
 
 SETTING = "CUSTOMER_WORKER_SAFETY__CUT_OUTPUTS"
@@ -23,12 +23,13 @@ REFUSAL_LIMIT_S = 30.0
 
 def faults() -> list[Fault]:
     """Both."""
-    return [Fault("an output refuses records", _refuse), Fault(CUT, _cut)]
+    return [Fault("an output refuses records", _refuse), Fault(CUT, _cut, stores=[DUCKDB])]
 
 
 def _refuse(play: Play, _: random.Random) -> str:
     """Nothing fits on the topic any more, then everything does again."""
     churned = play.stage.topics.churned
+    play.turn_to_publisher()
     before = len(play.worker.events(FAILED))
     _set(play, churned, "max.message.bytes", "100")
     try:

@@ -1,11 +1,12 @@
-"""One chapter's play: topics, group and store of its own, load running, a worker that is hurt and started again."""
+"""One chapter's play: topics, group and store of its own, load running, workers that are hurt and started again."""
 
+import random
 import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,11 +14,13 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from tests.acceptance.records import Message
-from tests.acceptance.stage import PARTITIONS, Stage
+from tests.acceptance.stage import PARTITIONS, Stage, delete_store
+from tests.acceptance.store_reader import Ask, asking, asking_postgres
 from tests.acceptance.worker_process import KILLED, WorkerProcess
 from tests.faults.cluster import Cluster
-from tests.faults.invariants import require_order_of_knowledge
+from tests.faults.invariants import asking_the_dead, require_order_of_knowledge
 from tests.faults.load import Load
+from tests.faults.proxy import Doors, Rule
 from tests.faults.watcher import Watcher
 
 RECOVERY_LIMIT_S = 120.0
@@ -28,7 +31,10 @@ UNREACHABLE = 69
 
 
 class Play:
-    """A world of its own on the cluster. Faults act on `worker`; `recovered` says how long it took to be well again."""
+    """A world of its own on the cluster. `recovered` says how long it took to be well again.
+
+    Faults act on `worker`, the one at `slot`: with DuckDB there is no other.
+    """
 
     def __init__(self, cluster: Cluster, seed: int, keep: Path) -> None:
         self.cluster = cluster
@@ -42,10 +48,9 @@ class Play:
         self._keep = keep
         self._cleanup = ExitStack()
         self.stage.create_topics(PARTITIONS, replication=3)
-        self.stage.settings |= {
-            "KAFKA__BOOTSTRAP_SERVERS": cluster.doors.addresses,
-            "LOG__FORMAT": "json",
-        }
+        self.stage.settings["LOG__FORMAT"] = "json"
+        if cluster.database is not None:
+            self.stage.settings["STORE__URL"] = cluster.database.fresh_store()
         self.outputs = (self.stage.topics.churned, *self.stage.topics.dead_letters)
         self.load = Load(cluster.kafka.bootstrap_servers, self.stage.topics, seed, PARTITIONS)
         self.watcher = Watcher(cluster.kafka.bootstrap_servers, self.outputs)
@@ -53,7 +58,24 @@ class Play:
             {"bootstrap.servers": cluster.kafka.bootstrap_servers, "group.id": self.stage.group, "log_level": 0}
         )
         self.load.start()
-        self.worker = self.start()
+        self.slot = 0
+        self.workers: list[WorkerProcess] = []
+        self.start_all()
+
+    @property
+    def worker(self) -> WorkerProcess:
+        """The worker that is hurt."""
+        return self.workers[self.slot]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether many workers share the group and the store."""
+        return self.cluster.database is not None
+
+    @property
+    def doors(self) -> Doors:
+        """The worker's way to Kafka."""
+        return self.cluster.ways[self.slot]
 
     @property
     def transactional_id(self) -> str:
@@ -61,9 +83,79 @@ class Play:
         return f"{self.stage.group}-relay"
 
     def start(self, command: list[str] | None = None, /, **settings: str) -> WorkerProcess:
-        """Start a worker; it is the play's worker from now on."""
-        self.worker = self.stage.start(command, **settings)
-        return self.worker
+        """Start the worker that is hurt."""
+        return self._start(self.slot, command, **settings)
+
+    def start_all(self) -> None:
+        """Start every worker."""
+        for slot in range(len(self.cluster.ways)):
+            self._start(slot)
+
+    def _start(self, slot: int, command: list[str] | None = None, /, **settings: str) -> WorkerProcess:
+        own = {"KAFKA__BOOTSTRAP_SERVERS": self.cluster.ways[slot].addresses}
+        if self.cluster.database is not None:
+            own["STORE__URL"] = self.cluster.database.url_for(slot, self.stage.settings["STORE__URL"])
+        worker = self.stage.start(command, **(own | settings))
+        self.workers[slot : slot + 1] = [worker]
+        return worker
+
+    def stop_all(self) -> None:
+        """SIGTERM to every worker; each must end with 0."""
+        for worker in self.workers:
+            worker.terminate()
+        for worker in self.workers:
+            code = worker.wait()
+            assert code == 0, f"stopped with {code}:\n{worker.tail()}"
+
+    def kill_all(self) -> None:
+        """`kill -9` to every worker."""
+        for worker in self.workers:
+            worker.kill()
+        self.look_at_the_dead()
+
+    def choose(self, rng: random.Random) -> None:
+        """Draw the worker that is hurt from now on."""
+        self.slot = rng.randrange(len(self.workers))
+
+    def publisher(self) -> int | None:
+        """The slot of the worker that publishes; None while none does."""
+        if self.cluster.database is None:
+            return self.slot
+        return self.cluster.database.publisher(self.stage.settings["STORE__URL"])
+
+    def turn_to_publisher(self) -> None:
+        """Let the worker that publishes be the one that is hurt."""
+
+        def found() -> bool:
+            publisher = self.publisher()
+            self.slot = self.slot if publisher is None else publisher
+            return publisher is not None
+
+        self.wait_for(found, "publishing at all")
+
+    def lay(self, rule: Rule) -> Rule:
+        """Let the rule wait for its answer, whichever worker it is for."""
+        for way in self.cluster.ways:
+            way.lay(rule)
+        return rule
+
+    def lift_rules(self) -> None:
+        """Forget every rule."""
+        for way in self.cluster.ways:
+            way.lift_rules()
+
+    def lose_store(self) -> None:
+        """Lose everything in the store of workers that are all stopped."""
+        if self.cluster.database is None:
+            delete_store(self.stage)
+        else:
+            self.cluster.database.empty(self.stage.settings["STORE__URL"])
+
+    def asking(self) -> AbstractContextManager[Ask]:
+        """Queries on the store of workers that are all stopped."""
+        if self.cluster.database is None:
+            return asking(self.stage.store_file)
+        return asking_postgres(self.stage.settings["STORE__URL"])
 
     def kill(self) -> None:
         """`kill -9`, and look at what it left."""
@@ -80,13 +172,14 @@ class Play:
         self._cleanup.callback(undo)
 
     def look_at_the_dead(self) -> None:
-        """What holds at all times, looked at where nobody has the store open.
+        """What holds at all times: DuckDB is looked at where nobody has it open, PostgreSQL beside its workers.
 
         The topics are read first, the store after them: whatever they know it must know by then.
         """
         seen, mirrored = self.watcher.ids(), patiently(self.stage.committed)
-        if self.stage.store_file.exists() and not self.is_store_behind:
-            require_order_of_knowledge(self.stage.store_file, seen, mirrored)
+        if (self.is_shared or self.stage.store_file.exists()) and not self.is_store_behind:
+            with self.asking() if self.is_shared else asking_the_dead(self.stage.store_file) as ask:
+                require_order_of_knowledge(ask, seen, mirrored)
             self.samples += 1
 
     def wait_for(self, condition: Callable[[], bool], what: str, limit_s: float = RECOVERY_LIMIT_S) -> float:
@@ -95,13 +188,18 @@ class Play:
         while not self._holds(condition):
             if self.load.failure is not None:
                 self.load.stop()
-            if self.worker.exit_code == UNREACHABLE:
-                self.start()
-            self.worker.require_running()
+            self._require_running()
             if time.monotonic() - began > limit_s:
-                raise AssertionError(f"not {what} within {limit_s:.0f} s; the worker said:\n{self.worker.tail()}")
+                said = "\n\n".join(worker.tail() for worker in self.workers)
+                raise AssertionError(f"not {what} within {limit_s:.0f} s; the worker said:\n{said}")
             time.sleep(ASK_EVERY_S)
         return time.monotonic() - began
+
+    def _require_running(self) -> None:
+        for slot, worker in enumerate(self.workers):
+            if worker.exit_code == UNREACHABLE:
+                self._start(slot)
+            self.workers[slot].require_running()
 
     def recovered(self, began: float, limit_s: float = RECOVERY_LIMIT_S) -> float:
         """Seconds from `began` until all that is there now is read, and what comes of the last of it is out."""
@@ -111,6 +209,7 @@ class Play:
         self.wait_for(lambda: self.watcher.has_seen(sentinel), "published what came last", limit_s)
         took = time.monotonic() - began
         self.wait_for(lambda: self._has_read(ends), "all read", limit_s)  # told by the mirror, once a second
+        self.wait_for(lambda: all(map(_has_started, self.workers)), "every worker started", limit_s)
         return took
 
     def wait_until_published(self, limit_s: float) -> None:
@@ -157,7 +256,7 @@ class Play:
 
     def close(self, *, failed: bool) -> None:
         """End everything; where the play failed its directory is kept."""
-        self.cluster.doors.lift_rules()
+        self.lift_rules()
         self._cleanup.close()
         for worker in self.stage.workers:
             worker.thaw()
@@ -166,6 +265,8 @@ class Play:
         self.watcher.close()
         self._group.close()
         if failed:
+            if self.cluster.database is not None:
+                self.cluster.database.dump(self.stage.settings["STORE__URL"], self.directory)
             kept = self._keep / self.stage.name
             shutil.copytree(self.directory, kept)
             print(f"kept: {kept}")
@@ -181,6 +282,10 @@ class Play:
         committed = self._group.committed([TopicPartition(*place) for place in ends], timeout=10)
         return all(each.offset >= ends[each.topic, each.partition] or not ends[each.topic, each.partition]
                    for each in committed)  # fmt: skip
+
+
+def _has_started(worker: WorkerProcess) -> bool:
+    return bool(worker.events("started"))
 
 
 def patiently(ask: Callable[[], T]) -> T:

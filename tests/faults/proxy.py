@@ -1,9 +1,11 @@
-"""A TCP proxy before the brokers that knows Kafka's framing: it can lose, delay or cut off one answer of one kind."""
+"""A TCP proxy before the brokers that knows Kafka's framing: it can lose, delay or cut off one answer of one kind.
+
+Before PostgreSQL it passes bytes on as they come."""
 
 import asyncio
 import struct
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +14,21 @@ from typing import Any
 
 HOST = "127.0.0.1"
 CALL_LIMIT_S = 10.0
+CHUNK = 64 * 1024
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Target = Callable[[], Awaitable[Streams]]
+"""Opens a connection to what is behind a door."""
+
+
+def at_port(port: int) -> Target:
+    """What listens on a port of this machine."""
+    return lambda: asyncio.open_connection(HOST, port)
+
+
+def at_socket(path: str) -> Target:
+    """What listens on a Unix socket."""
+    return lambda: asyncio.open_unix_connection(path)
 
 
 class Api(IntEnum):
@@ -44,7 +61,7 @@ class Rule:
 
 
 class Weather(Enum):
-    """The state of the whole network between the worker and the brokers."""
+    """The state of the whole network between a worker and what is behind its doors."""
 
     CLEAR = "clear"
     SILENT = "a black hole"
@@ -56,9 +73,13 @@ SLOW_BYTES_A_SECOND = 200_000
 
 
 class Doors:
-    """One proxy a broker, on a thread of their own. `ports` are where clients come in, in the brokers' order."""
+    """One proxy a broker, on a thread of their own. `ports` are where clients come in, in the brokers' order.
 
-    def __init__(self, targets: Sequence[int]) -> None:
+    Rules are for what speaks Kafka's protocol; the weather is for anybody.
+    """
+
+    def __init__(self, targets: Sequence[Target], *, speaks_kafka: bool = True) -> None:
+        self.speaks_kafka = speaks_kafka
         self.rules: list[Rule] = []
         self.weather = Weather.CLEAR
         self.answers = 0
@@ -95,7 +116,7 @@ class Doors:
     def _call(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _open(self, targets: Sequence[int]) -> list[int]:
+    async def _open(self, targets: Sequence[Target]) -> list[int]:
         servers = [await asyncio.start_server(self._door(target), HOST, 0) for target in targets]
         self._servers = servers
         return [server.sockets[0].getsockname()[1] for server in servers]
@@ -106,10 +127,12 @@ class Doors:
             writer.transport.abort()
         return cut
 
-    def _door(self, target: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]:
+    def _door(
+        self, target: Target
+    ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                upstream, upward = await asyncio.open_connection(HOST, target)
+                upstream, upward = await target()
             except OSError:
                 writer.transport.abort()
                 return
@@ -147,6 +170,7 @@ class _Passage:
         self._doors = doors
         self._client, self._to_client = client, to_client
         self._broker, self._to_broker = broker, to_broker
+        self._frame = _frame if doors.speaks_kafka else _chunk
         self._asked: dict[int, int] = {}
         self._is_silent = False
 
@@ -162,16 +186,16 @@ class _Passage:
 
     async def _requests(self) -> None:
         while True:
-            frame = await _frame(self._client)
-            api, _, correlation = struct.unpack_from(">hhi", frame, 4)
-            self._asked[correlation] = api
+            frame = await self._frame(self._client)
+            if self._doors.speaks_kafka:
+                api, _, correlation = struct.unpack_from(">hhi", frame, 4)
+                self._asked[correlation] = api
             await self._pass(frame, self._to_broker)
 
     async def _answers(self) -> None:
         while True:
-            frame = await _frame(self._broker)
-            (correlation,) = struct.unpack_from(">i", frame, 4)
-            rule = self._doors.rule_for(self._asked.pop(correlation, None))
+            frame = await self._frame(self._broker)
+            rule = self._doors.rule_for(self._api_of(frame))
             self._doors.answers += 1
             if rule is not None and rule.deed is Deed.HANG_UP:
                 return
@@ -180,6 +204,12 @@ class _Passage:
             self._is_silent |= rule is not None and rule.deed is Deed.DROP
             if not self._is_silent:
                 await self._pass(frame, self._to_client)
+
+    def _api_of(self, answer: bytes) -> int | None:
+        if not self._doors.speaks_kafka:
+            return None
+        (correlation,) = struct.unpack_from(">i", answer, 4)
+        return self._asked.pop(correlation, None)
 
     async def _pass(self, frame: bytes, writer: asyncio.StreamWriter) -> None:
         while self._doors.weather is Weather.SILENT:  # noqa: ASYNC110 - another thread sets it
@@ -194,3 +224,10 @@ async def _frame(reader: asyncio.StreamReader) -> bytes:
     """One request or answer with its length before it. Raises where the connection ends."""
     size = await reader.readexactly(4)
     return size + await reader.readexactly(int.from_bytes(size, "big"))
+
+
+async def _chunk(reader: asyncio.StreamReader) -> bytes:
+    """Whatever has come. Raises where the connection ends."""
+    if not (chunk := await reader.read(CHUNK)):
+        raise EOFError
+    return chunk

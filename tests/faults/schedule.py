@@ -1,37 +1,49 @@
 """Which faults, in which order: drawn from the seed, so that the same seed gives the same run."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tests.faults import brokers, clock, disk, groups, kills, network, outputs, stores
+from tests.faults import brokers, clock, disk, groups, kills, network, outputs, postgres, stores
 from tests.faults.chapter import Chapter
-from tests.faults.fault import Fault
+from tests.faults.fault import DUCKDB, POSTGRES, Fault
 
 A_CHAPTER = 9
+Family = Callable[[], list[Fault]]
 
 
-def short(seed: int) -> Iterator[Chapter]:
+# How many of each family a short run has, and what it always has.
+SHORT: Mapping[str, tuple[Mapping[Family, int], Sequence[str]]] = {
+    DUCKDB: (
+        {kills.faults: 5, network.faults: 4, brokers.faults: 1},
+        ("rebalances every few seconds", "the store truncated", "disk full at a commit",
+         "an older copy of the store put back"),
+    ),
+    POSTGRES: (
+        {kills.faults: 3, network.faults: 2, brokers.faults: 1, postgres.of_the_server: 3, postgres.of_a_worker: 3},
+        ("rebalances every few seconds", "worker frozen past its session"),
+    ),
+}  # fmt: skip
+
+
+def short(seed: int, store: str = DUCKDB) -> Iterator[Chapter]:
     """About four minutes: some of each family."""
     rng = random.Random(seed)
-    chosen = [
-        *rng.sample(kills.faults(), 5),
-        *rng.sample(network.faults(), 4),
-        *rng.sample(brokers.faults(), 1),
-        *_named("rebalances every few seconds", "the store truncated", "disk full at a commit"),
-        *_named("an older copy of the store put back"),
-    ]
+    counts, always = SHORT[store]
+    chosen = [fault for family, count in counts.items() for fault in rng.sample(_of(family, store), count)]
+    chosen += [fault for fault in every_fault(store) if fault.name in always]
     rng.shuffle(chosen)
     yield from _chapters("short", chosen)
 
 
-def full(seed: int) -> Iterator[Chapter]:
+def full(seed: int, store: str = DUCKDB) -> Iterator[Chapter]:
     """Every kind once, in chapters, then whatever the seed draws, for as long as chapters are asked for."""
     rng = random.Random(seed)
-    alone = _named(outputs.CUT)  # what is cut cannot be compared with what comes later
-    once = [fault for fault in every_fault() if fault.name != outputs.CUT]
+    # What is cut cannot be compared with what comes later.
+    alone = [fault for fault in every_fault(store) if fault.name == outputs.CUT]
+    once = [fault for fault in every_fault(store) if fault.name != outputs.CUT]
     rng.shuffle(once)
     yield from _chapters("every kind", once)
-    yield Chapter(outputs.CUT, alone)
+    yield from _chapters(outputs.CUT, alone)
     often = [fault for fault in once if fault.name not in groups.SLOW]
     number = 1
     while True:
@@ -39,23 +51,21 @@ def full(seed: int) -> Iterator[Chapter]:
         number += 1
 
 
-def only(names: Sequence[str], seed: int) -> Iterator[Chapter]:
+def only(names: Sequence[str], seed: int, store: str = DUCKDB) -> Iterator[Chapter]:
     """A chapter of all faults whose names contain one of these."""
-    chosen = [fault for fault in every_fault() if any(name in fault.name for name in names)]
+    chosen = [fault for fault in every_fault(store) if any(name in fault.name for name in names)]
     random.Random(seed).shuffle(chosen)
     yield from _chapters(" and ".join(names), chosen)
 
 
-def every_fault() -> list[Fault]:
-    """All kinds there are."""
-    families = (kills, network, brokers, groups, stores, disk, clock, outputs)
-    return [each for family in families for each in family.faults()]
+def every_fault(store: str = DUCKDB) -> list[Fault]:
+    """All kinds there are with this store."""
+    families = (kills, network, brokers, groups, stores, disk, clock, outputs, postgres)
+    return [each for family in families for each in _of(family.faults, store)]
 
 
-def _named(*names: str) -> list[Fault]:
-    found = [fault for fault in every_fault() if fault.name in names]
-    assert len(found) == len(names), names
-    return found
+def _of(family: Family, store: str) -> list[Fault]:
+    return [fault for fault in family() if store in fault.stores]
 
 
 def _chapters(name: str, faults: Sequence[Fault]) -> Iterator[Chapter]:

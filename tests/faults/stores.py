@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.acceptance.stage import copy_of_store, delete_store
-from tests.faults.fault import Fault
+from tests.faults.fault import DUCKDB, Fault, Inflict
 from tests.faults.play import Play
 
 UNREACHABLE, STOPPED_FOR_SAFETY = 69, 70
@@ -17,13 +17,16 @@ ADVICE = "Restore a copy, or delete it to rebuild it"
 
 def faults() -> list[Fault]:
     """All of them."""
+    of_the_file: dict[str, Inflict] = {
+        "an older copy of the store put back": _older_copy,
+        "the store's log cut short": _log_cut_short,
+        "the store truncated": _damaged(_truncate),
+        "the store's head overwritten": _damaged(_overwrite_head),
+        "the store's middle overwritten": _damaged(_overwrite_middle),
+    }
     return [
-        Fault("an older copy of the store put back", _older_copy),
         Fault("the store lost", _lost),
-        Fault("the store's log cut short", _log_cut_short),
-        Fault("the store truncated", _damaged(_truncate)),
-        Fault("the store's head overwritten", _damaged(_overwrite_head)),
-        Fault("the store's middle overwritten", _damaged(_overwrite_middle)),
+        *(Fault(name, inflict, stores=[DUCKDB]) for name, inflict in of_the_file.items()),
     ]
 
 
@@ -43,10 +46,10 @@ def _older_copy(play: Play, rng: random.Random) -> str:
 
 
 def _lost(play: Play, _: random.Random) -> str:
-    play.kill()
-    delete_store(play.stage)
+    play.kill_all()
+    play.lose_store()
     play.is_store_behind = True
-    play.start()
+    play.start_all()
     return "rebuilt from the topics"
 
 
@@ -63,7 +66,7 @@ def _log_cut_short(play: Play, rng: random.Random) -> str:
     return f"{kept:,} of {size:,} bytes kept"
 
 
-def _damaged(damage: Callable[[Path, random.Random], str]) -> Callable[[Play, random.Random], str]:
+def _damaged(damage: Callable[[Path, random.Random], str]) -> Inflict:
     """The worker has to refuse a damaged file at start and say what to do; then the whole one is put back."""
 
     def inflict(play: Play, rng: random.Random) -> str:

@@ -45,14 +45,14 @@ log.retention.hours=168
 """
 
 DOOR_PROPERTIES = """\
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port},DOOR://{host}:{door.behind}
-advertised.listeners=PLAINTEXT://{host}:{port},DOOR://{host}:{door.advertised}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,DOOR:PLAINTEXT
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}{listeners}
+advertised.listeners=PLAINTEXT://{host}:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 """
 
 
 class Door(NamedTuple):
-    """A second way into a broker, for a proxy: where the broker listens, and where it tells clients to come."""
+    """A further way into a broker, for a proxy: where the broker listens, and where it tells clients to come."""
 
     behind: int
     advertised: int
@@ -143,17 +143,17 @@ class LocalKafka:
 
 @contextmanager
 def local_kafka(
-    brokers: int, doors: Sequence[Door] = (), java_options: Sequence[str] = jars.SOON_GONE
+    brokers: int, ways: Sequence[Sequence[Door]] = (), java_options: Sequence[str] = jars.SOON_GONE
 ) -> Iterator[LocalKafka]:
     """Run `brokers` brokers until the block ends; raises `jars.JarsUnavailable` where there is no Java or no Maven.
 
-    With `doors`, one a broker, each has that second way in; `bootstrap_servers` is the direct one all the same.
+    Each of `ways` has a door a broker, which is a further way in; `bootstrap_servers` is the direct one all the same.
     """
     with ExitStack() as cleanup:
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="kafka-")))
         ports = free_ports(2 * brokers)
         nodes = [
-            _node(directory, number, ports, brokers, doors[number - 1 : number], java_options)
+            _node(directory, number, ports, brokers, [way[number - 1] for way in ways], java_options)
             for number in range(1, brokers + 1)
         ]
         bootstrap_servers = ",".join(f"{LOOPBACK}:{port}" for port in ports[:brokers])
@@ -196,9 +196,14 @@ def _node(
         data=own / "data",
         **replication(brokers),
     )
-    for door in doors:  # of two lines with one name the last one counts
+    if doors:  # of two lines with one name the last one counts
         properties += DOOR_PROPERTIES.format(
-            host=LOOPBACK, port=ports[number - 1], controller_port=controllers[number - 1], door=door
+            host=LOOPBACK,
+            port=ports[number - 1],
+            controller_port=controllers[number - 1],
+            listeners="".join(f",DOOR{each}://{LOOPBACK}:{door.behind}" for each, door in enumerate(doors)),
+            advertised="".join(f",DOOR{each}://{LOOPBACK}:{door.advertised}" for each, door in enumerate(doors)),
+            protocols="".join(f",DOOR{each}:PLAINTEXT" for each in range(len(doors))),
         )
     return LocalNode(own, properties, CLUSTER_ID, java_options)
 

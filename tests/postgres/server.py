@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import docker
@@ -19,6 +19,7 @@ from testcontainers.community.postgres import PostgresContainer
 ADDRESS = "TEST_POSTGRES_URL"
 IMAGE = "postgres:18"
 PING_LIMIT_S = 5
+KILL_LIMIT_S = 30
 MANY_WORKERS = 200  # connections
 
 
@@ -68,6 +69,15 @@ class WheelPostgres:
     def restart(self) -> None:
         """Stop it without waiting for anybody, and start it again."""
         self._server._stop()
+        self.start()
+
+    @property
+    def user_id(self) -> int:
+        """The user whom its processes belong to."""
+        return self._server.pgdata.stat().st_uid
+
+    def start(self) -> None:
+        """Start it on the data it has; nothing where it runs."""
         self._server.ensure_postgres_running()
 
     @property
@@ -75,6 +85,29 @@ class WheelPostgres:
         """Its first process, whose children are all the others."""
         pid: int = self._server.get_postmaster_info().pid
         return pid
+
+    def kill(self) -> None:
+        """Kill every process of it at once, as a power cut would, and see them gone."""
+        processes = self._processes()
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait(KILL_LIMIT_S)
+
+    def pause(self) -> None:
+        """Freeze every process of it: connections stay open and nothing is answered."""
+        for process in self._processes():
+            process.suspend()
+
+    def resume(self) -> None:
+        """End a pause."""
+        for process in self._processes():
+            process.resume()
+
+    def _processes(self) -> list[Any]:
+        """The first process, and all that it has started."""
+        first: Any = self._server.get_postmaster_info().process
+        return [first, *first.children(recursive=True)]
 
     def stop(self) -> None:
         """End it."""

@@ -1,0 +1,119 @@
+"""The PostgreSQL that many workers share, with a proxy of its own for each worker before it."""
+
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.faults.proxy import HOST, Doors, at_socket
+from tests.postgres.server import WheelPostgres, fresh_schema
+
+DEFAULT_PORT = "5432"
+
+
+class Database:
+    """`server` is what faults hurt. Workers come in by `doors`, each by its own and under a name of its own."""
+
+    def __init__(self, server: WheelPostgres, doors: Sequence[Doors]) -> None:
+        self.server = server
+        self.doors = doors
+        with psycopg.connect(server.url, autocommit=True) as db:
+            for slot in range(len(doors)):
+                db.execute(f"CREATE ROLE {_name(slot)} SUPERUSER LOGIN".encode())
+
+    def fresh_store(self) -> str:
+        """The direct URL of a store that holds nothing."""
+        return fresh_schema(self.server)
+
+    def url_for(self, slot: int, store: str) -> str:
+        """The URL by which this worker comes to the store at the direct URL `store`."""
+        parts = conninfo_to_dict(store)
+        address = f"{_name(slot)}@{HOST}:{self.doors[slot].ports[0]}"
+        return f"postgresql://{address}/{parts['dbname']}?options={quote(str(parts['options']))}"
+
+    def publisher(self, store: str) -> int | None:
+        """Which worker holds the leadership of the relay; None where nobody does."""
+        with psycopg.connect(store, autocommit=True) as db:
+            found = db.execute(_LEADER).fetchall()
+        return int(found[0][0].removeprefix(_name(""))) if found else None
+
+    def end_transactions(self, store: str) -> int:
+        """End every session of a worker that is in a transaction now; how many."""
+        with psycopg.connect(store, autocommit=True) as db:
+            return int(db.execute(_END_TRANSACTIONS).fetchall()[0][0])
+
+    def empty(self, store: str) -> None:
+        """Lose what the store holds, and its tables."""
+        with psycopg.connect(store, autocommit=True) as db:
+            [(schema,)] = db.execute("SELECT current_schema()").fetchall()
+            db.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+            db.execute(f"CREATE SCHEMA {schema}".encode())
+
+    def dump(self, store: str, into: Path) -> None:
+        """Write every table to a file, to be looked into later."""
+        with psycopg.connect(store) as db:
+            for (table,) in db.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+            ).fetchall():
+                with db.cursor().copy(f"COPY {table} TO STDOUT (FORMAT csv, HEADER)".encode()) as rows:
+                    (into / f"{table}.csv").write_bytes(b"".join(rows))
+
+    def move(self, store: str, directory: Path) -> Callable[[], None]:
+        """Bring the tables, indexes and all, to an empty directory; gives what moves them back."""
+        name = f"at_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.server.url, autocommit=True) as db:
+            db.execute(f"CREATE TABLESPACE {name} LOCATION '{directory}'".encode())
+        self._move_into(store, name)
+
+        def move_back() -> None:
+            self._move_into(store, "pg_default")
+            with psycopg.connect(self.server.url, autocommit=True) as db:
+                db.execute(f"DROP TABLESPACE {name}".encode())
+
+        return move_back
+
+    def _move_into(self, store: str, tablespace: str) -> None:
+        """One at a time, each waiting for the batches in hand."""
+        with psycopg.connect(store, autocommit=True) as db:
+            for kind, name in db.execute(_TABLES_AND_INDEXES).fetchall():
+                db.execute(f"ALTER {kind} {name} SET TABLESPACE {tablespace}".encode())
+
+
+@contextmanager
+def running_database(workers: int) -> Iterator[Database]:
+    """Start PostgreSQL from the wheel, on this machine, where its processes can be hurt; ends it with the block."""
+    with ExitStack() as cleanup:
+        directory = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True))
+        server = WheelPostgres(Path(directory))
+        cleanup.callback(server.stop)
+        parts = conninfo_to_dict(server.url)
+        socket = at_socket(f"{parts['host']}/.s.PGSQL.{parts.get('port') or DEFAULT_PORT}")
+        doors = [Doors([socket], speaks_kafka=False) for _ in range(workers)]
+        for each in doors:
+            cleanup.callback(each.close)
+        yield Database(server, doors)
+
+
+def _name(slot: int | str) -> str:
+    return f"worker_{slot}"
+
+
+_LEADER = """
+    SELECT usename FROM pg_locks JOIN pg_stat_activity USING (pid),
+        hashtextextended('customer-worker relay ' || current_schema(), 0) AS key
+    WHERE locktype = 'advisory' AND granted
+        AND classid = ((key >> 32) & 4294967295)::oid AND objid = (key & 4294967295)::oid
+"""
+_TABLES_AND_INDEXES = """
+    SELECT CASE relkind WHEN 'r' THEN 'TABLE' ELSE 'INDEX' END, relname FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'i')
+"""
+_END_TRANSACTIONS = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE application_name = 'customer-worker' AND xact_start IS NOT NULL
+"""
