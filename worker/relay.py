@@ -27,6 +27,7 @@ from aiokafka.errors import (
 
 from worker import kafka
 from worker.failpoints import reach
+from worker.leadership import Leadership
 from worker.metrics import Cause, Metrics
 from worker.outgoing import Envelope, Outgoing
 from worker.positions import PositionRefused
@@ -43,7 +44,6 @@ log = structlog.get_logger(__name__)
 MESSAGES_A_TRANSACTION = 20_000
 OFFERS_KEPT = 4  # batches, each of bounded size; what is not kept is read from the store
 LONGEST_PAUSE_SECONDS = 10.0
-LEAD_EVERY_SECONDS = 1.0
 LOOK_EVERY_SECONDS = 0.1  # for what other workers have committed
 MARK_EVERY_SECONDS = 0.2
 
@@ -60,8 +60,7 @@ class Relay:
         self._stop = stop
         self._metrics = metrics or Metrics(settings.topics)
         self._is_shared = store.sole_owner_of is None
-        self._leads = not self._is_shared
-        self._leading = StoreThread()
+        self._leadership = Leadership(store, stop)
         self._mark_every = 0.0 if self._is_shared else MARK_EVERY_SECONDS  # the wait would delay what others commit
         self._publisher: Publisher | None = None
         self._offered: deque[PendingBatch] = deque()
@@ -77,7 +76,7 @@ class Relay:
     def offer(self, committed: PendingBatch) -> None:
         """Take what a batch committed, so that it need not be read from the store again."""
         if committed.last_seq == committed.after_seq:
-            if committed.messages and self._leads:
+            if committed.messages:
                 self._wake()
             return
         self._known_seq = max(self._known_seq, committed.last_seq)
@@ -95,6 +94,8 @@ class Relay:
         self._wake()
 
     def _wake(self) -> None:
+        if self.is_standby:
+            return
         self._caught_up.clear()
         self._behind_since = self._behind_since or time.monotonic()
         self._more.set()
@@ -106,7 +107,7 @@ class Relay:
     @property
     def is_standby(self) -> bool:
         """Whether another worker publishes, and this one is there to take over."""
-        return not self._leads
+        return not self._leadership.is_held
 
     @property
     def behind_seconds(self) -> float:
@@ -120,7 +121,7 @@ class Relay:
             return
         while not self._stop.is_asked:
             self._caught_up.set()  # what is left is for another
-            await self._until_leading(leads=True)
+            await self._leadership.gained()
             log.info("this worker publishes from now on")
             self._caught_up.clear()
             await self._publish_while_leading()
@@ -128,7 +129,7 @@ class Relay:
     async def _publish_while_leading(self) -> None:
         """Publish until another worker does, or this one has to stop; then let go of the producer at once."""
         publishing = asyncio.create_task(self._publish())
-        deposed = asyncio.create_task(self._until_leading(leads=False))
+        deposed = asyncio.create_task(self._leadership.lost())
         try:
             await asyncio.wait({publishing, deposed}, return_when=asyncio.FIRST_COMPLETED)
             if publishing.done():
@@ -142,23 +143,6 @@ class Relay:
         await self.close()
         self.recovered.clear()
         self._behind_since = None
-
-    async def _until_leading(self, *, leads: bool) -> None:
-        """Until this worker is the one who publishes, or is it no longer. To ask is also what keeps it so."""
-        while await self._lead() is not leads:  # noqa: ASYNC110 - another worker's event is not to be waited for
-            await asyncio.sleep(LEAD_EVERY_SECONDS)
-
-    async def _lead(self) -> bool:
-        """Whether this worker is the one who publishes. On a thread of its own: a batch in hand is no silence."""
-        try:
-            self._leads = await self._leading.call(self._store.lead)
-        except NewerStoreError as refused:
-            self._stop.for_safety(str(refused))
-            self._leads = False
-        except StoreError as error:
-            log.debug("leadership is not known", error=str(error))
-            self._leads = False
-        return self._leads
 
     async def _publish(self) -> None:
         """Publish until cancelled. Failures are settled by `recover`, after a pause that grows with each in a row."""
@@ -194,11 +178,9 @@ class Relay:
     async def _wait_for_more(self) -> None:
         """Until there is more to publish: what this worker commits, and what others do."""
         while not self._more.is_set():
-            try:
-                await asyncio.wait_for(self._more.wait(), LOOK_EVERY_SECONDS if self._is_shared else None)
-            except TimeoutError:
-                if await self._thread.call(lambda: self._store.last_seq) > self._known_seq:
-                    self._wake()
+            is_known = await self._more_within(LOOK_EVERY_SECONDS if self._is_shared else None)
+            if not is_known and await self._thread.call(lambda: self._store.last_seq) > self._known_seq:
+                self._wake()
 
     async def close(self) -> None:
         """Let go of the producer."""
@@ -281,8 +263,8 @@ class Relay:
             if marking is not None:
                 await marking
 
-    async def _more_within(self, seconds: float) -> bool:
-        """Whether something is committed before so many seconds have passed."""
+    async def _more_within(self, seconds: float | None) -> bool:
+        """Whether something is committed before so many seconds have passed, or ever."""
         try:
             await asyncio.wait_for(self._more.wait(), seconds)
         except TimeoutError:

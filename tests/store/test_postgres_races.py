@@ -24,7 +24,11 @@ from tests.worker.builders import (
     customer,
     signup,
 )
+from worker.relay import Relay
+from worker.settings import Settings
+from worker.stopping import Stop
 from worker.store import Changes, NotTheOwnerError, StoreConflictError, StoreError, StoreInUseError
+from worker.store_thread import StoreThread
 from worker.stores.postgres import PostgresStore
 from worker.stores.postgres_locks import only_redrive
 from worker.unit_of_work import UnitOfWork
@@ -264,6 +268,17 @@ def test_a_view_tells_who_leads(stores: tuple[PostgresStore, PostgresStore], kin
     assert (leader() or "").startswith(told)
     one._locks.close()
     assert leader() is None
+
+
+def test_one_who_stands_by_is_not_behind_whatever_there_is_to_publish(
+    stores: tuple[PostgresStore, PostgresStore],
+) -> None:
+    one, other = stores
+    assert one.lead()
+    relay = Relay(Settings(), other, StoreThread(), Stop())
+    relay.look_again()  # as after a commit whose answer did not come
+    relay.offer(other.commit(Changes(outbox=[outgoing("a")])))
+    assert (relay.is_standby, relay.behind_seconds) == (True, 0.0)
 
 
 def test_a_leader_whose_session_the_server_ended_knows_that_it_leads_no_longer(
