@@ -44,9 +44,9 @@ CREATE TABLE outbox (
     id VARCHAR NOT NULL USING COMPRESSION uncompressed,
     topic VARCHAR NOT NULL,
     partition INTEGER, -- NULL: by the key
-    key BLOB USING COMPRESSION uncompressed,
+    key BLOB USING COMPRESSION uncompressed, -- of a dead letter; an event's is its customer
     value BLOB USING COMPRESSION zstd,
-    headers BLOB NOT NULL USING COMPRESSION zstd, -- MessagePack: [[name, value], ...]
+    headers BLOB NOT NULL USING COMPRESSION zstd, -- MessagePack: [[name, value], ...]; of an event its own
     customer_id UUID,
     receipted BOOLEAN NOT NULL, -- found on its topic before it was published from here
     timestamp_ms BIGINT NOT NULL -- of the record that it comes of

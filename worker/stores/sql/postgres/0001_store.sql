@@ -64,9 +64,9 @@ CREATE TABLE outbox (
     id TEXT COLLATE "C" NOT NULL,
     topic TEXT NOT NULL,
     partition INTEGER, -- NULL: by the key
-    key BYTEA,
+    key BYTEA, -- of a dead letter; an event's is its customer
     value BYTEA,
-    headers BYTEA NOT NULL, -- MessagePack: [[name, value], ...]
+    headers BYTEA NOT NULL, -- MessagePack: [[name, value], ...]; of an event its own
     customer_id UUID,
     receipted BOOLEAN NOT NULL, -- found on its topic before it was published from here
     timestamp_ms BIGINT NOT NULL, -- of the record that it comes of
