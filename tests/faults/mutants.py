@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "random ids",
-        (("worker/outgoing.py", "    event_id = churned_id(", "    event_id = str(uuid.uuid4()) or churned_id("),),
+        (("worker/outgoing.py", "            id=churned_id(", "            id=str(uuid.uuid4()) or churned_id("),),
         ("the store lost",),
         DOUBLED,
     ),

@@ -14,7 +14,7 @@ SHOWN = "postgresql://worker@db/customers"
     ("error", "says"),
     [
         (errors.DiskFull('could not extend file "base/5/16": No space left on device'), "Make room"),
-        (errors.InsufficientPrivilege("permission denied for table customers"), "Give its user the right"),
+        (errors.InsufficientPrivilege("permission denied for table customers"), "Give the user in"),
         (errors.AdminShutdown("terminating connection"), "Check that PostgreSQL runs there"),
         (psycopg.OperationalError("server closed the connection unexpectedly"), "Check that PostgreSQL runs there"),
         (errors.UndefinedTable('relation "customers" does not exist'), "failed"),
