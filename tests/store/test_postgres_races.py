@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from socket import gethostname
 from threading import Barrier
 
@@ -24,7 +24,9 @@ from tests.worker.builders import (
     customer,
     signup,
 )
-from worker.store import Changes, NotTheOwnerError, StoreConflictError, StoreError, StoreInUseError
+from worker.commands.give_up import _give_up
+from worker.settings import Settings
+from worker.store import Changes, NotTheOwnerError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
 from worker.stores.postgres import PostgresStore
 from worker.stores.postgres_locks import only_redrive
 from worker.unit_of_work import UnitOfWork
@@ -275,3 +277,23 @@ def test_a_leader_whose_session_the_server_ended_knows_that_it_leads_no_longer(
         admin.execute("SELECT pg_terminate_backend(%s)", [session.info.backend_pid])
     with pytest.raises(StoreError, match="ended the connection"):
         one.lead()
+
+
+def test_what_a_signup_takes_while_an_operator_gives_it_up_is_not_given_up(
+    url: str, stores: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(stores[0], [cancellation(0), cancellation(1, BOB)])
+    commit = PostgresStore.commit
+    faster = iter([[signup(0)]])
+
+    def commit_after_a_worker(store: PostgresStore, changes: Changes) -> PendingBatch:
+        for records in faster:
+            apply(stores[1], records)
+        return commit(store, changes)
+
+    monkeypatch.setattr(PostgresStore, "commit", commit_after_a_worker)
+    settings = Settings(store={"url": url})  # type: ignore[arg-type]
+    given_up = _give_up(settings, datetime.now(UTC) + timedelta(days=1))
+    assert [each.coordinates for each in given_up] == [f"{CANCELLATIONS}/0/1"]
+    assert list(stores[0].parked([ADA, BOB])) == []
+    assert len(stores[0].pending(0, 10).messages) == 2
