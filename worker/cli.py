@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -43,6 +46,8 @@ store.register(app)
 def main() -> None:
     """Run the command line; errors people can mend end in one sentence and an exit code, not in a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())  # what a library warns of, a command says itself
+    if isinstance(sys.stdout.buffer, io.RawIOBase):  # PYTHONUNBUFFERED: a long answer to a slow reader would be cut
+        sys.stdout = os.fdopen(sys.stdout.fileno(), "w", buffering=1, encoding=sys.stdout.encoding, closefd=False)
     try:
         app()
     except SettingsError as error:

@@ -1,6 +1,7 @@
 """What two workers on one PostgreSQL can do to each other: each race is run, on real connections, to both its ends."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -59,6 +60,13 @@ def wait_until_it_waits(store: PostgresStore, watching: psycopg.Connection, doin
     """Until the other store waits for a lock; fails where it ends without."""
     while watching.execute(WAITS_FOR_A_LOCK, [str(store._db.info.backend_pid)]).fetchall() == [(0,)]:
         assert not doing.done(), f"it did not wait: {doing.exception() or doing.result()}"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until the server has noticed that a connection was closed, which over a network takes it a moment."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 class Held:
@@ -215,7 +223,7 @@ def test_one_relay_leads_and_the_next_takes_over(stores: tuple[PostgresStore, Po
     one.commit(Changes(outbox=[outgoing("a")]))
     assert one.last_seq == 1
     one._locks.close()  # as its end would, without its knowing
-    assert other.lead()
+    wait_for(other.lead)
     with pytest.raises(StoreError, match="another worker publishes"):
         one.mark_published(1, {})
     other.mark_published(1, {})
@@ -264,7 +272,7 @@ def test_a_view_tells_who_leads(stores: tuple[PostgresStore, PostgresStore], kin
     told = f"{gethostname()}/{os.getpid()}, at " if kind == "advisory" else "a worker, by its lease until "
     assert (leader() or "").startswith(told)
     one._locks.close()
-    assert leader() is None
+    wait_for(lambda: leader() is None)
 
 
 def test_a_leader_whose_session_the_server_ended_knows_that_it_leads_no_longer(
