@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 from typing_extensions import override
 
 from worker import kafka
@@ -19,7 +19,7 @@ from worker.offset_mirror import OffsetMirror
 from worker.positions import MIRROR, Partition, PositionRefused, starting_offset
 from worker.settings import Settings
 from worker.stopping import Refusal, Stop
-from worker.store import Store, StoreError
+from worker.store import NewerStoreError, Store, StoreError
 from worker.store_thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.consumer.pause(*assigned)
         try:
             await self._seek(assigned)
-        except PositionRefused as refused:
+        except (PositionRefused, NewerStoreError) as refused:
             self._stop.for_safety(str(refused))
         except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on, from offsets that are not the store's
             self._stop.for_safety(
@@ -99,7 +99,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         async for attempt in AsyncRetrying(  # a rebalance often comes of the very broker that is asked here
             wait=wait_random_exponential(multiplier=0.2, max=5.0),
             stop=stop_after_delay(LOOK_FOR_SECONDS),
-            retry=retry_if_exception_type((KafkaError, Refusal, OSError, TimeoutError, StoreError)),
+            retry=retry_if_exception(_helps_to_look_again),
             reraise=True,
         ):
             with attempt:
@@ -178,3 +178,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._held.clear()
         except IllegalStateError as error:  # the partitions were taken meanwhile: the next assignment decides anew
             log.debug("cancellations not released", error=repr(error))
+
+
+def _helps_to_look_again(error: BaseException) -> bool:
+    if isinstance(error, NewerStoreError):
+        return False
+    return isinstance(error, KafkaError | Refusal | OSError | TimeoutError | StoreError)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -34,6 +36,8 @@ _MODULES = (
 def main() -> None:
     """Run the command line; errors people can mend end in one sentence and an exit code, not in a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())  # what a library warns of, a command says itself
+    if isinstance(sys.stdout.buffer, io.RawIOBase):  # PYTHONUNBUFFERED: a long answer to a slow reader would be cut
+        sys.stdout = os.fdopen(sys.stdout.fileno(), "w", buffering=1, encoding=sys.stdout.encoding, closefd=False)
     try:
         command_line(sys.argv[1:])()
     except SettingsError as error:

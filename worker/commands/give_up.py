@@ -17,7 +17,9 @@ from worker.commands.shared import AsJson, console, run_async
 from worker.commands.tables import print_table
 from worker.composition import batch_path
 from worker.giving_up import WAITING_BEFORE, Before, Waiting
+from worker.records import coordinates
 from worker.settings import Settings
+from worker.store import StoreConflictError
 from worker.unit_of_work import UnitOfWork
 
 SHOWN = 20
@@ -38,7 +40,7 @@ def give_up(
     """Make dead letters of cancellations whose signup has not come. A dry run unless --execute is given.
 
     They wait no longer: a customer who signs up later is active, and a redrive of the dead letter ends them. With
-    DuckDB the worker has to be stopped for it; it publishes the dead letters at its next start.
+    DuckDB the worker has to be stopped for it. A worker publishes the dead letters as soon as one runs.
 
     Example: customer-worker parked dead-letter --older-than 30d --execute
     """
@@ -57,15 +59,19 @@ def give_up(
 
 def _give_up(settings: Settings, before: datetime) -> Sequence[Waiting]:
     path = batch_path(settings)
-    given_up: list[Waiting] = []
+    given_up: set[str] = set()
     with own_store(settings) as store:
         with store.view() as view:
-            given_up += WAITING_BEFORE.find(view, settings, Before(before))
+            found = WAITING_BEFORE.find(view, settings, Before(before))
         while waiting := store.parked_before(before, settings.batch.max_records):
-            with UnitOfWork(store) as work:
-                path.give_up(waiting, work)
-                work.commit()
-    return given_up
+            try:
+                with UnitOfWork(store) as work:
+                    path.give_up(waiting, work)
+                    work.commit()
+            except StoreConflictError:
+                continue  # a signup has come for some of them: what waits now is asked anew
+            given_up.update(coordinates(parked.record) for parked in waiting)
+    return [each for each in found if each.coordinates in given_up]
 
 
 def _print(waiting: Sequence[Waiting], *, execute: bool) -> None:
@@ -81,11 +87,12 @@ def _print(waiting: Sequence[Waiting], *, execute: bool) -> None:
         console.print(f"… and {len(waiting) - SHOWN:,} more (--json has all)", highlight=False)
     if execute:
         console.print(
-            f"{len(waiting):,} dead letters made, reason no_signup. The worker publishes them at its next start.",
+            f"{len(waiting):,} dead letters made, reason no_signup. A worker publishes them as soon as one runs.",
             highlight=False,
         )
     else:
         console.print(
-            f"Dry run: {len(waiting):,} dead letters would be made. Add --execute to do it, with the worker stopped.",
+            f"Dry run: {len(waiting):,} dead letters would be made. Add --execute to do it; with DuckDB, stop the "
+            "worker first.",
             highlight=False,
         )

@@ -64,8 +64,9 @@ class Replay:
             raise
         except StoreError as error:
             self.report.interrupted = True
+            kept = "What was decided before is kept; replaying again repeats none of it"
             raise Refusal(
-                f"{error}. What was decided before is kept; replaying again repeats none of it", Exit.UNREACHABLE
+                f"{error}. {kept if self.report.executed else 'Nothing was changed'}", Exit.UNREACHABLE
             ) from error
         finally:
             await self._finish_report()

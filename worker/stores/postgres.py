@@ -233,6 +233,7 @@ class PostgresStore(Store):
             ON CONFLICT (topic, partition) DO UPDATE SET owner_epoch = positions.owner_epoch + 1
             RETURNING topic, partition, owner_epoch
         """
+        self._require_version(self._db)
         topics, numbers = [topic for topic, _ in partitions], [number for _, number in partitions]
         taken = self._db.execute(query, [topics, numbers]).fetchall()
         self._epochs = {(topic, partition): epoch for topic, partition, epoch in taken}

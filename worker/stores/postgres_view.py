@@ -209,7 +209,9 @@ class PostgresView(StoreView):
 
 
 _LEADING_SESSION = f"""
-    SELECT substr(application_name, length('{LEADER_NAME}') + 1), coalesce(host(client_addr), 'a local socket')
+    SELECT
+        coalesce(substr(nullif(application_name, ''), length('{LEADER_NAME}') + 1), 'a worker of another user'),
+        coalesce(host(client_addr), 'an address not shown')
     FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pg_locks.database = pg_stat_activity.datid
         AND ((classid::bigint << 32) | objid::bigint) = {RELAY_KEY}
