@@ -100,18 +100,23 @@ def wal_bytes(admin: psycopg.Connection) -> int:
 
 
 def table(medians: dict[str, dict[str, float]], events: int) -> Table:
-    """Each run's figures an event, beside DuckDB's."""
-    shown = Table(
-        "", "events/s", "of DuckDB's", "workers' CPU µs", "PostgreSQL's CPU µs", "both, of DuckDB's", "cores in use",
-        "WAL bytes", "peak MiB", "repeats",
-    )  # fmt: skip
-    ours = medians[DUCKDB]
-    for name, figures in medians.items():
-        workers, server = figures["cpu_seconds"], figures["server_cpu_seconds"]
-        shown.add_row(
-            name, f"{events / figures['seconds']:,.0f}", f"{ours['seconds'] / figures['seconds']:.2f}",
-            f"{workers / events * 1e6:.1f}", f"{server / events * 1e6:.1f}",
-            f"{(workers + server) / ours['cpu_seconds']:.2f}", f"{(workers + server) / figures['seconds']:.2f}",
-            f"{figures['wal_bytes'] / events:,.0f}", f"{figures['peak_mib']:,.0f}", f"{figures['repeats']:.0f}",
-        )  # fmt: skip
+    """The figures of each, beside DuckDB's."""
+    shown = Table("", *medians)
+    duckdb = medians[DUCKDB]
+
+    def both(run: dict[str, float]) -> float:
+        return run["cpu_seconds"] + run["server_cpu_seconds"]
+
+    for title, places, figure in (
+        ("events/s", 0, lambda run: events / run["seconds"]),
+        ("of DuckDB's", 2, lambda run: duckdb["seconds"] / run["seconds"]),
+        ("workers' CPU µs an event", 1, lambda run: run["cpu_seconds"] / events * 1e6),
+        ("PostgreSQL's CPU µs an event", 1, lambda run: run["server_cpu_seconds"] / events * 1e6),
+        ("CPU of both, of DuckDB's", 2, lambda run: both(run) / both(duckdb)),
+        ("cores that both keep busy", 2, lambda run: both(run) / run["seconds"]),
+        ("WAL bytes an event", 0, lambda run: run["wal_bytes"] / events),
+        ("workers' peak MiB, all together", 0, lambda run: run["peak_mib"]),
+        ("events seen more than once", 0, lambda run: run["repeats"]),
+    ):
+        shown.add_row(title, *(f"{figure(run):,.{places}f}" for run in medians.values()))
     return shown
