@@ -43,7 +43,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._stop = stop
         self._backlog: dict[TopicPartition, int] = {}
         self._held: set[TopicPartition] = set()
-        self._is_left = False
+        self._left: int | None = None  # the number of the assignment of which nothing more is taken
         self.subscriber: Any = None
         self.in_hand = asyncio.Lock()
         self.is_set = asyncio.Event()
@@ -78,28 +78,28 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         """Take nothing more of the partitions: in the store another worker has claimed them."""
         self.is_set.clear()
         self.number += 1  # what was fetched behind a batch that is left out would pass over it
-        self._is_left = True
+        self._left = self.number
 
     async def take_back(self) -> None:
         """Claim the partitions that were left, where the group says that they are this worker's all the same.
 
         A claim can reach the store late, when whoever made it is gone: nobody would go on with the partitions.
         """
-        if not self._is_left:
+        number = self.number
+        if self._left != number:
             return
         async with self.in_hand:
-            number = self.number
-            if not await self._mirror.tell(self.consumer, again=True) or self.number != number:
-                return  # the group gives them to another: that is told by a rebalance, which begins anew
-            log.warning("claiming the partitions again: the group gives them to this worker")
-            self._forget()
-            await self._begin(self.consumer.assignment())
+            # Else the group gives them to another: a rebalance has begun, or will.
+            if self.number == number and await self._mirror.tell(self.consumer, again=True) and self.number == number:
+                log.warning("claiming the partitions again: the group gives them to this worker")
+                self._left = None
+                self._forget()
+                await self._begin(self.consumer.assignment())
 
     def _forget(self) -> None:
         self._mirror.forget()
         self._backlog.clear()
         self._held.clear()
-        self._is_left = False
 
     async def _begin(self, assigned: AbstractSet[TopicPartition]) -> None:
         number = self.number
