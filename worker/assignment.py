@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import structlog
@@ -42,6 +43,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._stop = stop
         self._backlog: dict[TopicPartition, int] = {}
         self._held: set[TopicPartition] = set()
+        self._left: int | None = None  # the number of the assignment of which nothing more is taken
         self.subscriber: Any = None
         self.in_hand = asyncio.Lock()
         self.is_set = asyncio.Event()
@@ -65,13 +67,42 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.number += 1
         async with self.in_hand:
             await self._mirror.tell(self.consumer)
-        self._mirror.forget()
-        self._backlog.clear()
-        self._held.clear()
+        self._forget()
 
     @override
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Start each partition where the store left off."""
+        await self._begin(assigned)
+
+    def leave(self) -> None:
+        """Take nothing more of the partitions: in the store another worker has claimed them."""
+        self.is_set.clear()
+        self.number += 1  # what was fetched behind a batch that is left out would pass over it
+        self._left = self.number
+
+    async def take_back(self) -> None:
+        """Claim the partitions that were left, where the group says that they are this worker's all the same.
+
+        A claim can reach the store late, when whoever made it is gone: nobody would go on with the partitions.
+        """
+        number = self.number
+        if self._left != number:
+            return
+        async with self.in_hand:
+            # Else the group gives them to another: a rebalance has begun, or will.
+            if self.number == number and await self._mirror.tell(self.consumer, again=True) and self.number == number:
+                log.warning("claiming the partitions again: the group gives them to this worker")
+                self._left = None
+                self._forget()
+                await self._begin(self.consumer.assignment())
+
+    def _forget(self) -> None:
+        self._mirror.forget()
+        self._backlog.clear()
+        self._held.clear()
+
+    async def _begin(self, assigned: AbstractSet[TopicPartition]) -> None:
+        number = self.number
         # aiokafka fetches while this runs, from offsets that are not the store's: nothing of it may be handed over.
         self.consumer.pause(*assigned)
         try:
@@ -87,9 +118,10 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             reach("positions-set")
             self.consumer.resume(*(assigned - self._held))
             self.set_at = time.monotonic()
-            self.is_set.set()
+            if self.number == number:  # else the partitions are being taken this moment
+                self.is_set.set()
 
-    async def _seek(self, assigned: set[TopicPartition]) -> None:
+    async def _seek(self, assigned: AbstractSet[TopicPartition]) -> None:
         if not assigned and self._store.sole_owner_of is not None:
             raise PositionRefused(
                 f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
@@ -113,7 +145,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             self._mirror.start(place, offset, offset if stored > self.ends[place] else stored)
         self._hold_cancellations(starts, self.ends)
 
-    async def _look_at(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Partition]:
+    async def _look_at(self, assigned: AbstractSet[TopicPartition]) -> dict[TopicPartition, Partition]:
         stored = await self._claim(assigned)
         if not assigned:
             return {}
@@ -133,7 +165,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             for place in sorted(assigned)
         }
 
-    async def _claim(self, assigned: set[TopicPartition]) -> Mapping[tuple[str, int], int]:
+    async def _claim(self, assigned: AbstractSet[TopicPartition]) -> Mapping[tuple[str, int], int]:
         """Take the partitions over from whoever had them: what that one has in hand is not committed any more."""
         try:
             return await self._thread.call(self._store.claim, [(place.topic, place.partition) for place in assigned])

@@ -175,8 +175,7 @@ class Consumer:
                 with attempt:
                     result, committed, seconds = await self._thread.call(self._apply, records, messages)
         except NotTheOwnerError as error:
-            # What was fetched behind it is not to be taken either: it would pass over what is left out here.
-            self.assignment.is_set.clear()
+            self.assignment.leave()
             log.warning("the batch in hand is left to another worker", why=str(error))
             return
         except NewerStoreError as error:
@@ -251,9 +250,10 @@ class Consumer:
         self._collected = time.monotonic()
 
     async def run_mirror(self) -> None:
-        """Keep the group's offsets near the store's, while there is a group."""
+        """Keep the group's offsets near the store's, while there is a group, and what the group gives this worker."""
         while True:
             await asyncio.sleep(MIRROR_EVERY_SECONDS)
+            await self.assignment.take_back()
             if self.assignment.is_set.is_set():
                 await self._mirror.tell(self.assignment.consumer)
                 await self.assignment.release_cancellations()  # the end of a backlog can be a marker, and no record

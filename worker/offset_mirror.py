@@ -45,20 +45,21 @@ class OffsetMirror:
         self._rewound.clear()
         self._stored.clear()
 
-    async def tell(self, consumer: AIOKafkaConsumer) -> None:
-        """Commit what the group was not told yet. A failure is left for the next time."""
-        news = {place: offset for place, offset in self._reached.items() if self._told.get(place) != offset}
+    async def tell(self, consumer: AIOKafkaConsumer, *, again: bool = False) -> bool:
+        """Commit what the group was not told yet, or all of it `again`; whether it was taken, else it is told later."""
+        news = {place: offset for place, offset in self._reached.items() if again or self._told.get(place) != offset}
         if not news:
-            return
+            return True
         offsets = {place: (offset, self._mark(place, offset)) for place, offset in news.items()}
         reach("before-mirror")
         try:
             await consumer.commit(offsets)
         except KafkaError as error:
             log.debug("offsets not mirrored", error=repr(error))
-        else:
-            reach("after-mirror")
-            self._told.update(news)
+            return False
+        reach("after-mirror")
+        self._told.update(news)
+        return True
 
     def _mark(self, place: TopicPartition, offset: int) -> str:
         # While an operator's rewind is being read, or a skip has not begun, the offset stays an instruction: a restart

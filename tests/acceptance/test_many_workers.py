@@ -80,6 +80,19 @@ def test_postgresql_restarted_and_connections_ended_in_their_commits(
     finish(stage, url, *workers)
 
 
+def test_a_claim_that_comes_late_does_not_keep_partitions_from_the_worker_who_has_them(stage: Stage, url: str) -> None:
+    corpus = make_corpus(2_000, PARTITIONS, seed=3)
+    stage.create_topics()
+    stage.produce(corpus.early)
+    stage.produce(corpus.signups)
+    worker = stage.start()
+    stage.wait_until_consumed(worker)
+    with psycopg.connect(url) as late:  # as one does who is gone by the time that it is carried out
+        late.execute("UPDATE positions SET owner_epoch = owner_epoch + 1")
+    stage.produce(corpus.cancellations)
+    finish(stage, url, worker)
+
+
 def end_connections(url: str) -> int:
     """End every session that is in a transaction of a worker; how many."""
     with psycopg.connect(url, autocommit=True) as admin:

@@ -38,6 +38,7 @@ def of_a_worker() -> list[Fault]:
     return _with_postgres({
         "worker cut off from PostgreSQL": _cut_off,
         "every connection to PostgreSQL cut": _cut,
+        "partitions claimed by one who is gone": _claim,
         "publishing worker killed": _taken_over_from(_kill_worker),
         "publishing worker frozen": _taken_over_from(_freeze_worker),
         "publishing worker cut off from PostgreSQL": _taken_over_from(_silence_worker),
@@ -95,6 +96,11 @@ def _cut(play: Play, _: random.Random) -> str:
     cut = _database(play).doors[play.slot].cut()
     assert cut, "there was no connection to cut"
     return f"{cut} connections cut"
+
+
+def _claim(play: Play, _: random.Random) -> str:
+    """A claim carried out late: whoever made it has no partitions any more, and who has them lost them in the store."""
+    return f"{_database(play).claim_all(play.stage.settings['STORE__URL'])} partitions claimed"
 
 
 def _taken_over_from(harm: Callable[[Play], Callable[[], object]]) -> Inflict:

@@ -1,6 +1,7 @@
 """A TCP proxy before the brokers that knows Kafka's framing: it can lose, delay or cut off one answer of one kind.
 
-Before PostgreSQL it passes bytes on as they come."""
+Before PostgreSQL it passes bytes on as they come.
+"""
 
 import asyncio
 import struct

@@ -17,6 +17,25 @@ def test_cancellations_whose_partitions_were_taken_meanwhile_are_left_to_the_nex
     asyncio.run(_release_after_the_partitions_were_taken())
 
 
+def test_partitions_that_were_left_are_not_taken_back_while_the_group_takes_them() -> None:
+    asyncio.run(_take_back_while_revoked())
+
+
+async def _take_back_while_revoked() -> None:
+    store, thread, stop = DuckDBStore(":memory:"), StoreThread(), Stop()
+    assignment = Assignment(Settings(), store, thread, OffsetMirror(), stop)
+    assignment.subscriber = SimpleNamespace(consumer=None)  # whoever asks it for its partitions fails
+    async with assignment.in_hand:
+        assignment.leave()
+        taking = asyncio.create_task(assignment.take_back())
+        await asyncio.sleep(0)
+        revoking = asyncio.create_task(assignment.on_partitions_revoked(set()))
+        await asyncio.sleep(0)
+    await asyncio.gather(taking, revoking)
+    thread.close()
+    assert not assignment.is_set.is_set()
+
+
 async def _release_after_the_partitions_were_taken() -> None:
     store, thread, stop = DuckDBStore(":memory:"), StoreThread(), Stop()
     assignment = Assignment(Settings(), store, thread, OffsetMirror(), stop)
