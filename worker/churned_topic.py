@@ -60,7 +60,7 @@ class ChurnedTopic:
         stood. Raises `NotThereAnyMore` where it does not, or where the log was cut since.
         """
         begins = await self._begins()
-        last = _last_batches(known, begins, ends)
+        last = _last_batches(known, begins)
         found = Reading(defaultdict(Sum, known.days), stretches=dict(known.stretches))
         starts = begins | {place: stretch.end - 1 for place, stretch in last.items()}
         async for place, batches in LogReading(self._reader, starts, ends).values():
@@ -69,7 +69,7 @@ class ChurnedTopic:
                 if (first.offset + 1, first.checksum) != (stretch.end, stretch.checksum):
                     raise NotThereAnyMore
             await self._add(found, place, begins[place], batches, marked.get(str(place.partition), 0))
-        if last:
+        if last:  # nothing stands there, or the log ends before
             raise NotThereAnyMore
         return found
 
@@ -114,13 +114,11 @@ class ChurnedTopic:
         return begins
 
 
-def _last_batches(
-    known: Remembered, begins: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, Stretch]:
-    """Each known stretch by its place. Raises `NotThereAnyMore` where the log is another or shorter one."""
+def _last_batches(known: Remembered, begins: Mapping[TopicPartition, int]) -> dict[TopicPartition, Stretch]:
+    """Each known stretch by its place. Raises `NotThereAnyMore` where its log is gone, or begins elsewhere."""
     places = {place.partition: place for place in begins}
     for partition, stretch in known.stretches.items():
         place = places.get(partition)
-        if place is None or begins[place] != stretch.begin or ends[place] < stretch.end:
+        if place is None or begins[place] != stretch.begin:
             raise NotThereAnyMore
     return {places[partition]: stretch for partition, stretch in known.stretches.items()}

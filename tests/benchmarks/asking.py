@@ -89,9 +89,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--parked", type=int, default=1_000, help="cancellations that wait")
     parser.add_argument("--backlog", type=int, default=3_000_000, help="customers who sign up during the run")
     parser.add_argument("--runs", type=int, default=3, help="of each command")
-    parser.add_argument("--pairs", type=int, default=5, help="how often quiet and asked windows take turns")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each window")
-    parser.add_argument("--every", type=float, default=5.0, help="seconds from one command to the next, when asked")
+    parser.add_argument("--pairs", type=int, default=3, help="how often quiet and asked windows take turns")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each window")
+    parser.add_argument("--every", type=float, default=10.0, help="seconds from one command to the next, when asked")
     parser.add_argument("--json", type=Path, default=Path(".cache/asking.json"))
     return parser.parse_args()
 

@@ -13,9 +13,10 @@ from aiokafka import TopicPartition
 
 from tests.worker.builders import ADA, BOB, EVE
 from worker.churned_topic import ChurnedTopic, NotThereAnyMore, Reading
-from worker.churns import Sum, ValueReader
+from worker.churns import ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
 from worker.composition import open_value_reader
 from worker.raw_headers import ValueBatch
+from worker.reconcile import Report, _Reconciling
 from worker.remembered import Memory, Remembered, Stretch
 from worker.settings import Settings
 
@@ -45,6 +46,7 @@ class Reader:
     async def getmany(
         self, *places: TopicPartition, timeout_ms: int, max_records: int
     ) -> dict[TopicPartition, list[ValueBatch]]:
+        await asyncio.sleep(0)  # others go on meanwhile
         found = {
             place: [batch for batch in self._log[place] if batch.offset >= self._positions[place]] for place in places
         }
@@ -173,3 +175,80 @@ def test_what_is_kept_is_recalled_as_it_was_if_it_is_young_enough_and_added_up_a
     assert not memory.recall("DuckDB 1.0", 0.5).stretches
     other = settings.model_copy(update={"topics": settings.topics.model_copy(update={"churned": "other"})})
     assert not Memory(other).recall(known.fingerprinted_by, 0.5).stretches
+
+
+class Books:
+    """A store in which these have left, all published, which is asked by one at a time."""
+
+    def __init__(self, fingerprinted_by: str, days: list[ChurnDay]) -> None:
+        self._fingerprinted_by = fingerprinted_by
+        self._days = days
+        self._is_asked = False
+
+    async def mark(self) -> Mark:
+        assert not self._is_asked
+        return Mark(9, {"0": 9, "1": 9}, self._fingerprinted_by)
+
+    async def days(self, published_seq: int, since: date, until: date, pending_at_most: int) -> StoreDays:
+        self._is_asked = True
+        await asyncio.sleep(0.05)
+        self._is_asked = False
+        return StoreDays(self._days, [], 0)
+
+    async def pairs(self, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
+        return []
+
+
+def reported(
+    values: ValueReader, log: Log, known: Remembered, days: dict[date, Sum] | None = None
+) -> tuple[Report, Remembered]:
+    """Against a store that says the same as the whole topic, or these days."""
+    told = read(values, Reader(log), log).days() if days is None else days
+    books = Books(values.fingerprinted_by, [ChurnDay(day, added, added) for day, added in told.items()])
+
+    class Ends(Reader):
+        async def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+            return {place: end(log[place]) for place in places}
+
+    topic: Any = ChurnedTopic(Ends(log), list(log), values)
+    reconciling = _Reconciling(topic, books, values, date.min, date.max)
+    return asyncio.run(reconciling.report(known))
+
+
+def test_what_agrees_with_what_is_known_is_not_read_again(values: ValueReader, log: Log) -> None:
+    first, known = reported(values, log, Remembered(values.fingerprinted_by))
+    again, _ = reported(values, log, known)
+    assert (first.is_clean, first.read_before) == (True, 0)
+    assert (again.is_clean, again.read_before) == (True, 4)
+    assert again.days == first.days
+
+
+def test_memory_is_never_why_something_differs(values: ValueReader, log: Log) -> None:
+    _, known = reported(values, log, Remembered(values.fingerprinted_by))
+    wrong = msgspec.structs.replace(known, days={**known.days, FIRST: Sum(7)})
+    report, right = reported(values, log, wrong)
+    assert (report.is_clean, report.read_before) == (True, 0)
+    assert right.days == known.days
+
+
+def test_what_differs_is_told_from_a_whole_reading(values: ValueReader, log: Log) -> None:
+    _, known = reported(values, log, Remembered(values.fingerprinted_by))
+    report, _ = reported(values, log, known, {FIRST: known.days[FIRST]})
+    assert (report.is_clean, report.read_before) == (False, 0)
+    assert {each.customer_id for each in report.differences} == {EVE}
+
+
+def test_a_stranger_is_told_from_a_whole_reading(values: ValueReader, log: Log) -> None:
+    _, known = reported(values, log, Remembered(values.fingerprinted_by))
+    log[PLACE].append(batch(5, 10, b"?"))
+    report, _ = reported(values, log, known)
+    assert (report.is_clean, report.read_before, report.strangers) == (False, 0, ["churned/0/5"])
+
+
+def test_where_what_is_known_stands_no_more_the_store_is_asked_again_and_only_then(
+    values: ValueReader, log: Log
+) -> None:
+    _, known = reported(values, log, Remembered(values.fingerprinted_by))
+    log[PLACE][-1] = log[PLACE][-1]._replace(checksum=6)
+    report, _ = reported(values, log, known)
+    assert (report.is_clean, report.read_before) == (True, 0)
