@@ -75,14 +75,6 @@ MUTANTS = (
         ("outcomes: ",),
     ),
     Mutant(
-        "a partition's new owner not asked for",
-        (("worker/stores/postgres.py",
-          "checks.require_ownership(self._db, changes.positions, self._read, self._epochs)", "pass"),),
-        ("worker frozen past its session", "rebalances every few seconds", "a black hole"),
-        ("more than one dead letter", "journal: ", "more than once"),
-        POSTGRES,
-    ),
-    Mutant(
         "recover skipped by whoever takes over",
         (("worker/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
           'type("Nothing", (), {"found": 0, "cut": ()})'),),
