@@ -10,7 +10,7 @@ import os
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from socket import gethostname
 
 import psycopg
@@ -105,7 +105,7 @@ class AdvisoryLocks(Locks):
     def close(self) -> None:
         session, self._session, self._epoch = self._session, None, None
         if session is not None:
-            session.close()
+            _end(session)
 
 
 _TRY_TO_LEAD = f"SELECT pg_try_advisory_lock({RELAY_KEY})".encode()
@@ -167,6 +167,14 @@ def locks(kind: str, url: str, check: Callable[[Connection], None]) -> Locks:
     return (AdvisoryLocks if kind == "advisory" else RowLocks)(url, check)
 
 
+def _end(session: Connection) -> None:
+    """Close a session whose locks are let go of first: the server notices a moment later that one was closed."""
+    with suppress(psycopg.Error):
+        session.rollback()
+        session.execute("SELECT pg_advisory_unlock_all()")
+    session.close()
+
+
 @contextmanager
 def only_redrive(kind: str, url: str, shown: str) -> Iterator[Callable[[], None]]:
     """Held for as long as a redrive on this store takes, on whichever machine.
@@ -183,7 +191,8 @@ def only_redrive(kind: str, url: str, shown: str) -> Iterator[Callable[[], None]
 
     with ExitStack() as stack:
         try:
-            db = stack.enter_context(closing(connect(url)))
+            db = connect(url)
+            stack.callback(_end, db)
             is_only = locks(kind, url, lambda _: None).try_to_redrive(db)
         except psycopg.Error as error:
             raise explain(error, shown) from error
