@@ -65,16 +65,21 @@ def test_an_age_is_shown_in_its_largest_whole_unit(seconds: int, shown: str) -> 
 
 A_LONG_ANSWER = """
 import asyncio, sys
-from worker.cli import app, main
+from worker import cli
 from worker.commands.shared import run_async
 
-@app.command("long")
 def long() -> None:
     run_async(lambda: asyncio.sleep(0))
     print("x" * 300_000)
 
+def with_a_long_answer(arguments, whole=cli.command_line):
+    app = whole(arguments)
+    app.command()(long)
+    return app
+
+cli.command_line = with_a_long_answer
 sys.argv = ["customer-worker", "long"]
-main()
+cli.main()
 """
 
 
