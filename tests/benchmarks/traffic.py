@@ -98,12 +98,20 @@ def produce(bootstrap_servers: str, topics: Topics, customers: int) -> None:
     rng = random.Random(8)
     for number, customer_id in enumerate(customer_ids(customers)):
         value = signup(customer_id, rng)
-        producer.produce(topics.signup, value, customer_id.encode(), headers=headers("signup", number))
-        if number % 10_000 == 0:
-            producer.poll(0)
+        _send(producer, topics.signup, customer_id, value, headers("signup", number))
     producer.flush()
     for number, customer_id in enumerate(customer_ids(customers)):
         if number % 2 == 0:
             value = cancellation(customer_id)
-            producer.produce(topics.cancellation, value, customer_id.encode(), headers=headers("cancellation", number))
+            _send(producer, topics.cancellation, customer_id, value, headers("cancellation", number))
     assert producer.flush(120) == 0
+
+
+def _send(producer: Producer, topic: str, customer_id: str, value: bytes, headers: Headers) -> None:
+    while True:
+        try:
+            producer.produce(topic, value, customer_id.encode(), headers=headers)
+        except BufferError:  # the broker takes them more slowly than they are made
+            producer.poll(1.0)
+        else:
+            return
