@@ -6,8 +6,9 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import NamedTuple
 
 from tests.kafka import jars
@@ -17,6 +18,8 @@ from tests.kafka.tool import run_from_jars
 FORMAT_LIMIT_S = 120
 STOP_LIMIT_S = 60
 LOOPBACK = "127.0.0.1"
+NEVER_GIVEN = range(15_000, 32_000)
+"""Ports below those that Linux, and others, give to outgoing connections."""
 # One id is enough: clusters never meet, each has ports and a directory of its own.
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
 
@@ -168,12 +171,17 @@ def local_kafka(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now; all are held open until the last is found, so that no two are the same."""
+    """Ports nobody listens on now. None of them is one that a connection is given while its server has yet to start."""
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        ports: list[int] = []
+        for port in SystemRandom().sample(NEVER_GIVEN, len(NEVER_GIVEN)):
+            each = held.enter_context(socket.socket())
+            with suppress(OSError):
+                each.bind((LOOPBACK, port))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+        raise RuntimeError(f"no {count} ports from {NEVER_GIVEN[0]} to {NEVER_GIVEN[-1]} are free")
 
 
 def _node(
