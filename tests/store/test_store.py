@@ -53,6 +53,14 @@ def test_a_customer_comes_back_as_they_were_saved(store: Store, amount: str, chu
     assert (found.signup_date, found.mrr, found.churn_date) == (date(1, 1, 1), MRR(Decimal(amount)), churn_date)
 
 
+@pytest.mark.parametrize("asked", [1, 200, 201, 450])
+def test_as_many_customers_are_found_as_are_asked_for(store: Store, asked: int) -> None:
+    ids = [f"00000000-0000-4000-8000-{number:012x}" for number in range(500)]
+    store.commit(Changes(new_customers={each: customer(each) for each in ids}))
+    found = store.customers([*ids[:asked], EVE])
+    assert {each.customer_id for each in found} == set(ids[:asked])
+
+
 @pytest.mark.parametrize("industry", Industry)
 def test_every_industry_and_tier_comes_back(store: Store, industry: Industry) -> None:
     for number, tier in enumerate(PlanTier):
