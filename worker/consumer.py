@@ -109,6 +109,8 @@ class Consumer:
 
     async def _consume(self, records: Sequence[Any]) -> None:
         """Take a poll in hand. FastStream would pass over it if this raised."""
+        if self._stop.is_asked:
+            await asyncio.Event().wait()  # until FastStream is stopped, too: to poll on would be in vain
         try:
             if self.assignment.is_set.is_set():  # else fetched before that: these are not the records that come next
                 await self._take(records)

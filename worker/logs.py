@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 
@@ -42,6 +43,8 @@ def configure(settings: Log) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+        return False  # FastStream's error for the poll that waits while the worker stops
     return "GroupCoordinatorNotAvailable" not in record.getMessage()  # what a cluster says at its first start
 
 

@@ -18,6 +18,7 @@ def test_sigterm_in_the_middle_publishes_what_was_decided_and_leaves_the_group(s
     worker = _in_the_middle_of_work(stage)
     worker.terminate()
     assert worker.wait(IN_GOOD_ORDER_S) == 0, worker.tail()
+    assert not worker.errors(), "nothing went wrong: this would be a false alarm"
     assert stage.group_is_empty(), "the group still has the member that was told to stop"
     _require_published_what_was_decided(stage)
     stage.run_to_the_end_of_the_topics()

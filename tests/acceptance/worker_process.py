@@ -98,9 +98,15 @@ class WorkerProcess:
 
     def events(self, name: str) -> list[dict[str, object]]:
         """The log lines of one event, such as `batch applied`, in order."""
+        return [line for line in self._lines() if line.get("event") == name]
+
+    def errors(self) -> list[dict[str, object]]:
+        """The log lines that say something went wrong, in order."""
+        return [line for line in self._lines() if line.get("level") in {"error", "critical"}]
+
+    def _lines(self) -> list[dict[str, object]]:
         lines = [line for line in self.said().splitlines() if line.startswith("{") and line.endswith("}")]
-        parsed = [json.loads(line) for line in lines]
-        return [line for line in parsed if line.get("event") == name]
+        return [json.loads(line) for line in lines]
 
     def require_running(self) -> None:
         """Raise `AssertionError` with its log where it has ended."""

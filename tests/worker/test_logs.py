@@ -1,0 +1,28 @@
+"""What reaches the log: a fault of a library does, its alarm over an orderly stop does not."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from worker import logs
+from worker.settings import Log
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root, faststream = logging.getLogger(), logging.getLogger("faststream")
+    before = list(root.handlers), root.level, faststream.level
+    yield
+    root.handlers[:], root.level, faststream.level = before
+
+
+def test_only_what_went_wrong_is_told_as_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Log(format="json"))
+    faststream = logging.getLogger("faststream")
+    faststream.error("CancelledError: ", exc_info=asyncio.CancelledError())  # its way of ending at a stop
+    faststream.error("KafkaError: away", exc_info=OSError("away"))
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "KafkaError: away"
