@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import datetime
+from datetime import date
+from functools import lru_cache
 
 import msgspec
 
@@ -18,7 +19,8 @@ from worker.records import Header, Record, coordinates, rfc3339
 STRUCTURED = b"application/cloudevents+json"
 _REQUIRED = ("specversion", "id", "source", "type")
 _RFC3339 = re.compile(
-    rb"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}):([0-5][0-9]|60)(\.[0-9]+)?([Zz]|[+-][0-2][0-9]:[0-5][0-9])"
+    rb"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
+    rb"(?:[Zz]|[+-][0-2][0-9]:[0-5][0-9])"
 ).fullmatch
 
 
@@ -133,10 +135,13 @@ def _is_text(value: bytes) -> bool:
 
 def _is_moment(value: bytes) -> bool:
     match = _RFC3339(value)
-    if match is None:
-        return False
+    return match is not None and _is_day(match[1])
+
+
+@lru_cache(maxsize=1_024)  # most records are of the same few days
+def _is_day(day: bytes) -> bool:
     try:
-        datetime.fromisoformat(match[1].decode())
-    except ValueError:  # not of the calendar, or the clock
+        date.fromisoformat(day.decode())
+    except ValueError:  # not of the calendar
         return False
     return True

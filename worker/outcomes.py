@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from domain.customer import CustomerChurned
 
@@ -23,30 +24,26 @@ class Reason(StrEnum):
     NO_SIGNUP = "no_signup"
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """The record changed a customer; `event` says so to other domains, where it is theirs to know."""
 
     event: CustomerChurned | None = None
     name = "applied"
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate:
+class Duplicate(msgspec.Struct, frozen=True, gc=False):
     """The record says what is known already."""
 
     name = "duplicate"
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(msgspec.Struct, frozen=True, gc=False):
     """A cancellation that came before its customer's signup, kept until that comes."""
 
     name = "parked"
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """The record cannot take effect. `message` is for its sender and never repeats a value it sent.
 
     `customer_id` is whom it is about, where that could be read.

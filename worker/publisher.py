@@ -95,7 +95,8 @@ class BatchProducer:
 
     def _batch_alone(self, message: Outgoing) -> BatchBuilder | None:
         """A batch for a message that the usual ones cannot hold; None for the usual message."""
-        if not raw_headers.are_plain(message.headers):
+        is_event = message.partition is None  # whose headers have names of ours
+        if not is_event and not raw_headers.are_plain(message.headers):
             batch = raw_headers.EscapedBatchBuilder(kafka.PUBLISH_BATCH_BYTES, is_transactional=self._is_transactional)
         elif is_large(message):
             # What came compressed may be far larger than a topic takes as it is.

@@ -175,7 +175,7 @@ class Store(Section):
 class Batch(Section):
     """How much is taken at once. Small batches come by themselves when there is little to read."""
 
-    max_records: PositiveInt = 50_000
+    max_records: PositiveInt = 30_000
     max_bytes: Annotated[int, Field(ge=1024 * 1024)] = 32 * 1024 * 1024
     max_value_bytes: PositiveInt = 64 * 1024
 
