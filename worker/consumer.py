@@ -20,6 +20,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from worker.assignment import Assignment
 from worker.batch import BatchPath, BatchResult, Messages
+from worker.intake import Intake
 from worker.metrics import Metrics, Stage
 from worker.offset_mirror import OffsetMirror
 from worker.one_worker import OneWorkerAssignor
@@ -42,7 +43,6 @@ RETRY_PAUSE_SECONDS = 10.0
 COLLECT_EVERY_SECONDS = 30.0
 COLLECT_ON_A_BACKLOG_EVERY_SECONDS = 300.0
 SMALL_BATCH = 1_000
-GATHER_SECONDS = 0.005
 LOOK_SECONDS = 1.0
 
 
@@ -68,10 +68,8 @@ class Consumer:
         self._metrics = metrics
         self._mirror = OffsetMirror()
         self._collected = time.monotonic()
-        self._applying: asyncio.Task[None] | None = None
-        self._gathered: Sequence[Any] = []
-        self._gathered_in = 0
         self.assignment = Assignment(settings, store, thread, self._mirror, stop)
+        self._intake = Intake(self.assignment, settings.batch.max_records, path.read, self._apply_poll, self._fail)
         self.polling = Polling(self.assignment)
         self.is_failing = False
         self.batch_began: float | None = None
@@ -113,40 +111,8 @@ class Consumer:
             await asyncio.Event().wait()  # until FastStream is stopped, too: to poll on would be in vain
         try:
             if self.assignment.is_set.is_set():  # else fetched before that: these are not the records that come next
-                await self._take(records)
+                await self._intake.take(records)
         except Exception as error:  # noqa: BLE001 - whatever it is
-            self._fail(error)
-
-    async def _take(self, records: Sequence[Any]) -> None:
-        """Apply each poll after the one before; while that goes on, the next is fetched and read.
-
-        Small polls that come meanwhile are gathered into one batch: each would else wait for all those before it.
-        """
-        if self._gathered_in != self.assignment.number:
-            self._gathered_in = self.assignment.number
-            self._gathered = []
-        records = [*self._gathered, *records]
-        self._gathered = []
-        ahead = None
-        if self._applying is not None and not self._applying.done():
-            if len(records) < min(SMALL_BATCH, self._settings.batch.max_records):
-                self._gathered = records
-                await asyncio.wait({self._applying}, timeout=GATHER_SECONDS)  # a poll costs more than its few records
-                return
-            ahead = asyncio.create_task(asyncio.to_thread(self._path.read, records))
-            await self._applying
-        self._applying = asyncio.create_task(self._apply_polls(records, ahead))
-        await asyncio.sleep(0)  # let it reach the store's thread before the next poll keeps this one busy
-
-    async def _apply_polls(self, records: Sequence[Any], ahead: asyncio.Task[Messages] | None) -> None:
-        """These records, and then what was gathered meanwhile."""
-        assignment = self._gathered_in
-        try:
-            await self._apply_poll(records, await ahead if ahead else None, assignment)
-            while self._gathered:
-                gathered, self._gathered = self._gathered, []
-                await self._apply_poll(gathered, None, self._gathered_in)
-        except Exception as error:  # noqa: BLE001 - nobody waits for this task's error
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
@@ -265,7 +231,7 @@ class Consumer:
         if not self.assignment.is_set.is_set():
             return {}
         consumer = self.assignment.consumer
-        is_idle = self._applying is None or self._applying.done()
+        is_idle = self._intake.is_idle
         lag = {}
         try:
             async with asyncio.timeout(LOOK_SECONDS):
@@ -280,8 +246,7 @@ class Consumer:
 
     async def drain(self) -> None:
         """Wait for the batch in hand."""
-        if self._applying is not None:
-            await self._applying
+        await self._intake.drain()
 
     async def tell_the_group(self) -> None:
         """Mirror how far the store is, for the last time."""

@@ -89,3 +89,12 @@ def test_what_the_contract_shows_is_read() -> None:
         "reason": "too_expensive"}"""
     assert isinstance(decoder.decode(PlainRecord("customer.signup", 0, 0, 0, None, signup, [])), Signup)
     assert isinstance(decoder.decode(PlainRecord("x", 0, 0, 0, None, cancellation, [])), Cancellation)
+
+
+def test_every_module_is_on_the_map() -> None:
+    """Whoever looks for something finds the room it is in; those of a package are told by its directory."""
+    _, _, rest = README.partition("## A map of the rooms")
+    shown, _, _ = rest.partition("\n## ")
+    modules = {path.name for path in (ROOT / "worker").glob("*.py") if not path.name.startswith("__")}
+    packages = {f"{path.parent.name}/" for path in (ROOT / "worker").glob("*/__init__.py")}
+    assert not {name for name in modules | packages if not re.search(f"`(worker/)?{re.escape(name)}`", shown)}
