@@ -40,9 +40,9 @@ MUTANTS = (
     ),
     Mutant(
         "positions outside the transaction",
-        (("worker/stores/duckdb.py", '            self._upsert("positions", "next_offset", changes.positions)\n', ""),
+        (("worker/stores/duckdb.py", "            self._write_positions(changes.positions)\n", ""),
          ("worker/stores/duckdb.py", '        db.execute("BEGIN")\n        try:\n            self._write_customers',
-          ('        self._upsert("positions", "next_offset", changes.positions)\n'
+          ('        self._write_positions(changes.positions)\n'
           '        db.execute("BEGIN")\n        try:\n            self._write_customers'))),
         ("kill -9 at before-commit",),
         ("outcomes: ", "published that the store does not know"),

@@ -61,6 +61,15 @@ def test_as_many_customers_are_found_as_are_asked_for(store: Store, asked: int) 
     assert {each.customer_id for each in found} == set(ids[:asked])
 
 
+@pytest.mark.parametrize("leaving", [1, 50, 51, 200, 201, 450])
+def test_as_many_customers_leave_as_are_said_to_each_on_their_day(store: Store, leaving: int) -> None:
+    ids = [f"00000000-0000-4000-8000-{number:012x}" for number in range(500)]
+    store.commit(Changes(new_customers={each: customer(each) for each in ids}))
+    left = {each: CHURN + timedelta(days=number) for number, each in enumerate(ids[:leaving])}
+    store.commit(Changes(changed_customers={each: customer(each, day) for each, day in left.items()}))
+    assert {each.customer_id: each.churn_date for each in store.customers(ids)} == dict.fromkeys(ids) | left
+
+
 @pytest.mark.parametrize("industry", Industry)
 def test_every_industry_and_tier_comes_back(store: Store, industry: Industry) -> None:
     for number, tier in enumerate(PlanTier):
