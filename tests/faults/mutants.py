@@ -41,9 +41,9 @@ MUTANTS = (
     Mutant(
         "positions outside the transaction",
         (("worker/stores/duckdb.py", "            self._write_positions(changes.positions)\n", ""),
-         ("worker/stores/duckdb.py", '        db.execute("BEGIN")\n        try:\n            self._write_customers',
-          ('        self._write_positions(changes.positions)\n'
-          '        db.execute("BEGIN")\n        try:\n            self._write_customers'))),
+         ("worker/stores/duckdb.py", "        with self._transaction():\n            self._write_customers",
+          ("        self._write_positions(changes.positions)\n"
+          "        with self._transaction():\n            self._write_customers"))),
         ("kill -9 at before-commit",),
         ("outcomes: ", "published that the store does not know"),
     ),

@@ -9,46 +9,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 from typing_extensions import override
 
 from domain.customer import Customer
 from worker.failpoints import reach
 from worker.outcomes import Reason
-from worker.outgoing import Outgoing
 from worker.records import TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place, Redrive, Store
+from worker.stores import duckdb_outbox as outbox
 from worker.stores import duckdb_rows as rows
-from worker.stores.common_rows import customer, decode_headers, parked_record
+from worker.stores.common_rows import customer, parked_record
+from worker.stores.duckdb_batch import BatchTable
 from worker.stores.duckdb_columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb_file import MEMORY, identity, open_file, wrap_errors
 from worker.stores.duckdb_view import DuckDBView
 from worker.view import StoreView
 
 CHECKPOINT_AT_WAL_BYTES = 256 * 1024 * 1024
-PENDING_BYTES = 32 * 1024 * 1024
 LOOKED_UP_ONE_BY_ONE = 200
 """So many ids or fewer are found by the index, 30 µs each; a join reads the whole column, 25 ms at 3 M customers."""
 FOUND_BY_ITSELF = 50
 """Of so many or fewer DuckDB makes such a search by itself, out of a join."""
-
-
-class Batch:
-    """What statements read as the table `batch`: made known to DuckDB once, which takes as long as a small insert."""
-
-    def __init__(self) -> None:
-        self.table = pa.table(dict(rows.ids([])))
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """The rows, by the Arrow PyCapsule interface; DuckDB asks anew for each statement, for the columns too."""
-        return self.table.__arrow_c_stream__(requested_schema)  # type: ignore[no-untyped-call]
 
 
 class DuckDBStore(Store):
@@ -67,8 +55,7 @@ class DuckDBStore(Store):
     @wrap_errors
     def _open(self) -> None:
         self._db = open_file(self.path)
-        self._batch = Batch()
-        self._db.register("batch", self._batch)
+        self._batch = BatchTable(self._db)
         self._sole_owner_of = identity(self._db, self.path)
         self._seq: int = self._one("SELECT greatest((SELECT max(seq) FROM outbox), published_seq) FROM relay")
         self._parked_seq = self._one("SELECT coalesce(max(seq), 0) FROM parked")
@@ -86,11 +73,9 @@ class DuckDBStore(Store):
     def _one(self, query: str) -> Any:
         return self._db.execute(query).fetchall()[0][0]
 
-    def _join(
-        self, query: str, columns: Mapping[str, pa.Array[Any]], parameters: Sequence[Any] = ()
-    ) -> duckdb.DuckDBPyConnection:
+    def _join(self, query: str, columns: rows.Columns, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         """Run a statement that reads the table `batch`, made of these columns."""
-        self._batch.table = pa.table(dict(columns))
+        self._batch.hold(columns)
         return self._db.execute(query, parameters)
 
     @property
@@ -166,21 +151,21 @@ class DuckDBStore(Store):
     @wrap_errors
     @override
     def commit(self, changes: Changes) -> PendingBatch:
-        db = self._db
         now = self._now()
-        db.execute("BEGIN")
-        try:
+        with self._transaction():
             self._write_customers(changes)
             self._write_parked(changes, now)
             self._write_journal(changes, now)
-            receipted = self._write_outbox(changes.outbox, is_silent=changes.is_silent)
+            receipted = outbox.add(
+                self._join,
+                changes.outbox,
+                self._seq,
+                is_silent=changes.is_silent,
+                has_receipts=self._receipts_count > 0,
+            )
             self._write_redrives(changes.redrives)
             self._write_positions(changes.positions)
             reach("before-commit")
-            db.execute("COMMIT")
-        except BaseException:
-            self._rollback()
-            raise
         reach("after-commit")
         pending = PendingBatch(
             after_seq=self._seq,
@@ -195,9 +180,17 @@ class DuckDBStore(Store):
         self._positions.update(changes.positions)
         return pending
 
-    def _rollback(self) -> None:
-        with suppress(duckdb.Error):  # a COMMIT that failed has ended the transaction already
-            self._db.execute("ROLLBACK")
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written in the block is durable after it, or nothing is."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):  # a COMMIT that failed has ended the transaction already
+                self._db.execute("ROLLBACK")
+            raise
 
     def _write_customers(self, changes: Changes) -> None:
         if changes.new_customers:
@@ -241,34 +234,6 @@ class DuckDBStore(Store):
                 "INSERT INTO redrives SELECT id, topic, partition, place, digest FROM batch", rows.redrives(redrives)
             )
 
-    def _write_outbox(self, outbox: Sequence[Outgoing], *, is_silent: bool) -> set[str]:
-        """Add the rows; the ids of those that have a receipt already. Silent ones pass for such, too."""
-        if not outbox:
-            return set()
-        ids = [message.id for message in outbox]
-        receipted = self._take_receipts(ids)
-        self._join(
-            "INSERT INTO outbox SELECT seq, id, topic, partition, key, value, headers, customer_id::UUID, receipted,"
-            " timestamp_ms FROM batch",
-            rows.outbox(outbox, self._seq, set(ids) if is_silent else receipted),
-        )
-        return receipted
-
-    def _take_receipts(self, ids: Sequence[str]) -> set[str]:
-        if not self._receipts_count:
-            return set()
-        query = "DELETE FROM receipts WHERE id IN (SELECT id FROM batch) RETURNING id"
-        return {row[0] for row in self._join(query, rows.ids(ids)).fetchall()}
-
-    def _write_ends(self, ends: Mapping[TopicPartition, int]) -> None:
-        if not ends:
-            return
-        self._join(
-            "INSERT INTO output_ends SELECT topic, partition, place FROM batch"
-            " ON CONFLICT (topic, partition) DO UPDATE SET end_offset = excluded.end_offset",
-            rows.offsets(ends),
-        )
-
     def _write_positions(self, positions: Mapping[TopicPartition, int]) -> None:
         known = {partition: offset for partition, offset in positions.items() if partition in self._positions}
         if known:  # twice as fast as an upsert, and nearly every batch has these alone
@@ -311,40 +276,15 @@ class DuckDBStore(Store):
     @override
     def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
         end = self._seq if up_to_seq is None else min(up_to_seq, self._seq)
-        if after_seq >= end:
-            return PendingBatch(after_seq, [], after_seq)
-        last_seq = self._one(f"""
-            SELECT coalesce(max(seq) FILTER (bytes_before < {PENDING_BYTES}), {end}) FROM (
-                SELECT seq, sum(bytes) OVER (ORDER BY seq) - bytes AS bytes_before
-                FROM (
-                    SELECT seq, coalesce(octet_length(value), 0) AS bytes
-                    FROM outbox WHERE seq > {after_seq} AND seq <= {end} AND NOT receipted ORDER BY seq LIMIT {limit:d}
-                )
-            )
-        """)
-        found = self._db.execute(
-            "SELECT id, topic, partition, key, value, headers, customer_id::VARCHAR, timestamp_ms FROM outbox"
-            " WHERE seq > ? AND seq <= ? AND NOT receipted ORDER BY seq",
-            [after_seq, last_seq],
-        ).fetchall()
-        messages = [
-            Outgoing(message_id, topic, partition, key, value, decode_headers(headers), customer_id, timestamp)
-            for message_id, topic, partition, key, value, headers, customer_id, timestamp in found
-        ]
-        return PendingBatch(after_seq, messages, last_seq)
+        return outbox.pending(self._db, after_seq, limit, end)
 
     @wrap_errors
     @override
     def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
-        self._db.execute("BEGIN")
-        try:
+        with self._transaction():
             self._db.execute("UPDATE relay SET published_seq = ?", [last_seq])
-            self._write_ends(ends)
+            outbox.set_ends(self._join, ends)
             reach("before-mark")
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._rollback()
-            raise
         reach("after-mark")
         self._published_seq = last_seq
 
@@ -357,25 +297,10 @@ class DuckDBStore(Store):
     @wrap_errors
     @override
     def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
-        columns = rows.ids(ids)
-        self._db.execute("BEGIN")
-        try:
-            self._join(
-                "UPDATE outbox SET receipted = true FROM batch"
-                f" WHERE outbox.id = batch.id AND outbox.seq > {self._published_seq}",
-                columns,
-            )
-            self._join(
-                "INSERT INTO receipts SELECT DISTINCT id FROM batch WHERE id NOT IN (SELECT id FROM outbox)"
-                " AND id NOT IN (SELECT id FROM receipts)",
-                columns,
-            )
-            self._write_ends(ends)
+        with self._transaction():
+            outbox.keep_receipts(self._join, ids, self._published_seq)
+            outbox.set_ends(self._join, ends)
             reach("before-receipts")
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._rollback()
-            raise
         reach("after-receipts")
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
 
