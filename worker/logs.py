@@ -43,8 +43,8 @@ def configure(settings: Log) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
-        return False  # FastStream's error for the poll that waits while the worker stops
+    if record.name == "faststream" and record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+        return False  # the poll that waits while the worker stops; `app` notices where a loop ends by itself
     return "GroupCoordinatorNotAvailable" not in record.getMessage()  # what a cluster says at its first start
 
 

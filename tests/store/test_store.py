@@ -340,6 +340,18 @@ def test_each_partition_has_a_position_of_its_own(store: Store) -> None:
     assert store.positions() == {(SIGNUPS, 0): 5, (SIGNUPS, 1): 2**40, (CANCELLATIONS, 0): 1}
 
 
+def test_positions_are_read_back_each_as_it_was_last_set(store: Store) -> None:
+    every = {
+        (topic, partition): 10 * partition + len(topic) for topic in (SIGNUPS, CANCELLATIONS) for partition in (0, 1, 2)
+    }
+    store.commit(Changes(positions=dict(list(every.items())[:4])))
+    later = {place: offset + 1 for place, offset in every.items()}
+    store.commit(Changes(positions=later))  # some are there, and some are new
+    store.commit(Changes(positions={(SIGNUPS, 2): 1_000, (CANCELLATIONS, 2): 2_000}))
+    store.reopen()
+    assert store.positions() == later | {(SIGNUPS, 2): 1_000, (CANCELLATIONS, 2): 2_000}
+
+
 def test_an_operators_decision_sets_a_position_back(store: Store) -> None:
     store.commit(Changes(positions={(SIGNUPS, 0): 50, (SIGNUPS, 1): 5}))
     store.forget_position((SIGNUPS, 0), 0)
