@@ -19,8 +19,8 @@ from confluent_kafka.admin import AdminClient
 from tests.benchmarks import contestants, traffic
 from tests.benchmarks.contest import cpu_seconds, unix_time
 from tests.kafka.local import free_ports
+from worker.settings import PREFIX
 
-PREFIX = "CUSTOMER_WORKER_"
 MAX_RECORDS = 10_000
 LIMIT_S = 300.0
 LOOK_EVERY_S = 0.05
