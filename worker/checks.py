@@ -11,6 +11,9 @@ from worker import kafka
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 
+ROOM_FOR_THE_REASON = 64 * 1024
+"""By so many bytes a dead letter may be larger than its record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -45,6 +48,8 @@ async def kafka_checks(settings: Settings) -> AsyncIterator[Check]:
             yield Check("brokers", is_well=True, found=f"{len(brokers)} at {servers}")
             for plan in kafka.topic_plans(settings):
                 yield await _topic_check(admin, plan)
+            for topic in settings.topics.inputs:
+                yield await _room_check(admin, topic, topic + settings.topics.dead_letter_suffix)
     except Refusal as refusal:
         yield Check("brokers", is_well=False, found=f"not reached at {servers}", advice=str(refusal))
 
@@ -55,12 +60,29 @@ async def _topic_check(admin: AIOKafkaAdminClient, plan: kafka.TopicPlan) -> Che
     if plan.name not in counts:
         return Check(name, is_well=False, found="does not exist", advice="run `customer-worker topics create`")
     found = f"{counts[plan.name]} partitions"
+    actual = await kafka.topic_configs(admin, plan.name)
     differing = [
         f"{key}={actual[key]} (wanted: {wanted})"
         for key, wanted in plan.configs.items()
-        if (actual := await kafka.topic_configs(admin, plan.name)).get(key, wanted) != wanted
+        if key != kafka.LARGEST_BATCH and actual.get(key, wanted) != wanted
     ]
     if differing:
-        advice = "set it with kafka-configs.sh; otherwise published records may be cut, or dead letters be too large"
+        advice = "set it with kafka-configs.sh; otherwise published records may be cut"
         return Check(name, is_well=False, found=f"{found}, {', '.join(differing)}", advice=advice)
     return Check(name, is_well=True, found=found)
+
+
+async def _room_check(admin: AIOKafkaAdminClient, topic: str, dead_letters: str) -> Check:
+    """Whether the largest record that the topic takes fits its dead letter topic, which it else would block."""
+    name = f"room in {dead_letters}"
+    configs = [await kafka.topic_configs(admin, each) for each in (topic, dead_letters)]
+    if not all(configs):
+        return Check(name, is_well=True, found="not known: a topic does not exist, or hides its configuration")
+    largest, taken = (int(config[kafka.LARGEST_BATCH]) for config in configs)
+    found = f"records of up to {taken:,} bytes; {topic} takes {largest:,}"
+    advice = (
+        f"set max.message.bytes of {dead_letters} to {largest + ROOM_FOR_THE_REASON} or more with kafka-configs.sh: "
+        "a rejected record too large for it holds up all that is to be published"
+    )
+    is_well = largest + ROOM_FOR_THE_REASON <= taken
+    return Check(name, is_well, found, "" if is_well else advice)

@@ -26,6 +26,7 @@ TRANSACTION_TIMEOUT_MS = 30_000
 DEAD_LETTER_MAX_BYTES = 4 * 1024 * 1024
 """The largest record taken by a dead letter topic: the largest one of a default topic (1 MiB), and room to spare."""
 
+LARGEST_BATCH = "max.message.bytes"
 DEFAULT_LARGEST_BATCH = 1_048_588
 """What a topic takes where nobody has set it otherwise."""
 
@@ -149,7 +150,7 @@ async def topic_configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str
 
 async def largest_batch(admin: AIOKafkaAdminClient, topic: str) -> int:
     """The largest batch of records that the topic takes, in bytes."""
-    return int((await topic_configs(admin, topic)).get("max.message.bytes", DEFAULT_LARGEST_BATCH))
+    return int((await topic_configs(admin, topic)).get(LARGEST_BATCH, DEFAULT_LARGEST_BATCH))
 
 
 async def group_offsets(
@@ -226,7 +227,7 @@ def topic_plans(settings: Settings) -> list[TopicPlan]:
     return [
         *(TopicPlan(name, {}) for name in topics.inputs),
         TopicPlan(churned, {"cleanup.policy": "compact"}),
-        *(TopicPlan(name, forever | {"max.message.bytes": str(DEAD_LETTER_MAX_BYTES)}) for name in dead_letters),
+        *(TopicPlan(name, forever | {LARGEST_BATCH: str(DEAD_LETTER_MAX_BYTES)}) for name in dead_letters),
     ]
 
 

@@ -10,12 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-)
+from confluent_kafka.admin import AdminClient
 
 from tests.acceptance.operating import answer, cache, ends, run, said, serve, store_bytes
 from tests.acceptance.producing import raw_producer
@@ -24,6 +19,7 @@ from tests.acceptance.records import Message, Record
 from tests.acceptance.spelling import cancellation, quoted, signup
 from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import KILLED, WorkerProcess
+from tests.kafka.configuring import configure
 
 pytestmark = pytest.mark.timeout(240)
 FIRST, SECOND = "2026-06-29", "2026-06-30"
@@ -60,15 +56,6 @@ def put(stage: Stage, key: str, value: bytes | None) -> None:
     assert producer.flush(30) == 0
 
 
-def configure(stage: Stage, name: str, value: str) -> AdminClient:
-    """An operator configures `customer.churned`."""
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, stage.topics.churned, incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result(30)
-    return admin
-
-
 def make_anew(stage: Stage, records: Mapping[int, int], value: bytes) -> None:
     """An operator deletes `customer.churned` and makes it anew, with so many records in each partition."""
     admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
@@ -88,7 +75,8 @@ def make_anew(stage: Stage, records: Mapping[int, int], value: bytes) -> None:
 def delete_first(stage: Stage, partition: int) -> None:
     """An operator lets records of `customer.churned` be deleted, and deletes one."""
     topic = stage.topics.churned
-    admin = configure(stage, "cleanup.policy", "delete")
+    configure(stage.kafka.bootstrap_servers, topic, "cleanup.policy", "delete")
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
     [deleted] = admin.delete_records([TopicPartition(topic, partition, 1)]).values()
     assert deleted.result(30).low_watermark == 1
 
@@ -307,7 +295,7 @@ def test_what_the_store_has_not_marked_is_read_again(stage: Stage) -> None:
 def test_what_was_read_is_read_again_before_a_tombstone_can_have_come_and_gone(stage: Stage) -> None:
     played(stage, lives(people(3)))
     assert (read_before(stage), read_before(stage)) == (0, 3)
-    configure(stage, "delete.retention.ms", "1")
+    configure(stage.kafka.bootstrap_servers, stage.topics.churned, "delete.retention.ms", "1")
     assert read_before(stage) == 0
 
 

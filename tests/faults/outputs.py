@@ -4,15 +4,10 @@ import random
 import time
 
 from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
 from tests.faults.fault import DUCKDB, Fault
 from tests.faults.play import Play
+from tests.kafka.configuring import configure
 
 SETTING = "CUSTOMER_WORKER_SAFETY__CUT_OUTPUTS"
 STOPPED_FOR_SAFETY = 70
@@ -31,13 +26,13 @@ def _refuse(play: Play, _: random.Random) -> str:
     churned = play.stage.topics.churned
     play.turn_to_publisher()
     before = len(play.worker.events(FAILED))
-    _set(play, churned, "max.message.bytes", "100")
+    configure(play.cluster.kafka.bootstrap_servers, churned, "max.message.bytes", "100")
     try:
         play.wait_for(
             lambda: len(play.worker.events(FAILED)) > before, "noticed that its records were refused", REFUSAL_LIMIT_S
         )
     finally:
-        _set(play, churned, "max.message.bytes", str(1024 * 1024))
+        configure(play.cluster.kafka.bootstrap_servers, churned, "max.message.bytes", str(1024 * 1024))
     return "noticed, and published later"
 
 
@@ -52,7 +47,8 @@ def _cut(play: Play, rng: random.Random) -> str:
     play.watcher.wait_for(len(play.stage.published()))
     play.cut = set(play.watcher.ids())
     churned = play.stage.topics.churned
-    _set(play, churned, "cleanup.policy", "delete")  # as an operator does who does not know what the topic is for
+    # As an operator does who does not know what the topic is for.
+    configure(play.cluster.kafka.bootstrap_servers, churned, "cleanup.policy", "delete")
     while not _is_cut(play, churned):  # the brokers hear of the new policy one after the other
         time.sleep(0.2)
     play.start()
@@ -68,9 +64,3 @@ def _is_cut(play: Play, topic: str) -> bool:
     errors = [error.args[0].code() for future in asked.values() if (error := future.exception(30))]
     assert set(errors) <= {KafkaError.POLICY_VIOLATION}, errors
     return not errors
-
-
-def _set(play: Play, topic: str, name: str, value: str) -> None:
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    play.cluster.admin.incremental_alter_configs([resource])[resource].result(30)
