@@ -118,11 +118,14 @@ class Store(ABC):
     @property
     @abstractmethod
     def given_up(self) -> AbstractSet[Place]:
-        """Where the records stand that waited for a signup until an operator made dead letters of them."""
+        """Where the records stand that an operator decided to leave: read again, they take no effect.
+
+        Those waited for a signup until dead letters were made of them, or their dead letters were discarded.
+        """
 
     @abstractmethod
     def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:
-        """Note that these dead letters are not to be redriven."""
+        """Note that these dead letters are left for good: neither redriven nor, read again, applied."""
 
     @abstractmethod
     def commit(self, changes: Changes) -> PendingBatch:

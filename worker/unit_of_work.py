@@ -102,7 +102,7 @@ class ParkedCancellations:
 
     @property
     def given_up(self) -> AbstractSet[Place]:
-        """Where the records stand that were given up before this unit of work."""
+        """Where the records stand that an operator decided to leave before this unit of work."""
         return self._store.given_up
 
 

@@ -297,7 +297,22 @@ def test_a_discarded_letter_is_left_alone_from_then_on(stage: Stage) -> None:
     assert answer(stage, *discard, "--execute")["letters"] == [first["coordinates"]]
     assert states(stage) == {"open": 2, "discarded": 1}
     assert "a test of billing's" in said(stage, "dead-letters", "show", first["coordinates"])
-    assert answer(stage, *REDRIVE, "--execute")["sent"] == 2
+    assert answer(stage, "replay", "--execute")["outcomes"] == {"applied": 2}
+    assert states(stage) == {"applied": 2, "discarded": 1}
+    assert answer(stage, *REDRIVE, "--execute")["sent"] == 0
+
+
+def test_a_letter_refused_again_is_discarded_with_the_one_it_was(stage: Stage) -> None:
+    refused_by_a_bad_deploy(stage, [custom(who) for who in people(1)])
+    assert answer(stage, *REDRIVE, "--execute")["sent"] == 1
+    still_bad = stage.start(BAD_DEPLOY)
+    stage.wait_until_consumed(still_bad)
+    assert still_bad.stop() == 0
+    assert states(stage) == {"refused_again": 1, "open": 1}
+    assert answer(stage, "dead-letters", "discard", "--why", "a test of billing's", "--execute")["count"] == 1
+    assert states(stage) == {"refused_again": 1, "discarded": 1}
+    assert answer(stage, "replay", "--execute")["outcomes"] == {}
+    assert stage.store().customers == {}
 
 
 def test_a_record_is_shown_safely_and_written_raw_where_that_is_asked_for(stage: Stage) -> None:

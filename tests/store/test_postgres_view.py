@@ -77,7 +77,7 @@ def test_a_store_moved_up_has_everything(postgres_server: Callable[[], Postgres]
     store.commit(a_bit_of_everything())
     store.mark_published(1, {(CHURNED, 1): 2})
     store.keep_receipts(["later"], {})
-    store.discard(["letter"], "why: a\ttab, two\r\nlines, \\N and \\t")
+    store.discard([f"{SIGNUPS}/0/7@{NOON_MS}"], "why: a\ttab, two\r\nlines, \\N and \\t")
     wanted = everything_in(before, store)
     before.close()
     after = PostgresDatabase(fresh_schema(postgres_server()))

@@ -180,11 +180,12 @@ def test_what_is_given_up_waits_no_longer_and_is_known_for_it(store: Store) -> N
 
 
 def test_a_discard_is_kept_with_its_reason(database: Database, store: Store) -> None:
-    store.discard(["a", "b"], "a test of billing's")
+    store.discard([f"{SIGNUPS}/0/7@1", f"{SIGNUPS}/0/8@1"], "a test of billing's")
     assert database.rows(store, "SELECT dead_letter_id, why FROM discards ORDER BY 1") == [
-        ("a", "a test of billing's"),
-        ("b", "a test of billing's"),
+        (f"{SIGNUPS}/0/7@1", "a test of billing's"),
+        (f"{SIGNUPS}/0/8@1", "a test of billing's"),
     ]
+    assert store.given_up == {(SIGNUPS, 0, 7), (SIGNUPS, 0, 8)}
 
 
 # The journal

@@ -24,7 +24,7 @@ from tests.worker.builders import (
 )  # fmt: skip
 from tests.worker.clock import NOON, Clock
 from worker.batch import BatchPath
-from worker.dead_letters.letters import Filters, Group, Letter, State, StoredRecord, grouped, total
+from worker.dead_letters.letters import Filters, Group, Letter, State, StoredRecord, grouped, total, with_earlier
 from worker.dead_letters.questions import LETTER_RECORDS, Rows, described
 from worker.messages import Decoder
 from worker.outgoing import Outgoing
@@ -145,6 +145,26 @@ def test_a_discarded_letter_keeps_the_reason_why(store: DuckDBStore) -> None:
         (State.DISCARDED, "and again"),
         (State.OPEN, None),
     ]
+
+
+def test_a_discarded_record_is_left_alone_when_it_is_read_again(store: DuckDBStore) -> None:
+    bad_deploy(store, [signup(0), signup(1, BOB)])
+    store.discard([the_letter(store).id], "billing's own test")
+    apply(store, [signup(0), signup(1, BOB)])
+    assert states(store) == [State.DISCARDED, State.APPLIED]
+    assert [customer.customer_id for customer in store.customers([ADA, BOB])] == [BOB]
+
+
+def test_with_a_letter_goes_whatever_became_it_and_no_other(store: DuckDBStore) -> None:
+    bad_deploy(store, [signup(0), signup(1, BOB)])
+    bad_deploy(store, [sent_again(store, 2)])
+    bad_deploy(store, [sent_again(store, 3, number=2)])
+    first, bobs, second, third = letters(store)
+    assert [letter.state for letter in (first, second, third)] == [State.REFUSED_AGAIN] * 2 + [State.OPEN]
+    assert with_earlier([bobs, third], letters(store)) == [bobs, third, second, first]
+    store.discard([letter.id for letter in with_earlier([third], letters(store))], "billing's own test")
+    apply(store, [signup(0), signup(1, BOB), sent_again(store, 2), sent_again(store, 3, number=2)])
+    assert states(store) == [State.REFUSED_AGAIN, State.APPLIED, State.REFUSED_AGAIN, State.DISCARDED]
 
 
 def test_who_forges_the_headers_of_a_redrive_settles_nothing(store: DuckDBStore) -> None:

@@ -18,7 +18,7 @@ from worker.commands.ages import shown_age
 from worker.commands.printable import pretty, printable, printable_bytes
 from worker.commands.shared import console
 from worker.commands.tables import print_table
-from worker.dead_letters.letters import Group, Letter, LetterRecord, grouped, total
+from worker.dead_letters.letters import Group, Letter, LetterRecord, State, grouped, total
 from worker.dead_letters.redrive import Plan, Sent
 from worker.records import rfc3339
 
@@ -210,7 +210,7 @@ def _or_none(data: bytes | None) -> str:
 
 def _state(letter: Letter) -> str:
     state = letter.state.replace("_", " ")
-    if letter.discarded_because is not None:
+    if letter.state is State.DISCARDED:
         state = f"{state}: {letter.discarded_because}"
     if letter.redriven_to is not None:
         state = f"{state}, as {letter.redriven_to} ({letter.redrive_outcome or 'not decided'})"

@@ -28,7 +28,7 @@ from worker.commands.printable import printable
 from worker.commands.progress import progress_bar
 from worker.commands.shared import AsJson, console, customer_id_typed, run_async
 from worker.dead_letters.asking import Anybody, Ourselves
-from worker.dead_letters.letters import WAITING, Filters, Letter, LetterRecord, State
+from worker.dead_letters.letters import WAITING, Filters, Letter, LetterRecord, State, with_earlier
 from worker.dead_letters.looking import look, records_of
 from worker.dead_letters.redrive import Plan, Sent, became, plan, redrive, wait_until_read
 from worker.outcomes import Reason
@@ -253,7 +253,7 @@ def discard_letters(
     execute: Execute = False,
     as_json: AsJson = False,
 ) -> None:
-    """Leave open dead letters for good: they are not redriven any more. A dry run unless --execute is given.
+    """Leave open dead letters for good: neither a redrive nor a replay takes them. A dry run unless --execute is given.
 
     It is written into the store, which with DuckDB is the worker's alone while that runs: stop it first. The letters
     stay on their topic. A store that is lost and rebuilt does not know of it.
@@ -277,7 +277,9 @@ def discard_letters(
 
 async def _discard(settings: Settings, filters: Filters, why: str) -> Plan:
     with own_store(settings) as store:
-        letters, _ = await look(settings, Ourselves(settings, store), filters)
+        ourselves = Ourselves(settings, store)
+        letters, _ = await look(settings, ourselves, filters)
         chosen = plan(letters, NO_LIMIT)
-        store.discard([letter.id for letter in chosen.letters], why)
+        every = (await ourselves.letters(Filters())).letters
+        store.discard([letter.id for letter in with_earlier(chosen.letters, every)], why)
         return chosen

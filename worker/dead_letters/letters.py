@@ -171,6 +171,17 @@ def total(letters: Iterable[Letter]) -> Decimal:
     return sum(most.values(), nobodys)
 
 
+def with_earlier(chosen: Sequence[Letter], every: Iterable[Letter]) -> list[Letter]:
+    """These letters, and those whose record was sent again, refused again and so became one of them."""
+    became = {letter.redriven_to: letter for letter in every if letter.state is State.REFUSED_AGAIN}
+    found = []
+    for letter in chosen:
+        found.append(letter)
+        while earlier := became.get(found[-1].coordinates):
+            found.append(earlier)
+    return found
+
+
 def grouped(letters: Sequence[Letter]) -> list[Group]:
     """The letters in groups, those that wait first, and in each state the most money first."""
     by: dict[tuple[State, str], list[Letter]] = defaultdict(list)

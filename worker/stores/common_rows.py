@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from domain.customer import MRR, Customer, Industry, PlanTier
+from worker.outcomes import Reason
 from worker.records import Header, PlainRecord
 from worker.store import ParkedRecord
 
@@ -31,6 +32,19 @@ def decode_headers(headers: bytes) -> list[Header]:
         return _decode_text(headers)
     except msgspec.ValidationError:
         return [(name.decode(errors="surrogateescape"), value) for name, value in _decode_bytes(headers)]
+
+
+# Those that waited for a signup in vain, by the text of an index in PostgreSQL; and discarded letters, whose ids begin
+# with the places of their records.
+GIVEN_UP = f"""
+    SELECT topic, partition, "offset" FROM journal WHERE reason = '{Reason.NO_SIGNUP}'
+    UNION ALL
+    SELECT
+        split_part(dead_letter_id, '/', 1),
+        CAST(split_part(dead_letter_id, '/', 2) AS INTEGER),
+        CAST(split_part(split_part(dead_letter_id, '/', 3), '@', 1) AS BIGINT)
+    FROM discards
+"""
 
 
 _INDUSTRIES = {industry.value: industry for industry in Industry}

@@ -20,12 +20,11 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.failpoints import reach
-from worker.outcomes import Reason
 from worker.records import TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place, Redrive, Store
 from worker.stores import duckdb_outbox as outbox
 from worker.stores import duckdb_rows as rows
-from worker.stores.common_rows import customer, parked_record
+from worker.stores.common_rows import GIVEN_UP, customer, parked_record
 from worker.stores.duckdb_batch import BatchTable
 from worker.stores.duckdb_columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb_file import MEMORY, identity, open_file, wrap_errors
@@ -62,8 +61,7 @@ class DuckDBStore(Store):
         self._parked_count = self._one("SELECT count(*) FROM parked")
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
         self._published_seq: int = self._one("SELECT published_seq FROM relay")
-        given_up = f"SELECT topic, partition, \"offset\" FROM journal WHERE reason = '{Reason.NO_SIGNUP}'"
-        self._given_up = set(self._db.execute(given_up).fetchall())
+        self._given_up = set(self._db.execute(GIVEN_UP).fetchall())
         positions = self._db.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
         self._positions = {(topic, partition): offset for topic, partition, offset in positions}
 
@@ -147,6 +145,7 @@ class DuckDBStore(Store):
     @override
     def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:
         self._join("INSERT INTO discards SELECT id, ?, ? FROM batch", rows.ids(dead_letter_ids), [self._now(), why])
+        self._given_up = set(self._db.execute(GIVEN_UP).fetchall())
 
     @wrap_errors
     @override

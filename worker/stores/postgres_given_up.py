@@ -7,21 +7,19 @@ from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Any
 
-from worker.outcomes import Reason
 from worker.store import Place
+from worker.stores.common_rows import GIVEN_UP
 
 
 class GivenUp(AbstractSet[Place]):
-    """The places of the records that an operator made dead letters of while they waited."""
+    """The places of the records that an operator decided to leave."""
 
     def __init__(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
         self._rows = rows
 
     @cached_property
     def _places(self) -> frozenset[tuple[Any, ...]]:
-        # The text of the condition is the one of the index.
-        query = f"SELECT topic, partition, \"offset\" FROM journal WHERE reason = '{Reason.NO_SIGNUP}'"
-        return frozenset(self._rows(query))
+        return frozenset(self._rows(GIVEN_UP))
 
     def __contains__(self, place: object) -> bool:
         return place in self._places
