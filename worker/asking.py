@@ -10,6 +10,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 import msgspec
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from worker.composition import open_view, store_mark
 from worker.question import A, P, Question
@@ -21,6 +22,9 @@ from worker.view import StoreView
 
 WAIT_SECONDS = 30.0
 """For an answer; the worker itself gives up before."""
+PATIENCE_SECONDS = 5.0
+"""With a store that is in use and for which nobody answers: a worker opens a small one in two."""
+PAUSE_SECONDS = 0.2
 _OK, _FORBIDDEN, _UNAVAILABLE = 200, 403, 503
 _THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a worker listens that listens everywhere
 
@@ -49,7 +53,7 @@ async def ask_worker(settings: Settings) -> WorkerReport | None:
 
 
 class _NobodyAnswers(Refusal):
-    """The store is in use, and nobody answers for it: its worker may have stopped just now."""
+    """The store is in use, and nobody answers for it: its worker may be about to, or have stopped just now."""
 
 
 def _ask(settings: Settings, question: Question[P, A], parameters: P) -> A:
@@ -77,18 +81,18 @@ def _ask_worker(settings: Settings) -> WorkerReport | None:
     return _here_or_there(settings, in_nobodys_hands, lambda: _get(settings, "/ask/worker", WorkerReport))
 
 
+@retry(
+    retry=retry_if_exception_type(_NobodyAnswers),
+    wait=wait_fixed(PAUSE_SECONDS),
+    stop=stop_after_delay(PATIENCE_SECONDS),
+    reraise=True,
+)
 def _here_or_there(settings: Settings, here: Callable[[StoreView], T], there: Callable[[], T]) -> T:
-    """What this process finds in the store; or what the process says that has it."""
+    """What this process finds in the store; or what the process says that has it, once it has started or stopped."""
     try:
         return _look_up(settings, here)
     except StoreInUseError:
-        try:
-            return there()
-        except _NobodyAnswers as refusal:
-            try:
-                return _look_up(settings, here)
-            except StoreInUseError:
-                raise refusal from None
+        return there()
 
 
 def _look_up(settings: Settings, find: Callable[[StoreView], T]) -> T:
@@ -116,8 +120,8 @@ def _get(settings: Settings, path: str, kind: type[T]) -> T:
     except (OSError, HTTPException) as error:
         detail = getattr(error, "strerror", None) or error
         why = (
-            f"nobody answers at {_shown(who)} ({detail}). If a worker is starting or stopping, wait a moment; else see "
-            "that CUSTOMER_WORKER_HTTP__HOST and _PORT are the running worker's"
+            f"nobody answers at {_shown(who)} ({detail}). If a worker is starting, wait for it; else see that "
+            "CUSTOMER_WORKER_HTTP__HOST and _PORT are the running worker's"
         )
         raise _NobodyAnswers(_in_use(settings) + why, Exit.UNREACHABLE) from error
     finally:

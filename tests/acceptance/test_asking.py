@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from tests.acceptance.held_file import held
 from tests.acceptance.operating import answer, run, said, serve, store_bytes
 from tests.acceptance.records import Message, Record
 from tests.acceptance.spelling import cancellation, quoted, signup
@@ -354,6 +356,28 @@ def test_a_worker_that_cannot_be_asked_is_a_sentence_that_says_what_to_do(stage:
     ):
         for command in (("status",), ("explain", ADA), ("parked", "list")):
             assert told in said(stage, *command, code=UNREACHABLE, **setting)
+
+
+def test_a_worker_that_starts_or_stops_is_waited_for(heard: None, stage: Stage) -> None:
+    worker = started(stage)
+    port = int(port_of(worker))
+    assert worker.stop() == 0
+    with ExitStack() as starting:
+        starting.enter_context(held(stage.store_file))
+        deaf = starting.enter_context(socket.create_server(("127.0.0.1", port)))
+        deaf.settimeout(30)
+        asked = subprocess.Popen(
+            module_command("status", "--json"),
+            env=environment(stage.settings),
+            cwd=stage.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(2):  # it asks again
+            deaf.accept()[0].close()
+    out, err = asked.communicate(timeout=30)
+    assert asked.returncode == 0, err
+    assert json.loads(out)["worker"] is None
 
 
 def test_a_worker_on_a_port_of_its_own_choice_is_asked_on_the_port_that_its_log_names(stage: Stage) -> None:

@@ -1,28 +1,17 @@
 """What keeps the worker from starting is said in one plain message, with the exit code the contract gives it."""
 
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance.corpus import make_corpus
+from tests.acceptance.held_file import held
 from tests.acceptance.stage import PARTITIONS, Stage
 from tests.kafka.local import free_ports
 
 pytestmark = pytest.mark.timeout(120)
 CONFIGURATION, UNREACHABLE = 78, 69
 START_LIMIT_S = 30
-
-HOLD_THE_FILE = """
-import duckdb, sys
-connection = duckdb.connect(sys.argv[1])
-print("held", flush=True)
-sys.stdin.read()
-"""
 
 
 def test_missing_topics_are_named_with_the_command_that_makes_them(stage: Stage) -> None:
@@ -39,7 +28,7 @@ def test_a_broker_that_does_not_answer_is_named(stage: Stage) -> None:
 
 def test_a_store_that_another_process_holds_is_named(stage: Stage) -> None:
     stage.create_topics()
-    with _held(stage.store_file):
+    with held(stage.store_file):
         said = _require_refused(stage, UNREACHABLE)
     assert stage.store_file.name in said
 
@@ -93,20 +82,3 @@ def _require_refused(stage: Stage, code: int, **settings: str) -> str:
     lines = [line for line in said.splitlines() if line.strip()]
     assert len(lines) <= 1 + len(settings), f"more than one plain message:\n{said}"
     return said
-
-
-@contextmanager
-def _held(file: Path) -> Iterator[None]:
-    """Another process has the DuckDB file open."""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD_THE_FILE, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert holder.stdin is not None
-    assert holder.stdout is not None
-    try:
-        assert holder.stdout.readline() == b"held\n"
-        yield
-    finally:
-        holder.stdin.close()
-        holder.wait(30)
-        holder.stdout.close()
