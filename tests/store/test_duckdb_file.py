@@ -166,7 +166,12 @@ def test_what_the_store_writes_is_readable_by_its_owner_alone(path: Path, monkey
     store.close()
 
 
-def test_a_large_log_is_folded_into_the_file_between_batches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("limit", "reached"), [("CHECKPOINT_AT_WAL_BYTES", 100_000), ("CHECKPOINT_AT_DECISIONS", 19_000)]
+)
+def test_a_large_log_is_folded_into_the_file_between_batches(
+    path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, reached: int
+) -> None:
     wal = path.with_name(path.name + ".wal")
     store = DuckDBStore(str(path))
     rows: list[JournalRow] = [(SIGNUPS, 0, number, None, "rejected", "invalid", None) for number in range(20_000)]
@@ -175,9 +180,13 @@ def test_a_large_log_is_folded_into_the_file_between_batches(path: Path, monkeyp
     assert before > 100_000
     store.maintain()
     assert wal.stat().st_size == before
-    monkeypatch.setattr(store_module, "CHECKPOINT_AT_WAL_BYTES", 100_000)
+    monkeypatch.setattr(store_module, limit, reached)
     store.maintain()
     assert not wal.exists() or wal.stat().st_size < 100_000
+    store.commit(Changes(journal=rows[:10]))
+    begun = wal.stat().st_size
+    store.maintain()
+    assert wal.stat().st_size == begun, "a log just begun is left to grow"
     assert [found.customer_id for found in store.customers([ADA])] == [ADA]
     store.close()
 
