@@ -18,7 +18,7 @@ demo: install
 
 # Two at a time: most tests wait for Kafka or a process most of the time. Each of the two has a Kafka of its own.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 20
 
 # Everything that needs no Kafka.
 test-fast: install
