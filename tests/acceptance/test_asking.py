@@ -18,13 +18,13 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.held_file import held
 from tests.acceptance.operating import answer, run, said, serve, store_bytes
 from tests.acceptance.records import Message, Record
 from tests.acceptance.spelling import cancellation, quoted, signup
 from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
 from tests.kafka.local import free_ports
+from tests.store.held_file import held
 from worker.explain import Story
 from worker.read_back import MOST_READ_BACK, Told, read_topics
 from worker.settings import Settings

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from tests.acceptance.corpus import make_corpus
-from tests.acceptance.held_file import held
 from tests.acceptance.stage import PARTITIONS, Stage
 from tests.kafka.local import free_ports
+from tests.store.held_file import held
 
 pytestmark = pytest.mark.timeout(120)
 CONFIGURATION, UNREACHABLE = 78, 69

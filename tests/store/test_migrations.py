@@ -1,7 +1,5 @@
 """From one version of the tables to the next, with a second step that only tests have; and who is refused then."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +12,7 @@ from tests.newer import steps
 from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import a_bit_of_everything, everything_in, prepare
 from tests.store.databases import Database, DuckDBDatabase, PostgresDatabase
+from tests.store.held_file import held
 from tests.store.test_postgres_races import wait_until_it_waits
 from tests.worker.builders import ADA, BOB, SIGNUPS, customer
 from worker import composition
@@ -25,14 +24,6 @@ from worker.stores import migrations
 from worker.stores.postgres import PostgresStore, migrate_store
 from worker.stores.postgres_connection import migrate
 from worker.stores.postgres_trial import PostgresTrial
-
-HOLDING_PROCESS = """
-import sys
-from worker.stores.duckdb import DuckDBStore
-store = DuckDBStore(sys.argv[1])
-print("open", flush=True)
-sys.stdin.readline()
-"""
 
 
 @pytest.fixture
@@ -153,12 +144,9 @@ def test_a_newer_store_is_not_copied_over(tmp_path: Path, newer: Callable[..., N
 def test_a_duckdb_store_in_a_workers_hands_is_not_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "customers.duckdb"
     monkeypatch.setenv("CUSTOMER_WORKER_STORE__URL", f"duckdb:///{path}")
-    command = [sys.executable, "-c", HOLDING_PROCESS, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "open\n"
+    DuckDBDatabase(str(path)).open().close()
+    with held(path):
         ended = CliRunner().invoke(command_line(["migrate"]), ["migrate"])
-        worker.communicate("\n")
     assert isinstance(ended.exception, Refusal)
     assert str(ended.exception) == (
         f"the store duckdb:///{path} is in the hands of a running worker, or of another command: stop the worker, run "
