@@ -19,6 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from worker.settings import Kafka, Settings
 from worker.stopping import Exit, Refusal
+from worker.topic_metadata import describe_topics
 
 CONNECT_SECONDS = 15.0
 PUBLISH_BATCH_BYTES = 512 * 1024
@@ -133,13 +134,9 @@ def unreachable(kafka: Kafka, error: BaseException) -> Refusal:
 
 
 async def partition_counts(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, int]:
-    """The number of partitions of each of these topics; a topic that does not exist is left out."""
-    described = await admin.describe_topics(list(topics))
-    return {
-        topic["topic"]: len(topic["partitions"])
-        for topic in described
-        if topic["error_code"] == 0 and topic["partitions"]
-    }
+    """Count the partitions of each of these topics; one that does not exist is left out, and is not created."""
+    described = await describe_topics(admin, topics)
+    return {name: len(topic.partitions) for name, topic in described.items() if topic.partitions}
 
 
 async def topic_configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:

@@ -146,17 +146,22 @@ class LocalKafka:
 
 @contextmanager
 def local_kafka(
-    brokers: int, ways: Sequence[Sequence[Door]] = (), java_options: Sequence[str] = jars.SOON_GONE
+    brokers: int,
+    ways: Sequence[Sequence[Door]] = (),
+    java_options: Sequence[str] = jars.SOON_GONE,
+    properties: str = "",
 ) -> Iterator[LocalKafka]:
     """Run `brokers` brokers until the block ends; raises `jars.JarsUnavailable` where there is no Java or no Maven.
 
     Each of `ways` has a door a broker, which is a further way in; `bootstrap_servers` is the direct one all the same.
+    `properties` are lines for server.properties that override the usual ones; `{port}` and `{controller_port}` in them
+    are the node's.
     """
     with ExitStack() as cleanup:
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="kafka-")))
         ports = free_ports(2 * brokers)
         nodes = [
-            _node(directory, number, ports, brokers, [way[number - 1] for way in ways], java_options)
+            _node(directory, number, ports, brokers, [way[number - 1] for way in ways], java_options, properties)
             for number in range(1, brokers + 1)
         ]
         bootstrap_servers = ",".join(f"{LOOPBACK}:{port}" for port in ports[:brokers])
@@ -191,6 +196,7 @@ def _node(
     brokers: int,
     doors: Sequence[Door],
     java_options: Sequence[str],
+    overrides: str,
 ) -> LocalNode:
     own = directory / f"node-{number}"
     own.mkdir()
@@ -213,6 +219,7 @@ def _node(
             advertised="".join(f",DOOR{each}://{LOOPBACK}:{door.advertised}" for each, door in enumerate(doors)),
             protocols="".join(f",DOOR{each}:PLAINTEXT" for each in range(len(doors))),
         )
+    properties += overrides.format(port=ports[number - 1], controller_port=controllers[number - 1])
     return LocalNode(own, properties, CLUSTER_ID, java_options)
 
 

@@ -1,0 +1,173 @@
+"""Topics as the cluster describes them: identity, partitions, leaders and rights. Never creates a topic.
+
+aiokafka speaks version 5 of the Metadata API at most; topic ids (KIP-516), leader epochs and authorized operations come
+with version 12, which every Kafka since 3.0 answers. An older broker describes topics without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, NoError, for_code
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.types import (
+    AbstractType,
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+NO_ID = UUID(int=0)
+NOT_TOLD = -(2**31)
+"""The broker's value for rights that it was not asked about or cannot tell."""
+
+READ, WRITE, CREATE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 5, 8, 10
+"""Kafka's numbers of operations (`AclOperation`)."""
+
+
+class PartitionMetadata(NamedTuple):
+    """A partition: its leader's node id (-1: none) and the epoch of that leadership (-1: not told)."""
+
+    leader: int
+    leader_epoch: int
+
+
+class TopicMetadata(NamedTuple):
+    """A topic. `error` is None where the topic exists and may be described; else the rest is empty.
+
+    `topic_id` is None and `operations` (the `AclOperation`s that this client may perform) is None where the broker does
+    not tell them.
+    """
+
+    name: str
+    error: type[KafkaError] | None
+    topic_id: UUID | None
+    partitions: Mapping[int, PartitionMetadata]
+    operations: frozenset[int] | None
+
+
+async def describe_topics(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, TopicMetadata]:
+    """Describe each of these topics, by name; a missing or hidden one has its error. Raises `KafkaError`."""
+    names = list(topics)
+    try:
+        response = await admin._send_request(_DescribeTopics(names))  # noqa: SLF001 - no public call takes a request
+        described = map(_topic, response.to_object()["topics"])
+    except NotImplementedError:  # a broker older than 3.0
+        response = await admin._send_request(MetadataRequest(names, allow_auto_topic_creation=False))  # noqa: SLF001
+        described = map(_topic_without_id, response.to_object()["topics"])
+    return {topic.name: topic for topic in described}
+
+
+def _topic(answer: Mapping[str, Any]) -> TopicMetadata:
+    operations = answer["operations"]
+    return TopicMetadata(
+        name=answer["topic"],
+        error=_error(answer["error_code"]),
+        topic_id=None if answer["topic_id"] == NO_ID else answer["topic_id"],
+        partitions={each["partition"]: _partition(each) for each in answer["partitions"]},
+        operations=None if operations == NOT_TOLD else frozenset(n for n in range(31) if operations >> n & 1),
+    )
+
+
+def _topic_without_id(answer: Mapping[str, Any]) -> TopicMetadata:
+    partitions = {each["partition"]: PartitionMetadata(each["leader"], -1) for each in answer["partitions"]}
+    return TopicMetadata(answer["topic"], _error(answer["error_code"]), None, partitions, None)
+
+
+def _partition(answer: Mapping[str, Any]) -> PartitionMetadata:
+    return PartitionMetadata(answer["leader"], answer["leader_epoch"])
+
+
+def _error(code: int) -> type[KafkaError] | None:
+    error: type[KafkaError] = for_code(code)
+    return None if error is NoError else error
+
+
+class _Uuid(AbstractType[UUID]):  # type: ignore[misc]
+    @classmethod
+    def encode(cls, value: UUID) -> bytes:
+        return value.bytes
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> UUID:
+        return UUID(bytes=data.read(16))
+
+
+class _MetadataResponse(Response):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 12
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("topic", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest(RequestStruct):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 12
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _MetadataResponse
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(("topic_id", _Uuid), ("topic", CompactString("utf-8")), ("tags", TaggedFields)),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _DescribeTopics(Request[_MetadataRequest]):  # type: ignore[misc]
+    API_KEY = 3
+
+    def __init__(self, topics: list[str]) -> None:
+        self._topics = topics
+
+    def build(self, request_struct_class: type[_MetadataRequest]) -> _MetadataRequest:
+        return request_struct_class([(NO_ID, topic, {}) for topic in self._topics], False, True, {})  # noqa: FBT003
