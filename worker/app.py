@@ -129,7 +129,6 @@ class Worker:
     async def _after_startup(self) -> None:
         _on_second_signal_end_at_once(self.app.exit)
         log.info("started", group=self._settings.kafka.group_id, store=self._settings.store.shown)
-        self._consumer.polling.watch()
         parts = [
             self._relay_once_assigned,
             self._consumer.run_mirror,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
+from uuid import UUID
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -16,16 +17,21 @@ from typing_extensions import override
 
 from worker import kafka
 from worker.failpoints import reach
+from worker.leader_epochs import LeaderEpochs
+from worker.log_identity import difference
+from worker.log_reading import read_marks
 from worker.offset_mirror import OffsetMirror
 from worker.positions import MIRROR, Partition, PositionRefused, starting_offset
 from worker.settings import Settings
 from worker.stopping import Refusal, Stop
 from worker.store import NewerStoreError, Store, StoreError
 from worker.store_thread import StoreThread
+from worker.topic_metadata import TopicMetadata, describe_topics
 
 log = structlog.get_logger(__name__)
 
 LOOK_FOR_SECONDS = 30.0
+ASK_SECONDS = 5.0
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -50,6 +56,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.set_at = time.monotonic()
         self.number = 0
         self.ends: dict[TopicPartition, int] = {}
+        self.epochs = LeaderEpochs()
+        self._topic_ids: Mapping[str, UUID] = {}
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
@@ -96,8 +104,35 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._forget()
                 await self._begin(self.consumer.assignment())
 
+    async def look_again(self, why: str) -> None:
+        """Compare the partitions with the store once more, and read on where that left off; or stop the worker.
+
+        What was fetched and is not committed is fetched again.
+        """
+        log.warning("comparing the input logs with the store again", reason=why)
+        self.is_set.clear()
+        self.number = number = self.number + 1
+        async with self.in_hand:
+            if self.number == number:  # else the partitions are being taken, and are compared when they are given
+                self._forget()
+                await self._begin(self.consumer.assignment())
+
+    async def compare_topic_ids(self) -> None:
+        """Look again where a topic is another one than when its partitions were assigned."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                topics = await describe_topics(self.consumer, self._topic_ids)
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.debug("topic ids not known", error=repr(error))
+            return
+        for name, known in self._topic_ids.items():
+            topic_id = topics[name].topic_id if name in topics else None
+            if self.is_set.is_set() and topic_id not in {None, known}:
+                await self.look_again(f"topic {name} was deleted and created again")
+
     def _forget(self) -> None:
         self._mirror.forget()
+        self.epochs.forget()
         self._backlog.clear()
         self._held.clear()
 
@@ -135,17 +170,23 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             reraise=True,
         ):
             with attempt:
-                partitions = await self._look_at(assigned)
+                topics = await describe_topics(self.consumer, {place.topic for place in assigned})
+                partitions = await self._look_at(assigned, topics)
                 # Where there are more workers than partitions, this one has none, and is there for when another ends.
                 starts = {place: await self._start(place, partition) for place, partition in partitions.items()}
         self.ends = {place: partition.end for place, partition in partitions.items()}
+        self._topic_ids = {topic.name: topic.topic_id for topic in topics.values() if topic.topic_id is not None}
+        topic_ids = {(p.topic, p.partition): self._topic_ids[p.topic] for p in starts if p.topic in self._topic_ids}
+        await self._thread.call(self._store.identify_logs, topic_ids)
         for place, offset in starts.items():
             self.consumer.seek(place, offset)
-            stored = partitions[place].stored or 0
-            self._mirror.start(place, offset, offset if stored > self.ends[place] else stored)
+            partition = partitions[place]
+            self._mirror.start(place, offset, offset if partition.is_another_log else partition.stored or 0)
         self._hold_cancellations(starts, self.ends)
 
-    async def _look_at(self, assigned: AbstractSet[TopicPartition]) -> dict[TopicPartition, Partition]:
+    async def _look_at(
+        self, assigned: AbstractSet[TopicPartition], topics: Mapping[str, TopicMetadata]
+    ) -> dict[TopicPartition, Partition]:
         stored = await self._claim(assigned)
         if not assigned:
             return {}
@@ -153,6 +194,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             committed = await kafka.group_offsets(admin, self._settings.kafka.group_id, assigned)
         begins = await self.consumer.beginning_offsets(assigned)
         ends = await self.consumer.end_offsets(assigned)
+        differences = await self._differences(topics, begins, ends)
         return {
             place: Partition(
                 name=f"{place.topic}/{place.partition}",
@@ -161,8 +203,29 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 is_mirror=place in committed and committed[place].metadata == MIRROR,
                 begin=begins[place],
                 end=ends[place],
+                difference=differences.get(place),
             )
             for place in sorted(assigned)
+        }
+
+    async def _differences(
+        self,
+        topics: Mapping[str, TopicMetadata],
+        begins: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> dict[TopicPartition, str | None]:
+        """How the logs differ from those that the store has read, where they do."""
+        stored = await self._thread.call(self._store.logs)
+        logs = {place: stored[place.topic, place.partition] for place in ends if tuple(place) in stored}
+        offsets = {
+            place: known.last.offset
+            for place, known in logs.items()
+            if known.last is not None and begins[place] <= known.last.offset < ends[place]
+        }
+        found = await read_marks(self._settings.kafka, offsets)
+        return {
+            place: difference(known, topics[place.topic].topic_id if place.topic in topics else None, found.get(place))
+            for place, known in logs.items()
         }
 
     async def _claim(self, assigned: AbstractSet[TopicPartition]) -> Mapping[tuple[str, int], int]:
@@ -178,7 +241,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         offset = starting_offset(
             partition, allow_skip_forward=safety.allow_skip_forward, allow_lost_records=safety.allow_lost_records
         )
-        if partition.stored is not None and partition.stored > partition.end:
+        if partition.is_another_log:
             await self._thread.call(self._store.forget_position, (place.topic, place.partition), offset)
         if offset != (partition.stored or 0):
             log.info("not where the store left off", partition=partition.name, offset=offset, stored=partition.stored)

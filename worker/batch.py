@@ -72,12 +72,13 @@ class BatchPath:
         given_up, waiting = work.parked.given_up, work.parked.waiting
         topic, partition = place = "", -1
         next_offset = 0
+        last: dict[TopicPartition, Record] = {}
         for record, message in zip(records, messages, strict=True):
             if record.partition != partition or record.topic != topic:
                 topic, partition = place = record.topic, record.partition
                 next_offset = work.positions.next_offset(place)
             offset = record.offset
-            result.reached[place] = offset + 1
+            last[place] = record
             is_replay = offset < next_offset
             result.replayed += is_replay
             if is_replay and (topic, partition, offset) in given_up:
@@ -89,7 +90,8 @@ class BatchPath:
                     _note_redrive(record, work)
             if outcome is APPLIED and message.customer_id in waiting:  # a signup: what waited for it comes next
                 self._apply_released(message.customer_id, work, result)
-        work.positions.advance(result.reached)
+        result.reached = {place: record.offset + 1 for place, record in last.items()}
+        work.positions.advance(last)
         _count(result, work)
         return result
 

@@ -85,7 +85,7 @@ class Consumer:
             group_id=self._settings.kafka.group_id,
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # it would pass over records that are gone: `Polling` handles such offsets
             isolation_level="read_committed",
             listener=self.assignment,
             partition_assignment_strategy=(self._assignor(),),
@@ -94,10 +94,12 @@ class Consumer:
             max_partition_fetch_bytes=batch.max_bytes,
             session_timeout_ms=6_000,
             heartbeat_interval_ms=1_500,
+            value_deserializer=self.assignment.epochs,  # `raw_headers` reads values as they are
             parser=_hand_over,
             decoder=_hand_over_records,
         )
         self.assignment.subscriber(self._consume)
+        self.polling.watch(self.assignment.subscriber)
 
     def _assignor(self) -> type[Any]:
         if owner := self._store.sole_owner_of:
@@ -121,6 +123,10 @@ class Consumer:
 
     async def _apply_poll(self, records: Sequence[Any], messages: Messages | None, assignment: int) -> None:
         """All of it in order, or none of what follows the partitions being taken: who gets them reads that again."""
+        if changed := self.assignment.epochs.changed:
+            names = ", ".join(sorted(f"{place.topic}/{place.partition}" for place in changed))
+            await self.assignment.look_again(f"the leader of {names} changed")
+            return
         async with self.assignment.in_hand:
             for part in _split(records, self._settings.batch):
                 if self._stop.is_asked or not self.assignment.is_still(assignment):
@@ -222,6 +228,8 @@ class Consumer:
         while True:
             await asyncio.sleep(MIRROR_EVERY_SECONDS)
             await self.assignment.take_back()
+            if self.assignment.is_set.is_set():
+                await self.assignment.compare_topic_ids()
             if self.assignment.is_set.is_set():
                 await self._mirror.tell(self.assignment.consumer)
                 await self.assignment.release_cancellations()  # the end of a backlog can be a marker, and no record

@@ -11,12 +11,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from worker import kafka, raw_headers
+from worker.log_identity import RecordMark, mark_of
 from worker.raw_headers import ValueBatch
 from worker.records import Record
 from worker.settings import Kafka
 from worker.stopping import Exit, Refusal
 
 FETCH_BYTES = 4 * 1024 * 1024
+MARK_FETCH_BYTES = 64 * 1024
+"""Of a partition, to look at one record; a broker gives a whole batch of records at least."""
 RECORDS_AT_ONCE = 50_000
 STALLED_SECONDS = 60.0
 
@@ -132,3 +135,19 @@ class LogReading:
         if not records or records[-1].offset < end:
             return records
         return [record for record in records if record.offset < end]
+
+
+async def read_marks(settings: Kafka, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, RecordMark]:
+    """Read the record at an offset of each of these partitions, which its log must have.
+
+    A partition is left out where the record was compacted away.
+    Raises `Refusal` where Kafka cannot be read.
+    """
+    if not offsets:
+        return {}
+    found = {}
+    async with committed_reader(settings, MARK_FETCH_BYTES) as reader:
+        ends = {partition: offset + 1 for partition, offset in offsets.items()}
+        async for part in LogReading(reader, offsets, ends).parts():
+            found.update({partition: mark_of(records[0]) for partition, records in part.items() if records})
+    return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from aiokafka.errors import IllegalStateError
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from worker.assignment import Assignment
 
@@ -17,16 +18,25 @@ class Polling:
         self._assignment = assignment
         self._turned = time.monotonic()
 
-    def watch(self) -> None:
-        """Notice every poll from now on: FastStream tells of none that brought nothing. The consumer has started."""
-        consumer = self._assignment.consumer
-        poll = consumer.getmany
+    def watch(self, subscriber: Any) -> None:
+        """Stand between FastStream's loop and its polls, of which it tells none that brought nothing.
 
-        async def noticed(*args: Any, **kwargs: Any) -> Any:
+        An offset outside of the log is an event to handle: FastStream would log it and poll on.
+        """
+        poll = subscriber.get_msg
+
+        async def watched(consumer: AIOKafkaConsumer) -> Any:
             self._turned = time.monotonic()
-            return await poll(*args, **kwargs)
+            try:
+                return await poll(consumer)
+            except NoOffsetForPartitionError:  # the group has none: the assignment sets where reading starts
+                return None
+            except OffsetOutOfRangeError as error:
+                places = ", ".join(f"{place.topic}/{place.partition}/{at}" for place, at in error.args[0].items())
+                await self._assignment.look_again(f"{places} is outside of the log")
+                return None
 
-        consumer.getmany = noticed
+        subscriber.get_msg = watched
 
     @property
     def turned_seconds(self) -> float:

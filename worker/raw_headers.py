@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from struct import Struct
 from typing import Any, NamedTuple, TypeVar
 
 import aiokafka.consumer.fetcher
@@ -19,15 +21,20 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
+from worker.leader_epochs import LeaderEpochs
 from worker.records import Header, PlainRecord
 
 T = TypeVar("T")
+
+MAGIC_AT, WITH_EPOCH, EPOCH_AT = 16, 2, 12
+"""In a batch's header: where its format's number is, from which one on it has an epoch, and where that is."""
+_EPOCH = Struct(">i")
 
 
 def install() -> None:
     """Make every aiokafka consumer of this process read such names, and hand over `PlainRecord`s.
 
-    One whose `value_deserializer` is `ValueBatch` hands over those.
+    One whose `value_deserializer` is `ValueBatch` hands over those; a `LeaderEpochs` there is kept up to date.
     """
     aiokafka.consumer.fetcher.MemoryRecords = _Records
     aiokafka.consumer.fetcher.PartitionRecords = _partition_records
@@ -123,13 +130,29 @@ class _ValuesOfBatch(_Batch):
 
 class _Records(_MemoryRecordsPy):  # type: ignore[misc]
     batch: type[_Batch] = _Batch
+    read_epoch: Callable[[int], None] | None = None
 
     def next_batch(self) -> Any:
         source = self._next_slice
+        if self.read_epoch is not None and (epoch := self.next_epoch) is not None:
+            self.read_epoch(epoch)
         return self.batch(super().next_batch(), source) if source is not None else None
+
+    @property
+    def next_epoch(self) -> int | None:
+        """The leader's epoch in the header of the next batch, None where there is none."""
+        header = self._next_slice
+        if header is None or header[MAGIC_AT] < WITH_EPOCH:
+            return None
+        epoch: int = _EPOCH.unpack_from(header, EPOCH_AT)[0]
+        return epoch
 
 
 def _partition_records(place: TopicPartition, records: _Records, *options: Any) -> PartitionRecords:
+    if epochs := next((option for option in options if isinstance(option, LeaderEpochs)), None):
+        if (epoch := records.next_epoch) is not None:
+            epochs.begin_fetch(place, epoch)
+        records.read_epoch = partial(epochs.read_batch, place)
     if ValueBatch not in options:
         return _PlainRecords(place, records, *options)
     records.batch = _ValuesOfBatch

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
+from uuid import UUID
 
 from domain.customer import Customer
+from worker.log_identity import LogIdentity, RecordMark
 from worker.outgoing import Outgoing
 from worker.records import Record, TopicPartition
 from worker.view import StoreView
@@ -57,7 +59,8 @@ class PendingBatch(NamedTuple):
 class Changes:
     """Everything a batch changes. It is committed whole or not at all.
 
-    With `is_silent` the outgoing records count as published, and are never sent.
+    `last_records` has the last record before a position, where a batch brought one. With
+    `is_silent` the outgoing records count as published, and are never sent.
     """
 
     new_customers: dict[str, Customer] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class Changes:
     outbox: list[Outgoing] = field(default_factory=list)
     redrives: list[Redrive] = field(default_factory=list)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
+    last_records: dict[TopicPartition, RecordMark] = field(default_factory=dict)
     is_silent: bool = False
 
 
@@ -151,8 +155,16 @@ class Store(ABC):
         return True  # a store that lets in one process has one relay
 
     @abstractmethod
+    def logs(self) -> Mapping[TopicPartition, LogIdentity]:
+        """Return the log that each position belongs to, as far as it was recorded."""
+
+    @abstractmethod
+    def identify_logs(self, topic_ids: Mapping[TopicPartition, UUID]) -> None:
+        """Record the topic ids of these partitions' logs, with positions that have none: now and as they come."""
+
+    @abstractmethod
     def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
-        """Set a position by decision of an operator: records before it were lost."""
+        """Set a position by decision of an operator: records before it were lost, and it may be in another log."""
 
     @property
     @abstractmethod

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, NoError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -32,6 +33,9 @@ NOT_TOLD = -(2**31)
 
 READ, WRITE, CREATE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 5, 8, 10
 """Kafka's numbers of operations (`AclOperation`)."""
+
+Client: TypeAlias = AIOKafkaAdminClient | AIOKafkaConsumer
+"""A started client."""
 
 
 class PartitionMetadata(NamedTuple):
@@ -55,16 +59,21 @@ class TopicMetadata(NamedTuple):
     operations: frozenset[int] | None
 
 
-async def describe_topics(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, TopicMetadata]:
-    """Describe each of these topics, by name; a missing or hidden one has its error. Raises `KafkaError`."""
+async def describe_topics(client: Client, topics: Iterable[str]) -> dict[str, TopicMetadata]:
+    """Describe these topics, by name; a missing or hidden one has its error. Raises `KafkaError`."""
     names = list(topics)
     try:
-        response = await admin._send_request(_DescribeTopics(names))  # noqa: SLF001 - no public call takes a request
+        response = await _send(client, _DescribeTopics(names))
         described = map(_topic, response.to_object()["topics"])
     except NotImplementedError:  # a broker older than 3.0
-        response = await admin._send_request(MetadataRequest(names, allow_auto_topic_creation=False))  # noqa: SLF001
+        response = await _send(client, MetadataRequest(names, allow_auto_topic_creation=False))
         described = map(_topic_without_id, response.to_object()["topics"])
     return {topic.name: topic for topic in described}
+
+
+async def _send(client: Client, request: Request[Any]) -> Response:
+    connections = client._client  # noqa: SLF001 - no public call takes a request; aiokafka's minor version is pinned
+    return await connections.send(connections.get_random_node(), request)
 
 
 def _topic(answer: Mapping[str, Any]) -> TopicMetadata:

@@ -10,6 +10,7 @@ from typing import Self
 from typing_extensions import override
 
 from domain.customer import Customer, CustomerRepository
+from worker.log_identity import mark_of
 from worker.messages import Cancellation
 from worker.records import Record, TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place, Store
@@ -121,11 +122,12 @@ class Positions:
         """The first offset not decided in an earlier batch; reading one before it is a replay."""
         return self._stored.get(partition, 0)
 
-    def advance(self, reached: Mapping[TopicPartition, int]) -> None:
-        """Set the next offset to take of each partition; a position never moves back."""
-        self._changes.positions.update(
-            {partition: offset for partition, offset in reached.items() if offset > self.next_offset(partition)}
-        )
+    def advance(self, last: Mapping[TopicPartition, Record]) -> None:
+        """Set the next offset of each partition behind its last record; a position never moves back."""
+        for partition, record in last.items():
+            if record.offset >= self.next_offset(partition):
+                self._changes.positions[partition] = record.offset + 1
+                self._changes.last_records[partition] = mark_of(record)
 
 
 class UnitOfWork:

@@ -73,6 +73,11 @@ class LocalNode:
         self._options = options
         self._format(cluster_id)
 
+    @property
+    def data(self) -> Path:
+        """The directory of its logs."""
+        return self._directory / "data"
+
     def restart(self) -> None:
         """Start the broker on the data it has; it must not be running."""
         with self._log.open("ab") as log:

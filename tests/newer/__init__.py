@@ -6,10 +6,14 @@ from pathlib import Path
 from worker.stores import migrations
 
 SQL = Path(__file__).with_name("sql")
+TODAY = migrations.newest_version("duckdb")
+NEXT = TODAY + 1
+STEP = f"{NEXT:04}_a_time_to_come.sql"
 
 
 def steps(directory: Path) -> Path:
     """The steps of that version, written to `directory`: those of today, and one more."""
     shutil.copytree(Path(str(migrations.STEPS)), directory, dirs_exist_ok=True)
-    shutil.copytree(SQL, directory, dirs_exist_ok=True)
+    for file in SQL.glob("*/*.sql"):
+        shutil.copy(file, directory / file.parent.name / STEP)
     return directory

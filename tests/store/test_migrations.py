@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from tests.newer import steps
+from tests.newer import NEXT, STEP, TODAY, steps
 from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import a_bit_of_everything, everything_in, prepare
 from tests.store.databases import Database, DuckDBDatabase, PostgresDatabase
@@ -33,7 +33,7 @@ def newer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None
 
     def become(more: str = "") -> None:
         monkeypatch.setattr(migrations, "STEPS", steps(directory))
-        for file in directory.glob("*/0002_*"):
+        for file in directory.glob(f"*/{STEP}"):
             file.write_text(file.read_text() + more)
 
     return become
@@ -57,10 +57,10 @@ def test_tables_with_data_are_brought_to_the_next_version_once(
     before = everything_in(durable, old)
     old.close()
     newer()
-    with pytest.raises(StoreError, match="has version 1, this worker needs 2: run customer-worker migrate"):
+    with pytest.raises(StoreError, match=f"has version {TODAY}, this worker needs {NEXT}: run customer-worker migrate"):
         durable.open()
-    assert composition.migrate(settings) == (1, 2)
-    assert composition.migrate(settings) == (2, 2)
+    assert composition.migrate(settings) == (TODAY, NEXT)
+    assert composition.migrate(settings) == (NEXT, NEXT)
     new = durable.open()
     assert everything_in(durable, new) == before
     assert durable.rows(new, "SELECT DISTINCT region FROM customers") == [("EU",)]
@@ -84,14 +84,14 @@ def test_a_step_that_fails_at_its_end_leaves_the_store_as_it_was(
     assert everything_in(durable, store) == before
     store.close()
     newer()
-    assert composition.migrate(settings) == (1, 2), "once it is mended"
+    assert composition.migrate(settings) == (TODAY, NEXT), "once it is mended"
 
 
 def test_an_empty_database_gets_the_newest_tables_by_migrate_too(
     durable: Database, settings: Settings, newer: Callable[..., None]
 ) -> None:
     newer()
-    assert composition.migrate(settings) == (0, 2)
+    assert composition.migrate(settings) == (0, NEXT)
     assert durable.open().positions() == {}
 
 
@@ -119,7 +119,7 @@ def test_a_store_of_a_newer_version_is_refused_at_start_and_by_every_command(
     newer()
     composition.migrate(settings)
     monkeypatch.setattr(migrations, "STEPS", today)
-    says = "has version 2, this worker reads 1: run the worker that migrated it, or a newer one"
+    says = f"has version {NEXT}, this worker reads {TODAY}: run the worker that migrated it, or a newer one"
     with pytest.raises(Refusal, match=says) as refused:
         composition.open_store(settings)
     assert refused.value.code is Exit.UNREACHABLE
@@ -177,7 +177,7 @@ def test_a_worker_of_before_writes_nothing_more_and_publishes_no_more(
     old: PostgresStore, url: str, newer: Callable[..., None]
 ) -> None:
     newer()
-    assert migrate_store(url, "postgresql://here") == (1, 2)
+    assert migrate_store(url, "postgresql://here") == (TODAY, NEXT)
     for write in (
         lambda: old.commit(Changes(new_customers={BOB: customer(BOB)})),
         lambda: old.commit(Changes(positions={(SIGNUPS, 0): 1})),
@@ -188,7 +188,7 @@ def test_a_worker_of_before_writes_nothing_more_and_publishes_no_more(
         old.lead,
         old.reopen,
     ):
-        with pytest.raises(NewerStoreError, match="has version 2, this worker reads 1"):
+        with pytest.raises(NewerStoreError, match=f"has version {NEXT}, this worker reads {TODAY}"):
             write()
     new = PostgresDatabase(url)
     store = new.open()
@@ -209,7 +209,7 @@ def test_a_commit_in_hand_is_waited_for_and_migrated_with_the_rest(
             query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'store_version'::regclass"
             while watching.execute(query).fetchall() == [(0,)]:
                 assert not doing.done(), "it did not wait"
-        assert doing.result(timeout=30) == (1, 2)
+        assert doing.result(timeout=30) == (TODAY, NEXT)
         found = watching.execute("SELECT customer_id::text, region FROM customers ORDER BY 1").fetchall()
     assert found == sorted([(ADA, "EU"), (BOB, "EU")])
 
@@ -220,7 +220,7 @@ def test_a_commit_that_comes_during_a_migration_waits_and_writes_nothing(
     newer()
     with ThreadPoolExecutor(1) as pool, psycopg.connect(url, autocommit=True) as watching:
         with psycopg.connect(url, autocommit=True) as migrating, migrating.transaction():
-            assert migrate(migrating) == (1, 2)  # in the transaction around it
+            assert migrate(migrating) == (TODAY, NEXT)  # in the transaction around it
             doing: Future[object] = pool.submit(old.commit, Changes(new_customers={BOB: customer(BOB)}))
             wait_until_it_waits(old, watching, doing)
         assert isinstance(doing.exception(timeout=30), NewerStoreError)
@@ -237,4 +237,4 @@ def test_what_holds_the_store_for_long_is_not_waited_for_for_long(
         migrate_store(url, "postgresql://here")
     trial.close()
     old.commit(Changes(new_customers={BOB: customer(BOB)}))
-    assert migrate_store(url, "postgresql://here") == (1, 2)
+    assert migrate_store(url, "postgresql://here") == (TODAY, NEXT)

@@ -8,7 +8,7 @@ from tests.store.changes import details, everything_in, ids, outgoing, waiting
 from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
 from worker.messages import Cancellation
-from worker.records import PlainRecord
+from worker.records import PlainRecord, Record
 from worker.store import Store, StoreError
 from worker.unit_of_work import UnitOfWork
 
@@ -17,6 +17,11 @@ CHURN = date(2026, 6, 30)
 
 def at(offset: int, topic: str = SIGNUPS, partition: int = 0) -> PlainRecord:
     return PlainRecord(topic, partition, offset, 0, None, b"", [])
+
+
+def reached(ends: dict[tuple[str, int], int]) -> dict[tuple[str, int], Record]:
+    """The last record before each of these offsets."""
+    return {(topic, partition): at(end - 1, topic, partition) for (topic, partition), end in ends.items()}
 
 
 def early(offset: int, customer_id: str = EVE) -> Cancellation:
@@ -84,7 +89,7 @@ def _change_everything(work: UnitOfWork) -> None:
     work.parked.add(early(0))
     work.journal.append((SIGNUPS, 0, 0, ADA, "applied", None, None))
     work.outbox.append(outgoing("1"))
-    work.positions.advance({(SIGNUPS, 0): 1})
+    work.positions.advance(reached({(SIGNUPS, 0): 1}))
 
 
 # Customers: each is one object
@@ -232,24 +237,24 @@ def test_what_one_customer_waits_for_is_not_released_to_another(store: Store) ->
 
 def test_positions_advance_past_the_last_record_of_each_partition(store: Store) -> None:
     with UnitOfWork(store) as work:
-        work.positions.advance({(SIGNUPS, 0): 3, (SIGNUPS, 1): 10, (CANCELLATIONS, 0): 5})
+        work.positions.advance(reached({(SIGNUPS, 0): 3, (SIGNUPS, 1): 10, (CANCELLATIONS, 0): 5}))
         work.commit()
     assert store.positions() == {(SIGNUPS, 0): 3, (SIGNUPS, 1): 10, (CANCELLATIONS, 0): 5}
 
 
 def test_a_position_never_moves_back(store: Store) -> None:
     with UnitOfWork(store) as work:
-        work.positions.advance({(SIGNUPS, 0): 10, (CANCELLATIONS, 0): 6})
+        work.positions.advance(reached({(SIGNUPS, 0): 10, (CANCELLATIONS, 0): 6}))
         work.commit()
     with UnitOfWork(store) as work:
-        work.positions.advance({(SIGNUPS, 0): 4, (CANCELLATIONS, 0): 7})
+        work.positions.advance(reached({(SIGNUPS, 0): 4, (CANCELLATIONS, 0): 7}))
         work.commit()
     assert store.positions() == {(SIGNUPS, 0): 10, (CANCELLATIONS, 0): 7}
 
 
 def test_the_next_offset_is_the_one_after_what_earlier_batches_decided(store: Store) -> None:
     with UnitOfWork(store) as work:
-        work.positions.advance({(SIGNUPS, 0): 5})
+        work.positions.advance(reached({(SIGNUPS, 0): 5}))
         assert work.positions.next_offset((SIGNUPS, 0)) == 0  # not before the commit
         work.commit()
     with UnitOfWork(store) as work:

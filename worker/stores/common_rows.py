@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from domain.customer import MRR, Customer, Industry, PlanTier
+from worker.log_identity import LogIdentity, RecordMark
 from worker.outcomes import Reason
 from worker.records import Header, PlainRecord
 from worker.store import ParkedRecord
@@ -45,6 +47,16 @@ GIVEN_UP = f"""
         CAST(split_part(split_part(dead_letter_id, '/', 3), '@', 1) AS BIGINT)
     FROM discards
 """
+
+POSITION_LOGS = """
+    SELECT topic, partition, topic_id, record_offset, record_fingerprint FROM positions WHERE next_offset IS NOT NULL
+"""
+
+
+def log_identity(topic_id: UUID | None, offset: int | None, fingerprint: int | None) -> LogIdentity:
+    """The log of a row of `POSITION_LOGS`, behind its topic and partition."""
+    last = None if offset is None or fingerprint is None else RecordMark(offset, fingerprint)
+    return LogIdentity(topic_id, last)
 
 
 _INDUSTRIES = {industry.value: industry for industry in Industry}

@@ -14,17 +14,19 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import duckdb
 from typing_extensions import override
 
 from domain.customer import Customer
 from worker.failpoints import reach
+from worker.log_identity import LogIdentity, RecordMark
 from worker.records import TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place, Redrive, Store
 from worker.stores import duckdb_outbox as outbox
 from worker.stores import duckdb_rows as rows
-from worker.stores.common_rows import GIVEN_UP, customer, parked_record
+from worker.stores.common_rows import GIVEN_UP, POSITION_LOGS, customer, log_identity, parked_record
 from worker.stores.duckdb_batch import BatchTable
 from worker.stores.duckdb_columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb_file import MEMORY, identity, open_file, wrap_errors
@@ -51,6 +53,7 @@ class DuckDBStore(Store):
         self._clock = clock
         self._views: set[DuckDBView] = set()
         self._closing = threading.Lock()
+        self._topic_ids: Mapping[TopicPartition, UUID] = {}
         self._open()
 
     @wrap_errors
@@ -166,7 +169,7 @@ class DuckDBStore(Store):
                 has_receipts=self._receipts_count > 0,
             )
             self._write_redrives(changes.redrives)
-            self._write_positions(changes.positions)
+            self._write_positions(changes.positions, changes.last_records)
             reach("before-commit")
         reach("after-commit")
         pending = PendingBatch(
@@ -237,17 +240,25 @@ class DuckDBStore(Store):
                 "INSERT INTO redrives SELECT id, topic, partition, place, digest FROM batch", rows.redrives(redrives)
             )
 
-    def _write_positions(self, positions: Mapping[TopicPartition, int]) -> None:
+    def _write_positions(
+        self, positions: Mapping[TopicPartition, int], last_records: Mapping[TopicPartition, RecordMark]
+    ) -> None:
         known = {partition: offset for partition, offset in positions.items() if partition in self._positions}
         if known:  # twice as fast as an upsert, and nearly every batch has these alone
             self._join(
-                "UPDATE positions SET next_offset = batch.place FROM batch"
+                "UPDATE positions SET next_offset = batch.place,"
+                " record_offset = coalesce(batch.record_offset, positions.record_offset),"
+                " record_fingerprint = coalesce(batch.record_fingerprint, positions.record_fingerprint) FROM batch"
                 " WHERE positions.topic = batch.topic AND positions.partition = batch.partition",
-                rows.offsets(known),
+                rows.positions(known, last_records),
             )
         if len(known) < len(positions):
             new = {partition: offset for partition, offset in positions.items() if partition not in known}
-            self._join("INSERT INTO positions SELECT topic, partition, place FROM batch", rows.offsets(new))
+            self._join(
+                "INSERT INTO positions SELECT topic, partition, place, topic_id::UUID, record_offset,"
+                " record_fingerprint FROM batch",
+                rows.positions(new, last_records, self._topic_ids),
+            )
 
     @override
     def positions(self) -> Mapping[TopicPartition, int]:
@@ -256,8 +267,26 @@ class DuckDBStore(Store):
     @wrap_errors
     @override
     def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
-        self._write_positions({partition: next_offset})
+        topic, number = partition
+        self._db.execute(
+            "UPDATE positions SET next_offset = ?, topic_id = NULL, record_offset = NULL, record_fingerprint = NULL"
+            " WHERE topic = ? AND partition = ?",
+            [next_offset, topic, number],
+        )
         self._positions[partition] = next_offset
+
+    @override
+    def logs(self) -> Mapping[TopicPartition, LogIdentity]:
+        return {(topic, partition): log_identity(*log) for topic, partition, *log in self._rows(POSITION_LOGS)}
+
+    @wrap_errors
+    @override
+    def identify_logs(self, topic_ids: Mapping[TopicPartition, UUID]) -> None:
+        self._topic_ids = topic_ids
+        query = "UPDATE positions SET topic_id = ? WHERE topic = ? AND partition = ? AND topic_id IS NULL"
+        for place, log in self.logs().items():
+            if log.topic_id is None and place in topic_ids:
+                self._db.execute(query, [topic_ids[place], *place])
 
     @property
     @override

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 
 from domain.customer import Customer
+from worker.log_identity import RecordMark
 from worker.outgoing import Outgoing
 from worker.records import TopicPartition
 from worker.store import JournalRow, ParkedRecord, Place, Redrive
@@ -114,4 +117,18 @@ def offsets(of: Mapping[TopicPartition, int]) -> Columns:
         "topic": pa.array([topic for topic, _ in of]),
         "partition": pa.array([partition for _, partition in of], pa.int32()),
         "place": pa.array(of.values(), pa.int64()),
+    }
+
+
+def positions(
+    of: Mapping[TopicPartition, int],
+    last_records: Mapping[TopicPartition, RecordMark],
+    topic_ids: Mapping[TopicPartition, UUID] = MappingProxyType({}),
+) -> Columns:
+    """The next offset of each partition, the last record before it, and its topic's id, where those are given."""
+    marks = [last_records.get(place) for place in of]
+    return offsets(of) | {
+        "topic_id": pa.array([str(topic_ids[place]) if place in topic_ids else None for place in of], pa.string()),
+        "record_offset": pa.array([mark and mark.offset for mark in marks], pa.int64()),
+        "record_fingerprint": pa.array([mark and mark.fingerprint for mark in marks], pa.int64()),
     }

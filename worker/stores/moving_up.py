@@ -47,7 +47,10 @@ _COPIED = {  # the columns of each table, and what they are filled with
     "receipts": ("id", "FROM receipts"),
     "redrives": ('dead_letter_id, topic, partition, "offset", value_sha256', "FROM redrives"),
     "discards": ('dead_letter_id, "at", why', "FROM discards"),
-    "positions": ("topic, partition, next_offset", "FROM positions"),
+    "positions": (
+        "topic, partition, next_offset, topic_id, record_offset, record_fingerprint",
+        "FROM positions",
+    ),
     "output_ends": ("topic, partition, end_offset", "FROM output_ends"),
 }
 _IS_IN_USE = " OR ".join(f"EXISTS (SELECT FROM {table})" for table in _COPIED)

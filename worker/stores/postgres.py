@@ -14,18 +14,20 @@ from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from typing_extensions import override
 
 from domain.customer import Customer
 from worker.failpoints import reach
+from worker.log_identity import LogIdentity, RecordMark
 from worker.records import TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place, Store, StoreError
 from worker.stores import postgres_checks as checks
 from worker.stores import postgres_outbox as outbox
 from worker.stores import postgres_rows as rows
-from worker.stores.common_rows import customer, parked_record
+from worker.stores.common_rows import POSITION_LOGS, customer, log_identity, parked_record
 from worker.stores.migrations import newest_version
 from worker.stores.postgres_connection import (
     Connection,
@@ -80,6 +82,7 @@ class PostgresStore(Store):
         self._leader_epoch: int | None = None
         self._epochs: dict[TopicPartition, int] = {}
         self._read: Mapping[TopicPartition, int] = {}
+        self._topic_ids: Mapping[TopicPartition, UUID] = {}
         self._views: set[PostgresView] = set()
         self._closing = threading.Lock()
         self._open()
@@ -178,7 +181,7 @@ class PostgresStore(Store):
             receipted = outbox.add(self._db, changes.outbox, is_silent=changes.is_silent)
             columns = 'redrives (dead_letter_id, topic, partition, "offset", value_sha256)'
             self._copy(columns, changes.redrives)
-            self._upsert("positions", "next_offset", changes.positions)
+            self._write_positions(changes.positions, changes.last_records)
             reach("before-commit")
         reach("after-commit")
         self._read = {}
@@ -207,6 +210,24 @@ class PostgresStore(Store):
     def _write_parked(self, changes: Changes, now: datetime) -> None:
         columns = 'parked (customer_id, topic, partition, "offset", timestamp_ms, key, value, headers, parked_at)'
         self._copy(columns, changes.parked and rows.parked(changes.parked.values(), now))
+
+    def _write_positions(
+        self, positions: Mapping[TopicPartition, int], last_records: Mapping[TopicPartition, RecordMark]
+    ) -> None:
+        if not positions:
+            return
+        query = """
+            INSERT INTO positions (topic, partition, next_offset, topic_id, record_offset, record_fingerprint)
+            SELECT * FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[])
+                AS new (topic, partition)
+            ORDER BY topic, partition
+            ON CONFLICT (topic, partition) DO UPDATE SET
+                next_offset = excluded.next_offset,
+                topic_id = coalesce(positions.topic_id, excluded.topic_id),
+                record_offset = coalesce(excluded.record_offset, positions.record_offset),
+                record_fingerprint = coalesce(excluded.record_fingerprint, positions.record_fingerprint)
+        """
+        self._db.execute(query, rows.positions(positions, last_records, self._topic_ids))
 
     def _copy(self, columns: str, of: rows.Rows) -> None:
         if of:
@@ -252,7 +273,28 @@ class PostgresStore(Store):
     @wrap_errors
     @override
     def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
-        self._upsert("positions", "next_offset", {partition: next_offset})
+        query = """
+            UPDATE positions SET next_offset = %s, topic_id = NULL, record_offset = NULL, record_fingerprint = NULL
+            WHERE topic = %s AND partition = %s
+        """
+        self._db.execute(query, [next_offset, *partition])
+
+    @override
+    def logs(self) -> Mapping[TopicPartition, LogIdentity]:
+        return {(topic, partition): log_identity(*log) for topic, partition, *log in self._rows(POSITION_LOGS)}
+
+    @wrap_errors
+    @override
+    def identify_logs(self, topic_ids: Mapping[TopicPartition, UUID]) -> None:
+        self._topic_ids = topic_ids
+        query = """
+            UPDATE positions SET topic_id = identified.id
+            FROM unnest(%s::text[], %s::int[], %s::uuid[]) AS identified (topic, partition, id)
+            WHERE positions.topic = identified.topic AND positions.partition = identified.partition
+                AND topic_id IS NULL AND next_offset IS NOT NULL
+        """
+        topics, partitions = [topic for topic, _ in topic_ids], [partition for _, partition in topic_ids]
+        self._db.execute(query, [topics, partitions, list(topic_ids.values())])
 
     @property
     @override

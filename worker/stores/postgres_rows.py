@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
 from domain.customer import Customer
+from worker.log_identity import RecordMark
 from worker.outgoing import Outgoing
+from worker.records import TopicPartition
 from worker.store import JournalRow, ParkedRecord, Place
 from worker.stores.common_rows import decode_headers, encode_headers
 from worker.stores.postgres_connection import Connection
@@ -60,6 +63,23 @@ def places(of: Collection[Place]) -> dict[str, list[Any]]:
         "partitions": [partition for _, partition, _ in of],
         "offsets": [offset for _, _, offset in of],
     }
+
+
+def positions(
+    of: Mapping[TopicPartition, int],
+    last_records: Mapping[TopicPartition, RecordMark],
+    topic_ids: Mapping[TopicPartition, UUID],
+) -> list[list[Any]]:
+    """Arrays of topic, partition, next offset, topic id, and offset and fingerprint of the last record before it."""
+    marks = [last_records.get(place) for place in of]
+    return [
+        [topic for topic, _ in of],
+        [partition for _, partition in of],
+        list(of.values()),
+        [topic_ids.get(place) for place in of],
+        [mark and mark.offset for mark in marks],
+        [mark and mark.fingerprint for mark in marks],
+    ]
 
 
 CUSTOMERS = "customers (customer_id, industry, plan_tier, signup_date, mrr, churn_date)"

@@ -1,0 +1,190 @@
+"""An input log that changes under its worker: deleted records, a recreated topic, a truncated log."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from tests.acceptance.records import Message
+from tests.acceptance.stage import Stage
+from tests.acceptance.worker_process import WorkerProcess
+from tests.kafka.cluster import wait_until_ready
+from tests.kafka.local import LocalKafka, LocalNode, local_kafka
+from tests.worker.builders import signup_value
+
+pytestmark = pytest.mark.timeout(180)
+REFUSED = 70
+ALLOWED = "CUSTOMER_WORKER_SAFETY__ALLOW_LOST_RECORDS=true"
+READ = 10
+"""How many signups the worker has read before the ground changes."""
+
+
+def signups(count: int, seed: int) -> list[Message]:
+    """First signups, each of another customer."""
+    ids = [str(UUID(int=1000 * seed + number)) for number in range(count)]
+    return [Message("signup", customer_id.encode(), signup_value(customer_id), partition=0) for customer_id in ids]
+
+
+@pytest.fixture
+def ready(stage: Stage) -> Stage:
+    """A stage with one partition a topic and ten signups on it."""
+    stage.create_topics(1)
+    stage.produce(signups(READ, seed=1))
+    return stage
+
+
+def start_and_read(stage: Stage) -> WorkerProcess:
+    worker = stage.start(LOG__FORMAT="json")
+    stage.wait_until_consumed(worker)
+    return worker
+
+
+def delete_records(stage: Stage, before: int) -> None:
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    for done in admin.delete_records([TopicPartition(stage.topics.signup, 0, before)]).values():
+        done.result(30)
+
+
+def recreate_topic(stage: Stage) -> None:
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin.delete_topics([stage.topics.signup])[stage.topics.signup].result(30)
+    while stage.topics.signup in admin.list_topics(timeout=10).topics:
+        pass
+    admin.create_topics([NewTopic(stage.topics.signup, 1, 1)])[stage.topics.signup].result(30)
+
+
+def refusal(worker: WorkerProcess) -> str:
+    """The reason that the worker gave for stopping."""
+    assert worker.wait() == REFUSED, worker.tail()
+    [stopped] = worker.events("stopped for safety")
+    return str(stopped["why"])
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["running", "stopped"])
+def test_deleted_records_are_refused_and_named(ready: Stage, is_running: bool) -> None:
+    worker = start_and_read(ready)
+    if is_running:
+        worker.freeze()
+    else:
+        assert worker.stop() == 0
+    ready.produce(signups(50, seed=2))
+    delete_records(ready, before=50)
+    if is_running:
+        worker.thaw()
+    else:
+        worker = ready.start(LOG__FORMAT="json")
+    why = refusal(worker)
+    assert "begins at offset 50" in why
+    assert "the 40 records between were deleted before they were read" in why
+    assert ALLOWED in why
+    assert len(ready.store().customers) == READ
+
+
+def test_deleted_records_are_passed_over_when_allowed(ready: Stage) -> None:
+    worker = ready.start(LOG__FORMAT="json", SAFETY__ALLOW_LOST_RECORDS="true")
+    ready.wait_until_consumed(worker)
+    worker.freeze()
+    ready.produce(signups(50, seed=2))
+    delete_records(ready, before=50)
+    worker.thaw()
+    ready.wait_until_consumed(worker)
+    assert worker.stop() == 0, worker.tail()
+    assert len(ready.store().customers) == READ + 10
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["running", "stopped"])
+@pytest.mark.parametrize("count", [5, 15], ids=["fewer", "more"])
+def test_recreated_topic_is_refused(ready: Stage, is_running: bool, count: int) -> None:
+    worker = start_and_read(ready)
+    if not is_running:
+        assert worker.stop() == 0
+    recreate_topic(ready)
+    ready.produce(signups(count, seed=2))
+    if not is_running:
+        worker = ready.start(LOG__FORMAT="json")
+    why = refusal(worker)
+    assert f"{ready.topics.signup}/0" in why
+    assert "deleted and created again" in why
+    assert ALLOWED in why
+    again = ready.start(LOG__FORMAT="json")
+    assert "deleted and created again" in refusal(again), "a restart alone must not accept it"
+
+
+def test_recreated_topic_is_read_from_its_start_when_allowed(ready: Stage) -> None:
+    assert start_and_read(ready).stop() == 0
+    recreate_topic(ready)
+    ready.produce(signups(15, seed=2))
+    worker = ready.start(LOG__FORMAT="json", SAFETY__ALLOW_LOST_RECORDS="true")
+    ready.wait_until_consumed(worker)
+    assert worker.stop() == 0, worker.tail()
+    assert len(ready.store().customers) == READ + 15
+    worker = ready.start(LOG__FORMAT="json")
+    worker.wait_until(lambda: bool(worker.events("recovered")), "recovered")
+    assert worker.stop() == 0, "the decision was not kept"
+
+
+class Restorable:
+    """A stage on one broker whose disk can be set back to an earlier copy."""
+
+    def __init__(self, kafka: LocalKafka, directory: Path) -> None:
+        self.stage = Stage(kafka, directory)
+        [node] = kafka.nodes
+        assert isinstance(node, LocalNode)
+        self._node = node
+        self._copy = directory / "copy"
+
+    def copy(self) -> None:
+        self._node.stop()
+        shutil.copytree(self._node.data, self._copy)
+        self._start()
+
+    def restore(self) -> None:
+        self._node.stop()
+        shutil.rmtree(self._node.data)
+        shutil.copytree(self._copy, self._node.data)
+        self._start()
+
+    def _start(self) -> None:
+        self._node.restart()
+        wait_until_ready(self.stage.kafka.bootstrap_servers)
+
+
+@pytest.fixture
+def restorable(tmp_path: Path) -> Iterator[Restorable]:
+    """A broker of the test's own, and a copy of its disk that has the first five of ten signups."""
+    with local_kafka(1) as kafka:
+        world = Restorable(kafka, tmp_path)
+        world.stage.create_topics(1)
+        world.stage.produce(signups(5, seed=1))
+        world.copy()
+        world.stage.produce(signups(5, seed=2))
+        yield world
+        world.stage.close()
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["running", "stopped"])
+@pytest.mark.parametrize("count", [3, 20], ids=["below the position", "beyond the position"])
+def test_truncated_log_is_refused(restorable: Restorable, is_running: bool, count: int) -> None:
+    stage = restorable.stage
+    worker = start_and_read(stage)
+    if is_running:
+        worker.freeze()
+    else:
+        assert worker.stop() == 0
+    restorable.restore()
+    stage.produce(signups(count, seed=3))
+    if is_running:
+        worker.thaw()
+    else:
+        worker = stage.start(LOG__FORMAT="json")
+    why = refusal(worker)
+    assert f"{stage.topics.signup}/0" in why
+    assert ("truncated and written again" if count > 5 else "ends at offset 8") in why
+    assert ALLOWED in why
+    assert len(stage.store().customers) == READ
