@@ -72,6 +72,7 @@ class Relay:
         self._caught_up = asyncio.Event()
         self._behind_since: float | None = None
         self.recovered = asyncio.Event()
+        self.is_running = False
 
     def offer(self, committed: PendingBatch) -> None:
         """Take what a batch committed, so that it need not be read from the store again."""
@@ -116,9 +117,13 @@ class Relay:
 
     async def run(self) -> None:
         """Publish until cancelled, while this worker is the one who publishes."""
-        if not self._is_shared:
-            await self._publish()
-            return
+        self.is_running = True
+        try:
+            await (self._publish_in_turns() if self._is_shared else self._publish())
+        finally:
+            self.is_running = False
+
+    async def _publish_in_turns(self) -> None:
         while not self._stop.is_asked:
             self._caught_up.set()  # what is left is for another
             await self._leadership.gained()
