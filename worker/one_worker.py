@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from typing_extensions import override
 
 from worker import kafka
+from worker.kafka_errors import in_words
 from worker.settings import Settings
 from worker.stopping import Refusal
 
@@ -77,7 +78,7 @@ async def members_of(settings: Settings) -> Sequence[kafka.Member]:
         async with kafka.admin_client(settings.kafka) as admin:
             return (await kafka.describe_group(admin, settings.kafka.group_id)).members
     except (KafkaError, OSError, TimeoutError, Refusal) as error:
-        log.debug("the group's members are not known", error=repr(error))
+        log.debug("the group's members are not known", error=in_words(error))
         return ()
 
 
@@ -102,4 +103,4 @@ async def take_out_the_dead(settings: Settings, members: Iterable[kafka.Member],
                     log.info("told the group that the last worker on this store is dead", member=member_id)
                 return
     except (KafkaError, OSError, TimeoutError, Refusal) as error:
-        log.info("the group will notice by itself that the last worker is dead", error=repr(error))
+        log.info("the group will notice by itself that the last worker is dead", error=in_words(error))
