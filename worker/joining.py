@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS = 2.0
 FIRST_REPEAT_SECONDS = 10.0
 LAST_REPEAT_SECONDS = 300.0
+WAITING = "the group has not assigned partitions yet, or their positions are being set"
 
 
 class Joining:
@@ -29,7 +30,7 @@ class Joining:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._over = asyncio.Event()
-        self.reason = "the group has not answered yet"
+        self.reason = WAITING
 
     @property
     def is_over(self) -> bool:
@@ -46,6 +47,8 @@ class Joining:
         began = time.monotonic()
         while not await self._is_over_within(LOOK_EVERY_SECONDS):
             self.reason = await self._look()
+            if self.is_over:
+                break
             now = time.monotonic()
             if self.reason == logged and now < repeat_at:
                 continue
@@ -85,7 +88,7 @@ class Joining:
             return str(refusal)
         if group.is_balancing:
             return f"the group is rebalancing: it waits for {len(group.members)} members to join again"
-        return "the group has not answered yet"
+        return WAITING
 
 
 async def require_compatible_members(settings: Settings, assignor: str) -> None:

@@ -57,7 +57,7 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, OSError):
         return _system_error(error)
     if isinstance(error, BrokerResponseError):
-        return f"Kafka answered {error.message}"
+        return f"Kafka answered {getattr(error, 'message', 'an unknown error')}"
     if isinstance(error, KafkaError):
         return _client_error(error)
     return str(error) or _spaced(type(error).__name__)
@@ -68,7 +68,7 @@ def _system_error(error: OSError) -> str:
         case ssl.SSLCertVerificationError():
             return f"the certificate is not accepted: {error.verify_message}"
         case ssl.SSLError():
-            return f"TLS failed: {(error.reason or 'unknown reason').replace('_', ' ').lower()}"
+            return f"TLS failed: {(getattr(error, 'reason', None) or 'unknown reason').replace('_', ' ').lower()}"
         case _:  # uvloop writes more into it than the system does
             return os.strerror(error.errno).lower() if error.errno else error.strerror or "input or output failed"
 
