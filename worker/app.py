@@ -115,8 +115,6 @@ class Worker:
             self._start_tasks(self._serve)  # a worker that waits for its group is to be seen
         if store := self._store.sole_owner_of:
             self._tasks.append(asyncio.create_task(take_out_the_dead(self._settings, before, store), name="membership"))
-        gc.disable()  # the consumer collects between batches
-        gc.freeze()
         try:
             await joining.require_compatible_members(self._settings, self._consumer.assignor.name)
             yield
@@ -138,6 +136,8 @@ class Worker:
     async def _after_startup(self) -> None:
         _on_second_signal_end_at_once(self.app.exit)
         self._consumer.joining.accepted()
+        gc.disable()  # the consumer collects between batches
+        gc.freeze()
         log.info("started", group=self._settings.kafka.group_id, store=self._settings.store.shown)
         self._start_tasks(self._relay_once_assigned, self._consumer.run_mirror, self._watch, self._exit_when_asked)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from aiokafka.errors import (
     BrokerResponseError,
     ClusterAuthorizationFailedError,
+    CommitFailedError,
     GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
     InconsistentGroupProtocolError,
@@ -28,6 +29,7 @@ _CLAUSES: dict[type[BaseException], str] = {
     ClusterAuthorizationFailedError: "not authorized for the cluster",
     GroupCoordinatorNotAvailableError: "the coordinator is not available",
     InconsistentGroupProtocolError: "the group has members with another assignment protocol",
+    CommitFailedError: "the group has rebalanced, and another member may have the partitions",
     ProducerFenced: "another producer with this transactional id has started, or the transaction timed out",
     KafkaTimeoutError: "no answer in time",
     RequestTimedOutError: "no answer in time",

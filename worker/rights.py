@@ -106,6 +106,6 @@ async def _is_granted(admin: AIOKafkaAdminClient, right: Right, topics: Mapping[
 def _is_granted_on(topic: TopicMetadata | None, operation: int) -> bool | None:
     if topic is not None and topic.error is TopicAuthorizationFailedError:
         return False  # not even DESCRIBE, which comes with READ and WRITE
-    if topic is None or topic.error is not None or topic.operations is None:
-        return None
+    if topic is None or topic.error is not None or not topic.operations:
+        return None  # empty: the broker does not tell, for whoever sees a topic has DESCRIBE
     return operation in topic.operations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,12 +14,23 @@ from confluent_kafka import Consumer
 from tests.acceptance.operating import run, serve
 from tests.acceptance.stage import Stage
 from tests.acceptance.test_http import get, url_of
+from tests.acceptance.worker_process import module_command
 from tests.kafka.cluster import Kafka
 from tests.kafka.local import local_kafka
 
 pytestmark = pytest.mark.timeout(120)
 UNREACHABLE = 69
 CLIENT = "nightly-report"
+JOINS_UNAWARE = """
+from worker import joining, start_failures
+
+async def not_there_yet(*_):
+    pass
+
+joining.require_compatible_members = not_there_yet
+from worker.cli import main
+main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +64,16 @@ def test_missing_coordinator_is_seen_and_the_worker_stops(lonely: Kafka, tmp_pat
         stage.close()
 
 
-@pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_member_of_another_kind_is_named(stage: Stage, protocol: str) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "command"),
+    [
+        ("classic", module_command("run")),
+        ("consumer", module_command("run")),
+        ("classic", [sys.executable, "-c", JOINS_UNAWARE, "run"]),
+    ],
+    ids=["classic", "consumer", "joined while the worker started"],
+)
+def test_member_of_another_kind_is_named(stage: Stage, protocol: str, command: list[str]) -> None:
     stage.create_topics(1)
     options = {
         "bootstrap.servers": stage.kafka.bootstrap_servers,
@@ -67,7 +87,7 @@ def test_member_of_another_kind_is_named(stage: Stage, protocol: str) -> None:
         while not assigned:
             stranger.poll(0.1)
             assigned = len(stranger.assignment())
-        worker = stage.start()
+        worker = stage.start(command)
         assert worker.wait() == UNREACHABLE, worker.tail()
     why = worker.events("cannot start")[0]["why"]
     assert f"group {stage.group} has members of another kind" in str(why)
