@@ -6,14 +6,22 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    TopicAuthorizationFailedError,
+)
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from worker import kafka
+from worker.joining import NO_COORDINATOR, look_at_group
+from worker.one_worker import assignor_name
 from worker.rights import Right, granting, look_at_rights
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 from worker.topic_metadata import describe_topics
 
+COORDINATOR_SECONDS = 5.0
 ROOM_FOR_THE_REASON = 64 * 1024
 """By so many bytes a dead letter may be larger than its record."""
 
@@ -59,6 +67,7 @@ async def kafka_checks(settings: Settings) -> AsyncIterator[Check]:
                 yield await _room_check(admin, topic, topic + settings.topics.dead_letter_suffix)
             for right, granted in (await look_at_rights(admin, settings)).items():
                 yield _right_check(settings, right, granted=granted)
+            yield await _group_check(admin, settings)
     except Refusal as refusal:
         yield Check("brokers", is_well=False, found=f"not reached at {servers}", advice=str(refusal))
 
@@ -69,6 +78,28 @@ def _right_check(settings: Settings, right: Right, *, granted: bool | None) -> C
         return Check(name, is_well=True, found="not known", advice="see the topic above", is_known=False)
     advice = "" if granted else " ".join(granting(settings.kafka, [right]))
     return Check(name, granted, "granted" if granted else "missing", advice)
+
+
+async def _group_check(admin: AIOKafkaAdminClient, settings: Settings) -> Check:
+    """Check that the group has a coordinator, and no members that a worker cannot join."""
+    group_id = settings.kafka.group_id
+    name = f"group {group_id}"
+    try:
+        async for attempt in AsyncRetrying(  # a young cluster makes the topic of the groups at the first request
+            retry=retry_if_exception_type(GroupCoordinatorNotAvailableError),
+            stop=stop_after_delay(COORDINATOR_SECONDS),
+            wait=wait_fixed(0.2),
+            reraise=True,
+        ):
+            with attempt:
+                members = await look_at_group(admin, group_id, assignor_name(settings))
+    except GroupCoordinatorNotAvailableError:
+        return Check(name, is_well=False, found="its coordinator is not available", advice=NO_COORDINATOR)
+    except GroupAuthorizationFailedError:
+        return Check(name, is_well=True, found="not known", advice="grant READ on it first", is_known=False)
+    except Refusal as refusal:
+        return Check(name, is_well=False, found="a worker cannot join it", advice=str(refusal))
+    return Check(name, is_well=True, found=f"has a coordinator; members now: {members}")
 
 
 async def _topic_check(admin: AIOKafkaAdminClient, settings: Settings, plan: kafka.TopicPlan) -> Check:

@@ -21,6 +21,10 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS = 2.0
 FIRST_REPEAT_SECONDS = 10.0
 LAST_REPEAT_SECONDS = 300.0
+NO_COORDINATOR = (
+    "the brokers have not created or loaded the topic __consumer_offsets. Check that enough brokers run for its "
+    "offsets.topic.replication.factor, and their logs"
+)
 WAITING = "the group has not assigned partitions yet, or their positions are being set"
 
 
@@ -77,11 +81,7 @@ class Joining:
                 try:
                     group = await kafka.describe_group(admin, group_id)
                 except GroupCoordinatorNotAvailableError:
-                    return (
-                        f"the coordinator of group {group_id} is not available: the brokers have not created or loaded "
-                        "the topic __consumer_offsets. Check that enough brokers run for its "
-                        "offsets.topic.replication.factor, and their logs"
-                    )
+                    return f"the coordinator of group {group_id} is not available: {NO_COORDINATOR}"
                 except KafkaError as error:
                     return in_words(error)
         except Refusal as refusal:
@@ -96,14 +96,17 @@ async def require_compatible_members(settings: Settings, assignor: str) -> None:
 
     A group whose coordinator is not available passes: `Joining` logs that.
     """
-    group_id = settings.kafka.group_id
     async with kafka.admin_client(settings.kafka) as admin:
         try:
-            found = await _incompatible(admin, group_id, assignor)
+            await look_at_group(admin, settings.kafka.group_id, assignor)
         except KafkaError as error:
             log.debug("members of the group not known", reason=in_words(error))
-            return
-    if found:
+
+
+async def look_at_group(admin: AIOKafkaAdminClient, group_id: str, assignor: str) -> int:
+    """Count the members of the group. Raises `Refusal` where a worker cannot join them, and `KafkaError`."""
+    group = await kafka.describe_group(admin, group_id)
+    if found := await _incompatible(admin, group_id, group, assignor):
         protocol, members = found
         raise Refusal(
             f"group {group_id} has members of another kind ({protocol}): {', '.join(members)}. Stop them or give them "
@@ -111,11 +114,13 @@ async def require_compatible_members(settings: Settings, assignor: str) -> None:
             "start the worker again",
             Exit.UNREACHABLE,
         )
+    return len(group.members)
 
 
-async def _incompatible(admin: AIOKafkaAdminClient, group_id: str, assignor: str) -> tuple[str, Sequence[str]] | None:
+async def _incompatible(
+    admin: AIOKafkaAdminClient, group_id: str, group: kafka.Group, assignor: str
+) -> tuple[str, Sequence[str]] | None:
     """The protocol and the names of the members that a worker with this assignor cannot join, if there are any."""
-    group = await kafka.describe_group(admin, group_id)
     if group.members and group.assignor and group.assignor != assignor:
         return f"assignor {group.assignor}", [f"{each.client_id} at {each.host}" for each in group.members]
     if group.members:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import structlog
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import KafkaError
 from typing_extensions import override
@@ -61,6 +62,12 @@ class OneWorkerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     @override
     def on_assignment(cls, assignment: Any) -> None:
         pass
+
+
+def assignor_name(settings: Settings) -> str:
+    """Name the assignor of the workers on the store that the settings name."""
+    name: str = RangePartitionAssignor.name if settings.store.is_postgres else OneWorkerAssignor.name
+    return name
 
 
 def _started(user_data: bytes) -> int:

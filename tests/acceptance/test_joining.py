@@ -58,6 +58,9 @@ def test_missing_coordinator_is_seen_and_the_worker_stops(lonely: Kafka, tmp_pat
         assert code == 0, err
         assert b"offsets.topic.replication.factor" in out
         assert len(worker.events("group not joined yet")) == 1
+        code, out, _ = run(stage, "check")
+        assert code == 1
+        assert f"FAIL group {stage.group}: its coordinator is not available".encode() in out
         assert worker.stop() == 0, worker.tail()
         assert "Traceback" not in worker.said()
     finally:
@@ -87,6 +90,9 @@ def test_member_of_another_kind_is_named(stage: Stage, protocol: str, command: l
         while not assigned:
             stranger.poll(0.1)
             assigned = len(stranger.assignment())
+        code, out, _ = run(stage, "check")
+        assert code == 1
+        assert f"FAIL group {stage.group}: a worker cannot join it".encode() in out
         worker = stage.start(command)
         assert worker.wait() == UNREACHABLE, worker.tail()
     why = worker.events("cannot start")[0]["why"]

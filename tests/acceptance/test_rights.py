@@ -105,6 +105,7 @@ def test_check_lists_each_right(secured: SecuredKafka, stage: Stage) -> None:
         f"right WRITE on topic {stage.topics.churned}",
     }
     assert "kafka-acls.sh" in str(found[f"right READ on group {stage.group}"]["advice"])
+    assert not found[f"group {stage.group}"]["known"]
     hidden = found[f"topic {stage.topics.signup}"]
     assert not hidden["known"]
     assert "exist" not in str(hidden["found"])
