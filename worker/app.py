@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +31,7 @@ from worker.gauges import Gauges
 from worker.health import Health
 from worker.http_ask import AskRoutes
 from worker.http_shown import ShownRoutes
+from worker.kafka import Member
 from worker.metrics import Metrics
 from worker.one_worker import members_of, take_out_the_dead
 from worker.pages import OperationsPage
@@ -93,12 +94,7 @@ class Worker:
         self._stop = Stop()
         self._thread = StoreThread()
         try:
-            await rights.require_rights(self._settings)
-            await checks.require_topics(self._settings)
-            before = await members_of(self._settings)  # while they can still be told apart
-            self._store = await self._thread.call(open_store, self._settings)
-            reach("store-opened")
-            self._socket = http.listen(self._settings.http) if self._settings.http.enabled else None
+            before = await self._open()
         except Exception as error:  # noqa: BLE001 - every failed start ends in one sentence
             self._thread.close()
             raise SystemExit(await self._log_failed_start(error)) from None
@@ -132,6 +128,16 @@ class Worker:
         log.info("stopped", exit_code=int(self._stop.code))
         if self._stop.code is not Exit.DONE:
             raise SystemExit(self._stop.code)
+
+    async def _open(self) -> Sequence[Member]:
+        """Open what the worker needs; gives the members of the group before it joins."""
+        await rights.require_rights(self._settings)
+        await checks.require_topics(self._settings)
+        before = await members_of(self._settings)  # while they can still be told apart
+        self._store = await self._thread.call(open_store, self._settings)
+        reach("store-opened")
+        self._socket = http.listen(self._settings.http) if self._settings.http.enabled else None
+        return before
 
     async def _after_startup(self) -> None:
         _on_second_signal_end_at_once(self.app.exit)

@@ -21,7 +21,7 @@ from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 from worker.topic_metadata import describe_topics
 
-COORDINATOR_SECONDS = 5.0
+COORDINATOR_SECONDS = 3.0
 ROOM_FOR_THE_REASON = 64 * 1024
 """By so many bytes a dead letter may be larger than its record."""
 
