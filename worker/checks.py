@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from worker import kafka
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
+from worker.topic_configs import MAX_MESSAGE_BYTES
+from worker.topic_setup import TopicState, read_topics, warn_of_differences
 
-ROOM_FOR_THE_REASON = 64 * 1024
-"""By so many bytes a dead letter may be larger than its record."""
+SET_UP = "run `customer-worker topics create --execute`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,11 @@ class Check:
 
 
 async def require_topics(settings: Settings) -> None:
-    """Raise `Refusal` unless Kafka answers and has the five topics."""
+    """Raise `Refusal` unless Kafka answers and has the five topics; log where their configuration is not as needed."""
     topics = settings.topics
     async with kafka.admin_client(settings.kafka) as admin:
         counts = await kafka.partition_counts(admin, topics.inputs + topics.outputs)
+        await warn_of_differences(admin, settings)
     missing = [name for name in topics.inputs + topics.outputs if name not in counts]
     if missing:
         raise Refusal(
@@ -46,43 +46,41 @@ async def kafka_checks(settings: Settings) -> AsyncIterator[Check]:
         async with kafka.admin_client(settings.kafka) as admin:
             brokers = (await admin.describe_cluster())["brokers"]
             yield Check("brokers", is_well=True, found=f"{len(brokers)} at {servers}")
-            for plan in kafka.topic_plans(settings):
-                yield await _topic_check(admin, plan)
-            for topic in settings.topics.inputs:
-                yield await _room_check(admin, topic, topic + settings.topics.dead_letter_suffix)
+            existing, missing = await read_topics(admin, settings)
+            for plan in missing:
+                advice = "run `customer-worker topics create`"
+                yield Check(f"topic {plan.name}", is_well=False, found="does not exist", advice=advice)
+            for topic in existing:
+                yield _topic_check(topic)
+            for topic in existing:
+                if topic.plan.least_batch:
+                    yield _room_check(topic)
     except Refusal as refusal:
         yield Check("brokers", is_well=False, found=f"not reached at {servers}", advice=str(refusal))
 
 
-async def _topic_check(admin: AIOKafkaAdminClient, plan: kafka.TopicPlan) -> Check:
-    name = f"topic {plan.name}"
-    counts = await kafka.partition_counts(admin, [plan.name])
-    if plan.name not in counts:
-        return Check(name, is_well=False, found="does not exist", advice="run `customer-worker topics create`")
-    found = f"{counts[plan.name]} partitions"
-    actual = await kafka.topic_configs(admin, plan.name)
-    differing = [
-        f"{key}={actual[key]} (wanted: {wanted})"
-        for key, wanted in plan.configs.items()
-        if key != kafka.LARGEST_BATCH and actual.get(key, wanted) != wanted
-    ]
+def _topic_check(topic: TopicState) -> Check:
+    name, found = f"topic {topic.plan.name}", f"{topic.partitions} partitions"
+    if topic.configs is None:
+        advice = "grant DESCRIBE_CONFIGS on it, so that retention and sizes can be checked"
+        return Check(name, is_well=True, found=f"{found}, configuration not visible", advice=advice)
+    differing = [each for each in topic.differences if each.setting != MAX_MESSAGE_BYTES]
     if differing:
-        advice = "set it with kafka-configs.sh; otherwise published records may be cut"
-        return Check(name, is_well=False, found=f"{found}, {', '.join(differing)}", advice=advice)
+        found = ", ".join([found, *map(str, differing)])
+        return Check(name, is_well=False, found=found, advice=f"{differing[0].risk}: {SET_UP}")
     return Check(name, is_well=True, found=found)
 
 
-async def _room_check(admin: AIOKafkaAdminClient, topic: str, dead_letters: str) -> Check:
-    """Whether the largest record that the topic takes fits its dead letter topic, which it else would block."""
-    name = f"room in {dead_letters}"
-    configs = [await kafka.topic_configs(admin, each) for each in (topic, dead_letters)]
-    if not all(configs):
-        return Check(name, is_well=True, found="not known: a topic does not exist, or hides its configuration")
-    largest, taken = (int(config[kafka.LARGEST_BATCH]) for config in configs)
-    found = f"records of up to {taken:,} bytes; {topic} takes {largest:,}"
+def _room_check(topic: TopicState) -> Check:
+    """Check that the largest record which the worker may send fits the topic."""
+    plan, name = topic.plan, f"room in {topic.plan.name}"
+    if topic.configs is None:
+        return Check(name, is_well=True, found="not known: the topic's configuration is not visible")
+    found = f"takes {int(topic.configs[MAX_MESSAGE_BYTES]):,} bytes; the worker may send {plan.least_batch:,} at once"
+    small = [each for each in topic.differences if each.setting == MAX_MESSAGE_BYTES]
+    if not small:
+        return Check(name, is_well=True, found=found)
     advice = (
-        f"set max.message.bytes of {dead_letters} to {largest + ROOM_FOR_THE_REASON} or more with kafka-configs.sh: "
-        "a rejected record too large for it holds up all that is to be published"
+        f"set {MAX_MESSAGE_BYTES} of {plan.name} to {plan.least_batch} or more: {small[0].risk}. To do so, {SET_UP}"
     )
-    is_well = largest + ROOM_FOR_THE_REASON <= taken
-    return Check(name, is_well, found, "" if is_well else advice)
+    return Check(name, is_well=False, found=found, advice=advice)
