@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from worker import kafka
+from worker.settings import Kafka
 from worker.topic_configs import DEFAULT_MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES, read_configs
 
 log = structlog.get_logger(__name__)
@@ -23,11 +23,11 @@ class RecordTooLarge(MessageSizeTooLargeError):  # type: ignore[misc]
     """A single record that its topic cannot take, compressed or not. It is not sent."""
 
     def __init__(self, topic: str, size: int, largest: int) -> None:
-        super().__init__(topic, size, largest)
         self._text = (
             f"a record for {topic} has {size:,} bytes with its batch, and the topic takes {largest:,}. Set "
             f"{MAX_MESSAGE_BYTES} of {topic} to {size} or more with kafka-configs.sh"
         )
+        super().__init__(self._text)
 
     def __str__(self) -> str:
         return self._text
@@ -43,10 +43,11 @@ class BatchSizes:
         self._largest = dict(largest or {})
         self._hidden: dict[str, int] = {}
 
-    async def read(self, admin: AIOKafkaAdminClient, topics: Iterable[str]) -> None:
-        """Read the topics' configuration, which may have changed. Raises `KafkaError`."""
+    async def read(self, settings: Kafka, topics: Iterable[str]) -> None:
+        """Read the topics' configuration, which may have changed. Raises `Refusal`."""
         names = list(topics)
-        configs = await read_configs(admin, names)
+        async with kafka.admin_client(settings) as admin:
+            configs = await read_configs(admin, names)
         self._largest = {name: int(config[MAX_MESSAGE_BYTES]) for name, config in configs.items()}
         self._hidden = {name: self.fill(name) for name in names if name not in configs}
 

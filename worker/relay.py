@@ -200,13 +200,13 @@ class Relay:
         self.recovered.clear()
         async with kafka.admin_client(self._settings.kafka) as admin:
             partitions = await kafka.partition_counts(admin, self._settings.topics.outputs)
-            await self._sizes.read(admin, partitions)
         if missing := set(self._settings.topics.outputs) - set(partitions):
             raise ReceiptUnreadable(f"these topics do not exist: {', '.join(sorted(missing))}")
         envelope = Envelope(self._settings.events.source)
         self._publisher = Publisher(self._settings.kafka, partitions, envelope, self._sizes)
         await self._publisher.start()
         reach("predecessor-fenced")
+        await self._sizes.read(self._settings.kafka, partitions)
         receipts = await keep_receipts(self._settings, self._store, self._thread, partitions)
         if self._is_shared:  # whoever published before may have sent any row
             self._attempted_seq = await self._thread.call(lambda: self._store.last_seq)

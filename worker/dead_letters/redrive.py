@@ -118,8 +118,8 @@ async def _sender(settings: Settings, rate: int | None) -> Sender:
                 "from: create the topics, or name others in CUSTOMER_WORKER_TOPICS__*",
                 Exit.UNREACHABLE,
             )
-        sizes = BatchSizes()
-        await sizes.read(admin, topics)
+    sizes = BatchSizes()
+    await sizes.read(settings.kafka, topics)
     return Sender(settings.kafka, partitions, sizes, rate)
 
 
