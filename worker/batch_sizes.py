@@ -39,9 +39,9 @@ class BatchSizes:
     Where a topic's configuration is hidden, batches start from Kafka's default, and are halved by each refusal.
     """
 
-    def __init__(self, largest: Mapping[str, int] | None = None) -> None:
+    def __init__(self, largest: Mapping[str, int] | None = None, hidden: Iterable[str] = ()) -> None:
         self._largest = dict(largest or {})
-        self._hidden: dict[str, int] = {}
+        self._hidden = dict.fromkeys(hidden, kafka.PUBLISH_BATCH_BYTES)
 
     async def read(self, settings: Kafka, topics: Iterable[str]) -> None:
         """Read the topics' configuration, which may have changed. Raises `Refusal`."""
