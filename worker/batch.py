@@ -62,7 +62,8 @@ class BatchPath:
 
         `messages` is what `read` made of the records, where that was done before. A record read again (a replay) may
         still change a customer, but what was told once is not told again: no second dead letter, and no journal row
-        that only says "duplicate".
+        that only says "duplicate". A record before the position that was never decided, because an operator skipped
+        it, is decided as a new one.
         """
         result = BatchResult()
         messages = self.read(records) if messages is None else messages
@@ -70,6 +71,7 @@ class BatchPath:
         work.customers.load(named)
         work.parked.load(named)
         given_up, waiting = work.parked.given_up, work.parked.waiting
+        earlier = work.earlier_decisions(records)
         topic, partition = place = "", -1
         next_offset = 0
         last: dict[TopicPartition, Record] = {}
@@ -84,7 +86,7 @@ class BatchPath:
             if is_replay and (topic, partition, offset) in given_up:
                 continue  # an operator has decided it
             outcome = self._handle(message, work, result)
-            if not is_replay or isinstance(outcome, Applied | Parked):
+            if not is_replay or isinstance(outcome, Applied | Parked) or earlier.is_missing(record):
                 self._write_down(record, message.customer_id, outcome, work, result)
                 if claims_to_be_redriven(record):
                     _note_redrive(record, work)

@@ -20,7 +20,7 @@ from worker.rights import Right, granting, look_at_rights
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 from worker.topic_configs import MAX_MESSAGE_BYTES
-from worker.topic_metadata import describe_topics
+from worker.topic_metadata import TopicMetadata, describe_topics
 from worker.topic_setup import TopicState, read_topics, warn_of_differences
 
 COORDINATOR_SECONDS = 3.0
@@ -112,9 +112,9 @@ async def _group_check(admin: AIOKafkaAdminClient, settings: Settings) -> Check:
     return Check(name, is_well=True, found=f"has a coordinator; members now: {members}")
 
 
-def _missing_check(topic: str, *, is_hidden: bool) -> Check:
-    name = f"topic {topic}"
-    if is_hidden:
+def _missing_check(name: str, topic: TopicMetadata | None) -> Check:
+    name = f"topic {name}"
+    if topic is not None and topic.error is TopicAuthorizationFailedError:
         return Check(name, is_well=True, found="not known", advice="grant READ on it first", is_known=False)
     return Check(name, is_well=False, found="does not exist", advice="run `customer-worker topics create`")
 

@@ -6,12 +6,14 @@ import asyncio
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.churns import Churn, Sum, TopicDays, ValueReader
+from worker.erasure import EventOffset, erased_customer
 from worker.log_reading import LogReading
 from worker.raw_headers import ValueBatch
 from worker.remembered import Remembered, Stretch
@@ -25,7 +27,8 @@ class NotThereAnyMore(Exception):
 class Reading:
     """The topic's account of each day, the customers of its last events, and where records stand that are no events.
 
-    `settled` are the days by what stands before the ends that the store had marked, in these `stretches`.
+    `settled` are the days by what stands before the ends that the store had marked, in these `stretches`. Events before
+    their tombstone are counted as any, until compaction takes them away.
     """
 
     settled: dict[date, Sum] = field(default_factory=lambda: defaultdict(Sum))
@@ -33,6 +36,7 @@ class Reading:
     stretches: dict[int, Stretch] = field(default_factory=dict)
     recent: set[str] = field(default_factory=set)
     strangers: list[str] = field(default_factory=list)
+    tombstones: dict[str, dict[int, int]] = field(default_factory=dict)
 
     def days(self) -> dict[date, Sum]:
         """Each day."""
@@ -47,6 +51,12 @@ class ChurnedTopic:
         self._reader = reader
         self._places = places
         self._values = values
+
+    @property
+    def name(self) -> str:
+        """Name of the topic."""
+        name: str = self._places[0].topic
+        return name
 
     async def ends(self) -> dict[TopicPartition, int]:
         """The end of each partition."""
@@ -99,15 +109,23 @@ class ChurnedTopic:
         part: TopicDays = await asyncio.to_thread(self._values.days, values, 0 if are_recent else len(values))
         for day, added in part.days.items():
             days[day] += added
-        found.strangers += [f"{place.topic}/{place.partition}/{offsets[index]}" for index in part.strangers]
+        keys = {offset: key for batch in batches for offset, key in batch.tombstones}
+        for offset in [offsets[index] for index in part.strangers]:
+            if (customer_id := erased_customer(keys.get(offset))) is not None:
+                found.tombstones.setdefault(customer_id, {})[place.partition] = offset
+            else:
+                found.strangers.append(f"{place.topic}/{place.partition}/{offset}")
         return part.recent
 
-    async def churns(self, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Churn]:
-        """Everything up to these ends, one by one."""
-        async for _, batches in LogReading(self._reader, await self._begins(), ends).values():
+    async def churns(
+        self, ends: Mapping[TopicPartition, int], among: AbstractSet[str] | None = None
+    ) -> AsyncIterator[tuple[EventOffset, Churn]]:
+        """Every event up to these ends, or every one of these customers, one by one with where it stands."""
+        async for place, batches in LogReading(self._reader, await self._begins(), ends).values():
+            offsets = [offset for batch in batches for offset in batch.offsets]
             values = [value for batch in batches for value in batch.values]
-            for churn in await asyncio.to_thread(self._values.churns, values):
-                yield churn
+            for index, churn in await asyncio.to_thread(self._values.churns, values, among):
+                yield EventOffset(place.partition, offsets[index]), churn
 
     async def _begins(self) -> dict[TopicPartition, int]:
         begins: dict[TopicPartition, int] = await self._reader.beginning_offsets(self._places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date
 from decimal import Decimal
 from typing import Protocol
@@ -102,5 +103,11 @@ class ValueReader(Protocol):
     def days(self, values: Sequence[bytes | None], recent_from: int) -> TopicDays:
         """Each day; recent are the values at `recent_from` and after it."""
 
-    def churns(self, values: Sequence[bytes | None]) -> list[Churn]:
-        """One by one, in order, without those that are no events."""
+    def churns(self, values: Sequence[bytes | None], among: AbstractSet[str] | None = None) -> list[tuple[int, Churn]]:
+        """One by one with the index of each, in order, without those that are no events.
+
+        With `among`, those of these customers alone.
+        """
+
+    def sums(self, churns: Sequence[Churn]) -> dict[date, Sum]:
+        """Add up churns by day, as `days` does with values."""

@@ -44,12 +44,13 @@ class ValueBatch(NamedTuple):
     """The offsets and values of the records of one batch, of which there is one at least: at half the cost of records.
 
     A batch is whole: it may begin before the offset that was asked for. Its `checksum` is of all that is in it, who
-    wrote it and when included.
+    wrote it and when included. `tombstones` are the offsets and keys of the records without a value.
     """
 
     offsets: list[int]
     values: list[bytes | None]
     checksum: int
+    tombstones: tuple[tuple[int, bytes | None], ...] = ()
 
     @property
     def offset(self) -> int:
@@ -59,7 +60,10 @@ class ValueBatch(NamedTuple):
     def since(self, offset: int) -> ValueBatch:
         """What of it stands at this offset or after it: the log may begin within a batch."""
         begin = bisect_left(self.offsets, offset)
-        return self._replace(offsets=self.offsets[begin:], values=self.values[begin:]) if begin else self
+        if not begin:
+            return self
+        tombstones = tuple(tombstone for tombstone in self.tombstones if tombstone[0] >= offset)
+        return ValueBatch(self.offsets[begin:], self.values[begin:], self.checksum, tombstones)
 
 
 def are_plain(headers: Sequence[Header]) -> bool:
@@ -124,8 +128,10 @@ class _ValuesOfBatch(_Batch):
     """The same with one thing in it: its `ValueBatch`."""
 
     def __iter__(self) -> Iterator[ValueBatch]:
-        if found := self._unpacked(lambda records: [(record.offset, record.value) for record in records]):
-            yield ValueBatch([offset for offset, _ in found], [value for _, value in found], self._batch.crc)
+        if found := self._unpacked(list):
+            values = [record.value for record in found]
+            tombstones = tuple((record.offset, record.key) for record in found if record.value is None)
+            yield ValueBatch([record.offset for record in found], values, self._batch.crc, tombstones)
 
 
 class _Records(_MemoryRecordsPy):  # type: ignore[misc]

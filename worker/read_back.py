@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from worker.erasure import erased_customer
 from worker.explain import Step, Story
 from worker.log_reading import LogReading, committed_reader, partitions_of
 from worker.messages import Decoder
@@ -115,16 +116,21 @@ class _Reading:
         since = int(step.at.timestamp() * 1000) - BEFORE_MS
         later = (await self._reader.offsets_for_times({where: since}))[where]
         start = end if later is None else max(begin, later.offset)
-        offset = await self._find(where, start, end, step)
-        if offset is None and step.is_published:  # a rebuilt store's journal is younger than its events
-            offset = await self._find(where, begin, start, step)
-        note = "" if offset is not None else "not found there" if step.is_published else "not published yet"
-        return EventPlace(topic, partition, offset, note)
+        last = await self._last(where, start, end, story, step)
+        if last is None and step.is_published:  # a rebuilt store's journal is younger than its events
+            last = await self._last(where, begin, start, story, step)
+        if last is not None and last.value is not None:
+            return EventPlace(topic, partition, last.offset)
+        note = "not found there" if last is None else f"erased by the tombstone at offset {last.offset}"
+        return EventPlace(topic, partition, None, note if step.is_published else "not published yet")
 
-    async def _find(self, where: TopicPartition, start: int, end: int, step: Step) -> int | None:
-        wanted = ("ce_id", (step.event_id or "").encode())
+    async def _last(self, where: TopicPartition, start: int, end: int, story: Story, step: Step) -> Record | None:
+        """Return the step's event, or the tombstone of its customer, whichever comes last."""
+        last = None
+        event_id = ("ce_id", (step.event_id or "").encode())
         async for part in LogReading(self._reader, {where: start}, {where: end}).parts():
             for record in part.get(where, ()):
-                if wanted in record.headers:
-                    return record.offset
-        return None
+                is_tombstone = record.value is None and erased_customer(record.key) == story.customer_id
+                if is_tombstone or (record.value is not None and event_id in record.headers):
+                    last = record
+        return last

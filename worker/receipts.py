@@ -10,9 +10,10 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker import kafka
+from worker.erasure import erased_customer
 from worker.failpoints import reach
 from worker.log_reading import LogReading, LogStalled
-from worker.outgoing import DEAD_LETTER_PREFIX, dead_letter_id
+from worker.outgoing import DEAD_LETTER_PREFIX, churned_id, dead_letter_id
 from worker.positions import PositionRefused
 from worker.records import Record
 from worker.settings import CutOutputs, Settings
@@ -138,7 +139,13 @@ class _Reading:
         return found
 
     def _id(self, record: Record) -> str | None:
-        """The id of a record on an output topic; None for what the worker did not put there."""
+        """The id of a record on an output topic; None for what the worker did not put there.
+
+        A tombstone has the id of the event that it erases: it is not to be published again.
+        """
+        if record.topic == self._churned_topic and record.value is None:
+            customer_id = erased_customer(record.key)
+            return None if customer_id is None else churned_id(customer_id)
         headers = dict(record.headers)
         names = ["ce_id"] if record.topic == self._churned_topic else _DEAD_LETTER_ID
         told = [(headers.get(name) or b"").decode(errors="replace") for name in names]

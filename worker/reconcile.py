@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from aiokafka import TopicPartition
 from worker import kafka
 from worker.churned_topic import ChurnedTopic, NotThereAnyMore, Reading
 from worker.churns import Churn, ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
+from worker.erasure import Erasures, IneffectiveTombstone, erasures
 from worker.log_reading import committed_reader
 from worker.remembered import Memory, Remembered
 from worker.settings import Settings
@@ -46,12 +47,16 @@ class Books(Protocol):
 
 
 class Accounts(msgspec.Struct, frozen=True):
-    """What each account says of a day, or of all days. `pending` are those of `events` that are yet to be published."""
+    """What each account says of a day, or of all days.
+
+    `pending` are those of `events` that are yet to be published, `erased` those that a tombstone on the topic erased.
+    """
 
     customers: Sum = Sum()
     events: Sum = Sum()
     pending: Sum = Sum()
     topic: Sum = Sum()
+    erased: Sum = Sum()
 
     def __add__(self, other: Accounts) -> Accounts:
         return Accounts(
@@ -59,12 +64,13 @@ class Accounts(msgspec.Struct, frozen=True):
             self.events + other.events,
             self.pending + other.pending,
             self.topic + other.topic,
+            self.erased + other.erased,
         )
 
     @property
     def are_equal(self) -> bool:
-        """Whether the three agree, but for what is pending."""
-        return self.customers == self.events == self.topic + self.pending
+        """Whether the three agree, but for what is pending or erased."""
+        return self.customers == self.events == self.topic + self.pending + self.erased
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -81,7 +87,8 @@ class Report(msgspec.Struct, frozen=True):
     """All days and every difference. `strangers` are the coordinates of records on the topic that are no events.
 
     `receipts` is how many events were found on the topic whose rows the store, being rebuilt, has yet to make;
-    `read_before` how many of those on the topic were not read again.
+    `read_before` how many of those on the topic were not read again. `tombstones` is how many customers have one there,
+    `ineffective` those whose event stands there all the same.
     """
 
     days: dict[date, Accounts]
@@ -89,6 +96,8 @@ class Report(msgspec.Struct, frozen=True):
     strangers: list[str]
     receipts: int
     read_before: int
+    tombstones: int = 0
+    ineffective: list[IneffectiveTombstone] = []
 
     @property
     def total(self) -> Accounts:
@@ -98,7 +107,8 @@ class Report(msgspec.Struct, frozen=True):
     @property
     def is_clean(self) -> bool:
         """Whether nothing differs."""
-        return not self.differences and not self.strangers and all(day.are_equal for day in self.days.values())
+        found = self.differences or self.strangers or self.ineffective
+        return not found and all(day.are_equal for day in self.days.values())
 
 
 async def reconcile(
@@ -134,7 +144,7 @@ async def reconcile(
         topic = ChurnedTopic(reader, places, values)
         reconciling = _Reconciling(topic, books, values, since or date.min, until or date.max)
         report, known = await reconciling.report(known)
-    if report.is_clean:
+    if report.is_clean and not report.tombstones:  # what they erase is found by reading all
         memory.keep(known)
     return report
 
@@ -153,15 +163,17 @@ def require_comparable(mark: Mark, values: ValueReader) -> None:
 class _Comparison:
     """The accounts of each day, and what they were made of. `read_before` events were known, and not read again.
 
-    `began` is when, in seconds since 1970.
+    `began` is when, in seconds since 1970; `ends` is up to where the topic was read.
     """
 
     began: float
     mark: Mark
     days: dict[date, Accounts]
     topic: Reading
-    receipts: int
+    store: StoreDays
     read_before: int
+    ends: Mapping[TopicPartition, int]
+    erasures: Erasures = field(default_factory=Erasures)
 
     @property
     def differing(self) -> list[date]:
@@ -180,10 +192,19 @@ class _Reconciling:
     async def report(self, known: Remembered) -> tuple[Report, Remembered]:
         """The report, and what is known of the topic now. What is known is never a reason to say that things differ."""
         found = await self._compare_known(known) if known.stretches else None
-        if found is None or found.differing or found.topic.strangers:
+        if found is None or found.differing or found.topic.strangers or found.topic.tombstones:
             found = await self._compare(Remembered(known.fingerprinted_by))
-        differences = await self._differences(found.mark, found.differing) if found.differing else []
-        report = Report(found.days, differences, found.topic.strangers, found.receipts, found.read_before)
+        if found.topic.tombstones:
+            found = await self._without_erased(found)
+        report = Report(
+            days=found.days,
+            differences=await self._differences(found) if found.differing else [],
+            strangers=found.topic.strangers,
+            receipts=found.store.receipts,
+            read_before=found.read_before,
+            tombstones=len(found.topic.tombstones),
+            ineffective=found.erasures.ineffective,
+        )
         return report, Remembered(known.fingerprinted_by, found.began, found.topic.stretches, found.topic.settled)
 
     async def _compare_known(self, known: Remembered) -> _Comparison | None:
@@ -203,23 +224,57 @@ class _Reconciling:
             topic = await self._topic.read(known, ends, mark.ends)
         finally:
             store = await asked  # who reads the store itself opens it once at a time
-        told = {day: added for day, added in topic.days().items() if self._since <= day <= self._until}
-        return _Comparison(began, mark, _days(store, told, topic.recent), topic, store.receipts, known.count)
+        days = _days(store, self._within(topic.days()), topic.recent)
+        return _Comparison(began, mark, days, topic, store, known.count, ends)
 
-    async def _differences(self, mark: Mark, days: Sequence[date]) -> list[Difference]:
-        """Read the topic once more for what it says of these days, and compare customer by customer."""
+    def _within(self, days: Mapping[date, Sum]) -> dict[date, Sum]:
+        return {day: added for day, added in days.items() if self._since <= day <= self._until}
+
+    async def _without_erased(self, found: _Comparison) -> _Comparison:
+        """Read the topic once more for events with a tombstone: those that it erased are on the topic no longer."""
+        tombstones = found.topic.tombstones
+        events = [each async for each in self._topic.churns(found.ends, tombstones.keys())]
+        effect = erasures(self._topic.name, tombstones, events)
+        left = defaultdict(Sum, found.topic.days())
+        for day, gone in self._values.sums(list(effect.events.values())).items():
+            left[day] -= gone
+        told = self._within({day: added for day, added in left.items() if added != Sum()})
+        days = _days(found.store, told, found.topic.recent)
+        found = replace(found, days=days, erasures=effect)
+        pairs = (await self._pairs(found.mark, found.differing)).values()
+        erased = [
+            pair.as_event
+            for pair in pairs
+            if pair.as_event is not None
+            and pair.customer_id in effect.customers
+            and (pair.is_published or pair.customer_id in found.topic.recent)
+        ]
+        for day, added in self._values.sums(erased).items():
+            days[day] = msgspec.structs.replace(days[day], erased=added)
+        return found
+
+    async def _differences(self, found: _Comparison) -> list[Difference]:
+        """Read the topic once more for what it says of the differing days, and compare customer by customer."""
         ends = await self._topic.ends()
+        wanted = set(found.differing)
+        pairs = await self._pairs(found.mark, found.differing)
+        told: dict[str, list[Churn]] = defaultdict(list)
+        async for place, churn in self._topic.churns(ends):
+            if (churn.day in wanted or churn.customer_id in pairs) and place not in found.erasures.events:
+                told[churn.customer_id].append(churn)
+        erased = found.erasures.customers
+        differences = [
+            _difference(who, pairs.get(who), told.get(who, []), is_erased=who in erased)
+            for who in sorted({*pairs, *told})
+        ]
+        return [difference for difference in differences if difference is not None]
+
+    async def _pairs(self, mark: Mark, days: Sequence[date]) -> dict[str, ChurnPair]:
         pairs: dict[str, ChurnPair] = {}
         for begin in range(0, len(days), DAYS_AT_ONCE):
             found = await self._books.pairs(mark.published_seq, days[begin : begin + DAYS_AT_ONCE])
             pairs.update((pair.customer_id, pair) for pair in found)
-        wanted = set(days)
-        told: dict[str, list[Churn]] = defaultdict(list)
-        async for churn in self._topic.churns(ends):
-            if churn.day in wanted or churn.customer_id in pairs:
-                told[churn.customer_id].append(churn)
-        differences = [_difference(who, pairs.get(who), told.get(who, [])) for who in sorted({*pairs, *told})]
-        return [difference for difference in differences if difference is not None]
+        return pairs
 
 
 def _days(store: StoreDays, topic: Mapping[date, Sum], recent: AbstractSet[str]) -> dict[date, Accounts]:
@@ -237,12 +292,12 @@ def _days(store: StoreDays, topic: Mapping[date, Sum], recent: AbstractSet[str])
     return days
 
 
-def _difference(who: str, pair: ChurnPair | None, topic: list[Churn]) -> Difference | None:
+def _difference(who: str, pair: ChurnPair | None, topic: list[Churn], *, is_erased: bool) -> Difference | None:
     customer = None if pair is None else pair.as_customer
     event = None if pair is None else pair.as_event
     what = [
         *_in_the_store(customer, event),
-        *_on_the_topic(event, topic, is_due=pair is not None and pair.is_published),
+        *_on_the_topic(event, topic, is_due=pair is not None and pair.is_published and not is_erased),
     ]
     return Difference(who, "; ".join(what), customer, event, topic) if what else None
 

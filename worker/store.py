@@ -59,8 +59,9 @@ class PendingBatch(NamedTuple):
 class Changes:
     """Everything a batch changes. It is committed whole or not at all.
 
-    `last_records` has the last record before a position, where a batch brought one. With
-    `is_silent` the outgoing records count as published, and are never sent.
+    `last_records` has the last record before a position, where a batch brought one. `undecided` are records before
+    their position that were found to have no decision yet. With `is_silent` the outgoing records count as published,
+    and are never sent.
     """
 
     new_customers: dict[str, Customer] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class Changes:
     redrives: list[Redrive] = field(default_factory=list)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
     last_records: dict[TopicPartition, RecordMark] = field(default_factory=dict)
+    undecided: list[Place] = field(default_factory=list)
     is_silent: bool = False
 
 
@@ -126,6 +128,10 @@ class Store(ABC):
 
         Those waited for a signup until dead letters were made of them, or their dead letters were discarded.
         """
+
+    @abstractmethod
+    def decided(self, places: Collection[Place]) -> AbstractSet[Place]:
+        """Return those of these records about which the journal has a decision."""
 
     @abstractmethod
     def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:

@@ -113,7 +113,7 @@ async def _alter(admin: AIOKafkaAdminClient, topic: TopicState) -> None:
         await alter_configs(admin, topic.plan.name, changes)
     except KafkaError as error:
         raise Refusal(
-            f"the configuration of topic {topic.plan.name} could not be altered: {in_words(error)}. Grant ALTER_CONFIGS on it, "
-            "or set it with kafka-configs.sh",
+            f"the configuration of topic {topic.plan.name} could not be altered: {in_words(error)}. Grant "
+            "ALTER_CONFIGS on it, or set it with kafka-configs.sh",
             Exit.NO,
         ) from error

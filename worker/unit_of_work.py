@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Self
@@ -130,6 +130,29 @@ class Positions:
                 self._changes.last_records[partition] = mark_of(record)
 
 
+class EarlierDecisions:
+    """The decisions of earlier batches about these records, looked up at the first question.
+
+    A record before the position need not have one: an operator may have skipped it (ALLOW_SKIP_FORWARD).
+    """
+
+    def __init__(self, store: Store, changes: Changes, records: Sequence[Record]) -> None:
+        self._store = store
+        self._changes = changes
+        self._records = records
+        self._found: AbstractSet[Place] | None = None
+
+    def is_missing(self, record: Record) -> bool:
+        """Return whether the record was never decided; then the commit fails if another worker decides it first."""
+        if self._found is None:
+            self._found = self._store.decided(list(map(_place, self._records)))
+        place = _place(record)
+        if place in self._found:
+            return False
+        self._changes.undecided.append(place)
+        return True
+
+
 class UnitOfWork:
     """One batch against one store, all or nothing.
 
@@ -154,6 +177,10 @@ class UnitOfWork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._store.rollback()
+
+    def earlier_decisions(self, records: Sequence[Record]) -> EarlierDecisions:
+        """Return the decisions of earlier batches about these records."""
+        return EarlierDecisions(self._store, self._changes, records)
 
     def commit(self) -> PendingBatch:
         """Make every change durable at once; what is to be published. Raises `StoreError`; then nothing counts.

@@ -3,10 +3,13 @@
 import pytest
 
 from tests.acceptance.corpus import make_corpus
+from tests.acceptance.records import Message
+from tests.acceptance.spelling import signup
 from tests.acceptance.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(180)
 REFUSED = 70
+ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
 SETTING = "CUSTOMER_WORKER_SAFETY__ALLOW_SKIP_FORWARD"
 
 
@@ -36,6 +39,27 @@ def test_a_group_moved_forward_is_refused_and_the_log_names_the_setting(stage: S
     assert worker.wait() == REFUSED, worker.tail()
     assert SETTING in worker.said()
     assert stage.store() == before, "it took records although it refused to"
+
+
+def test_skipped_records_are_decided_once_after_a_rewind(stage: Stage) -> None:
+    stage.create_topics(1)
+    stage.produce([Message("signup", b"", signup(ADA)), *refused(3)])
+    stage.run_to_the_end_of_the_topics()
+    stage.produce([*refused(4), Message("signup", b"", signup(ADA))])
+    stage.reset_group("--to-latest")
+    stage.produce(refused(2))
+    worker = stage.start(SAFETY__ALLOW_SKIP_FORWARD="true")
+    stage.wait_until_consumed(worker)
+    assert worker.stop() == 0, worker.tail()
+    assert len(stage.published()) == 3 + 2
+    stage.reset_group("--to-earliest")
+    stage.run_to_the_end_of_the_topics()
+    stage.require_as_expected()
+
+
+def refused(count: int) -> list[Message]:
+    """Signups that get a dead letter each."""
+    return [Message("signup", b"%d" % number, b"{") for number in range(count)]
 
 
 def test_skipping_forward_is_done_where_the_setting_allows_it(stage: Stage) -> None:

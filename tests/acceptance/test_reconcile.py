@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -12,11 +12,10 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from tests.acceptance.leaving import events, lives, people, put
 from tests.acceptance.operating import answer, cache, ends, run, said, serve, store_bytes
 from tests.acceptance.producing import raw_producer
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Message, Record
-from tests.acceptance.spelling import cancellation, quoted, signup
+from tests.acceptance.records import Message
 from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import KILLED, WorkerProcess
 from tests.kafka.configuring import configure
@@ -26,34 +25,11 @@ FIRST, SECOND = "2026-06-29", "2026-06-30"
 NOBODY = {"count": 0, "lost_arr": "0.00"}
 
 
-def people(count: int, seed: int = 0) -> list[str]:
-    return [str(uuid.UUID(int=(seed << 64) + number, version=4)) for number in range(count)]
-
-
-def lives(who: Sequence[str], day: str = SECOND, mrr: str = "100.00") -> list[Message]:
-    """Each signs up and leaves."""
-    return [Message("signup", each.encode(), signup(each, mrr=quoted(mrr))) for each in who] + [
-        Message("cancellation", each.encode(), cancellation(each, cancellation_date=quoted(day))) for each in who
-    ]
-
-
 def played(stage: Stage, messages: list[Message]) -> None:
     """A worker has taken these and published all that comes of them, and has stopped."""
     stage.create_topics()
     stage.produce(messages)
     stage.run_to_the_end_of_the_topics()
-
-
-def events(stage: Stage) -> dict[str, Record]:
-    records = read_committed(stage.kafka.bootstrap_servers, stage.topics.churned)
-    return {(record.key or b"").decode(): record for record in records}
-
-
-def put(stage: Stage, key: str, value: bytes | None) -> None:
-    """Somebody else writes to `customer.churned`."""
-    producer = raw_producer(stage.kafka.bootstrap_servers)
-    producer.produce(stage.topics.churned, value, key.encode())
-    assert producer.flush(30) == 0
 
 
 def make_anew(stage: Stage, records: Mapping[int, int], value: bytes) -> None:
@@ -255,7 +231,7 @@ def test_what_differs_is_told_though_the_topic_was_read_before(stage: Stage) -> 
     }
     put(stage, eve, None)
     assert differences(stage) == told
-    assert len(answer(stage, "reconcile", code=1)["no_events"]) == 1
+    assert answer(stage, "reconcile", code=1)["tombstones"] == 1
 
 
 def test_what_was_deleted_since_it_was_read_is_missed(stage: Stage) -> None:

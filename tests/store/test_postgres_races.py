@@ -23,6 +23,7 @@ from tests.worker.builders import (
     batch_path,
     cancellation,
     customer,
+    record,
     signup,
 )
 from worker.commands.give_up import _give_up
@@ -178,6 +179,21 @@ def test_a_batch_whose_partition_was_taken_over_changes_nothing(stores: tuple[Po
     assert list(now.customers([BOB])) == []
     apply(now, [signup(1, BOB)])
     assert now.positions() == {(SIGNUPS, 0): 2}
+
+
+def test_a_skipped_record_read_twice_at_once_is_decided_once(
+    stores: tuple[PostgresStore, PostgresStore], url: str
+) -> None:
+    apply(stores[0], [signup(5)])  # and what stands before it was skipped
+    letter = outgoing("letter", "customer.signup-dlt")
+    late = Changes(
+        journal=[(SIGNUPS, 0, 1, None, "rejected", "malformed", None)], outbox=[letter], undecided=[(SIGNUPS, 0, 1)]
+    )
+    second = race(stores, url, late, late)
+    with pytest.raises(StoreConflictError, match="decided a record"):
+        second.result()
+    assert apply(stores[1], [record(b"{", SIGNUPS, 1)]).outcomes == {}
+    assert ids(stores[0].pending(0, 10).messages) == ["letter"]
 
 
 def test_a_position_that_moved_since_it_was_read_fails_the_batch(stores: tuple[PostgresStore, PostgresStore]) -> None:

@@ -33,6 +33,26 @@ def pending_ids(store: Store, limit: int = 1000) -> list[str]:
     return ids(store.pending(store.published_seq, limit).messages)
 
 
+# Decisions
+
+
+def test_decided_records_are_those_in_the_journal(store: Store) -> None:
+    store.commit(
+        Changes(
+            journal=[
+                (SIGNUPS, 0, 1, None, "rejected", "malformed", None),
+                (CANCELLATIONS, 0, 2, EVE, "parked", None, None),
+                (CANCELLATIONS, 0, 2, EVE, "applied", None, EVENT),
+            ]
+        )
+    )
+    asked = [
+        (topic, partition, offset) for topic in (SIGNUPS, CANCELLATIONS) for partition in (0, 1) for offset in (1, 2)
+    ]
+    assert store.decided(asked) == {(SIGNUPS, 0, 1), (CANCELLATIONS, 0, 2)}
+    assert store.decided([]) == set()
+
+
 # Customers
 
 

@@ -303,6 +303,28 @@ def test_a_replay_that_runs_into_new_records_tells_the_new_ones_only(store: Duck
     assert store.positions() == {(SIGNUPS, 0): 3}
 
 
+def test_skipped_records_are_decided_once_after_a_rewind(store: DuckDBStore) -> None:
+    skipped = [record(b"", SIGNUPS, 1), signup(2), signup(3, EVE), record(b"{", SIGNUPS, 4)]
+    apply(store, [signup(0)])
+    apply(store, [signup(5, BOB)])  # an operator moved the group forward
+    result = apply(store, [signup(0), *skipped, signup(5, BOB)])
+    assert result.outcomes == {"rejected": 2, "duplicate": 1, "applied": 1}
+    decided = journal(store, SIGNUPS)
+    assert sorted(offset for _, offset, _ in decided) == [0, 1, 2, 3, 4, 5]
+    assert letters(store) == [("1", "malformed"), ("4", "malformed")]
+    for portion in ([signup(0), *skipped, signup(5, BOB)], skipped, skipped[:1], skipped[3:]):
+        assert apply(store, portion).outcomes == {}
+    assert (journal(store, SIGNUPS), len(letters(store))) == (decided, 2)
+    assert store.positions() == {(SIGNUPS, 0): 6}
+
+
+def test_skipped_records_of_other_partitions_are_told_apart(store: DuckDBStore) -> None:
+    apply(store, [record(b"", SIGNUPS, 1, partition=1), record(b"", CANCELLATIONS, 1)])
+    apply(store, [record(b"", SIGNUPS, 2)])
+    assert apply(store, [record(b"", SIGNUPS, 1, partition=1)]).outcomes == {}
+    assert apply(store, [record(b"", SIGNUPS, 1)]).outcomes == {"rejected": 1}
+
+
 def test_a_record_parked_before_and_read_again_beside_its_signup_is_applied_once(store: DuckDBStore) -> None:
     apply(store, [cancellation(0)])
     apply(store, [cancellation(0), signup(0), cancellation(0)])

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from aiokafka import TopicPartition
 
 from tests.worker.builders import ADA, BOB, EVE
 from worker.churned_topic import ChurnedTopic, NotThereAnyMore, Reading
-from worker.churns import ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
+from worker.churns import Churn, ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
 from worker.composition import open_value_reader
 from worker.raw_headers import ValueBatch
 from worker.reconcile import Report, _Reconciling
@@ -22,6 +23,7 @@ from worker.settings import Settings
 
 PLACE, OTHER = TopicPartition("churned", 0), TopicPartition("churned", 1)
 FIRST, SECOND = date(2026, 6, 29), date(2026, 6, 30)
+GONE = Churn(ADA, FIRST, Decimal("12.00"))
 Log = dict[TopicPartition, list[ValueBatch]]
 
 
@@ -180,7 +182,8 @@ def test_what_is_kept_is_recalled_as_it_was_if_it_is_young_enough_and_added_up_a
 class Books:
     """A store in which these have left, all published, which is asked by one at a time."""
 
-    def __init__(self, fingerprinted_by: str, days: list[ChurnDay]) -> None:
+    def __init__(self, fingerprinted_by: str, days: list[ChurnDay], pairs: Sequence[ChurnPair] = ()) -> None:
+        self._pairs = list(pairs)
         self._fingerprinted_by = fingerprinted_by
         self._days = days
         self._is_asked = False
@@ -196,15 +199,23 @@ class Books:
         return StoreDays(self._days, [], 0)
 
     async def pairs(self, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
-        return []
+        return self._pairs
 
 
 def reported(
-    values: ValueReader, log: Log, known: Remembered, days: dict[date, Sum] | None = None
+    values: ValueReader,
+    log: Log,
+    known: Remembered,
+    days: dict[date, Sum] | None = None,
+    pairs: Sequence[ChurnPair] = (),
+    *,
+    pending: bool = False,
 ) -> tuple[Report, Remembered]:
     """Against a store that says the same as the whole topic, or these days."""
     told = read(values, Reader(log), log).days() if days is None else days
-    books = Books(values.fingerprinted_by, [ChurnDay(day, added, added) for day, added in told.items()])
+    nobody = Sum()
+    stored = [ChurnDay(day, *((each, nobody, each) if pending else (each, each))) for day, each in told.items()]
+    books = Books(values.fingerprinted_by, stored, pairs)
 
     class Ends(Reader):
         async def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
@@ -243,6 +254,40 @@ def test_a_stranger_is_told_from_a_whole_reading(values: ValueReader, log: Log) 
     log[PLACE].append(batch(5, 10, b"?"))
     report, _ = reported(values, log, known)
     assert (report.is_clean, report.read_before, report.strangers) == (False, 0, ["churned/0/5"])
+
+
+def test_erased_events_are_a_category_of_their_own(values: ValueReader, log: Log) -> None:
+    days = read(values, Reader(log), log).days()
+    _, known = reported(values, log, Remembered(values.fingerprinted_by))
+    log[PLACE].append(tombstone(5, ADA))
+    pair = ChurnPair(ADA, GONE, GONE, is_published=True)
+    report, _ = reported(values, log, known, days, [pair])
+    first = report.days[FIRST]
+    assert (report.is_clean, report.tombstones, report.read_before) == (True, 1, 0)
+    assert (first.events.count, first.topic.count, first.erased.count) == (2, 1, 1)
+    assert report.days[SECOND].erased == Sum()
+    del log[PLACE][0]  # compacted
+    assert reported(values, log, known, days, [pair])[0] == report
+
+
+def test_tombstone_before_its_event_is_ineffective(values: ValueReader, log: Log) -> None:
+    log[PLACE] = [tombstone(0, ADA), batch(1, 7, left(ADA, FIRST))]
+    report, _ = reported(values, log, Remembered(values.fingerprinted_by))
+    assert not report.is_clean
+    assert [(each.tombstone, each.event) for each in report.ineffective] == [("churned/0/0", "churned/0/1")]
+    assert (report.differences, report.strangers, report.total.erased.count) == ([], [], 0)
+
+
+def test_pending_event_with_a_tombstone_is_pending(values: ValueReader, log: Log) -> None:
+    adds = values.sums([GONE])[FIRST]
+    log = {PLACE: [tombstone(0, ADA)]}
+    pair = ChurnPair(ADA, GONE, GONE, is_published=False)
+    report, _ = reported(values, log, Remembered(values.fingerprinted_by), {FIRST: adds}, [pair], pending=True)
+    assert (report.is_clean, report.total.pending.count, report.total.erased.count) == (True, 1, 0)
+
+
+def tombstone(offset: int, who: str) -> ValueBatch:
+    return ValueBatch([offset], [None], 1, ((offset, who.encode()),))
 
 
 def test_where_what_is_known_stands_no_more_the_store_is_asked_again_and_only_then(

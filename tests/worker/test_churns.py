@@ -168,7 +168,9 @@ def test_the_event_as_the_worker_writes_it_is_read_as_what_the_store_says(
     read = values.days(written, 1)
     assert read.days == {day.day: day.customers for day in churn_days(store._db, CHURNED, ALL, date.min, date.max)}
     assert (read.recent, read.strangers) == ([BOB], [])
-    assert values.churns(written) == [churn(ADA), churn(BOB, LATER)]
+    assert values.churns(written) == [(0, churn(ADA)), (1, churn(BOB, LATER))]
+    assert values.churns(written, {BOB, EVE}) == [(1, churn(BOB, LATER))]
+    assert values.sums([churn(ADA), churn(BOB, LATER)]) == read.days
     assert values.fingerprinted_by == published_up_to(store._db, CHURNED).fingerprinted_by
 
 

@@ -1,13 +1,15 @@
 """However the records are interleaved, cut into batches, repeated and read again, the end is the same.
 
 Hypothesis plays Kafka, the operator and the power cut at once: it reads the partitions in any order and any portions,
-publishes or not, marks what it published or dies before, rewinds, puts an older copy of the store back, or loses it.
+publishes or not, marks what it published or dies before, rewinds, skips, puts an older copy of the store back, or
+loses it.
 """
 
 import json
 from collections import Counter
 from datetime import date
 from decimal import Decimal
+from itertools import takewhile
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -78,6 +80,7 @@ class Worker(RuleBasedStateMachine):
         self.read: dict[TopicPartition, int] = {}
         self.taken: list[list[PlainRecord]] = []
         self.losses = 0
+        self.skipped = False
         self.topic: list[Outgoing] = []  # what readers of committed records see
 
     def teardown(self) -> None:
@@ -113,6 +116,15 @@ class Worker(RuleBasedStateMachine):
         place = list(self.logs)[which]
         self.read[place] = max(0, self.read[place] - back)
 
+    @precondition(lambda self: self._bad_records())
+    @rule(which=st.integers(0, 3))
+    def an_operator_skips_bad_records(self, which: int) -> None:
+        """Anything else that is skipped may contradict what was read meanwhile: the end would be another."""
+        bad = self._bad_records()
+        place = list(bad)[which % len(bad)]
+        self.skipped = True
+        self.read[place] += bad[place]
+
     @precondition(lambda self: self.taken)
     @rule(back=st.integers(1, 4))
     def a_batch_comes_again(self, back: int) -> None:
@@ -134,6 +146,14 @@ class Worker(RuleBasedStateMachine):
         self._recover()
 
     # How it is done
+
+    def _bad_records(self) -> dict[TopicPartition, int]:
+        """How many bad records come next, where one does."""
+        counts = {
+            place: sum(1 for _ in takewhile(lambda each: isinstance(each, Bad), log[self.read[place] :]))
+            for place, log in self.logs.items()
+        }
+        return {place: count for place, count in counts.items() if count}
 
     def _poll(self, place: TopicPartition, count: int) -> list[PlainRecord]:
         topic, partition = place
@@ -162,6 +182,8 @@ class Worker(RuleBasedStateMachine):
         self.read = {place: self.store.positions().get(place, 0) for place in self.logs}
 
     def _read_to_the_end(self) -> None:
+        if self.skipped:
+            self.read = dict.fromkeys(self.logs, 0)
         for place, log in self.logs.items():
             self._take(self._poll(place, len(log)))
 

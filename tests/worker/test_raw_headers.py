@@ -142,10 +142,11 @@ def handed_over(data: bytes, kind: Any, aborted: Sequence[tuple[int, int]] = ())
 @pytest.mark.parametrize("codec", CODECS)
 def test_who_wants_values_only_gets_those_of_each_batch_at_once(codec: str) -> None:
     values = [value for _, _, value, _ in READ]
+    [tombstone] = [key for _, key, value, _ in READ if value is None]
     data = record_batch(MIXED, codec) + record_batch(MIXED[:1], codec, base_offset=4)
     first, second = (batch.crc for batch in batches(data))
     assert handed_over(data, ValueBatch) == (
-        [ValueBatch([0, 1, 2, 3], values, first), ValueBatch([4], values[:1], second)],
+        [ValueBatch([0, 1, 2, 3], values, first, ((2, tombstone),)), ValueBatch([4], values[:1], second)],
         5,
     )
     assert [(record.offset, record.value) for record in handed_over(data, None)[0]] == list(

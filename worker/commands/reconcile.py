@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.table import Table
 
@@ -50,7 +51,7 @@ def reconcile_days(
     """Compare who left, by day and in dollars: customers, events in the outbox, events on the topic.
 
     Exit 1 where they differ, with each customer about whom they do. Events that are not published yet are pending,
-    and no difference.
+    those that a tombstone took from the topic are erased: neither is a difference.
 
     Example: customer-worker reconcile --from 2026-06-01 --to 2026-06-30
     """
@@ -85,11 +86,14 @@ class _Asked(Books):
 
 
 def _print(report: Report, *, every_day: bool) -> None:
-    if not report.days and not report.strangers:
+    if not report.days and not report.strangers and not report.tombstones:
         console.print("Nobody has churned.")
         return
     table = Table("day", box=None)
-    for column in ("customers", "events", "on the topic", "pending", "ARR of customers", "of events", "on the topic"):
+    for column in (
+        *("customers", "events", "on the topic", "erased", "pending"),
+        *("ARR of customers", "of events", "on the topic"),
+    ):
         table.add_column(column, justify="right")
     table.add_column("")
     shown = {day: of for day, of in report.days.items() if every_day or not of.are_equal or of.pending.count}
@@ -104,7 +108,9 @@ def _print(report: Report, *, every_day: bool) -> None:
     if len(report.differences) > SHOWN:
         _line(f"… and {len(report.differences) - SHOWN:,} more (--json has all)")
     for stranger in report.strangers[:SHOWN]:
-        _line(f"{stranger}: no churned event")
+        _line(f"{stranger}: no churned event, and no tombstone keyed by a customer id in lower case")
+    for each in report.ineffective[:SHOWN]:
+        _line(f"{each.tombstone}: tombstone without effect, its customer's event stands at {each.event}")
     if len(report.strangers) > SHOWN:
         _line(f"… and {len(report.strangers) - SHOWN:,} more records that are no churned events")
     _print_end(report)
@@ -121,7 +127,12 @@ def _print_end(report: Report) -> None:
             f"{report.read_before:,} events on the topic were read before and stand there as they did: only what came "
             "since was read (--full reads all)."
         )
-    _line("Equal." if report.is_clean else f"{len(report.differences) + len(report.strangers):,} differences.")
+    if report.tombstones:
+        _line(
+            f"{report.tombstones:,} customers have a tombstone on the topic: an event that it erased is no difference."
+        )
+    differences = len(report.differences) + len(report.strangers) + len(report.ineffective)
+    _line("Equal." if report.is_clean else f"{differences:,} differences.")
 
 
 def _row(name: str, of: Accounts) -> list[str]:
@@ -130,6 +141,7 @@ def _row(name: str, of: Accounts) -> list[str]:
         f"{of.customers.count:,}",
         f"{of.events.count:,}",
         f"{of.topic.count:,}",
+        f"{of.erased.count:,}" if of.erased.count else "",
         f"{of.pending.count:,}" if of.pending.count else "",
         dollars(of.customers.lost_arr),
         dollars(of.events.lost_arr),
@@ -162,13 +174,21 @@ def _as_json(report: Report) -> dict[str, Any]:
         "days": [{"day": str(day), **_accounts_as_json(accounts)} for day, accounts in report.days.items()],
         "differences": [_difference_as_json(difference) for difference in report.differences],
         "no_events": report.strangers,
+        "tombstones": report.tombstones,
+        "ineffective_tombstones": msgspec.to_builtins(report.ineffective),
         "receipts_without_customer": report.receipts,
         "read_before": report.read_before,
     }
 
 
 def _accounts_as_json(of: Accounts) -> dict[str, Any]:
-    accounts = {"customers": of.customers, "events": of.events, "topic": of.topic, "pending": of.pending}
+    accounts = {
+        "customers": of.customers,
+        "events": of.events,
+        "topic": of.topic,
+        "erased": of.erased,
+        "pending": of.pending,
+    }
     return {**{name: _sum_as_json(each) for name, each in accounts.items()}, "equal": of.are_equal}
 
 

@@ -163,6 +163,11 @@ class PostgresStore(Store):
 
     @wrap_errors
     @override
+    def decided(self, places: Collection[Place]) -> AbstractSet[Place]:
+        return checks.decided(self._db, places)
+
+    @wrap_errors
+    @override
     def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:
         query = 'INSERT INTO discards (dead_letter_id, "at", why) SELECT unnest(%s::text[]), %s, %s'
         self._db.execute(query, [list(dead_letter_ids), self._clock(), why])
@@ -189,8 +194,10 @@ class PostgresStore(Store):
         return PendingBatch(0, [message for message in changes.outbox if message.id not in receipted], 0)
 
     def _check(self, changes: Changes) -> None:
-        if changes.positions:
-            checks.require_ownership(self._db, changes.positions, self._read, self._epochs)
+        undecided = {(topic, partition) for topic, partition, _ in changes.undecided}
+        if changes.positions or undecided:
+            checks.require_ownership(self._db, changes.positions, self._read, self._epochs, undecided)
+        checks.require_undecided(self._db, changes)
         checks.pass_gate(self._db, self._locks, changes)
         checks.lock_changed(self._db, changes)
         checks.take_parked(self._db, changes)

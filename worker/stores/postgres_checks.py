@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.records import TopicPartition
-from worker.store import Changes, NotTheOwnerError, StoreConflictError
+from worker.store import Changes, NotTheOwnerError, Place, StoreConflictError
 from worker.stores import postgres_rows as rows
 from worker.stores.postgres_connection import Connection
 from worker.stores.postgres_locks import Locks
@@ -20,17 +20,20 @@ def require_ownership(
     wanted: Collection[TopicPartition],
     read: Mapping[TopicPartition, int],
     epochs: Mapping[TopicPartition, int],
+    locked_only: Collection[TopicPartition] = (),
 ) -> None:
     """Lock these positions. Raises where one is not what was read, or its partition was taken over.
 
-    `read` is what the batch started from, where it asked; `epochs` the claims of this store.
+    `read` is what the batch started from, where it asked; `epochs` the claims of this store. The positions of
+    `locked_only` are locked with the others, in one order, and are not compared.
     """
+    places = {*wanted, *locked_only}
     query = """
         SELECT topic, partition, next_offset, owner_epoch FROM positions
         JOIN unnest(%s::text[], %s::int[]) AS wanted (topic, partition) USING (topic, partition)
         ORDER BY topic, partition FOR UPDATE OF positions
     """
-    found = db.execute(query, [[topic for topic, _ in wanted], [partition for _, partition in wanted]]).fetchall()
+    found = db.execute(query, [[topic for topic, _ in places], [partition for _, partition in places]]).fetchall()
     stored = {(topic, partition): (offset or 0, epoch) for topic, partition, offset, epoch in found}
     for place in wanted:
         offset, epoch = stored.get(place, (0, 0))
@@ -39,6 +42,26 @@ def require_ownership(
             raise NotTheOwnerError(f"{name} was given to another worker, which goes on with it")
         if offset != read.get(place, offset):
             raise StoreConflictError(f"{name} was read on to {offset} by another, and not from {read[place]}")
+
+
+def decided(db: Connection, places: Collection[Place]) -> set[Place]:
+    """Return those of these records about which the journal has a decision."""
+    query = """
+        SELECT DISTINCT topic, partition, "offset"
+        FROM journal JOIN unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+            AS wanted (topic, partition, "offset") USING (topic, partition, "offset")
+    """
+    found = db.execute(query, rows.places(places)).fetchall() if places else []
+    return {(topic, partition, offset) for topic, partition, offset in found}
+
+
+def require_undecided(db: Connection, changes: Changes) -> None:
+    """Raise where a record that had no decision has one now: a worker and a replay can read it at the same time.
+
+    Whoever decides such a record holds the lock on its partition's position.
+    """
+    if changes.undecided and decided(db, changes.undecided):
+        raise StoreConflictError("another worker decided a record of this batch")
 
 
 def pass_gate(db: Connection, locks: Locks, changes: Changes) -> None:
