@@ -26,6 +26,7 @@ from worker.answering import Answering
 from worker.broker_security import broker_security
 from worker.composition import batch_path, open_store, store_mark
 from worker.consumer import Consumer
+from worker.error_messages import described
 from worker.failpoints import reach
 from worker.gauges import Gauges
 from worker.health import Health
@@ -180,7 +181,7 @@ class Worker:
                 if task.done() and not task.cancelled() and (error := task.exception()):
                     log.error("a part of the worker failed", part=task.get_name(), exc_info=error)
                     self._stop.for_safety(
-                        f"{task.get_name()} failed: {error!r}. Start the worker again; report the log"
+                        f"{task.get_name()} failed: {described(error)}. Start the worker again; report the log"
                     )
                     return
 

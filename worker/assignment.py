@@ -16,6 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 from typing_extensions import override
 
 from worker import kafka
+from worker.error_messages import described
 from worker.failpoints import reach
 from worker.leader_epochs import LeaderEpochs
 from worker.log_identity import difference
@@ -147,7 +148,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on, from offsets that are not the store's
             self._stop.for_safety(
                 f"the positions of {len(assigned)} partitions of {', '.join(self._settings.topics.inputs)} could not "
-                f"be set ({error!r}). Nothing was read: see that Kafka is well, then start the worker"
+                f"be set ({described(error)}). Nothing was read: see that Kafka is well, then start the worker"
             )
         else:
             reach("positions-set")

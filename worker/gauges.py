@@ -35,7 +35,10 @@ class StoreReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the worker stands: its checks, its partitions, its store (None where that cannot be read now)."""
+    """How the worker stands: its checks, its partitions, its store.
+
+    Where the store cannot be read now, `store` is None and there are no `positions`.
+    """
 
     checks: Sequence[Check]
     positions: Mapping[TopicPartition, int]

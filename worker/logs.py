@@ -8,6 +8,7 @@ import sys
 
 import structlog
 
+from worker.log_exceptions import hide_content, log_uncaught, render_exception
 from worker.settings import Log
 
 
@@ -19,9 +20,8 @@ def configure(settings: Log) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        render_exception,
     ]
-    if not as_text:
-        shared.append(structlog.processors.format_exc_info)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -39,6 +39,8 @@ def configure(settings: Log) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.level)
     handler.addFilter(_is_news)
+    handler.addFilter(hide_content)
+    log_uncaught()
     _quieten_libraries()
 
 

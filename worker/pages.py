@@ -59,7 +59,7 @@ class OperationsPage:
             revenue=[("lost with customers who churned", dollars(self._metrics.lost_arr))],
             lag_total=f"{sum(reading.lag.values()):,} records wait",
             partitions=[
-                (f"{topic}/{partition}", f"{reading.positions[topic, partition]:,}", f"{lag:,}")
+                (f"{topic}/{partition}", _offset(reading.positions.get((topic, partition))), f"{lag:,}")
                 for (topic, partition), lag in sorted(reading.lag.items())
             ],
             facts=list(self._facts(report, reading.store)),
@@ -84,6 +84,10 @@ class OperationsPage:
         yield "signups whose industry is unknown", f"{self._metrics.unknown_industries:,}"
         if (batch := report.last_batch) is not None:
             yield "last batch", f"{batch.records:,} records in {batch.seconds:.3f} s, at {_moment(batch.at)}"
+
+
+def _offset(position: int | None) -> str:
+    return "not known" if position is None else f"{position:,}"
 
 
 def _check(check: Check) -> Row:

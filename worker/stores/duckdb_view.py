@@ -208,5 +208,8 @@ def _without_zone(moment: datetime | None) -> datetime | None:
 
 
 def _size(path: str) -> int | None:
-    files = [file for file in (Path(path), Path(f"{path}.wal")) if path != MEMORY and file.exists()]
-    return sum(file.stat().st_size for file in files) if files else None
+    sizes = []
+    for file in (path, f"{path}.wal") if path != MEMORY else ():
+        with suppress(OSError):  # a checkpoint removes the log
+            sizes.append(Path(file).stat().st_size)
+    return sum(sizes) if sizes else None
