@@ -152,7 +152,7 @@ class Worker:
         host, port = self._socket.getsockname()[:2]
         log.info("serving", url=f"http://{shown_address(host, port)}")
         health = Health(self._consumer, self._relay, self._store_watch)
-        gauges = Gauges(self._consumer, health, self._store, self._settings.topics)
+        gauges = Gauges(self._consumer, health, self._store, self._settings)
         page = OperationsPage(self._settings, self._metrics)
         shown = ShownRoutes(self._metrics, gauges, page, lambda: health.report(self._started_at))
         asked = AskRoutes(

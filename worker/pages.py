@@ -105,7 +105,7 @@ def _waiting(store: StoreReading | None, now: datetime) -> Iterator[Row]:
         "dead letters to be decided",
         f"{at_stake.letters:,}",
         "",
-        f"{dollars(at_stake.arr)} a year of active customers",
+        f"{dollars(at_stake.arr)} of ARR at stake",
     )
 
 

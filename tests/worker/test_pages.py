@@ -112,7 +112,7 @@ def test_what_waits_is_shown_with_its_age_and_its_money() -> None:
     assert shown().table("What waits") == {
         "cancellations parked until their signup": ["12", "3 hours", ""],
         "records in the outbox to be published": ["3", "", ""],
-        "dead letters to be decided": ["4", "", "$1,234,567.89 a year of active customers"],
+        "dead letters to be decided": ["4", "", "$1,234,567.89 of ARR at stake"],
     }
 
 
