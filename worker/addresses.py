@@ -1,6 +1,7 @@
-"""Addresses in settings: of Kafka's brokers, of the DuckDB file, and of the HTTP port. No error repeats one.
+"""Addresses in settings: of Kafka's brokers, the DuckDB file, the HTTP port, and the source of events.
 
-Each function returns the address as the worker uses it. Raises `ValueError` with what is wrong and what to write.
+Each function returns the address as the worker uses it. Raises `ValueError` with what is wrong and what to write; an
+address may hold a password, so no error repeats it.
 """
 
 from __future__ import annotations
@@ -68,6 +69,13 @@ def duckdb_file(path: str) -> str:
             "is duckdb:///FILE, and FILE has no prefix with a colon: it is the path of a file on this machine"
         )
     return path
+
+
+def uri_reference(text: str) -> str:
+    """A `ce_source`: with anything else, every event would be invalid for its subscribers."""
+    if not re.fullmatch(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+", text):
+        raise ValueError("is not a URI reference, such as /customers: spaces and other characters are written as %20")
+    return text
 
 
 def http_host(host: str) -> str:

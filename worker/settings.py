@@ -181,7 +181,7 @@ class Batch(Section):
 class Events(Section):
     """What events say of where they come from."""
 
-    source: Annotated[str, Field(min_length=1)] = "/customers"
+    source: Annotated[str, AfterValidator(addresses.uri_reference)] = "/customers"
 
 
 class CutOutputs(StrEnum):

@@ -209,6 +209,8 @@ MISTAKES = {
     "no number": ("BATCH__MAX_RECORDS", "many"),
     "too few bytes": ("BATCH__MAX_BYTES", "1048575"),
     "no bytes": ("BATCH__MAX_VALUE_BYTES", "0"),
+    "a space in the source": ("EVENTS__SOURCE", "/our customers"),
+    "a bare percent sign in the source": ("EVENTS__SOURCE", "/100%"),
     "no source": ("EVENTS__SOURCE", ""),
     "neither yes nor no": ("HTTP__ENABLED", "maybe"),
     "no HTTP host": ("HTTP__HOST", ""),
