@@ -22,6 +22,7 @@ from faststream import FastStream
 from faststream.kafka import KafkaBroker
 
 from worker import checks, http, joining, kafka, logs, raw_headers, rights, start_failures
+from worker.addresses import shown_address
 from worker.answering import Answering
 from worker.broker_security import broker_security
 from worker.composition import batch_path, open_store, store_mark
@@ -174,9 +175,9 @@ class Worker:
     async def _serve(self) -> None:
         assert self._socket is not None  # noqa: S101 - only then is this a part
         host, port = self._socket.getsockname()[:2]
-        log.info("serving", url=f"http://{host}:{port}")
+        log.info("serving", url=f"http://{shown_address(host, port)}")
         health = Health(self._consumer, self._relay, self._store_watch)
-        gauges = Gauges(self._consumer, health, self._store, self._settings.topics)
+        gauges = Gauges(self._consumer, health, self._store, self._settings)
         page = OperationsPage(self._settings, self._metrics)
         shown = ShownRoutes(self._metrics, gauges, page, lambda: health.report(self._started_at))
         asked = AskRoutes(

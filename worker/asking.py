@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from worker.addresses import shown_address
 from worker.composition import open_view, store_mark
 from worker.question import A, P, Question
 from worker.running import STORE_HEADER, WorkerReport
@@ -166,8 +167,7 @@ def _address(settings: Settings) -> tuple[str, int]:
 
 
 def _shown(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{shown_address(*address)}"
 
 
 def _unreachable(settings: Settings, why: str) -> Refusal:

@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 from typing_extensions import override
 
 from worker import kafka
+from worker.error_messages import described
 from worker.failpoints import reach
 from worker.kafka_errors import in_words
 from worker.leader_changes import LeaderChanges, leader_connection
@@ -153,7 +154,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 return
             self._stop.for_safety(
                 f"the positions of {len(assigned)} partitions of {', '.join(self._settings.topics.inputs)} could not "
-                f"be set ({in_words(error)}). Nothing was read: see that Kafka is well, then start the worker"
+                f"be set ({described(error)}). Nothing was read: see that Kafka is well, then start the worker"
             )
         else:
             reach("positions-set")

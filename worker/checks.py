@@ -66,10 +66,7 @@ async def kafka_checks(settings: Settings) -> AsyncIterator[Check]:
             existing, missing = await read_topics(admin, settings)
             described = await describe_topics(admin, [plan.name for plan in missing])
             for plan in missing:
-                topic = described.get(plan.name)
-                yield _missing_check(
-                    plan.name, is_hidden=topic is not None and topic.error is TopicAuthorizationFailedError
-                )
+                yield _missing_check(plan.name, described.get(plan.name))
             for state in existing:
                 yield _topic_check(settings, state)
             for state in existing:

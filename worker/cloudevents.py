@@ -1,27 +1,24 @@
 """CloudEvents 1.0 for Kafka: the attributes of what comes in, the headers of what goes out.
 
 In: binary mode (`ce_*` headers), structured mode (the whole event as JSON) or no envelope at all.
-Source: the CloudEvents specification 1.0.2 and its Kafka protocol binding.
+Source: the CloudEvents specification 1.0.2 and its Kafka protocol binding. One departure: the CloudEvents SDK for
+Python 1.x writes structured events under the content type of their data, or under none, so that the value decides.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import re
-from datetime import date
-from functools import lru_cache
 
 import msgspec
 
+from worker.carried import is_text, time_in_utc
 from worker.records import Header, Record, coordinates, rfc3339
 
 STRUCTURED = b"application/cloudevents+json"
 _REQUIRED = ("specversion", "id", "source", "type")
-_RFC3339 = re.compile(
-    rb"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
-    rb"(?:[Zz]|[+-][0-2][0-9]:[0-5][0-9])"
-).fullmatch
+_MARK = b'"specversion"'
+_BINARY = frozenset(f"ce_{name}" for name in _REQUIRED)
 
 
 class EnvelopeError(ValueError):
@@ -42,6 +39,7 @@ class _Structured(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Structured).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def is_structured(record: Record) -> bool:
@@ -55,6 +53,26 @@ def is_structured(record: Record) -> bool:
 
 _CONTENT_TYPE_LENGTH = len("content-type")
 _UNSTRUCTURED = (b"application/json", b"", None)
+
+
+def is_unannounced(record: Record) -> bool:
+    """Whether the value is a structured event though no content type says so.
+
+    It has the required attributes, all of them text, and data. Binary mode wins: with a required attribute among the
+    headers, the value is the event's data, whatever it looks like. So does a value with a `customer_id` of its own.
+    """
+    value = record.value or b""
+    if _MARK not in value or not _BINARY.isdisjoint(name for name, _ in record.headers):
+        return False
+    try:
+        members = _decode_members(value)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return (
+        "customer_id" not in members
+        and all(name in members and bytes(members[name])[:1] == b'"' for name in _REQUIRED)
+        and not {"data", "data_base64"}.isdisjoint(members)
+    )
 
 
 def payload(value: bytes) -> bytes:
@@ -89,20 +107,20 @@ def _from_base64(data: object) -> bytes:
 def caused_by(cause: Record) -> list[Header]:
     """The headers that an event has from the record which led to it: its time, and what it is to be traced by.
 
-    An attribute of the record that cannot be read counts as absent.
+    They make the event valid whatever the record holds: an attribute that cannot be carried on counts as absent.
     """
     said = dict(cause.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
-    if is_structured(cause):
+    if is_structured(cause) or (_MARK in (cause.value or b"") and is_unannounced(cause)):
         said |= _structured_attributes(cause)
     time, cause_id = said.get("ce_time"), said.get("ce_id")
     headers: list[Header] = [
-        ("ce_time", time if time and _is_moment(time) else rfc3339(cause.timestamp).encode()),
-        ("ce_causationid", cause_id if cause_id and _is_text(cause_id) else coordinates(cause).encode()),
+        ("ce_time", (time and time_in_utc(time)) or rfc3339(cause.timestamp).encode()),
+        ("ce_causationid", cause_id if cause_id and is_text(cause_id) else coordinates(cause).encode()),
     ]
     if not _TRACES.isdisjoint(said):
         for name, alternative in _CARRIED_ON:
             value = said.get(name) or said.get(alternative)
-            if value and _is_text(value):
+            if value and is_text(value):
                 headers.append((name, value))
     return headers
 
@@ -121,27 +139,3 @@ def _structured_attributes(record: Record) -> dict[str, bytes | None]:
     names = ("id", "time", "correlationid", "traceparent", "tracestate")
     values = ((name, getattr(event, name)) for name in names)
     return {f"ce_{name}": value.encode() if isinstance(value, str) else None for name, value in values}
-
-
-def _is_text(value: bytes) -> bool:
-    if value.isascii():
-        return True
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _is_moment(value: bytes) -> bool:
-    match = _RFC3339(value)
-    return match is not None and _is_day(match[1])
-
-
-@lru_cache(maxsize=1_024)  # most records are of the same few days
-def _is_day(day: bytes) -> bool:
-    try:
-        date.fromisoformat(day.decode())
-    except ValueError:  # not of the calendar
-        return False
-    return True

@@ -20,6 +20,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from worker.assignment import Assignment
 from worker.batch import BatchPath, BatchResult, Messages
+from worker.error_messages import described
 from worker.intake import Intake
 from worker.joining import Joining
 from worker.metrics import Metrics, Stage
@@ -162,12 +163,12 @@ class Consumer:
         except Exception as error:
             where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
             if self._stop.is_asked:
-                log.warning("the batch in hand is left for the next start", batch=where, error=str(error))
+                log.warning("the batch in hand is left for the next start", batch=where, error=described(error))
                 return
             log.exception("batch failed for good", batch=where)
             self._stop.for_safety(
-                f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s ({error}). Nothing of it took effect, and it "
-                "is taken again at the next start: mend the cause, then start the worker"
+                f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s ({described(error)}). Nothing of it took "
+                "effect, and it is taken again at the next start: mend the cause, then start the worker"
             )
             return
         self.is_failing = False
@@ -186,7 +187,8 @@ class Consumer:
             log.info("batch decided anew", why=str(error), attempt=state.attempt_number)
             return
         self.is_failing = True
-        log.error("batch failed, trying again", error=str(error), attempt=state.attempt_number, exc_info=error)
+        said = described(error) if error else ""
+        log.error("batch failed, trying again", error=said, attempt=state.attempt_number, exc_info=error)
         try:
             await self._thread.call(self._store.reopen)
         except NewerStoreError:

@@ -74,7 +74,7 @@ def _of_store(store: StoreReading, now: datetime) -> Iterator[Metric]:
     yield GaugeMetricFamily("customer_worker_dead_letters", "Dead letters that are not settled.", at_stake.letters)
     yield GaugeMetricFamily(
         "customer_worker_dead_letter_arr_dollars",
-        "Annual recurring revenue of the active customers who have one, in US dollars.",
+        "ARR at stake with them, in US dollars: what `customer-worker dead-letters list` adds up.",
         float(at_stake.arr),
     )
     if store.size_bytes is not None:

@@ -11,9 +11,10 @@ import structlog
 
 from worker.checks import Check
 from worker.consumer import Consumer
+from worker.dead_letters.questions import at_stake
 from worker.health import Health
 from worker.records import TopicPartition
-from worker.settings import Topics
+from worker.settings import Settings
 from worker.store import Store, StoreError
 from worker.view import AtStake, Waiting
 
@@ -35,7 +36,10 @@ class StoreReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the worker stands: its checks, its partitions, its store (None where that cannot be read now)."""
+    """How the worker stands: its checks, its partitions, its store.
+
+    Where the store cannot be read now, `store` is None and there are no `positions`.
+    """
 
     checks: Sequence[Check]
     positions: Mapping[TopicPartition, int]
@@ -46,11 +50,11 @@ class Reading:
 class Gauges:
     """Reads the parts of one running worker."""
 
-    def __init__(self, consumer: Consumer, health: Health, store: Store, topics: Topics) -> None:
+    def __init__(self, consumer: Consumer, health: Health, store: Store, settings: Settings) -> None:
         self._consumer = consumer
         self._health = health
         self._store = store
-        self._letter_topics = {topic + topics.dead_letter_suffix: topic for topic in topics.inputs}
+        self._settings = settings
         self._reading = asyncio.Lock()
         self._at_stake: AtStake | None = None
         self._look_again_at = 0.0
@@ -69,7 +73,7 @@ class Gauges:
                 waiting, size = view.waiting(), view.size_bytes()
                 if self._at_stake is None or time.monotonic() >= self._look_again_at:
                     began = time.monotonic()
-                    self._at_stake = view.at_stake(self._letter_topics)
+                    self._at_stake = at_stake(view, self._settings)
                     now = time.monotonic()
                     self._look_again_at = now + (now - began) / AT_STAKE_SHARE
                 return StoreReading(view.positions(), waiting, self._at_stake, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker import contract
+from worker.addresses import EVERY_ADDRESS, shown_address
 from worker.checks import Check
 from worker.health import Health
 from worker.http_ask import AskRoutes
@@ -31,13 +33,29 @@ _CONTENT_SECURITY_POLICY = (
 def listen(http: Http) -> socket.socket:
     """The socket to serve on. Raises `Refusal` when the address cannot be had."""
     try:
-        return socket.create_server((http.host, http.port))
+        found = socket.getaddrinfo(http.host, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # A name that has addresses of both kinds, such as localhost, stands for the one of IPv4.
+        family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+        # `::` is every address of the machine: those of IPv4, too, where the system can do both with one socket.
+        both = http.host == EVERY_ADDRESS and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, dualstack_ipv6=both)
     except OSError as error:
+        cause = (error.strerror or "").partition(" (")[0]  # Python adds the address as it writes tuples
         raise Refusal(
-            f"the HTTP port {http.host}:{http.port} cannot be had ({error.strerror}). Set CUSTOMER_WORKER_HTTP__PORT "
-            "to another (0 picks a free one), or CUSTOMER_WORKER_HTTP__ENABLED=false",
+            f"HTTP cannot listen on {shown_address(http.host, http.port)}: {cause}. {_advice(error)}",
             Exit.CONFIGURATION,
         ) from error
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+        way = "Set CUSTOMER_WORKER_HTTP__PORT to another port (0 picks a free one)"
+    else:
+        way = (
+            "Set CUSTOMER_WORKER_HTTP__HOST to an address of this machine: 127.0.0.1 or ::1 for this machine alone, "
+            "0.0.0.0 for every IPv4 address, :: for every address"
+        )
+    return f"{way}, or CUSTOMER_WORKER_HTTP__ENABLED=false"
 
 
 class Server(uvicorn.Server):

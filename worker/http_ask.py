@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import Request
@@ -84,8 +84,16 @@ def _is_loopback(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
+_HOST_HEADER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]*)?").fullmatch
+
+
 def _name(host: str) -> str:
+    """The name in a Host header, or the address in its shortest form; empty where there is neither."""
+    match = _HOST_HEADER(host)
+    if match is None:
+        return ""
+    address, name = match.groups()
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return ip_address(address).compressed if address else name.lower()
     except ValueError:
         return ""

@@ -8,7 +8,7 @@ import sys
 
 import structlog
 
-from worker.kafka_errors import in_words
+from worker.log_exceptions import hide_content, log_uncaught, render_exception
 from worker.settings import Log
 
 
@@ -20,9 +20,8 @@ def configure(settings: Log) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        render_exception,
     ]
-    if not as_text:
-        shared.append(structlog.processors.format_exc_info)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -40,7 +39,8 @@ def configure(settings: Log) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.level)
     handler.addFilter(_is_news)
-    handler.addFilter(_put_errors_in_words)
+    handler.addFilter(hide_content)
+    log_uncaught()
     _quieten_libraries()
 
 
@@ -50,13 +50,6 @@ def _is_news(record: logging.LogRecord) -> bool:
     message = record.getMessage()
     # `joining` logs the one with its cause and the pauses, `kafka_connecting` finds the cause of the other.
     return "GroupCoordinatorNotAvailable" not in message and not message.startswith('Unable connect to "')
-
-
-def _put_errors_in_words(record: logging.LogRecord) -> bool:
-    """Replace errors that a library logs as they are, with the addresses and the class names of Python."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(in_words(each) if isinstance(each, Exception) else each for each in record.args)
-    return True
 
 
 def _quieten_libraries() -> None:

@@ -113,25 +113,35 @@ class Decoder:
             value.isascii() or value.decode()  # the parser does not look inside the fields it skips
             if cloudevents.is_structured(record):
                 value = cloudevents.payload(value)
-            return self._message(record, value)
+            try:
+                return self._usual(record, value)
+            except msgspec.ValidationError:  # spelled otherwise; or an event whose content type does not say so
+                value = _inside(record, value)
+                return self._message(record, value)
         except FieldRefused as refused:
             return Rejected(refused.reason, str(refused), _customer_id_in(value))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             return Rejected(Reason.MALFORMED, _what_is_wrong(error))
 
-    def _message(self, record: Record, value: bytes) -> Message:
+    def _usual(self, record: Record, value: bytes) -> Message:
+        """The message in its usual spelling. Raises `msgspec.ValidationError` for any other."""
         if record.topic == self._signup_topic:
-            try:
-                signup = _decode_signup(value)
-            except msgspec.ValidationError:
-                return _signup_from(_members(value))
+            signup = _decode_signup(value)
             customer_id, mrr = customer_id_from(signup.customer_id), mrr_from(signup.mrr.amount)
             return Signup(customer_id, signup.industry, signup.plan_tier, signup.signup_date, mrr)
-        try:
-            said = _decode_cancellation(value)
-        except msgspec.ValidationError:
-            return _cancellation_from(_members(value), record)
+        said = _decode_cancellation(value)
         return Cancellation(customer_id_from(said.customer_id), said.cancellation_date, said.reason, record)
+
+    def _message(self, record: Record, value: bytes) -> Message:
+        """The message in whatever spelling is accepted. Raises `FieldRefused`."""
+        fields = _members(value)
+        return _signup_from(fields) if record.topic == self._signup_topic else _cancellation_from(fields, record)
+
+
+def _inside(record: Record, value: bytes) -> bytes:
+    """The data of a structured event that no content type announces; any other value as it is."""
+    is_whole = value is record.value
+    return cloudevents.payload(value) if is_whole and cloudevents.is_unannounced(record) else value
 
 
 def _what_is_wrong(error: Exception) -> str:
@@ -203,8 +213,7 @@ def stated_mrr(record: Record) -> MRR | None:
     """The MRR that a refused signup states, where that much can be read. Raises nothing for whatever a record holds."""
     value = record.value or b""
     try:
-        if cloudevents.is_structured(record):
-            value = cloudevents.payload(value)
+        value = cloudevents.payload(value) if cloudevents.is_structured(record) else _inside(record, value)
         return _mrr_from(_members(value).get("mrr"))
     except (FieldRefused, msgspec.DecodeError, ValueError, RecursionError):
         return None

@@ -59,7 +59,7 @@ class OperationsPage:
             revenue=[("lost with customers who churned", dollars(self._metrics.lost_arr))],
             lag_total=f"{sum(reading.lag.values()):,} records wait",
             partitions=[
-                (f"{topic}/{partition}", f"{reading.positions[topic, partition]:,}", f"{lag:,}")
+                (f"{topic}/{partition}", _offset(reading.positions.get((topic, partition))), f"{lag:,}")
                 for (topic, partition), lag in sorted(reading.lag.items())
             ],
             facts=list(self._facts(report, reading.store)),
@@ -86,6 +86,10 @@ class OperationsPage:
             yield "last batch", f"{batch.records:,} records in {batch.seconds:.3f} s, at {_moment(batch.at)}"
 
 
+def _offset(position: int | None) -> str:
+    return "not known" if position is None else f"{position:,}"
+
+
 def _check(check: Check) -> Row:
     return check.name, "✓ well" if check.is_well else "✗ not well", check.found if check.is_well else check.advice
 
@@ -101,7 +105,7 @@ def _waiting(store: StoreReading | None, now: datetime) -> Iterator[Row]:
         "dead letters to be decided",
         f"{at_stake.letters:,}",
         "",
-        f"{dollars(at_stake.arr)} a year of active customers",
+        f"{dollars(at_stake.arr)} of ARR at stake",
     )
 
 

@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettings
 
+from worker import addresses
 from worker.failpoints import VARIABLE as FAILPOINT
 
 PREFIX = "CUSTOMER_WORKER_"
@@ -57,7 +58,7 @@ class Section(BaseModel):
 class Kafka(Section):
     """How to reach Kafka."""
 
-    bootstrap_servers: str = "localhost:9092"
+    bootstrap_servers: Annotated[str, AfterValidator(addresses.bootstrap_servers)] = "localhost:9092"
     group_id: Annotated[str, Field(min_length=1)] = "customer-worker"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
@@ -66,15 +67,6 @@ class Kafka(Section):
     ssl_cafile: FilePath | None = None
     ssl_certfile: FilePath | None = None
     ssl_keyfile: FilePath | None = None
-
-    @field_validator("bootstrap_servers")
-    @classmethod
-    def _host_and_port(cls, servers: str) -> str:
-        for server in servers.split(","):
-            host, _, port = server.strip().rpartition(":")
-            if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:  # noqa: PLR2004
-                raise ValueError("is a list of host:port, with commas between")
-        return servers
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -133,6 +125,10 @@ def _require_readable(url: str) -> None:
         )
 
 
+def _duckdb_path(url: str) -> str:
+    return url.removeprefix("duckdb://").removeprefix("/")
+
+
 class Store(Section):
     """Where customers are kept."""
 
@@ -152,6 +148,8 @@ class Store(Section):
             )
         if text.startswith("postgres"):
             _require_readable(text)
+        else:
+            addresses.duckdb_file(_duckdb_path(text))
         return url
 
     @property
@@ -162,7 +160,7 @@ class Store(Section):
     @property
     def path(self) -> str:
         """DuckDB's file, or `:memory:`."""
-        return self.url.get_secret_value().removeprefix("duckdb://").removeprefix("/")
+        return _duckdb_path(self.url.get_secret_value())
 
     @property
     def shown(self) -> str:
@@ -183,7 +181,7 @@ class Batch(Section):
 class Events(Section):
     """What events say of where they come from."""
 
-    source: Annotated[str, Field(min_length=1)] = "/customers"
+    source: Annotated[str, AfterValidator(addresses.uri_reference)] = "/customers"
 
 
 class CutOutputs(StrEnum):
@@ -205,7 +203,7 @@ class Safety(Section):
 class Http(Section):
     """Where health, metrics and the operations page are served."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(addresses.http_host)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     enabled: bool = True
 

@@ -13,7 +13,7 @@ import msgspec
 
 from domain.customer import Customer
 from worker.churns import ChurnPair, Mark, StoreDays
-from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
+from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 from worker.records import Record, TopicPartition
 
 
@@ -75,7 +75,7 @@ class Waiting(NamedTuple):
 
 
 class AtStake(NamedTuple):
-    """The dead letters that are not settled, and the ARR in dollars of the active customers whom they are about."""
+    """The dead letters that are not settled, and the ARR at stake with them in dollars (`letters.arr_at_stake`)."""
 
     letters: int
     arr: Decimal
@@ -163,8 +163,8 @@ class StoreView(ABC):
         """What waits; cheap enough to be asked again and again."""
 
     @abstractmethod
-    def at_stake(self, sources: Mapping[str, str]) -> AtStake:
-        """The dead letters that wait, and what ARR has one; `sources`: which topic each dead letter topic serves."""
+    def waiting_letters(self, sources: Mapping[str, str]) -> list[WaitingLetter]:
+        """The dead letters that are not settled; `sources`: which topic each dead letter topic serves."""
 
     def leader(self) -> str | None:
         """Who of the store's workers publishes; None where none does, and where a store has one worker at most."""

@@ -61,6 +61,7 @@ def header(headers: Headers, name: str) -> str | None:
 
 def moment(text: str) -> dt.datetime:
     """An RFC 3339 date-time as a moment in UTC; only the plain forms that every reader reads alike."""
+    text = text.upper().replace(" ", "T")
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", text, re.ASCII):
         raise Undecided(f"{text!r} as a moment")
     fraction = re.search(r"\.(\d+)", text)
@@ -78,7 +79,7 @@ def open_record(record: Record) -> tuple[dict[str, object], Attributes]:
     payload = strict_json(record.value)
     if not isinstance(payload, dict):
         raise Refused("malformed")
-    if _is_structured(record.headers):
+    if _is_structured(record.headers) or _is_unannounced(payload, record.headers):
         return _open_structured(payload)
     return payload, Attributes(*(_attribute(record.headers, f"ce_{name}") for name in ("id", "time", "correlationid")))
 
@@ -104,6 +105,14 @@ def _is_structured(headers: Headers) -> bool:
     if media_type.startswith("application/cloudevents") and media_type != "application/cloudevents+json":
         raise Undecided(content_type)
     return media_type == "application/cloudevents+json"
+
+
+def _is_unannounced(payload: dict[str, object], headers: Headers) -> bool:
+    """Whether the value is a whole event, as the CloudEvents SDK for Python 1.x writes it, outside binary mode."""
+    required = ("id", "source", "specversion", "type")
+    is_binary = any(key == f"ce_{name}" for key, _ in headers for name in required)
+    is_whole = all(isinstance(payload.get(name), str) and not isinstance(payload[name], Number) for name in required)
+    return is_whole and not is_binary and "customer_id" not in payload and bool({"data", "data_base64"} & {*payload})
 
 
 def _open_structured(envelope: dict[str, object]) -> tuple[dict[str, object], Attributes]:

@@ -97,10 +97,13 @@ def _odd_envelopes() -> Iterator[OddSignup]:
     }.items():
         value = structured(signup(_id(name)))
         yield OddSignup(f"structured {name}", _id(name), value, (("content-type", content_type),))
+    for name, unannounced in {"no content type": (), "its data's content type": _JSON}.items():
+        yield OddSignup(f"structured with {name}", _id(name), structured(signup(_id(name))), unannounced)
     encoded = base64.b64encode(signup(_id("base64"))).decode()
     yield OddSignup("structured base64", _id("base64"), structured(None, data_base64=f'"{encoded}"'), STRUCTURED_TYPE)
 
 
+_JSON: Headers = (("content-type", b"application/json"),)
 _GOOD_HEADERS: dict[str, Headers] = {
     "null": (("x", None), ("ce_id", None), ("content-type", None), ("ce_time", None)),
     "no text": (("x", b"\xff\xfe"), ("ce_id", b"\xc3\x28"), ("ce_time", b"\xff"), ("content-type", b"\xff\xfe")),
@@ -144,6 +147,9 @@ def odd_cancellations() -> Iterator[OddCancellation]:
     attributes = {"id": '"ß-1"', "time": '"2026-06-30T12:00:00.5Z"', "correlationid": '"c-1"', "type": '"x"'}
     value = structured(cancellation(_id(f"ended/{name}")), **attributes)
     yield OddCancellation(name, _id(f"ended/{name}"), value, (*STRUCTURED_TYPE, ("traceparent", _TRACE)))
+    name = "structured under its data's content type"
+    value = structured(cancellation(_id(f"ended/{name}")), **attributes)
+    yield OddCancellation(name, _id(f"ended/{name}"), value, _JSON)
     reordered = spelled(
         {"reason": '"x"', "cancellation_date": '"2026-06-30"', "customer_id": quoted(_id("ended/order"))}
     )
@@ -163,6 +169,8 @@ _CANCELLATION_HEADERS: dict[str, Headers] = {
     "an id of many letters": (("ce_id", "Ω≈ç√∫/ id".encode()), ("ce_correlationid", "日本".encode())),
     "a trace and no envelope": (("traceparent", _TRACE), ("tracestate", b"a=1,b=2")),
     "a time elsewhere": (("ce_time", b"2026-06-30T23:00:00+02:00"),),
+    "a time with a space": (("ce_time", b"2026-06-30 23:00:00+02:00"),),
+    "a time in small letters": (("ce_time", b"2026-06-30t23:00:00.25z"),),
     "reply_to": (("reply_to", b"customer.churned"), ("ce_id", b"r-1")),
     "other headers": (("x", b"\xff"), ("x", None), ("ce_other", b"\xff")),
 }

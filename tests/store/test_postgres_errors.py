@@ -1,11 +1,15 @@
 """What PostgreSQL's errors mean for whoever has to mend them."""
 
+from collections.abc import Callable
+
 import psycopg
 import pytest
 from psycopg import errors
 
+from tests.postgres.server import Postgres, fresh_schema
+from worker.log_exceptions import rendered
 from worker.store import StoreConflictError
-from worker.stores.postgres_connection import explain
+from worker.stores.postgres_connection import connect, explain
 
 SHOWN = "postgresql://worker@db/customers"
 
@@ -30,3 +34,29 @@ def test_an_error_says_what_to_mend(error: psycopg.Error, says: str) -> None:
 
 def test_what_another_worker_was_faster_at_is_a_conflict() -> None:
     assert isinstance(explain(errors.UniqueViolation("duplicate key"), SHOWN), StoreConflictError)
+
+
+MARK = "marked-content-4711"
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("INSERT INTO t VALUES (%s, 1), (%s, 1)", "duplicate key value violates unique constraint"),
+        ("INSERT INTO t VALUES (%s, -1), (%s || '.', 1)", "violates check constraint"),
+        ("SELECT %s::text::uuid, %s", "InvalidTextRepresentation"),
+        ("SELECT %s::text::numeric, %s", "InvalidTextRepresentation"),
+        ("DO $$ BEGIN RAISE EXCEPTION 'about marked-content-4711'; END $$", "RaiseException"),
+    ],
+)
+def test_error_of_the_server_quotes_no_values(
+    postgres_server: Callable[[], Postgres], statement: str, says: str
+) -> None:
+    with connect(fresh_schema(postgres_server())) as db:
+        db.execute("CREATE TABLE t (a text PRIMARY KEY, b integer CHECK (b > 0))")
+        with pytest.raises(psycopg.Error, match=MARK) as refused:
+            db.execute(statement.encode(), [MARK, MARK] if "%s" in statement else None)
+    explained = explain(refused.value, SHOWN)
+    explained.__cause__ = refused.value
+    assert says in str(explained)
+    assert MARK not in str(explained) + rendered(explained)

@@ -21,6 +21,8 @@ from tests.worker.builders import (
     signup,
 )
 from worker.dead_letters.letters import Filters
+from worker.dead_letters.questions import at_stake
+from worker.settings import Settings
 from worker.store import Changes, Store
 from worker.stores.duckdb import DuckDBStore
 from worker.stores.moving_up import copy_to_postgres
@@ -55,7 +57,8 @@ def answers(store: Store) -> dict[str, Any]:
             "one record": [it[1:] for it in view.letter_records(seqs, up_to_bytes=1)],
             "small records": [it[1:] for it in view.letter_records(seqs, up_to_bytes=10**6, largest_value=3)],
             "in order": [it.seq for it in view.letter_records(seqs, up_to_bytes=10**6)] == seqs,
-            "at stake": view.at_stake(SOURCES),
+            "at stake": at_stake(view, Settings()),
+            "waiting letters": [it[1:] for it in view.waiting_letters(SOURCES)],
             "mark": view.published_up_to(CHURNED),
             "days": view.churn_days(CHURNED, 1, date(2026, 1, 1), date(2026, 12, 31), pending_at_most=10),
             "pairs": view.churn_pairs(CHURNED, 1, [date(2026, 6, 30)]),

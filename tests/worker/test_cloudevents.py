@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.worker.builders import (
+    ADA,
     CANCELLATIONS,
     STRUCTURED_TYPE,
     cancellation_value,
@@ -59,7 +60,7 @@ def attributes(cause: Record) -> Attributes:
 
 SAID = Attributes(
     id="evt-1",
-    time="2026-06-30T11:59:59.5+02:00",
+    time="2026-06-30T09:59:59.5Z",
     correlation_id="corr-1",
     traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     tracestate="vendor=1",
@@ -101,6 +102,32 @@ def test_nothing_else_does(headers: list[Header]) -> None:
 def test_of_repeated_content_types_the_last_counts(types: list[bytes | None], is_structured: bool) -> None:
     headers: list[Header] = [("content-type", value) for value in types]
     assert cloudevents.is_structured(cancelled(headers)) is is_structured
+
+
+@pytest.mark.parametrize("headers", [
+    [], [("content-type", b"application/json")], [("content-type", b"text/plain"), ("ce_time", b"x")],
+], ids=["no headers", "JSON", "another type"])  # fmt: skip
+@pytest.mark.parametrize("data", [
+    structured_value(cancellation_value()), structured_value(None, data_base64='"e30="'), structured_value(b"null"),
+    structured_value(cancellation_value(), specversion='"0.3"'),
+], ids=["data", "base64", "null data", "another version"])  # fmt: skip
+def test_event_is_recognised_without_its_content_type(headers: list[Header], data: bytes) -> None:
+    assert cloudevents.is_unannounced(cancelled(headers, data))
+
+
+@pytest.mark.parametrize("name", ["ce_specversion", "ce_id", "ce_source", "ce_type"])
+def test_binary_mode_wins_over_an_event_in_the_value(name: str) -> None:
+    assert not cloudevents.is_unannounced(cancelled([(name, b"x")], structured_value(cancellation_value())))
+
+
+@pytest.mark.parametrize("value", [
+    cancellation_value(), structured_value(None), structured_value(cancellation_value(), customer_id=f'"{ADA}"'),
+    *(structured_value(cancellation_value(), **{name: token})
+      for name in ("specversion", "id", "source", "type") for token in (None, "1", "null", "{}")),
+    b'["specversion"]', b'{"specversion"', b'"specversion"', b'{"a": {"specversion": "1.0"}}',
+], ids=repr)  # fmt: skip
+def test_any_other_value_is_no_event(value: bytes) -> None:
+    assert not cloudevents.is_unannounced(cancelled([], value))
 
 
 # What is inside
@@ -165,11 +192,17 @@ def test_binary_mode_says_who_when_and_why() -> None:
 
 def test_structured_mode_says_the_same() -> None:
     tokens = {
-        "time": f'"{SAID.time}"', "correlationid": '"corr-1"', "traceparent": f'"{SAID.traceparent}"',
+        "time": '"2026-06-30T11:59:59.5+02:00"', "correlationid": '"corr-1"', "traceparent": f'"{SAID.traceparent}"',
         "tracestate": '"vendor=1"',
     }  # fmt: skip
     event = cancelled(STRUCTURED_TYPE, structured_value(cancellation_value(), **tokens))
     assert attributes(event) == SAID
+
+
+def test_event_without_its_content_type_says_the_same() -> None:
+    value = structured_value(cancellation_value(), time='"2026-06-30T12:00:00Z"', correlationid='"c"')
+    said = Attributes(id="evt-1", time="2026-06-30T12:00:00Z", correlation_id="c")
+    assert attributes(cancelled([("content-type", b"application/json")], value)) == said
 
 
 def test_no_envelope_says_nothing() -> None:
@@ -194,22 +227,48 @@ def test_of_repeated_headers_the_last_counts() -> None:
     assert attributes(cancelled([("ce_id", b"1"), ("ce_id", None)])).id is None
 
 
-@pytest.mark.parametrize("value", [None, b"", b"\xff", b"\xed\xa0\x80"], ids=["null", "empty", "bytes", "surrogates"])
+NO_TEXT = {
+    "null": None, "empty": b"", "bytes": b"\xff", "surrogates": b"\xed\xa0\x80", "a line feed": b"a\nb", "NUL": b"\0",
+    "delete": b"\x7f", "a control character": "\x9f".encode(), "a noncharacter": "\ufffe".encode(),
+    "a noncharacter beyond": "\U0010ffff".encode(), "too long": b"x" * 4097, "too long in bytes": "é".encode() * 2049,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NO_TEXT.values(), ids=NO_TEXT)
 @pytest.mark.parametrize("name", ["ce_id", "ce_time", "ce_correlationid", "traceparent", "tracestate"])
 def test_a_header_that_is_no_text_counts_as_absent(name: str, value: bytes | None) -> None:
     assert attributes(cancelled([(name, value)])) == Attributes()
 
 
-@pytest.mark.parametrize("text", [
-    "2026-06-30T12:00:00Z", "2026-06-30t12:00:00z", "2026-06-30T12:00:00.123456789+14:00", "2026-06-30 12:00:00-00:00",
+@pytest.mark.parametrize("text", ["x" * 4096, "é" * 2048, "a b~", "日本 😀", " "], ids=len)
+def test_whatever_is_text_is_carried_on(text: str) -> None:
+    said = attributes(cancelled([("ce_id", text.encode()), ("tracestate", text.encode())]))
+    assert (said.id, said.tracestate) == (text, text)
+
+
+@pytest.mark.parametrize(("text", "published"), [
+    ("2026-06-30T12:00:00Z", "2026-06-30T12:00:00Z"),
+    ("2026-06-30T12:00:00.120Z", "2026-06-30T12:00:00.120Z"),
+    ("2026-06-30t12:00:00z", "2026-06-30T12:00:00Z"),
+    ("2026-06-30 12:00:00-00:00", "2026-06-30T12:00:00Z"),
+    ("2026-06-30T12:00:00.123456789+14:00", "2026-06-29T22:00:00.123456789Z"),
+    ("2026-06-30T12:00:00.1234567891-23:59", "2026-07-01T11:59:00.123456789Z"),
+    ("2016-12-31T23:59:60.5Z", "2017-01-01T00:00:00.5Z"),
+    ("2017-01-01T00:59:60+01:00", "2017-01-01T00:00:00Z"),
+    ("2028-02-29T00:00:00Z", "2028-02-29T00:00:00Z"),
+    ("0001-01-01T00:00:00-01:00", "0001-01-01T01:00:00Z"),
 ])  # fmt: skip
-def test_a_time_is_carried_on_as_it_was_written(text: str) -> None:
-    assert attributes(cancelled([("ce_time", text.encode())])).time == text
+def test_a_time_is_published_in_utc(text: str, published: str) -> None:
+    assert attributes(cancelled([("ce_time", text.encode())])).time == published
+    structured = structured_value(cancellation_value(), time=f'"{text}"')
+    assert attributes(cancelled(STRUCTURED_TYPE, structured)).time == published
 
 
 @pytest.mark.parametrize("text", [
     "yesterday", "2026-06-30", "1782820800", "2026-06-30T12:00:00", "2026-06-30T12:00Z", "2026-06-30T12:00:00Z\n",
     "\u0662\u0660\u0662\u0666-06-30T12:00:00Z", "2026-02-30T12:00:00Z", "2026-06-30T25:00:00Z", "2026-06-30T12:00:61Z",
+    "2026-06-30T12:00:00+29:59", "2026-06-30T12:00:00+24:00", "2026-06-30T12:00:00123Z", "2026-06-30T12:00:00.Z",
+    "0000-06-15T12:00:00Z", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:00-01:00", "2026-13-01T12:00:00Z",
 ])  # fmt: skip
 def test_a_time_that_is_not_rfc_3339_counts_as_absent(text: str) -> None:
     assert attributes(cancelled([("ce_time", text.encode())])).time is None

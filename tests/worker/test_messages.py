@@ -1,5 +1,6 @@
 """Every form that the contract's tables accept or refuse."""
 
+import base64
 import json
 from collections.abc import Sequence
 from datetime import date
@@ -478,6 +479,31 @@ def test_a_bad_field_in_a_structured_event_is_named_with_its_customer() -> None:
     rejected = refused(structured_value(signup_value(mrr=f'"{MARK}"')), headers=STRUCTURED_TYPE)
     assert (rejected.reason, rejected.customer_id) == (Reason.INVALID, ADA)
     assert "mrr" in rejected.message
+
+
+JSON_TYPE: list[Header] = [("content-type", b"application/json")]
+
+
+@pytest.mark.parametrize("headers", [[], JSON_TYPE], ids=["no content type", "the data's content type"])
+def test_event_without_its_content_type_reads_like_its_data(headers: list[Header]) -> None:
+    assert decoded(structured_value(signup_value()), headers=headers) == accepted_signup()
+    encoded = base64.b64encode(signup_value()).decode()
+    assert decoded(structured_value(None, data_base64=f'"{encoded}"'), headers=headers) == accepted_signup()
+    assert isinstance(decoded(structured_value(cancellation_value()), CANCELLATIONS, headers), Cancellation)
+    rejected = refused(structured_value(signup_value(mrr=f'"{MARK}"')), headers=headers)
+    assert (rejected.reason, rejected.customer_id) == (Reason.INVALID, ADA)
+
+
+def test_event_without_its_content_type_is_malformed_as_any_other() -> None:
+    assert refused(structured_value(b"null")).message == "the CloudEvent has no data"
+    other_version = structured_value(signup_value(), specversion='"0.3"')
+    assert refused(other_version).message == "the CloudEvents specversion is not 1.0"
+    assert refused(structured_value(structured_value(signup_value()))).message == "customer_id is missing"
+
+
+def test_incomplete_event_without_its_content_type_is_bare_json() -> None:
+    rejected = refused(structured_value(signup_value(), source=None))
+    assert (rejected.reason, rejected.message) == (Reason.INVALID, "customer_id is missing")
 
 
 def test_a_bare_message_that_claims_to_be_structured_is_malformed() -> None:

@@ -81,7 +81,7 @@ def reading(checks: list[Check] | None = None, *, store: bool = True) -> Reading
     stored = StoreReading({}, Waiting(12, since, 3, None), AtStake(4, Decimal("1234567.89")), 5 * 1024**2)
     lag = {(SIGNUPS, 1): 1_200, (CANCELLATIONS, 0): 0}
     positions = {(SIGNUPS, 1): 98_765, (CANCELLATIONS, 0): 7}
-    return Reading(WELL if checks is None else checks, positions, lag, stored if store else None)
+    return Reading(WELL if checks is None else checks, positions if store else {}, lag, stored if store else None)
 
 
 def shown(metrics: Metrics | None = None, read: Reading | None = None, settings: Settings | None = None) -> Page:
@@ -112,7 +112,7 @@ def test_what_waits_is_shown_with_its_age_and_its_money() -> None:
     assert shown().table("What waits") == {
         "cancellations parked until their signup": ["12", "3 hours", ""],
         "records in the outbox to be published": ["3", "", ""],
-        "dead letters to be decided": ["4", "", "$1,234,567.89 a year of active customers"],
+        "dead letters to be decided": ["4", "", "$1,234,567.89 of ARR at stake"],
     }
 
 
@@ -145,7 +145,12 @@ def test_the_worker_itself_is_shown() -> None:
 
 
 def test_a_store_that_cannot_be_read_leaves_the_page_as_it_is() -> None:
-    assert shown(read=reading(store=False)).table("What waits") == {"the store": ["cannot be read now", "", ""]}
+    page = shown(read=reading(store=False))
+    assert page.table("What waits") == {"the store": ["cannot be read now", "", ""]}
+    assert page.table("Positions and lag: 1,200 records wait") == {
+        f"{CANCELLATIONS}/0": ["not known", "0"],
+        f"{SIGNUPS}/1": ["not known", "1,200"],
+    }
 
 
 def test_whatever_is_shown_is_text_and_never_markup() -> None:

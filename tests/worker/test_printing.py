@@ -37,9 +37,15 @@ def test_bytes_that_are_no_text_are_escaped() -> None:
     (b'"\xff"', "bytes", '"\\xff"'),
     (b"", "text", ""),
     (b"[" * 5_000 + b"]" * 5_000, "text", "[" * 5_000 + "]" * 5_000),
-], ids=range(6))  # fmt: skip
+    (b"[" * 201 + b"]" * 201, "text", "[" * 201 + "]" * 201),
+    (b'["\\"' + b"[" * 300 + b'"]', "JSON", '[\n  "\\"' + "[" * 300 + '"\n]'),
+], ids=range(8))  # fmt: skip
 def test_a_value_is_shown_as_what_it_is(value: bytes, kind: str, shown: str) -> None:
     assert pretty(value) == (kind, shown)
+
+
+def test_deepest_json_is_laid_out() -> None:
+    assert pretty(b"[" * 200 + b"]" * 200)[0] == "JSON"
 
 
 @pytest.mark.parametrize(("text", "age"), [

@@ -97,6 +97,20 @@ def test_settings_are_read_from_the_environment(given: Callable[..., None], tmp_
     assert (settings.batch.max_records, settings.http.port, settings.http.enabled) == (10, 0, False)
 
 
+@pytest.mark.parametrize("text", ["a:1,[::1]:9092,b.c:65535", " a:1 ,\t[::1]:9092, b.c:65535 \n"])
+def test_white_space_around_servers_is_ignored(given: Callable[..., None], text: str) -> None:
+    given(KAFKA__BOOTSTRAP_SERVERS=text)
+    assert Settings.read().kafka.bootstrap_servers == "a:1,[::1]:9092,b.c:65535"
+
+
+@pytest.mark.parametrize(("text", "host"), [
+    ("::", "::"), ("0:0::1", "::1"), ("[::1]", "::1"), ("localhost", "localhost"), ("10.0.0.1", "10.0.0.1"),
+])  # fmt: skip
+def test_http_host_is_a_name_or_an_address(given: Callable[..., None], text: str, host: str) -> None:
+    given(HTTP__HOST=text)
+    assert Settings.read().http.host == host
+
+
 def test_letter_case_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("customer_worker_kafka__group_id", "g")
     assert Settings.read().kafka.group_id == "g"
@@ -147,6 +161,16 @@ def test_the_failpoint_of_the_crash_tests_is_no_mistake(given: Callable[..., Non
 # Mistakes: one sentence each, and the variable's name in it
 
 MISTAKES = {
+    "a protocol": ("KAFKA__BOOTSTRAP_SERVERS", "PLAINTEXT://localhost:9092"),
+    "a semicolon": ("KAFKA__BOOTSTRAP_SERVERS", "a:1;b:2"),
+    "a comma at the end": ("KAFKA__BOOTSTRAP_SERVERS", "a:1,"),
+    "an empty entry": ("KAFKA__BOOTSTRAP_SERVERS", "a:1, ,b:2"),
+    "no port after the colon": ("KAFKA__BOOTSTRAP_SERVERS", "a:"),
+    "a sign before the port": ("KAFKA__BOOTSTRAP_SERVERS", "a:+1"),
+    "a space in a host": ("KAFKA__BOOTSTRAP_SERVERS", "a b:1"),
+    "IPv6 without brackets": ("KAFKA__BOOTSTRAP_SERVERS", "::1:9092"),
+    "brackets around a name": ("KAFKA__BOOTSTRAP_SERVERS", "[a]:9092"),
+    "a password in the list": ("KAFKA__BOOTSTRAP_SERVERS", f"u:{SECRET}@a:9092"),
     "no port": ("KAFKA__BOOTSTRAP_SERVERS", "localhost"),
     "no host": ("KAFKA__BOOTSTRAP_SERVERS", ":9092"),
     "port 0": ("KAFKA__BOOTSTRAP_SERVERS", "a:0"),
@@ -166,6 +190,12 @@ MISTAKES = {
     "no suffix": ("TOPICS__DEAD_LETTER_SUFFIX", ""),
     "another database": ("STORE__URL", f"mysql://u:{SECRET}@h/d"),
     "no file": ("STORE__URL", "duckdb:///"),
+    "a home directory": ("STORE__URL", "duckdb:///~/customers.duckdb"),
+    "somebody's home directory": ("STORE__URL", "duckdb:///~root/customers.duckdb"),
+    "parameters of DuckDB": ("STORE__URL", "duckdb:///customers.duckdb?access_mode=read_only"),
+    "an extension of DuckDB": ("STORE__URL", f"duckdb:///md:customers?token={SECRET}"),
+    "a file elsewhere": ("STORE__URL", "duckdb:///s3://bucket/customers.duckdb"),
+    "a memory with a name": ("STORE__URL", "duckdb:///:memory:customers"),
     "two slashes": ("STORE__URL", "duckdb://customers.duckdb"),
     "no URL": ("STORE__URL", "customers.duckdb"),
     "a typo in the scheme": ("STORE__URL", f"postgressql://u:{SECRET}@h/d"),
@@ -179,8 +209,15 @@ MISTAKES = {
     "no number": ("BATCH__MAX_RECORDS", "many"),
     "too few bytes": ("BATCH__MAX_BYTES", "1048575"),
     "no bytes": ("BATCH__MAX_VALUE_BYTES", "0"),
+    "a space in the source": ("EVENTS__SOURCE", "/our customers"),
+    "a bare percent sign in the source": ("EVENTS__SOURCE", "/100%"),
     "no source": ("EVENTS__SOURCE", ""),
     "neither yes nor no": ("HTTP__ENABLED", "maybe"),
+    "no HTTP host": ("HTTP__HOST", ""),
+    "white space for an HTTP host": ("HTTP__HOST", " "),
+    "a port in the HTTP host": ("HTTP__HOST", "127.0.0.1:8080"),
+    "a URL for an HTTP host": ("HTTP__HOST", "http://127.0.0.1"),
+    "a space in the HTTP host": ("HTTP__HOST", "a b"),
     "negative port": ("HTTP__PORT", "-1"),
     "HTTP port too high": ("HTTP__PORT", "65536"),
     "neither yes nor no to safety": ("SAFETY__ALLOW_SKIP_FORWARD", "perhaps"),

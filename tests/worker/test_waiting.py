@@ -17,14 +17,16 @@ from tests.worker.builders import (
 )
 from tests.worker.clock import NOON, Clock
 from worker.batch import BatchPath
-from worker.dead_letters.letters import WAITING, Filters
+from worker.dead_letters import questions
+from worker.dead_letters.letters import WAITING, Filters, total
+from worker.dead_letters.questions import described
 from worker.messages import Decoder
 from worker.redriven import redriven
+from worker.settings import Settings
 from worker.stores.duckdb import DuckDBStore
 from worker.unit_of_work import UnitOfWork
 from worker.view import AtStake, Waiting
 
-SOURCES = {f"{topic}-dlt": topic for topic in (SIGNUPS, CANCELLATIONS)}
 PLATINUM = '"platinum"'
 
 
@@ -34,11 +36,11 @@ def waiting(store: DuckDBStore) -> Waiting:
 
 
 def at_stake(store: DuckDBStore) -> AtStake:
-    """It, found to be about the letters that wait one by one."""
+    """It, found to be what `dead-letters list` shows of the letters one by one."""
     with store.view() as view:
-        letters = view.dead_letters(SOURCES, Filters())
-        found = view.at_stake(SOURCES)
-    assert found.letters == sum(letter.state in WAITING for letter in letters)
+        letters = [letter for letter in described(view, Settings(), Filters()) if letter.state in WAITING]
+        found = questions.at_stake(view, Settings())
+    assert found == AtStake(len(letters), total(letters))
     return found
 
 
@@ -75,12 +77,16 @@ def test_what_was_found_on_its_topic_does_not_wait(store: DuckDBStore, clock: Cl
     assert waiting(store)[2:] == (1, NOON + timedelta(hours=1))
 
 
-def test_the_revenue_at_stake_is_that_of_active_customers_each_once(store: DuckDBStore) -> None:
+def test_arr_at_stake_counts_each_customer_once(store: DuckDBStore) -> None:
     conflict = '{"amount": "1.00", "currency": "USD"}'
     apply(store, [signup(0), signup(1, ADA, mrr=conflict), signup(2, ADA, mrr=conflict)])
-    apply(store, [signup(3, BOB), cancellation(0, BOB), cancellation(1, BOB, "2026-07-01")])  # left already
-    apply(store, [signup(4, EVE, plan_tier=PLATINUM), record(None, offset=5)])  # nobody known
-    assert at_stake(store) == AtStake(5, Decimal("5988.00"))
+    assert at_stake(store) == AtStake(2, Decimal("5976.00"))  # what the conflict is about
+    apply(store, [cancellation(0, ADA, "not a day")])
+    assert at_stake(store) == AtStake(3, Decimal("5988.00"))
+    apply(store, [signup(3, BOB), cancellation(1, BOB), cancellation(2, BOB, "2026-07-01")])  # left already
+    assert at_stake(store) == AtStake(4, Decimal("5988.00"))
+    apply(store, [signup(4, EVE, plan_tier=PLATINUM), record(None, offset=5)])  # a new customer, and nobody known
+    assert at_stake(store) == AtStake(6, Decimal("11976.00"))
 
 
 def test_a_letter_that_is_settled_is_at_stake_no_longer(store: DuckDBStore) -> None:
@@ -104,7 +110,7 @@ def test_a_letter_that_was_applied_when_sent_again_is_settled(store: DuckDBStore
     assert at_stake(store).letters == 2
     again = redriven(store.pending(0, 1).messages[0], SIGNUPS)
     apply(store, [record(again.value, SIGNUPS, 2, headers=again.headers)])
-    assert at_stake(store) == AtStake(1, Decimal(0))
+    assert at_stake(store) == AtStake(1, Decimal("5988.00"))
 
 
 def test_a_proof_that_the_store_can_be_written_changes_nothing_that_is_read(store: DuckDBStore) -> None:

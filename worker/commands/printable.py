@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+
 import msgspec
+
+MOST_NESTED = 200
+"""The deepest JSON that is laid out: each level indents all lines inside it. How deep the parser goes differs between
+versions of Python.
+"""
+_NO_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL).sub
 
 
 def printable(text: str) -> str:
@@ -23,9 +32,18 @@ def pretty(value: bytes) -> tuple[str, str]:
         text = value.decode()
     except UnicodeDecodeError:
         return "bytes", printable_bytes(value)
-    try:
-        msgspec.json.decode(value)  # what reformats does not look at everything
-        kind, text = "JSON", msgspec.json.format(value, indent=2).decode()
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        kind = "text"
+    kind = "text"
+    if _depth(value) <= MOST_NESTED:
+        with suppress(msgspec.DecodeError, ValueError):
+            msgspec.json.decode(value)  # what reformats does not look at everything
+            kind, text = "JSON", msgspec.json.format(value, indent=2).decode()
     return kind, "\n".join(map(printable, text.split("\n")))
+
+
+def _depth(value: bytes) -> int:
+    """How deep the value is nested, if it is JSON."""
+    deepest = depth = 0
+    for bracket in _NO_BRACKETS(b"", value):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest

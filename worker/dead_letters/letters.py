@@ -78,6 +78,19 @@ class StoredLetter(NamedTuple):
         return State.DISCARDED if self.discarded_because is not None else State.OPEN
 
 
+class WaitingLetter(NamedTuple):
+    """What is needed of a dead letter that is not settled to say what is at stake with it.
+
+    `mrr` is the customer's, None where the store has no such customer; `has_left`: the customer churned.
+    """
+
+    seq: int
+    topic: str
+    customer_id: str | None
+    mrr: str | None
+    has_left: bool
+
+
 class StoredRecord(NamedTuple):
     """What a store kept of a dead letter's record."""
 
@@ -128,15 +141,17 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-def arr_at_stake(letter: StoredLetter, *, is_signup: bool, stated: MRR | None) -> Decimal | None:
-    """By how many dollars a year the customers' ARR would differ, had the record taken effect. None: cannot be said.
+def arr_at_stake(mrr: str | None, *, has_left: bool, is_signup: bool, stated: MRR | None) -> Decimal | None:
+    """The ARR at stake with a dead letter: by how many dollars ARR would differ, had the record taken effect.
 
-    `stated` is the MRR that a signup states. A cancellation puts its active customer's ARR at stake, that of a
-    customer who left already nothing; a signup what it states, less what its customer is known for.
+    None where that cannot be said. The one definition, for commands, metrics and the operations page. `mrr` is the
+    customer's as the store has it, `stated` the one that a signup states. A cancellation puts its active customer's
+    ARR at stake, that of a customer who left already nothing; a signup what it states, less what its customer is known
+    for. With several letters, each customer counts once (`total`).
     """
-    if letter.churn_date is not None:
+    if has_left:
         return Decimal(0)
-    known = None if letter.mrr is None else MRR(Decimal(letter.mrr)).annual
+    known = None if mrr is None else MRR(Decimal(mrr)).annual
     if not is_signup:
         return known
     if stated is None:
@@ -159,15 +174,20 @@ class Group(msgspec.Struct, frozen=True):
 
 def total(letters: Iterable[Letter]) -> Decimal:
     """What is at stake with all of these: of a customer with several letters, the most that any one of them puts."""
-    most: dict[str | None, Decimal] = {}
+    return total_of((letter.customer_id, letter.arr_at_stake) for letter in letters)
+
+
+def total_of(stakes: Iterable[tuple[str | None, Decimal | None]]) -> Decimal:
+    """The same of customers and the ARR at stake with one letter of each; None where either is unknown."""
+    most: dict[str, Decimal] = {}
     nobodys = Decimal(0)
-    for letter in letters:
-        if letter.arr_at_stake is None:
+    for customer_id, arr in stakes:
+        if arr is None:
             continue
-        if letter.customer_id is None:
-            nobodys += letter.arr_at_stake
+        if customer_id is None:
+            nobodys += arr
         else:
-            most[letter.customer_id] = max(most.get(letter.customer_id, Decimal(0)), letter.arr_at_stake)
+            most[customer_id] = max(most.get(customer_id, Decimal(0)), arr)
     return sum(most.values(), nobodys)
 
 

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
 from domain.customer import MRR
-from worker.dead_letters.letters import Filters, Letter, LetterRecord, StoredLetter, StoredRecord, arr_at_stake
+from worker.dead_letters.letters import (
+    Filters,
+    Letter,
+    LetterRecord,
+    StoredLetter,
+    StoredRecord,
+    WaitingLetter,
+    arr_at_stake,
+    total_of,
+)
 from worker.messages import stated_mrr
 from worker.outgoing import DEAD_LETTER_PREFIX, redrive_count
 from worker.question import Nothing, Question
 from worker.records import PlainRecord, TopicPartition
 from worker.settings import Settings, Topics
-from worker.view import StoreView
+from worker.view import AtStake, StoreView
+
+L = TypeVar("L", StoredLetter, WaitingLetter)
 
 RECORDS_AT_ONCE = 10_000
 BYTES_AT_ONCE = 8 * 1024 * 1024
@@ -46,13 +59,11 @@ def described(store: StoreView, settings: Settings, filters: Filters) -> list[Le
     stored = store.dead_letters(sources(settings.topics), filters)
     return [
         _described(letter, record, is_signup=letter.topic == settings.topics.signup)
-        for letter, record in _with_records(store, stored, settings.batch.max_value_bytes)
+        for letter, record in with_records(store, stored, settings.batch.max_value_bytes)
     ]
 
 
-def _with_records(
-    store: StoreView, stored: Sequence[StoredLetter], largest_value: int
-) -> Iterator[tuple[StoredLetter, StoredRecord]]:
+def with_records(store: StoreView, stored: Sequence[L], largest_value: int) -> Iterator[tuple[L, StoredRecord]]:
     """The letters and their records, read some at a time: together they can be far larger than the memory."""
     done = 0
     while part := stored[done : done + RECORDS_AT_ONCE]:
@@ -77,16 +88,43 @@ def _described(letter: StoredLetter, record: StoredRecord, *, is_signup: bool) -
         redrives=redrive_count(record.headers),
         state=letter.state,
         customer_id=letter.customer_id,
-        arr_at_stake=arr_at_stake(letter, is_signup=is_signup, stated=_stated(letter, record) if is_signup else None),
+        arr_at_stake=arr_at_stake(
+            letter.mrr,
+            has_left=letter.churn_date is not None,
+            is_signup=is_signup,
+            stated=_stated(letter.topic, record) if is_signup else None,
+        ),
         redriven_to=letter.redriven_to,
         redrive_outcome=letter.redrive_outcome,
         discarded_because=letter.discarded_because,
     )
 
 
-def _stated(letter: StoredLetter, record: StoredRecord) -> MRR | None:
-    place = (letter.topic, letter.partition, letter.offset, letter.timestamp_ms)
-    return stated_mrr(PlainRecord(*place, record.key, record.value, record.headers))
+def at_stake(store: StoreView, settings: Settings) -> AtStake:
+    """The dead letters that are not settled, in number and in ARR at stake: what `dead-letters list` adds up."""
+    letters = store.waiting_letters(sources(settings.topics))
+    return AtStake(len(letters), total_of(_stakes(store, settings, letters)))
+
+
+def _stakes(
+    store: StoreView, settings: Settings, letters: Sequence[WaitingLetter]
+) -> Iterator[tuple[str | None, Decimal | None]]:
+    """Each letter's customer and ARR at stake. Only of signups the record has to be read."""
+    topic = settings.topics.signup
+    signups = []
+    for letter in letters:
+        if letter.topic == topic and not letter.has_left:
+            signups.append(letter)
+        else:
+            arr = arr_at_stake(letter.mrr, has_left=letter.has_left, is_signup=False, stated=None)
+            yield letter.customer_id, arr
+    for letter, record in with_records(store, signups, settings.batch.max_value_bytes):
+        stated = _stated(topic, record)
+        yield letter.customer_id, arr_at_stake(letter.mrr, has_left=False, is_signup=True, stated=stated)
+
+
+def _stated(topic: str, record: StoredRecord) -> MRR | None:
+    return stated_mrr(PlainRecord(topic, record.partition, 0, -1, record.key, record.value, record.headers))
 
 
 def _positions(view: StoreView, _: Settings, __: Nothing) -> list[tuple[str, int, int]]:

@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from worker import addresses
 from worker.settings import PREFIX, Settings
 from worker.settings import Kafka as KafkaSettings
 from worker.stopping import Exit, Refusal
@@ -81,6 +82,10 @@ def real_broker(bootstrap_servers: str) -> Iterator[Broker]:
 
     How to sign in comes from the worker's own settings. Raises `Refusal` when it does not answer.
     """
+    try:
+        bootstrap_servers = addresses.bootstrap_servers(bootstrap_servers)
+    except ValueError as error:
+        raise Refusal(f"--bootstrap-servers {error}", Exit.USAGE) from None
     kafka = Settings.read().kafka.model_copy(update={"bootstrap_servers": bootstrap_servers})
     client = librdkafka_options(kafka)
     admin = AdminClient(client)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
-from decimal import Decimal
 from typing import Any
 
 import duckdb
 
-from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
+from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 from worker.stores.common_rows import decode_headers
-from worker.view import AtStake
 
 _ANY_SIZE = 2**62
 _LETTERS = """
@@ -119,25 +117,18 @@ def letter_records(
 
 
 _COLUMNS = ", ".join(f'"{name}"' for name in StoredLetter._fields)
-_AT_STAKE = f"""
-WITH waiting AS (
-    SELECT customer_id, mrr, churn_date FROM ({_LETTERS}) AS letter({_COLUMNS})
-    WHERE CASE -- as `StoredLetter.state` has it
-        WHEN outcome IN ('applied', 'duplicate') THEN false
-        WHEN outcome = 'parked' THEN true
-        WHEN redrive_outcome IN ('applied', 'duplicate', 'rejected') THEN false
-        ELSE redrive_outcome IS NOT NULL OR discarded_because IS NULL
-    END
-), customer AS (
-    SELECT DISTINCT customer_id, mrr FROM waiting WHERE mrr IS NOT NULL AND churn_date IS NULL
-)
-SELECT
-    (SELECT count(*) FROM waiting),
-    (SELECT coalesce(sum(round(mrr::DECIMAL(38, 6) * 12, 2)), 0)::VARCHAR FROM customer)
+_WAITING = f"""
+SELECT seq, topic, customer_id, mrr, churn_date IS NOT NULL FROM ({_LETTERS}) AS letter({_COLUMNS})
+WHERE CASE -- as `StoredLetter.state` has it
+    WHEN outcome IN ('applied', 'duplicate') THEN false
+    WHEN outcome = 'parked' THEN true
+    WHEN redrive_outcome IN ('applied', 'duplicate', 'rejected') THEN false
+    ELSE redrive_outcome IS NOT NULL OR discarded_because IS NULL
+END
+ORDER BY seq
 """
 
 
-def at_stake(db: duckdb.DuckDBPyConnection, sources: Mapping[str, str]) -> AtStake:
-    """The dead letters that wait, in number, and in the ARR of the active customers whom they are about."""
-    [(count, arr)] = db.execute(_AT_STAKE, _parameters(sources, Filters())).fetchall()
-    return AtStake(count, Decimal(arr))
+def waiting_letters(db: duckdb.DuckDBPyConnection, sources: Mapping[str, str]) -> list[WaitingLetter]:
+    """The dead letters that are not settled, in the order they were written."""
+    return [WaitingLetter(*row) for row in db.execute(_WAITING, _parameters(sources, Filters())).fetchall()]

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import duckdb
 
+from worker.error_messages import message_of
 from worker.store import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
 from worker.stores.migrations import migrations, newest_version, require_version
 
@@ -166,16 +167,17 @@ def identity(db: duckdb.DuckDBPyConnection, path: str) -> str:
 
 
 def explain(error: duckdb.Error, path: str) -> StoreError:
-    """What the driver's error means for whoever has to mend it."""
-    text = str(error).splitlines()[0]
-    if "Could not set lock" in text:
+    """What the driver's error means for whoever has to mend it. Values are left out: they are about customers."""
+    whole = str(error).partition("\n")[0]
+    text = (message_of(error) or type(error).__name__).partition("\n")[0]
+    if "Could not set lock" in whole:
         return StoreInUseError(
             f"the store {path} is in use by another process. Stop that one first, "
             "or give this worker a store of its own (CUSTOMER_WORKER_STORE__URL)"
         )
-    if "Cannot open file" in text:
+    if "Cannot open file" in whole:
         return StoreError(f"the store {path} cannot be opened: {text}. Check that its directory exists and is writable")
-    if "Corrupt database file" in text:
+    if "Corrupt database file" in whole:
         return StoreDamagedError(f"the store {path} is damaged ({text}). {_DAMAGED_ADVICE}")
     if isinstance(error, duckdb.FatalException):
         return StoreError(f"the store {path} failed and has to be opened anew: {text}")

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.churns import ChurnPair, Mark, StoreDays
-from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
+from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 from worker.records import TopicPartition
 from worker.store import StoreError
 from worker.stores import duckdb_churns as churns
@@ -23,7 +23,7 @@ from worker.stores import duckdb_dead_letters as letters
 from worker.stores.common_rows import customer, parked_record
 from worker.stores.duckdb_columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb_file import MEMORY, open_to_read, wrap_errors
-from worker.view import AtStake, Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
+from worker.view import Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 
 END_SECONDS = 5.0
 
@@ -153,8 +153,8 @@ class DuckDBView(StoreView):
 
     @wrap_errors
     @override
-    def at_stake(self, sources: Mapping[str, str]) -> AtStake:
-        return letters.at_stake(self._db, sources)
+    def waiting_letters(self, sources: Mapping[str, str]) -> list[WaitingLetter]:
+        return letters.waiting_letters(self._db, sources)
 
     @override
     def size_bytes(self) -> int | None:
@@ -208,5 +208,8 @@ def _without_zone(moment: datetime | None) -> datetime | None:
 
 
 def _size(path: str) -> int | None:
-    files = [file for file in (Path(path), Path(f"{path}.wal")) if path != MEMORY and file.exists()]
-    return sum(file.stat().st_size for file in files) if files else None
+    sizes = []
+    for file in (path, f"{path}.wal") if path != MEMORY else ():
+        with suppress(OSError):  # a checkpoint removes the log
+            sizes.append(Path(file).stat().st_size)
+    return sum(sizes) if sizes else None

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import psycopg
 from psycopg import errors
 
+from worker.error_messages import message_of
 from worker.store import NoStoreError, StoreConflictError, StoreError
 from worker.stores import migrations
 
@@ -129,7 +130,7 @@ _MENDED_BY: dict[type[psycopg.Error], str] = {
 
 def explain(error: psycopg.Error, shown: str) -> StoreError:
     """What the driver's error means for whoever has to mend it. Values are left out: they are about customers."""
-    text = error.diag.message_primary or str(error).partition("\n")[0] or type(error).__name__
+    text = message_of(error) or type(error).__name__
     if isinstance(error, _OF_A_RACE):
         return StoreConflictError(f"another worker changed what this batch builds on, in {shown}: {text}")
     if isinstance(error, errors.LockNotAvailable):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
-from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
+from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 from worker.stores import postgres_rows as rows
 from worker.stores.common_rows import decode_headers
 from worker.stores.postgres_connection import Connection
-from worker.view import AtStake
 
 _ANY_SIZE = 2**31 - 1
 _LETTERS = f"""
@@ -115,25 +113,18 @@ def letter_records(
 
 
 _COLUMNS = ", ".join(f'"{name}"' for name in StoredLetter._fields)
-_AT_STAKE = f"""
-WITH waiting AS (
-    SELECT customer_id, mrr, churn_date FROM ({_LETTERS}) AS letter({_COLUMNS})
-    WHERE CASE -- as `StoredLetter.state` has it
-        WHEN outcome IN ('applied', 'duplicate') THEN false
-        WHEN outcome = 'parked' THEN true
-        WHEN redrive_outcome IN ('applied', 'duplicate', 'rejected') THEN false
-        ELSE redrive_outcome IS NOT NULL OR discarded_because IS NULL
-    END
-), customer AS (
-    SELECT DISTINCT customer_id, mrr::numeric AS mrr FROM waiting WHERE mrr IS NOT NULL AND churn_date IS NULL
-)
-SELECT
-    (SELECT count(*) FROM waiting),
-    (SELECT coalesce(sum(round(mrr * 12, 2)), 0)::text FROM customer)
+_WAITING = f"""
+SELECT seq, topic, customer_id, mrr, churn_date IS NOT NULL FROM ({_LETTERS}) AS letter({_COLUMNS})
+WHERE CASE -- as `StoredLetter.state` has it
+    WHEN outcome IN ('applied', 'duplicate') THEN false
+    WHEN outcome = 'parked' THEN true
+    WHEN redrive_outcome IN ('applied', 'duplicate', 'rejected') THEN false
+    ELSE redrive_outcome IS NOT NULL OR discarded_because IS NULL
+END
+ORDER BY seq
 """
 
 
-def at_stake(db: Connection, sources: Mapping[str, str]) -> AtStake:
-    """The dead letters that wait, in number, and in the ARR of the active customers whom they are about."""
-    [(count, arr)] = db.execute(_AT_STAKE.encode(), _parameters(sources, Filters())).fetchall()
-    return AtStake(count, Decimal(arr))
+def waiting_letters(db: Connection, sources: Mapping[str, str]) -> list[WaitingLetter]:
+    """The dead letters that are not settled, in the order they were written."""
+    return [WaitingLetter(*row) for row in db.execute(_WAITING.encode(), _parameters(sources, Filters())).fetchall()]

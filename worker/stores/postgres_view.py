@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.churns import ChurnPair, Mark, StoreDays
-from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord
+from worker.dead_letters.letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 from worker.records import TopicPartition
 from worker.store import StoreError
 from worker.stores import postgres_churns as churns
@@ -25,7 +25,7 @@ from worker.stores.common_rows import customer, parked_record
 from worker.stores.migrations import newest_version
 from worker.stores.postgres_connection import connect, require_store, wrap_errors
 from worker.stores.postgres_locks import LEADER_NAME, RELAY_KEY
-from worker.view import AtStake, Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
+from worker.view import Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 
 END_SECONDS = 5.0
 
@@ -168,8 +168,8 @@ class PostgresView(StoreView):
 
     @wrap_errors
     @override
-    def at_stake(self, sources: Mapping[str, str]) -> AtStake:
-        return letters.at_stake(self._db, sources)
+    def waiting_letters(self, sources: Mapping[str, str]) -> list[WaitingLetter]:
+        return letters.waiting_letters(self._db, sources)
 
     @override
     def leader(self) -> str | None:

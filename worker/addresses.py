@@ -1,0 +1,101 @@
+"""Addresses in settings: of Kafka's brokers, the DuckDB file, the HTTP port, and the source of events.
+
+Each function returns the address as the worker uses it. Raises `ValueError` with what is wrong and what to write; an
+address may hold a password, so no error repeats it.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
+
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?").fullmatch
+_LAST_PORT = 65535
+EVERY_ADDRESS = "::"
+"""The HTTP host that stands for every address of the machine."""
+
+
+def bootstrap_servers(text: str) -> str:
+    """A list of `host:port` with commas between, less the white space around each."""
+    if re.search(r"[A-Za-z0-9]+://", text):
+        raise ValueError(
+            "is host:port without a protocol before it, such as localhost:9092: the protocol is "
+            "CUSTOMER_WORKER_KAFKA__SECURITY_PROTOCOL"
+        )
+    if ";" in text:
+        raise ValueError("has semicolons: it is a list of host:port, with commas between")
+    return ",".join(_host_and_port(server.strip()) for server in text.split(","))
+
+
+def _host_and_port(server: str) -> str:
+    if not server:
+        raise ValueError("has an empty entry: it is a list of host:port, with commas between")
+    host, _, port = server.rpartition(":")
+    if not host:
+        raise ValueError("has an entry without a host or a port: it is a list of host:port, with commas between")
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= _LAST_PORT:
+        raise ValueError(
+            f"has an entry without a port from 1 to {_LAST_PORT}: it is a list of host:port, with commas between"
+        )
+    if host.startswith("[") and host.endswith("]"):
+        if not _is_ipv6(host[1:-1]):
+            raise ValueError("has an entry in brackets that is not an IPv6 address: it is [ADDRESS]:PORT")
+    elif ":" in host:
+        raise ValueError("has an entry with more than one colon: an IPv6 address stands in brackets, as in [::1]:9092")
+    elif not _HOST(host):
+        raise ValueError("has an entry whose host is not a host name: it is a list of host:port, with commas between")
+    return server
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def duckdb_file(path: str) -> str:
+    """The file of a DuckDB store; what DuckDB itself would take for something else is refused."""
+    if path.startswith("~"):
+        raise ValueError(
+            "begins with ~, which is not expanded: write the whole path of the home directory, with four slashes, as "
+            "in duckdb:////home/worker/customers.duckdb"
+        )
+    if "?" in path:
+        raise ValueError("has a ?, but duckdb:///FILE takes no parameters: leave out the ? and what follows it")
+    if re.match("[A-Za-z0-9_]{2,}:", path) or (path.startswith(":") and path != ":memory:"):
+        raise ValueError(
+            "is duckdb:///FILE, and FILE has no prefix with a colon: it is the path of a file on this machine"
+        )
+    return path
+
+
+def uri_reference(text: str) -> str:
+    """A `ce_source`: with anything else, every event would be invalid for its subscribers."""
+    if not re.fullmatch(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+", text):
+        raise ValueError("is not a URI reference, such as /customers: spaces and other characters are written as %20")
+    return text
+
+
+def http_host(host: str) -> str:
+    """A host name or an IP address to listen on; without brackets, without a port."""
+    host = host.strip()
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not host:
+        raise ValueError(
+            "is empty: it is 127.0.0.1 for this machine alone, 0.0.0.0 for every IPv4 address, or :: for every address"
+        )
+    if ":" in host:
+        if not _is_ipv6(host):
+            raise ValueError("is a host name or an IP address without a port: that is CUSTOMER_WORKER_HTTP__PORT")
+        return IPv6Address(host).compressed
+    if not _HOST(host):
+        raise ValueError("is not a host name or an IP address")
+    return host
+
+
+def shown_address(host: str, port: int) -> str:
+    """`HOST:PORT`, as it stands in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,70 @@
+"""Messages of exceptions, less what could be the content of a record.
+
+Other people's exceptions quote what they failed on: `Could not convert string 'x'`, `Key (a)=(x)`, `KeyError: 'x'`. So
+a message is passed on only where its type is known to quote no values.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from aiokafka.errors import KafkaError
+
+from worker.kafka_errors import in_words
+
+WITHHELD = "message withheld, it may quote a record"
+_OWN = {"worker", "domain"}
+_HARMLESS_PACKAGES = _OWN | {"aiokafka"}
+_HARMLESS = (OSError, ImportError, NameError, AttributeError, MemoryError, RecursionError)
+_HARMLESS_OF_DUCKDB = {
+    "BinderException",  # about SQL, in which values are parameters
+    "CatalogException",
+    "ConnectionException",
+    "InterruptException",
+    "IOException",
+    "OutOfMemoryException",
+    "PermissionException",
+}
+_HARMLESS_SQLSTATES = {"08", "0A", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX"}
+"""Classes of PostgreSQL's errors whose primary message names objects and no values."""
+_OF_THE_SYSTEM = [os.strerror(each) for each in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)]
+
+
+def message_of(error: BaseException) -> str | None:
+    """The error's message, or the part of it that cannot hold a record's content; None where there is no such part."""
+    package = type(error).__module__.partition(".")[0]
+    if package in {"duckdb", "_duckdb"}:
+        return _of_duckdb(error)
+    if package == "psycopg":
+        return _of_psycopg(error)
+    if package in _HARMLESS_PACKAGES or (isinstance(error, _HARMLESS) and not isinstance(error, UnicodeError)):
+        return str(error)
+    return None if str(error) else ""
+
+
+def described(error: BaseException) -> str:
+    """The error in one line: its message where that is harmless, else its type."""
+    if isinstance(error, KafkaError | OSError):
+        return in_words(error)
+    name = type(error).__name__
+    message = message_of(error)
+    if message is None:
+        return f"{name} ({WITHHELD})"
+    package = type(error).__module__.partition(".")[0]
+    return message if message and package in _OWN else f"{name}: {message}" if message else name
+
+
+def _of_duckdb(error: BaseException) -> str | None:
+    if type(error).__name__ in _HARMLESS_OF_DUCKDB:
+        return str(error)
+    return next((reason for reason in _OF_THE_SYSTEM if reason in str(error)), None)
+
+
+def _of_psycopg(error: BaseException) -> str | None:
+    state: str | None = getattr(error, "sqlstate", None)
+    primary: str | None = getattr(getattr(error, "diag", None), "message_primary", None)
+    if state is not None and primary is not None:
+        return primary if state[:2] in _HARMLESS_SQLSTATES else None
+    names = {each.__name__ for each in type(error).__mro__}
+    return str(error).partition("\n")[0] if names & {"OperationalError", "InterfaceError"} else None
