@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 import psycopg
 import pytest
 
-from tests.postgres.pooler import Pooler, running_pooler
+from tests.postgres.pooler import Pooler, pgbouncer, running_pooler
 from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import a_bit_of_everything, prepare
 from tests.worker.builders import ADA, BOB, customer
@@ -168,3 +168,10 @@ def test_option_that_a_pooler_refuses(direct: str) -> None:
         url = pooler.url(direct).partition("?")[0] + "?options=-B%2016"
         with pytest.raises(StoreError, match=r"unsupported startup parameter.*PgBouncer's ignore_startup_parameters"):
             PostgresStore(url, HERE)
+
+
+def test_machine_without_pgbouncer_fails_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("tests.postgres.pooler.PLACES", ())
+    with pytest.raises(RuntimeError, match=r"PgBouncer is not installed\. Install the package pgbouncer"):
+        pgbouncer()
