@@ -2,7 +2,7 @@
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -51,6 +51,23 @@ class Database:
         """Take every partition from its owner; how many."""
         with psycopg.connect(store, autocommit=True) as db:
             return db.execute("UPDATE positions SET owner_epoch = owner_epoch + 1").rowcount
+
+    def set_defaults(self, slot: int, values: Mapping[str, str]) -> None:
+        """Set defaults of the sessions that this worker begins from now on."""
+        with psycopg.connect(self.server.url, autocommit=True) as db:
+            for name, value in values.items():
+                db.execute(f"ALTER ROLE {_name(slot)} SET {name} = {value!r}".encode())
+
+    def reset_defaults(self, slot: int) -> None:
+        """Reset the defaults; sessions that have begun keep theirs."""
+        with psycopg.connect(self.server.url, autocommit=True) as db:
+            db.execute(f"ALTER ROLE {_name(slot)} RESET ALL".encode())
+
+    def sessions(self, slot: int) -> set[int]:
+        """The sessions in which this worker decides batches."""
+        query = "SELECT pid FROM pg_stat_activity WHERE usename = %s AND application_name = 'customer-worker'"
+        with psycopg.connect(self.server.url, autocommit=True) as db:
+            return {pid for (pid,) in db.execute(query, [_name(slot)]).fetchall()}
 
     def empty(self, store: str) -> None:
         """Lose what the store holds, and its tables."""

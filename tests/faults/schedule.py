@@ -3,7 +3,20 @@
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tests.faults import brokers, clock, disk, groups, inputs, kills, network, outputs, postgres, rights, stores
+from tests.faults import (
+    brokers,
+    clock,
+    disk,
+    groups,
+    inputs,
+    kills,
+    network,
+    outputs,
+    postgres,
+    rights,
+    session_defaults,
+    stores,
+)
 from tests.faults.chapter import Chapter
 from tests.faults.fault import DUCKDB, POSTGRES, Fault
 
@@ -57,7 +70,9 @@ def only(names: Sequence[str], seed: int, store: str = DUCKDB) -> Iterator[Chapt
 
 def every_fault(store: str = DUCKDB) -> list[Fault]:
     """All kinds there are with this store."""
-    families = (kills, network, brokers, groups, stores, disk, clock, inputs, outputs, rights, postgres)
+    families = (
+        kills, network, brokers, groups, stores, disk, clock, inputs, outputs, rights, postgres, session_defaults,
+    )  # fmt: skip
     return [each for family in families for each in _of(family.faults, store)]
 
 

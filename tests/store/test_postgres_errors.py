@@ -10,6 +10,7 @@ from tests.postgres.server import Postgres, fresh_schema
 from worker.log_exceptions import rendered
 from worker.store import StoreConflictError
 from worker.stores.postgres_connection import connect, explain
+from worker.stores.postgres_session import UnusableSessionError
 
 SHOWN = "postgresql://worker@db/customers"
 
@@ -21,7 +22,9 @@ SHOWN = "postgresql://worker@db/customers"
         (errors.InsufficientPrivilege("permission denied for table customers"), "Give the user in"),
         (errors.AdminShutdown("terminating connection"), "Check that PostgreSQL runs there"),
         (psycopg.OperationalError("server closed the connection unexpectedly"), "Check that PostgreSQL runs there"),
-        (errors.UndefinedTable('relation "customers" does not exist'), "failed"),
+        (errors.UndefinedTable('relation "customers" does not exist'), "were dropped or moved; or a pooler"),
+        (UnusableSessionError("a pooler changes the session"), "cannot be used: a pooler changes the session"),
+        (errors.UndefinedFunction("function does not exist"), "failed"),
     ],
     ids=lambda each: each if isinstance(each, str) else type(each).__name__,
 )

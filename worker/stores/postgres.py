@@ -35,8 +35,10 @@ from worker.stores.postgres_connection import (
     connect_to_write,
     explain,
     migrate,
+    require_same_store,
     require_store,
     require_version,
+    stored_id,
     stored_version,
     wrap_errors,
 )
@@ -78,6 +80,7 @@ class PostgresStore(Store):
         self.shown = shown
         self._clock = clock
         self._version = newest_version("postgres")
+        self._id: UUID | None = None
         self._locks = locks(lock_kind, url, self._require_version)
         self._leader_epoch: int | None = None
         self._epochs: dict[TopicPartition, int] = {}
@@ -92,8 +95,13 @@ class PostgresStore(Store):
         self._db = connect_to_write(self._url)
         try:
             if stored_version(self._db) == 0:
+                if self._id is not None:  # tables made now would hide that the workers' store is elsewhere
+                    require_same_store(self.shown, None, self._id)
                 migrate(self._db, from_nothing_only=True)
             require_store(self._db, self.shown, self._version)
+            found = stored_id(self._db)
+            require_same_store(self.shown, found, self._id or found)
+            self._id = found
             self.prove_writable()  # a standby, or a user without rights, is told of now and not with the first batch
         except BaseException:
             self._db.close()
@@ -102,9 +110,10 @@ class PostgresStore(Store):
     def _require_version(self, db: Connection) -> None:
         """Raise `NewerStoreError` where the tables were migrated under a worker that does not know what they mean now.
 
-        A migration waits for the transaction that this is asked in.
+        Raises `StoreError` where the session or the store is another one. A migration waits for the transaction that
+        this is asked in.
         """
-        require_version(db, self.shown, self._version)
+        require_version(db, self.shown, self._version, self._id)
 
     @property
     @override
@@ -261,9 +270,10 @@ class PostgresStore(Store):
             ON CONFLICT (topic, partition) DO UPDATE SET owner_epoch = positions.owner_epoch + 1
             RETURNING topic, partition, owner_epoch
         """
-        self._require_version(self._db)
         topics, numbers = [topic for topic, _ in partitions], [number for _, number in partitions]
-        taken = self._db.execute(query, [topics, numbers]).fetchall()
+        with self._db.transaction():
+            self._require_version(self._db)
+            taken = self._db.execute(query, [topics, numbers]).fetchall()
         self._epochs = {(topic, partition): epoch for topic, partition, epoch in taken}
         return self.positions()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from uuid import UUID
 
 import psycopg
 from psycopg import errors
@@ -13,14 +14,17 @@ from psycopg import errors
 from worker.error_messages import message_of
 from worker.store import NoStoreError, StoreConflictError, StoreError
 from worker.stores import migrations
+from worker.stores import postgres_pooler as pooler
+from worker.stores import postgres_session as session
+from worker.stores.postgres_session import UnusableSessionError
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+Connection = session.Connection
 
 CONNECT_SECONDS = 10
 MIGRATE_WAITS_SECONDS = 5
-_TRANSACTION_TIMEOUT_SINCE = 170_000
 _OPTIONS: dict[str, Any] = {
     "application_name": "customer-worker",
+    "client_encoding": "utf8",  # the driver gives no text before it knows the encoding
     "connect_timeout": CONNECT_SECONDS,
     # A server that has gone without a word is noticed within half a minute.
     "keepalives_idle": 10,
@@ -36,26 +40,42 @@ class AtUrl(Protocol):
     shown: str
 
 
+_NONE: Mapping[str, str] = {}
+
 S = TypeVar("S", bound=AtUrl)
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def connect(url: str) -> Connection:
-    """A connection, each statement on it a transaction of its own unless one is begun. Raises the driver's errors."""
-    db = psycopg.connect(url, autocommit=True, **_OPTIONS)
-    db.execute("SET TimeZone = 'UTC'")
+def connect(url: str, own: Mapping[str, str] = _NONE) -> Connection:
+    """A connection, each statement on it a transaction of its own unless one is begun. Raises the driver's errors.
+
+    Its session has the settings in `postgres_session`, and of those in `own` the other values.
+    """
+    address, chosen = session.split_options(url)
+
+    def open_one() -> Connection:
+        return psycopg.connect(address, autocommit=True, **_OPTIONS)
+
+    db = open_one()
+    try:
+        session.require_encoding(db)
+        pooler.require_session(db, open_one)
+        session.set_up(db, chosen, own)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
 def connect_to_write(url: str) -> Connection:
-    """A connection whose transactions end with their worker, be it frozen: others wait for what they have locked."""
-    db = connect(url)
-    db.execute("SET idle_in_transaction_session_timeout = '10s'")
-    # On a large store a batch's statements look dear enough to be compiled each time, which takes longer than they do.
-    db.execute("SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'")
-    if db.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:  # also where it is the server that waits for a row
-        db.execute("SET transaction_timeout = '60s'")
+    """A connection whose transactions end with their worker, even if it is frozen: others wait for what it locked."""
+    db = connect(url, session.WRITING)
+    try:
+        session.require_writable(db)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -83,6 +103,7 @@ def migrate(db: Connection, *, from_nothing_only: bool = False) -> tuple[int, in
         for step in due:
             db.execute(step.sql.encode())
             db.execute("UPDATE store_version SET version = %s", [step.version])
+        session.use_schema_of_tables(db)
         return before, due[-1].version if due else before
 
 
@@ -94,10 +115,33 @@ def require_store(db: Connection, shown: str, ours: int) -> None:
     migrations.require_version(shown, version, ours)
 
 
-def require_version(db: Connection, shown: str, ours: int) -> None:
-    """Raise where the tables are of another version; until the transaction ends, none makes them so."""
-    [(version,)] = db.execute("SELECT version FROM store_version").fetchall()
+def stored_id(db: Connection) -> UUID:
+    """The id that tells this store from others."""
+    [(store_id,)] = db.execute("SELECT id FROM store_version").fetchall()
+    return UUID(str(store_id))
+
+
+def require_version(db: Connection, shown: str, ours: int, store_id: UUID | None) -> None:
+    """Raise where the session is another one, or the tables are of another version or another store.
+
+    Until the transaction ends, no migration changes the version.
+    """
+    query = f"SELECT version, id, {pooler.MARK} FROM store_version"
+    [(version, found_id, mark)] = db.execute(query.encode(), prepare=False).fetchall()
+    if mark != pooler.mark_of(db):
+        raise pooler.lost()
+    require_same_store(shown, found_id, store_id)
     migrations.require_version(shown, version, ours)
+
+
+def require_same_store(shown: str, found: UUID | None, ours: UUID | None) -> None:
+    """Raise where the tables are gone, or are not those that the worker opened first."""
+    if found != ours:
+        what = "has no tables any more" if found is None else "has other tables than the worker opened first"
+        raise StoreError(
+            f"the store {shown} {what}: it was replaced, or the search path or the address leads elsewhere now. "
+            "Restore the database or the user's search_path, or restart the workers to work on what is there now"
+        )
 
 
 _OF_A_RACE = (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected)
@@ -113,15 +157,22 @@ _CONNECTION_REFUSED = {
         "limit of the user or the database; or run fewer workers"
     ),
     "no pg_hba.conf entry|pg_hba.conf rejects": "Allow this user and address in the server's pg_hba.conf",
+    "unsupported startup parameter": (
+        f"It is a pooler: remove the parameter from {_URL}, or add it to PgBouncer's ignore_startup_parameters"
+    ),
     "starting up|shutting down|not yet accepting": "Wait until the server is up, then start this again",
 }
 _MENDED_BY: dict[type[psycopg.Error], str] = {
     errors.InsufficientPrivilege: (
-        f"Give the user in {_URL} the rights of the tables' owner; or run this as that owner, which is whoever ran "
-        "customer-worker migrate or the first worker"
+        f"Give the user in {_URL} the rights of the tables' owner (GRANT USAGE ON SCHEMA … TO …; GRANT SELECT, INSERT, "
+        "UPDATE, DELETE ON ALL TABLES IN SCHEMA … TO …; with row-level security also ALTER ROLE … BYPASSRLS); or run "
+        "this as that owner, which is whoever ran customer-worker migrate or the first worker"
     ),
     errors.ReadOnlySqlTransaction: (
         f"It is a standby, or default_transaction_read_only is set: name the primary in {_URL}, or let it take writes"
+    ),
+    errors.UndefinedTable: (
+        "Its tables were dropped or moved; or a pooler changed the session: set PgBouncer's pool_mode to session"
     ),
     errors.InvalidSchemaName: f"Create the schema that {_URL} names in its search_path, or give the user USAGE of it",
     errors.DiskFull: "Make room on the server's disk: a worker goes on by itself",
@@ -131,6 +182,8 @@ _MENDED_BY: dict[type[psycopg.Error], str] = {
 def explain(error: psycopg.Error, shown: str) -> StoreError:
     """What the driver's error means for whoever has to mend it. Values are left out: they are about customers."""
     text = message_of(error) or type(error).__name__
+    if isinstance(error, UnusableSessionError):
+        return StoreError(f"the store {shown} cannot be used: {text}")
     if isinstance(error, _OF_A_RACE):
         return StoreConflictError(f"another worker changed what this batch builds on, in {shown}: {text}")
     if isinstance(error, errors.LockNotAvailable):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from socket import gethostname
 
@@ -57,9 +57,9 @@ class Locks(ABC):
     def close(self) -> None:
         """Leave the leadership to another."""
 
-    def _open_connection(self) -> Connection:
-        """One that is not the batches'."""
-        db = connect(self._url)
+    def _open_connection(self, own: Mapping[str, str]) -> Connection:
+        """One that is not the batches', with these settings of its own."""
+        db = connect(self._url, own)
         name = f"{LEADER_NAME}{gethostname()}/{os.getpid()}"
         db.execute("SELECT set_config('application_name', %s, false)", [name])
         return db
@@ -97,8 +97,7 @@ class AdvisoryLocks(Locks):
         return db.execute(f"SELECT pg_try_advisory_lock({key})".encode()).fetchall() == [(True,)]
 
     def _open_session(self) -> Connection:
-        self._session = self._open_connection()
-        self._session.execute(f"SET idle_session_timeout = '{LEADER_SILENT_SECONDS}s'".encode())
+        self._session = self._open_connection({"idle_session_timeout": f"{LEADER_SILENT_SECONDS}s"})
         return self._session
 
     @override
@@ -128,7 +127,7 @@ class RowLocks(Locks):
     @override
     def lead(self) -> int | None:
         try:
-            self._session = self._session or self._open_connection()
+            self._session = self._session or self._open_connection({})
             self._check(self._session)
             held = self._session.execute(_RENEW, {"me": self._me, "seconds": LEADER_SILENT_SECONDS}).fetchall()
         except (psycopg.Error, StoreError):

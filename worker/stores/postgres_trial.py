@@ -39,8 +39,7 @@ class PostgresTrial(PostgresStore):
         self._added = 0
         self._db = connect(self._url)
         try:
-            # It may wait for Kafka for as long as it takes: nobody waits for it.
-            self._db.execute("SET idle_in_transaction_session_timeout = 0")
+            # It may wait for Kafka for as long as it takes, without a time limit: nobody waits for it.
             self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             # The transaction's first look, which it keeps.
             require_store(self._db, self.shown, self._version)
