@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import structlog
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from worker import kafka
 from worker.settings import Kafka
@@ -16,10 +16,8 @@ log = structlog.get_logger(__name__)
 SMALLEST_BATCH_BYTES = 4 * 1024
 """Batches for a topic of unknown size are made no smaller than this."""
 
-TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
-
-class RecordTooLarge(MessageSizeTooLargeError):  # type: ignore[misc]
+class RecordTooLarge(KafkaError):  # type: ignore[misc]
     """A single record that its topic cannot take, compressed or not. It is not sent."""
 
     def __init__(self, topic: str, size: int, largest: int) -> None:
@@ -31,6 +29,10 @@ class RecordTooLarge(MessageSizeTooLargeError):  # type: ignore[misc]
 
     def __str__(self) -> str:
         return self._text
+
+
+REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
+TOO_LARGE = (*REFUSALS, RecordTooLarge)
 
 
 class BatchSizes:
@@ -62,7 +64,7 @@ class BatchSizes:
 
     def note_failure(self, error: BaseException) -> None:
         """Use smaller batches for the topics of unknown size if the error is that one was too large."""
-        if isinstance(error, TOO_LARGE) and self._hidden:
+        if isinstance(error, REFUSALS) and self._hidden:
             self._hidden = {name: max(size // 2, SMALLEST_BATCH_BYTES) for name, size in self._hidden.items()}
             log.warning(
                 "batch size reduced",

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
     NoError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -38,12 +39,16 @@ _HIDDEN = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError, Unkno
 async def read_configs(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, Configs]:
     """Read the effective configuration of each of these topics, the broker's defaults included.
 
-    A topic that does not exist, or whose configuration this client may not describe, is left out. Raises `KafkaError`.
+    A topic that does not exist, or whose configuration is not visible (this client may not describe it, or the broker
+    has no such request), is left out. Raises `KafkaError`.
     """
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
     if not resources:
         return {}
-    responses: Any = await admin.describe_configs(resources)
+    try:
+        responses: Any = await admin.describe_configs(resources)
+    except IncompatibleBrokerVersion:
+        return {}
     found: dict[str, Configs] = {}
     for code, message, _, topic, entries in (each for response in responses for each in response.resources):
         error = for_code(code)

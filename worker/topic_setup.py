@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import structlog
@@ -17,6 +19,8 @@ from worker.topic_configs import Configs, alter_configs, read_configs
 from worker.topic_plans import Difference, TopicPlan, topic_plans
 
 log = structlog.get_logger(__name__)
+
+DESCRIBED_SECONDS = 5.0
 
 
 class TopicState(NamedTuple):
@@ -49,6 +53,8 @@ async def warn_of_differences(admin: AIOKafkaAdminClient, settings: Settings) ->
     except KafkaError as error:
         log.warning("topic configuration not read", error=in_words(error))
         return
+    if hidden := [topic.plan.name for topic in existing if topic.configs is None]:
+        log.info("topic configuration not visible", topics=hidden, advice="grant DESCRIBE_CONFIGS on them")
     for difference in (each for topic in existing for each in topic.differences):
         log.warning(
             "topic configuration differs",
@@ -75,17 +81,29 @@ async def set_up_topics(settings: Settings, partitions: int, replication: int, *
     Raises `Refusal`.
     """
     async with kafka.admin_client(settings.kafka) as admin:
-        existing, missing = await read_topics(admin, settings)
-        created = {topic.plan.name: False for topic in existing}
-        for plan in missing:
-            created[plan.name] = await _create(admin, plan, partitions, replication)
+        created = {}
+        for names in (settings.topics.inputs, settings.topics.outputs):  # what an input takes decides about its letters
+            existing, missing = await read_topics(admin, settings)
+            for plan in (plan for plan in missing if plan.name in names):
+                created[plan.name] = await _create(admin, plan, partitions, replication)
+            await _wait_until_described(admin, created.keys() & set(settings.topics.inputs))
         differences = [each for topic in existing for each in topic.differences]
         if is_executed:
             for topic in existing:
                 await _alter(admin, topic)
         hidden = [topic.plan.name for topic in existing if topic.configs is None]
-    in_order = {name: created[name] for name in settings.topics.inputs + settings.topics.outputs}
+    in_order = {name: created.get(name, False) for name in settings.topics.inputs + settings.topics.outputs}
     return SetUp(in_order, differences, hidden)
+
+
+async def _wait_until_described(admin: AIOKafkaAdminClient, topics: Collection[str]) -> None:
+    """Wait until the brokers describe new topics. One that they do not describe in time is taken to have defaults."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DESCRIBED_SECONDS):
+            while True:
+                if len(await kafka.partition_counts(admin, topics)) == len(topics):
+                    return
+                await asyncio.sleep(0.05)
 
 
 async def _create(admin: AIOKafkaAdminClient, plan: TopicPlan, partitions: int, replication: int) -> bool:

@@ -29,8 +29,11 @@ def stage(kafka: Kafka, tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.fixture(scope="session")
 def creating_kafka() -> Iterator[SecuredKafka]:
-    """A Kafka that creates the topics it is asked for, as one does by default, and checks rights on a second way in."""
-    with secured_kafka("auto.create.topics.enable=true\n") as running:
+    """A Kafka that creates the topics it is asked for, as one does by default, and takes large records.
+
+    It checks rights on a second way in.
+    """
+    with secured_kafka("auto.create.topics.enable=true\nmessage.max.bytes=8388608\n") as running:
         yield running
 
 

@@ -103,7 +103,7 @@ def test_existing_topics_are_altered_with_execute_only(creating_stage: Stage) ->
     assert configs(stage, stage.topics.churned)["cleanup.policy"] == "compact"
     after = configs(stage, letters)
     wanted = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-    assert after == before[letters] | wanted | {"max.message.bytes": str(4 * 1024 * 1024)}
+    assert after == before[letters] | wanted | {"max.message.bytes": str(8 * 1024 * 1024 + 64 * 1024)}
     said(stage, "check")
     said(stage, "topics", "create")
 
