@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from worker import kafka
 from worker.failpoints import reach
+from worker.kafka_errors import in_words
 from worker.leader_epochs import LeaderEpochs
 from worker.log_identity import difference
 from worker.log_reading import read_marks
@@ -123,7 +124,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             async with asyncio.timeout(ASK_SECONDS):
                 topics = await describe_topics(self.consumer, self._topic_ids)
         except (KafkaError, OSError, TimeoutError) as error:
-            log.debug("topic ids not known", error=repr(error))
+            log.debug("topic ids not known", error=in_words(error))
             return
         for name, known in self._topic_ids.items():
             topic_id = topics[name].topic_id if name in topics else None
@@ -147,7 +148,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on, from offsets that are not the store's
             self._stop.for_safety(
                 f"the positions of {len(assigned)} partitions of {', '.join(self._settings.topics.inputs)} could not "
-                f"be set ({error!r}). Nothing was read: see that Kafka is well, then start the worker"
+                f"be set ({in_words(error)}). Nothing was read: see that Kafka is well, then start the worker"
             )
         else:
             reach("positions-set")
@@ -272,7 +273,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 self.consumer.resume(*self._held)
                 self._held.clear()
         except IllegalStateError as error:  # the partitions were taken meanwhile: the next assignment decides anew
-            log.debug("cancellations not released", error=repr(error))
+            log.debug("cancellations not released", error=in_words(error))
 
 
 def _helps_to_look_again(error: BaseException) -> bool:

@@ -13,10 +13,19 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    for_code,
+)
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
+from worker.kafka_connecting import find_cause
+from worker.kafka_errors import in_words
 from worker.settings import Kafka, Settings
 from worker.stopping import Exit, Refusal
 from worker.topic_metadata import describe_topics
@@ -26,6 +35,8 @@ PUBLISH_BATCH_BYTES = 512 * 1024
 TRANSACTION_TIMEOUT_MS = 30_000
 DEAD_LETTER_MAX_BYTES = 4 * 1024 * 1024
 """The largest record taken by a dead letter topic: the largest one of a default topic (1 MiB), and room to spare."""
+
+_UNAUTHORIZED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 
 LARGEST_BATCH = "max.message.bytes"
 DEFAULT_LARGEST_BATCH = 1_048_588
@@ -42,8 +53,8 @@ def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
             context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
     except (ssl.SSLError, OSError) as error:
         raise Refusal(
-            f"the certificates cannot be read ({error}). Check that CUSTOMER_WORKER_KAFKA__SSL_CAFILE, _SSL_CERTFILE "
-            "and _SSL_KEYFILE name readable PEM files that belong together, the key without a password",
+            f"the certificates cannot be read ({in_words(error)}). Check that CUSTOMER_WORKER_KAFKA__SSL_CAFILE, "
+            "_SSL_CERTFILE and _SSL_KEYFILE name readable PEM files that belong together, the key without a password",
             Exit.CONFIGURATION,
         ) from error
     return context
@@ -114,28 +125,40 @@ async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
             await admin.start()
     except (KafkaError, OSError, TimeoutError) as error:
         await admin.close()
-        raise unreachable(kafka, error) from error
+        raise await unreachable(kafka, error) from error
     try:
         yield admin
-    except KafkaError as error:
-        raise unreachable(kafka, error) from error
+    except (KafkaError, TimeoutError) as error:
+        raise await unreachable(kafka, error) from error
     finally:
         await admin.close()
 
 
-def unreachable(kafka: Kafka, error: BaseException) -> Refusal:
-    """No broker answers."""
-    detail = str(error) or type(error).__name__
+async def unreachable(kafka: Kafka, error: BaseException) -> Refusal:
+    """Describe a failed request to Kafka by its cause: a missing right, or what is wrong with the connection."""
+    if isinstance(error, _UNAUTHORIZED):
+        return Refusal(
+            f"Kafka refused a request: {in_words(error)}. `customer-worker check` lists the rights that are missing, "
+            "with the command that grants them",
+            Exit.UNREACHABLE,
+        )
+    if (cause := await find_cause(kafka, client_options(kafka))) is not None:
+        return Refusal(f"Kafka cannot be reached: {cause.what}. {cause.advice}", Exit.UNREACHABLE)
     return Refusal(
-        f"Kafka cannot be reached at {kafka.bootstrap_servers} ({detail}). Check that it runs there, and "
-        "CUSTOMER_WORKER_KAFKA__BOOTSTRAP_SERVERS and the security settings",
+        f"Kafka at {kafka.bootstrap_servers} did not do what was requested: {in_words(error)}. Its addresses can be "
+        "reached: try again, then check the brokers' logs",
         Exit.UNREACHABLE,
     )
 
 
 async def partition_counts(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, int]:
-    """Count the partitions of each of these topics; one that does not exist is left out, and is not created."""
+    """Count the partitions of each of these topics; one that does not exist is left out, and is not created.
+
+    Raises `KafkaError`, as where this client has no right to see a topic.
+    """
     described = await describe_topics(admin, topics)
+    if hidden := [name for name, topic in described.items() if topic.error is TopicAuthorizationFailedError]:
+        raise TopicAuthorizationFailedError(hidden)
     return {name: len(topic.partitions) for name, topic in described.items() if topic.partitions}
 
 
@@ -169,27 +192,29 @@ class Member(NamedTuple):
     user_data: bytes
     host: str = ""
     partitions: int = 0
+    client_id: str = ""
 
 
 class Group(NamedTuple):
-    """A consumer group. `is_balancing`: it waits for its members to join again."""
+    """A consumer group. `is_balancing`: it waits for its members to join again. `assignor` is empty meanwhile."""
 
     is_balancing: bool
     members: Sequence[Member]
+    assignor: str = ""
 
 
 async def describe_group(admin: AIOKafkaAdminClient, group_id: str) -> Group:
     """The group as its coordinator has it. Raises `KafkaError`."""
     [answer] = await admin.describe_consumer_groups([group_id])
-    error_code, _, state, _, _, members, *_ = answer.groups[0]
+    error_code, _, state, _, assignor, members, *_ = answer.groups[0]
     if error_code:
         raise for_code(error_code)(f"group {group_id}")
-    return Group(state == "PreparingRebalance", [_member(*member) for member in members])
+    return Group(state == "PreparingRebalance", [_member(*member) for member in members], assignor)
 
 
-def _member(member_id: str, _: str, host: str, metadata: bytes, assignment: bytes) -> Member:
+def _member(member_id: str, client_id: str, host: str, metadata: bytes, assignment: bytes) -> Member:
     assigned = ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else ()
-    return Member(member_id, _user_data(metadata), host.lstrip("/"), len(assigned))
+    return Member(member_id, _user_data(metadata), host.lstrip("/"), len(assigned), client_id)
 
 
 def _user_data(metadata: bytes) -> bytes:
@@ -240,7 +265,7 @@ async def create_topics(settings: Settings, partitions: int, replication: int) -
                 created[plan.name] = False
                 continue
             except KafkaError as error:
-                raise Refusal(f"topic {plan.name} could not be created: {error}", Exit.UNREACHABLE) from error
+                raise Refusal(f"topic {plan.name} could not be created: {in_words(error)}", Exit.UNREACHABLE) from error
             created[plan.name] = _was_created(plan.name, response)
         return created
 

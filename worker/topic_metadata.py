@@ -26,6 +26,7 @@ from aiokafka.protocol.types import (
     Schema,
     TaggedFields,
 )
+from typing_extensions import override
 
 NO_ID = UUID(int=0)
 NOT_TOLD = -(2**31)
@@ -101,12 +102,16 @@ def _error(code: int) -> type[KafkaError] | None:
     return None if error is NoError else error
 
 
-class _Uuid(AbstractType[UUID]):  # type: ignore[misc]
+class Uuid(AbstractType[UUID]):  # type: ignore[misc]
+    """A UUID as Kafka's protocol has it, which aiokafka does not know."""
+
     @classmethod
+    @override
     def encode(cls, value: UUID) -> bytes:
         return value.bytes
 
     @classmethod
+    @override
     def decode(cls, data: BytesIO) -> UUID:
         return UUID(bytes=data.read(16))
 
@@ -133,7 +138,7 @@ class _MetadataResponse(Response):  # type: ignore[misc]
             CompactArray(
                 ("error_code", Int16),
                 ("topic", CompactString("utf-8")),
-                ("topic_id", _Uuid),
+                ("topic_id", Uuid),
                 ("is_internal", Boolean),
                 (
                     "partitions",
@@ -164,7 +169,7 @@ class _MetadataRequest(RequestStruct):  # type: ignore[misc]
     SCHEMA = Schema(
         (
             "topics",
-            CompactArray(("topic_id", _Uuid), ("topic", CompactString("utf-8")), ("tags", TaggedFields)),
+            CompactArray(("topic_id", Uuid), ("topic", CompactString("utf-8")), ("tags", TaggedFields)),
         ),
         ("allow_auto_topic_creation", Boolean),
         ("include_topic_authorized_operations", Boolean),

@@ -13,6 +13,7 @@ from typing import Self
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from worker import kafka
+from worker.kafka_errors import in_words
 from worker.outgoing import Outgoing
 from worker.publisher import PUBLISH_SECONDS, BatchProducer, is_large
 from worker.records import TopicPartition
@@ -62,7 +63,7 @@ class Sender:
             await self._producer.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await self._producer.stop()
-            raise kafka.unreachable(self._settings, error) from error
+            raise await kafka.unreachable(self._settings, error) from error
 
     def is_enough(self, records: Sequence[Outgoing]) -> bool:
         """Whether these are as much as `send` should be given at once."""
@@ -106,8 +107,8 @@ class Sender:
 
     def _doubt(self, part: Sequence[Outgoing], error: Exception) -> Refusal:
         return Refusal(
-            f"sending failed after {len(self.sent)} records ({error!r}); of the next {len(part)} some may be out. See "
-            "that Kafka is well, then run this again: it looks which are out, and sends the rest",
+            f"sending failed after {len(self.sent)} records ({in_words(error)}); of the next {len(part)} some "
+            "may be out. See that Kafka is well, then run this again: it looks which are out, and sends the rest",
             Exit.UNREACHABLE,
         )
 
