@@ -18,7 +18,7 @@ import structlog
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
 
-from worker import checks, http, kafka, logs, raw_headers
+from worker import checks, http, kafka, logs, loop_errors, raw_headers
 from worker.answering import Answering
 from worker.broker_security import broker_security
 from worker.composition import batch_path, open_store, store_mark
@@ -29,6 +29,8 @@ from worker.health import Health
 from worker.http_ask import AskRoutes
 from worker.http_shown import ShownRoutes
 from worker.kafka import Member
+from worker.kafka_connection import KafkaConnection
+from worker.log_limits import LIMITS
 from worker.metrics import Metrics
 from worker.one_worker import members_of, take_out_the_dead
 from worker.pages import OperationsPage
@@ -86,6 +88,7 @@ class Worker:
     async def _lifespan(self) -> AsyncIterator[None]:
         """Everything is opened before the broker connects, and closed after it has let go. Ends with the exit code."""
         logs.configure(self._settings.log)
+        loop_errors.install(asyncio.get_running_loop())
         raw_headers.install()
         self._started_at = datetime.now(UTC)
         self._stop = Stop()
@@ -176,8 +179,10 @@ class Worker:
 
     async def _watch(self) -> None:
         """Notice what would otherwise die in silence."""
+        connection = KafkaConnection(LIMITS)
         while True:
             await asyncio.sleep(WATCH_EVERY_SECONDS)
+            connection.look(self._consumer.assignment.consumer)
             if not self._consumer.is_running():
                 self._stop.for_safety("the consumer's loop has ended by itself. Start the worker again; report the log")
                 return

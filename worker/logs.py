@@ -8,6 +8,7 @@ import sys
 
 import structlog
 
+from worker.log_limits import LIMITS, add_suppressed
 from worker.settings import Log
 
 
@@ -32,13 +33,15 @@ def configure(settings: Log) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[add_suppressed, structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level)
     handler.addFilter(_is_news)
+    LIMITS.clear()
+    handler.addFilter(LIMITS)
     _quieten_libraries()
 
 
