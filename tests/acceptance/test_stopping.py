@@ -75,14 +75,15 @@ def test_stop_without_kafka_ends_in_time_and_loses_nothing(mortal_stage: Stage) 
 
 
 def test_stop_with_a_store_that_hangs_ends_in_time(stage: Stage, url: str) -> None:
-    stage.create_topics(1)
-    stage.produce(make_corpus(20, 1, troubles=False).messages)
+    stage.create_topics()
+    messages = make_corpus(40, PARTITIONS, troubles=False).messages
+    stage.produce(messages[:30])
     worker = stage.start(HTTP__ENABLED="true", HTTP__PORT="0")
     host, port = url_of(worker).removeprefix("http://").split(":")
     worker.wait_until(lambda: bool(worker.events("batch applied")), "at work")
     with _locked(url) as someone_waits, socket.create_connection((host, int(port))) as client:
         client.sendall(b"GET /readyz HTTP/1.1\r\n")  # and never the rest
-        stage.produce(make_corpus(20, 1, seed=2, troubles=False).messages)
+        stage.produce(messages[30:])
         worker.wait_until(someone_waits, "a batch waiting for the lock")
         assert _seconds_to_end(worker, 0) < PROMISED_S
     assert "unfinished: finishing the batch in hand" in worker.said()
