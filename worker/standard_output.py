@@ -19,9 +19,10 @@ CLOSED = -1
 
 
 class _Output(io.RawIOBase):
-    """Writes to a file descriptor, `CLOSED` where there is none. The first failure raises `SystemExit`, whatever is written after it is discarded.
+    """Writes to a file descriptor, `CLOSED` where there is none.
 
-    rich and click would make a check that failed of a closed pipe: exit code 1.
+    The first failure raises `SystemExit`; whatever is written after it is discarded. With `BrokenPipeError`, rich and
+    click would end the command with 1, the exit code of a failed check.
     """
 
     def __init__(self, descriptor: int) -> None:
