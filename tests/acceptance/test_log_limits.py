@@ -9,7 +9,7 @@ from tests.acceptance.stage import Stage
 from tests.kafka.cluster import wait_until_ready
 
 pytestmark = pytest.mark.timeout(180)
-AWAY_S = 7.0
+AWAY_S = 6.0
 FEW_LINES = 20
 
 
