@@ -1,5 +1,17 @@
-"""`python -m worker` is `customer-worker`."""
+"""`customer-worker`, and `python -m worker`: signal handlers first, then the command line, which takes long to load."""
 
-from worker.cli import main
+import sys
 
-main()
+from worker import signals
+
+
+def main() -> None:
+    """Install the signal handlers, and run the command line."""
+    signals.install(sys.argv[1:])
+    from worker.cli import main as command_line  # noqa: PLC0415 - after the handlers
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -21,7 +19,7 @@ import structlog
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
 
-from worker import checks, http, joining, kafka, logs, raw_headers, rights, start_failures
+from worker import checks, http, joining, kafka, logs, loop_errors, raw_headers, rights, start_failures
 from worker.addresses import shown_address
 from worker.answering import Answering
 from worker.broker_security import broker_security
@@ -33,19 +31,22 @@ from worker.health import Health
 from worker.http_ask import AskRoutes
 from worker.http_shown import ShownRoutes
 from worker.kafka import Member
+from worker.kafka_connection import KafkaConnection
+from worker.log_limits import LIMITS
 from worker.metrics import Metrics
 from worker.one_worker import members_of, take_out_the_dead
 from worker.pages import OperationsPage
 from worker.poll_metrics import poll_metrics
 from worker.relay import Relay
 from worker.settings import Settings, SettingsError
+from worker.shutdown import Shutdown
+from worker.signals import STOP_REQUEST
 from worker.stopping import Exit, Refusal, Stop, internal_error
 from worker.store_thread import StoreThread
 from worker.store_watch import StoreWatch
 
 log = structlog.get_logger(__name__)
 
-PUBLISH_ON_STOP_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 WATCH_EVERY_SECONDS = 1.0
 METADATA_MAX_AGE_MS = 30_000  # how late a partition added to an input topic is noticed, at most
@@ -90,14 +91,17 @@ class Worker:
     async def _lifespan(self) -> AsyncIterator[None]:
         """Everything is opened before the broker connects, and closed after it has let go. Ends with the exit code."""
         logs.configure(self._settings.log)
+        loop_errors.install(asyncio.get_running_loop())
         raw_headers.install()
         self._started_at = datetime.now(UTC)
         self._stop = Stop()
+        self._shutdown = Shutdown(STOP_REQUEST, lambda: self._stop.code)
+        self._shutdown.on_signal(self._stop_by_signal)
         self._thread = StoreThread()
         try:
-            before = await self._open()
+            before = await self._shutdown.unless_stopped(self._open(), self._stop)
         except Exception as error:  # noqa: BLE001 - every failed start ends in one sentence
-            self._thread.close()
+            self._thread.close(wait=False)
             raise SystemExit(await self._log_failed_start(error)) from None
         self._answering = Answering(self._store, self._settings)
         self._store_watch = StoreWatch(self._store, self._thread)
@@ -119,14 +123,15 @@ class Worker:
             self._stop.code = await self._log_failed_start(error)
             await self._close_broker()
         finally:
-            await self._relay.close()
-            await self._answering.close()
-            await self._thread.call(self._store.close)
-            self._thread.close()
+            step = self._shutdown.step
+            await step("closing the producer", self._relay.close(), keep=0.8)
+            await step("ending questions", self._answering.close(), keep=0.6)
+            await step("closing the store", self._thread.call(self._store.close), keep=0.3)
+            self._thread.close(wait=False)
             if self._socket is not None:
                 self._socket.close()
             gc.enable()
-        log.info("stopped", exit_code=int(self._stop.code))
+        self._shutdown.finish()
         if self._stop.code is not Exit.DONE:
             raise SystemExit(self._stop.code)
 
@@ -141,8 +146,9 @@ class Worker:
         return before
 
     async def _after_startup(self) -> None:
-        _on_second_signal_end_at_once(self.app.exit)
         self._consumer.joining.accepted()
+        if self._stop.is_asked:
+            return
         gc.disable()  # the consumer collects between batches
         gc.freeze()
         log.info("started", group=self._settings.kafka.group_id, store=self._settings.store.shown)
@@ -194,8 +200,10 @@ class Worker:
 
     async def _watch(self) -> None:
         """Notice what would otherwise die in silence."""
+        connection = KafkaConnection(LIMITS)
         while True:
             await asyncio.sleep(WATCH_EVERY_SECONDS)
+            connection.look(self._consumer.assignment.consumer)
             if not self._consumer.is_running():
                 self._stop.for_safety("the consumer's loop has ended by itself. Start the worker again; report the log")
                 return
@@ -212,40 +220,30 @@ class Worker:
         await self._stop.wait()
         self.app.exit()
 
-    async def _drain(self) -> None:
-        """Finish the batch in hand, publish what is in the outbox within a bound, and tell the group how far we are."""
+    def _stop_by_signal(self) -> None:
         self._stop.ask()
-        if self._tasks:
-            await self._consumer.drain()
-            if self._relay.is_running:  # also where reading was refused: what was decided before is published
-                await self._publish_the_rest()
-            await self._consumer.tell_the_group()
+        self.app.exit()
+
+    async def _drain(self) -> None:
+        """Finish the batch in hand, publish the outbox, commit the offsets and leave the group, each within a limit."""
+        self._stop.ask()
+        step = self._shutdown.step
+        if self._tasks and await step("finishing the batch in hand", self._consumer.drain(), keep=4.0):
+            # Also where reading was refused: what was decided before is published.
+            if self._relay.is_running and not await step("publishing", self._relay.caught_up(), keep=3.0):
+                await step("counting the outbox", self._log_unpublished(), keep=2.6)
+            await step("committing the offsets", self._consumer.tell_the_group(), keep=2.0)
         reach("drained")
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await step("ending the tasks", _ended(self._tasks), keep=1.6)
+        await step("leaving the group", self._broker.stop(), keep=1.0)
 
-    async def _publish_the_rest(self) -> None:
-        try:
-            await asyncio.wait_for(self._relay.caught_up(), PUBLISH_ON_STOP_SECONDS)
-        except TimeoutError:
-            log.warning("not everything is published; the next start goes on with it")
+    async def _log_unpublished(self) -> None:
+        records = await self._thread.call(lambda: self._store.unpublished)
+        log.warning("publishing unfinished; the next start continues", unpublished=records)
 
 
-def _on_second_signal_end_at_once(stop: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-
-    def first(number: signal.Signals) -> None:
-        log.info("stopping", signal=number.name)
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(each, at_once, each)
-        stop()
-
-    def at_once(number: signal.Signals) -> None:
-        # The store's transaction and Kafka's are all or nothing: what is not committed is done again at the next start.
-        log.warning("stopping at once", signal=number.name)
-        sys.stderr.flush()
-        os._exit(128 + number)
-
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, first, each)
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)

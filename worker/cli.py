@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from worker import __version__
+from worker import __version__, standard_output
 from worker.commands.shared import AsJson, console, errors, run_async
 from worker.settings import Settings, SettingsError
 from worker.stopping import Exit, Refusal
@@ -36,8 +34,7 @@ _MODULES = (
 def main() -> None:
     """Run the command line; errors people can mend end in one sentence and an exit code, not in a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())  # what a library warns of, a command says itself
-    if isinstance(sys.stdout.buffer, io.RawIOBase):  # PYTHONUNBUFFERED: a long answer to a slow reader would be cut
-        sys.stdout = os.fdopen(sys.stdout.fileno(), "w", buffering=1, encoding=sys.stdout.encoding, closefd=False)
+    standard_output.install()
     try:
         command_line(sys.argv[1:])()
     except SettingsError as error:
@@ -47,6 +44,8 @@ def main() -> None:
     except Refusal as refusal:
         errors.print(str(refusal), style="red", markup=False, highlight=False)
         raise SystemExit(refusal.code) from None
+    finally:
+        standard_output.flush()
 
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:

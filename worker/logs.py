@@ -9,6 +9,7 @@ import sys
 import structlog
 
 from worker.log_exceptions import hide_content, log_uncaught, render_exception
+from worker.log_limits import LIMITS, add_suppressed
 from worker.settings import Log
 
 
@@ -32,7 +33,7 @@ def configure(settings: Log) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[add_suppressed, structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()
@@ -41,6 +42,8 @@ def configure(settings: Log) -> None:
     handler.addFilter(_is_news)
     handler.addFilter(hide_content)
     log_uncaught()
+    LIMITS.clear()
+    handler.addFilter(LIMITS)
     _quieten_libraries()
 
 

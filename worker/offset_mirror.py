@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import structlog
@@ -13,6 +14,9 @@ from worker.kafka_errors import in_words
 from worker.positions import MIRROR
 
 log = structlog.get_logger(__name__)
+
+COMMIT_SECONDS = 3.0
+"""aiokafka repeats a commit without end, such as that of a deleted topic, and a rebalance waits for it."""
 
 
 class OffsetMirror:
@@ -54,8 +58,9 @@ class OffsetMirror:
         offsets = {place: (offset, self._mark(place, offset)) for place, offset in news.items()}
         reach("before-mirror")
         try:
-            await consumer.commit(offsets)
-        except KafkaError as error:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await consumer.commit(offsets)
+        except (KafkaError, TimeoutError) as error:
             log.debug("offsets not mirrored", error=in_words(error))
             return False
         reach("after-mirror")

@@ -21,6 +21,6 @@ class StoreThread:
         """What `function` returns or raises. A call once begun runs to its end, even when its caller is cancelled."""
         return await asyncio.wrap_future(self._executor.submit(function, *args, **kwargs))
 
-    def close(self) -> None:
-        """Wait for the call in hand, and end the thread."""
-        self._executor.shutdown(cancel_futures=True)
+    def close(self, *, wait: bool = True) -> None:
+        """End the thread after the call in hand, for which this waits if `wait` is true."""
+        self._executor.shutdown(wait=wait, cancel_futures=True)

@@ -8,6 +8,7 @@ import pytest
 from tests.acceptance.stage import Stage
 from tests.kafka.broker import running_kafka
 from tests.kafka.cluster import Kafka
+from tests.kafka.local import local_kafka
 from tests.kafka.secured import SecuredKafka, secured_kafka
 from tests.postgres.server import Postgres, fresh_schema, running_postgres
 
@@ -17,6 +18,21 @@ def kafka() -> Iterator[Kafka]:
     """A real Kafka."""
     with running_kafka() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def mortal_kafka() -> Iterator[Kafka]:
+    """A real Kafka that a test may stop, and then has to start again; other tests do not use it."""
+    with local_kafka(1) as running:
+        yield running
+
+
+@pytest.fixture
+def mortal_stage(mortal_kafka: Kafka, tmp_path: Path) -> Iterator[Stage]:
+    """A test's own world on that Kafka."""
+    stage = Stage(mortal_kafka, tmp_path)
+    yield stage
+    stage.close()
 
 
 @pytest.fixture

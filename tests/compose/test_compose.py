@@ -11,9 +11,9 @@ import yaml
 from typer.testing import CliRunner
 
 from tests.kafka.container import IMAGE as TESTED_KAFKA
-from worker.app import PUBLISH_ON_STOP_SECONDS
 from worker.cli import command_line
 from worker.settings import PREFIX, Settings
+from worker.signals import STOP_SECONDS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -147,7 +147,7 @@ def test_a_worker_that_stopped_for_safety_is_not_started_for_ever() -> None:
 def test_the_worker_is_given_the_time_it_takes_to_stop() -> None:
     grace = re.fullmatch(r"(\d+)s", SERVICES["worker"]["stop_grace_period"])
     assert grace
-    assert int(grace[1]) >= 2 * PUBLISH_ON_STOP_SECONDS
+    assert int(grace[1]) >= 2 * STOP_SECONDS
 
 
 def test_the_health_check_asks_where_the_worker_serves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,32 @@
+"""Errors that reach the event loop because nothing awaited the task or future that had them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiokafka.errors import IllegalOperation, KafkaError
+
+log = structlog.get_logger(__name__)
+
+EXPECTED = (KafkaError, IllegalOperation, OSError, TimeoutError, asyncio.CancelledError)
+
+
+def install(loop: asyncio.AbstractEventLoop) -> None:
+    """Log such errors by what they are, at the level that they deserve."""
+    loop.set_exception_handler(_handle)
+
+
+def _handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error without the representation of its task, which can hold content of records.
+
+    aiokafka leaves behind the futures of a transaction that it aborts, and clients whose stop took too long. What made
+    it do so was raised, and logged, where it happened.
+    """
+    message, error = context["message"], context.get("exception")
+    is_left_behind = message.endswith("exception was never retrieved") and isinstance(error, EXPECTED)
+    if is_left_behind or message.startswith("Unclosed AIOKafka"):
+        log.debug("request to Kafka left behind", message=message, cause=str(error or ""))
+        return
+    log.error("error in the event loop", message=message, exc_info=error)

@@ -1,0 +1,79 @@
+"""Standard output that fails as that of standard tools does: quietly on a closed pipe, otherwise with one sentence."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+CLOSED_PIPE = 128 + signal.SIGPIPE
+"""The exit code that a shell shows of a tool whose reader ended first, as in `customer-worker status | head -1`."""
+CLOSED = -1
+
+
+class _Output(io.RawIOBase):
+    """Writes to a file descriptor, `CLOSED` where there is none.
+
+    The first failure raises `SystemExit`; whatever is written after it is discarded. With `BrokenPipeError`, rich and
+    click would end the command with 1, the exit code of a failed check.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._has_failed = False
+
+    @override
+    def write(self, content: ReadableBuffer, /) -> int:
+        size = memoryview(content).nbytes
+        if self._has_failed:
+            return size
+        try:
+            return os.write(self._descriptor, content)
+        except BrokenPipeError:
+            self._has_failed = True
+            raise SystemExit(CLOSED_PIPE) from None
+        except OSError as error:
+            self._has_failed = True
+            sys.stderr.write(f"writing to standard output failed: {error.strerror}\n")
+            raise SystemExit(1) from None
+
+    @override
+    def writable(self) -> bool:
+        return True
+
+    @override
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    @override
+    def fileno(self) -> int:
+        if self._descriptor == CLOSED:
+            raise io.UnsupportedOperation("standard output is closed")
+        return self._descriptor
+
+
+def install() -> None:
+    """Replace `sys.stdout`: buffered also under PYTHONUNBUFFERED, where a long answer to a slow reader would be cut.
+
+    What its encoding lacks is written as an escape.
+    """
+    before: Any = sys.stdout  # None where it is closed
+    output = _Output(CLOSED if before is None else before.fileno())
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(output),
+        encoding="utf-8" if before is None else before.encoding,
+        errors="backslashreplace",
+        line_buffering=output.isatty() or before is None or bool(os.environ.get("PYTHONUNBUFFERED")),
+    )
+
+
+def flush() -> None:
+    """Write what is buffered; at the end of the interpreter a failure would be a traceback."""
+    sys.stdout.flush()
