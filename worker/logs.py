@@ -7,6 +7,7 @@ import logging
 import sys
 
 import structlog
+from aiokafka.errors import KafkaError
 
 from worker.settings import Log
 
@@ -45,7 +46,13 @@ def configure(settings: Log) -> None:
 def _is_news(record: logging.LogRecord) -> bool:
     if record.name == "faststream" and record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
         return False  # the poll that waits while the worker stops; `app` notices where a loop ends by itself
+    if record.name == "aiokafka.producer.sender" and not _is_unforeseen(record):
+        return False  # whoever sends gets the same error, and logs it in words
     return "GroupCoordinatorNotAvailable" not in record.getMessage()  # what a cluster says at its first start
+
+
+def _is_unforeseen(record: logging.LogRecord) -> bool:
+    return bool(record.exc_info and record.exc_info[1] and not isinstance(record.exc_info[1], KafkaError))
 
 
 def _quieten_libraries() -> None:
