@@ -110,7 +110,7 @@ def kind_of(error: BaseException) -> Kind:
     return next((kind for kind, types in _KINDS.items() if isinstance(error, types)), Kind.RETRY)
 
 
-def in_words(error: BaseException, transactional_id: str) -> str:
+def in_words(error: BaseException, transactional_id: str = "none") -> str:
     """Describe the error of an attempt to publish: what failed, and what to do where an operator can do something."""
     if isinstance(error, TopicAuthorizationFailedError):
         return missing_rights({"WRITE": _topics(error)})

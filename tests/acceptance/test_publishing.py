@@ -25,6 +25,7 @@ pytestmark = pytest.mark.timeout(180)
 FAILED = "publishing failed, recovering"
 NO_COORDINATOR = "transaction.state.log.replication.factor=3\ntransaction.state.log.min.isr=2\n"
 QUIET_WEEK = """\
+connections.max.idle.ms=1000
 transactional.id.expiration.ms=1000
 transaction.remove.expired.transaction.cleanup.interval.ms=500
 """
@@ -32,7 +33,7 @@ transaction.remove.expired.transaction.cleanup.interval.ms=500
 
 @pytest.fixture(scope="module")
 def secured() -> Iterator[SecuredKafka]:
-    """A Kafka that checks rights, and forgets a transactional id after a second without a transaction."""
+    """A Kafka that checks rights, and forgets idle connections and transactional ids after a second."""
     with secured_kafka(QUIET_WEEK) as running:
         yield running
 
@@ -162,7 +163,7 @@ def test_unreadable_receipt_is_named_at_once(secured: SecuredKafka, stage: Stage
     require_quiet(worker)
 
 
-def test_expired_transactional_id_is_renewed_quietly(secured: SecuredKafka, stage: Stage) -> None:
+def test_quiet_week_costs_a_new_producer_only(secured: SecuredKafka, stage: Stage) -> None:
     worker, url = start(stage)
     wait_until_ready(worker, url)
     churn_and_dead_letter(stage, 1)

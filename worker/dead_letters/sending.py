@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 
 from worker import kafka
 from worker.outgoing import Outgoing
+from worker.publish_errors import in_words, root
 from worker.publisher import PUBLISH_SECONDS, BatchProducer, is_large
 from worker.records import TopicPartition
 from worker.settings import Kafka
@@ -106,7 +107,7 @@ class Sender:
 
     def _doubt(self, part: Sequence[Outgoing], error: Exception) -> Refusal:
         return Refusal(
-            f"sending failed after {len(self.sent)} records ({error!r}); of the next {len(part)} some may be out. See "
+            f"sending failed after {len(self.sent)} records ({in_words(root(error))}); of the next {len(part)} some may be out. See "
             "that Kafka is well, then run this again: it looks which are out, and sends the rest",
             Exit.UNREACHABLE,
         )
