@@ -161,7 +161,7 @@ class Publisher(BatchProducer):
                 await self._producer.commit_transaction()
         except TimeoutError:
             raise TimeoutError(NOT_COMPLETED) from None
-        except (KafkaError, IllegalOperation) as error:
+        except (KafkaError, IllegalOperation, AssertionError) as error:
             raise _first_failure(transaction, error) from None
         reach("after-publish")
         return ends
@@ -180,6 +180,8 @@ def _first_failure(transaction: asyncio.Future[None] | None, error: BaseExceptio
         error = first
     elif isinstance(error, IllegalOperation):  # which is no KafkaError: it was fenced between two of its sends
         error = ProducerFenced(str(error))
+    elif isinstance(error, AssertionError):  # aiokafka's: a partition is gone, or its producer has failed before
+        error = KafkaError(f"the Kafka client cannot go on: {error}")
     return root(error)
 
 
