@@ -72,6 +72,7 @@ class Worker:
             security=broker_security(settings.kafka),
             allow_auto_create_topics=False,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            connections_max_idle_ms=kafka.CONNECTIONS_MAX_IDLE_MS,
             graceful_timeout=None,  # `_drain` waits for the batch in hand
             apply_types=False,
             middlewares=[poll_metrics(self._metrics.registry, settings.topics)],

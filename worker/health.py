@@ -15,7 +15,7 @@ from worker.store_watch import StoreWatch
 BATCH_BOUND_SECONDS = RETRY_FOR_SECONDS + 60
 LOOP_BOUND_SECONDS = 60.0
 KAFKA_BOUND_SECONDS = 30.0
-OUTBOX_BOUND_SECONDS = 60.0
+OUTBOX_BOUND_SECONDS = 15.0
 
 
 class Health:
@@ -78,12 +78,15 @@ class Health:
     def _receipt(self) -> Check:
         if self._relay.is_standby:
             return Check("receipt", is_well=True, found="another worker publishes; this one can take over")
-        return Check("receipt", self._relay.recovered.is_set(), "read", "recovering: see the log")
+        reason = self._relay.failure or "the output topics are being read"
+        return Check("receipt", self._relay.recovered.is_set(), "read", f"recovering: {reason}")
 
     def _outbox(self) -> Check:
+        if failure := self._relay.failure:
+            return Check("outbox", is_well=False, found="", advice=f"publishing fails: {failure}")
         seconds = self._relay.behind_seconds
         found = f"behind for {seconds:.1f} s" if seconds else "all is published"
-        return Check("outbox", seconds < OUTBOX_BOUND_SECONDS, found, f"{found}: publishing fails, see the log")
+        return Check("outbox", seconds < OUTBOX_BOUND_SECONDS, found, f"{found}: nothing was published since")
 
     @property
     def _has_partitions(self) -> bool:

@@ -28,6 +28,9 @@ from worker.stopping import Exit, Refusal
 from worker.topic_metadata import describe_topics, forbid_topic_creation
 
 CONNECT_SECONDS = 15.0
+CONNECTIONS_MAX_IDLE_MS = 180_000
+"""Idle connections are closed from this side first: brokers do it after 10 minutes, load balancers after 4, some in
+silence, so that the next request on such a connection waits until it times out."""
 PUBLISH_BATCH_BYTES = 512 * 1024
 """Batches are filled up to this size, as far as their topic takes that: see `batch_sizes`."""
 
@@ -60,6 +63,7 @@ def client_options(kafka: Kafka) -> dict[str, Any]:
         "bootstrap_servers": kafka.bootstrap_servers.replace(" ", "").split(","),
         "security_protocol": kafka.security_protocol,
         "ssl_context": ssl_context(kafka),
+        "connections_max_idle_ms": CONNECTIONS_MAX_IDLE_MS,
     }
     if kafka.sasl_mechanism is not None:
         password = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None

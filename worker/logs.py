@@ -7,6 +7,7 @@ import logging
 import sys
 
 import structlog
+from aiokafka.errors import KafkaError
 
 from worker.log_exceptions import hide_content, log_uncaught, render_exception
 from worker.log_limits import LIMITS, add_suppressed
@@ -50,9 +51,15 @@ def configure(settings: Log) -> None:
 def _is_news(record: logging.LogRecord) -> bool:
     if record.name == "faststream" and record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
         return False  # the poll that waits while the worker stops; `app` notices where a loop ends by itself
+    if record.name == "aiokafka.producer.sender" and not _is_unforeseen(record):
+        return False  # whoever sends gets the same error, and logs it in words
     message = record.getMessage()
     # `joining` logs the one with its cause and the pauses, `kafka_connecting` finds the cause of the other.
     return "GroupCoordinatorNotAvailable" not in message and not message.startswith('Unable connect to "')
+
+
+def _is_unforeseen(record: logging.LogRecord) -> bool:
+    return bool(record.exc_info and record.exc_info[1] and not isinstance(record.exc_info[1], KafkaError))
 
 
 def _quieten_libraries() -> None:

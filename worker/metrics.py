@@ -46,6 +46,9 @@ class Cause(StrEnum):
 
     START = "start"
     FENCED = "fenced"
+    EXPIRED = "expired"
+    AUTHORIZATION = "authorization"
+    CONFIGURATION = "configuration"
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
     KAFKA = "kafka"
@@ -66,6 +69,7 @@ class Metrics(Collector):
         self.decided = Counter({(topic, outcome): 0 for topic in topics.inputs for outcome in OUTCOMES})
         self.rejected: Counter[str] = Counter(dict.fromkeys(map(str, Reason), 0))
         self.recovered: Counter[str] = Counter(dict.fromkeys(map(str, Cause), 0))
+        self.is_publishing_failing = False
         self.unknown_industries = 0
         self.lost_arr = Decimal(0)
         self._event_ages = EventAges(topics.churned)
@@ -117,6 +121,11 @@ class Metrics(Collector):
         yield _counter("rejected", "Records rejected.", ["reason"], _one_label(self.rejected))
         yield _counter(
             "recover", "Readings of the receipt on the output topics.", ["cause"], _one_label(self.recovered)
+        )
+        yield GaugeMetricFamily(
+            "customer_worker_publishing_failing",
+            "1 from a failed attempt to publish until the next that succeeds, else 0.",
+            float(self.is_publishing_failing),
         )
         yield CounterMetricFamily(
             "customer_worker_unknown_industries",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -17,13 +19,20 @@ from worker.batch_sizes import BatchSizes, RecordTooLarge
 from worker.failpoints import reach
 from worker.outgoing import Envelope, Outgoing, customer_key
 from worker.partitioner import partitions_for
+from worker.publish_errors import root
+from worker.publish_requirements import no_coordinator
 from worker.records import Header, TopicPartition
 from worker.settings import Kafka
 
 log = structlog.get_logger(__name__)
 
 PUBLISH_SECONDS = 20.0  # shorter than the transaction's own timeout, so that the doubt is ours to settle
+INIT_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
+NOT_COMPLETED = (
+    f"Kafka did not complete a transaction within {PUBLISH_SECONDS:.0f} s. Check that each partition of the output "
+    "topics has a leader and as many in-sync replicas as min.insync.replicas"
+)
 ZSTD = 4  # the codec's number in a record batch
 
 
@@ -51,14 +60,17 @@ class BatchProducer:
         try:
             await asyncio.wait_for(self._producer.stop(), CLOSE_SECONDS)
         except (TimeoutError, KafkaError) as error:
-            log.debug("the producer did not stop in time", error=repr(error))
+            log.debug("producer not stopped in time", error=str(error))
+        finally:
+            _retrieve_failures(self._producer)
 
     async def send(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
         """Send the messages; the ends of the partitions they went to, after them. It takes as long as it takes."""
-        sent = [
-            (await self._producer.send_batch(batch, topic, partition=partition), batch.record_count())
-            for topic, partition, batch in self._batches(messages)
-        ]
+        sent = []
+        for topic, partition, batch in self._batches(messages):
+            acknowledged = await self._producer.send_batch(batch, topic, partition=partition)
+            acknowledged.add_done_callback(_retrieve)
+            sent.append((acknowledged, batch.record_count()))
         ends: dict[TopicPartition, int] = {}
         for acknowledged, count in sent:
             metadata = await acknowledged
@@ -138,25 +150,75 @@ class Publisher(BatchProducer):
         self, settings: Kafka, partitions: Mapping[str, int], envelope: Envelope, sizes: BatchSizes | None = None
     ) -> None:
         super().__init__(kafka.relay_producer(settings), partitions, sizes or BatchSizes(), is_transactional=True)
+        self._transactional_id = kafka.transactional_id(settings)
         self._envelope = envelope
+
+    @override
+    async def start(self) -> None:
+        """Connect, end the transaction that a predecessor left open, and fence it. Raises `CannotPublish`."""
+        try:
+            await asyncio.wait_for(self._producer.start(), INIT_SECONDS)
+        except TimeoutError:  # aiokafka asks the coordinator again and again, whatever it answers
+            raise no_coordinator(self._transactional_id) from None
 
     @override
     def _key_and_headers(self, message: Outgoing) -> tuple[bytes | None, Sequence[Header]]:
         return self._envelope.key_and_headers(message)
 
     async def publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
-        """Publish the messages in one transaction; the ends of the partitions they went to, after them."""
+        """Publish the messages in one transaction; the ends of the partitions they went to, after them.
+
+        Raises the error that the transaction failed with first: those after it are its consequences.
+        """
         reach("before-publish")
+        transaction = None
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
-                await self._producer.begin_transaction()
+                transaction = await self._begin_transaction()
                 ends = await self.send(messages)  # the commit would not notice a batch that failed
                 reach("in-transaction")
                 await self._producer.commit_transaction()
-        except IllegalOperation as error:  # which is no KafkaError: it was fenced between two of its sends
-            raise ProducerFenced(str(error)) from error
+        except TimeoutError:
+            raise TimeoutError(NOT_COMPLETED) from None
+        except (KafkaError, IllegalOperation, AssertionError) as error:
+            raise _first_failure(transaction, error) from None
         reach("after-publish")
         return ends
+
+    async def _begin_transaction(self) -> asyncio.Future[None]:
+        """Begin a transaction; the future has its outcome."""
+        await self._producer.begin_transaction()
+        # No public call gives it; aiokafka's minor version is pinned.
+        transaction: asyncio.Future[None] = self._producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001
+        transaction.add_done_callback(_retrieve)
+        return transaction
+
+
+def _first_failure(transaction: asyncio.Future[None] | None, error: BaseException) -> BaseException:
+    if transaction and transaction.done() and not transaction.cancelled() and (first := transaction.exception()):
+        error = first
+    elif isinstance(error, IllegalOperation):  # which is no KafkaError: it was fenced between two of its sends
+        error = ProducerFenced(str(error))
+    elif isinstance(error, AssertionError):  # aiokafka's: a partition is gone, or its producer has failed before
+        error = KafkaError(f"the Kafka client cannot go on: {error}")
+    return root(error)
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Mark a failure as seen; asyncio prints what nobody looked at."""
+    if future.done() and not future.cancelled():
+        future.exception()
+
+
+def _retrieve_failures(producer: AIOKafkaProducer) -> None:
+    """Mark as seen what became of batches that a failed producer never sent, and of its transaction."""
+    # No public call gives them; aiokafka's minor version is pinned.
+    accumulator, transactions = producer._message_accumulator, producer._txn_manager  # noqa: SLF001
+    for batch in chain(*accumulator._batches.values(), accumulator._pending_batches):  # noqa: SLF001
+        _retrieve(batch.future)
+        _retrieve(batch._drain_waiter)  # noqa: SLF001
+    if transaction := transactions and transactions.wait_for_transaction_end():
+        _retrieve(transaction)
 
 
 def is_large(message: Outgoing, size: int) -> bool:

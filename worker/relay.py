@@ -16,14 +16,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 import structlog
-from aiokafka.errors import (
-    InvalidProducerEpoch,
-    KafkaConnectionError,
-    KafkaError,
-    KafkaTimeoutError,
-    ProducerFenced,
-    RequestTimedOutError,
-)
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, RequestTimedOutError
 
 from worker import kafka
 from worker.batch_sizes import BatchSizes
@@ -32,6 +25,8 @@ from worker.leadership import Leadership
 from worker.metrics import Cause, Metrics
 from worker.outgoing import Envelope, Outgoing
 from worker.positions import PositionRefused
+from worker.publish_errors import CannotPublish, Kind, in_words, kind_of, pause_seconds
+from worker.publish_requirements import require_publishable
 from worker.publisher import Publisher
 from worker.receipts import ReceiptUnreadable, keep_receipts
 from worker.records import TopicPartition
@@ -44,9 +39,16 @@ log = structlog.get_logger(__name__)
 
 MESSAGES_A_TRANSACTION = 20_000
 OFFERS_KEPT = 4  # batches, each of bounded size; what is not kept is read from the store
-LONGEST_PAUSE_SECONDS = 10.0
 LOOK_EVERY_SECONDS = 0.1  # for what other workers have committed
 MARK_EVERY_SECONDS = 0.2
+RECOVERABLE = (KafkaError, OSError, TimeoutError, StoreError, ReceiptUnreadable, Refusal, CannotPublish)
+
+_CAUSES = {
+    Kind.FENCED: Cause.FENCED,
+    Kind.EXPIRED: Cause.EXPIRED,
+    Kind.AUTHORIZATION: Cause.AUTHORIZATION,
+    Kind.CONFIGURATION: Cause.CONFIGURATION,
+}
 
 
 class Relay:
@@ -75,6 +77,9 @@ class Relay:
         self._behind_since: float | None = None
         self.recovered = asyncio.Event()
         self.is_running = False
+        self._failures = 0  # in a row
+        self.failure: str | None = None
+        """Why the last attempt to publish failed; None once one has succeeded."""
 
     def offer(self, committed: PendingBatch) -> None:
         """Take what a batch committed, so that it need not be read from the store again."""
@@ -150,10 +155,11 @@ class Relay:
         await self.close()
         self.recovered.clear()
         self._behind_since = None
+        self._set_failure(None)
 
     async def _publish(self) -> None:
         """Publish until cancelled. Failures are settled by `recover`, after a pause that grows with each in a row."""
-        failures = 0
+        self._failures = 0
         cause = Cause.START
         while True:
             try:
@@ -161,7 +167,7 @@ class Relay:
                 await self.recover(cause)
                 while True:
                     await self._publish_all()
-                    failures = 0
+                    self._succeeded()
                     if not self._more.is_set():
                         self._behind_since = None
                         self._caught_up.set()
@@ -170,18 +176,39 @@ class Relay:
             except (PositionRefused, StoreDamagedError, NewerStoreError) as refused:
                 self._stop.for_safety(str(refused))
                 return
-            except (KafkaError, OSError, TimeoutError, StoreError, ReceiptUnreadable, Refusal) as error:
+            except RECOVERABLE as error:
                 cause = _cause(error)
                 self._sizes.note_failure(error)
-                pause = min(LONGEST_PAUSE_SECONDS, 0.2 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311
-                failures += 1
-                if self._is_shared and isinstance(error, StoreError):
-                    with suppress(StoreError):
-                        await self._thread.call(self._store.reopen)
-                log.warning(
-                    "publishing failed, recovering", error=repr(error), failures=failures, pause_s=round(pause, 1)
-                )
-                await asyncio.sleep(pause)
+                self._failures += 1
+                await self._handle_failure(error)
+
+    async def _handle_failure(self, error: Exception) -> None:
+        """Log and show the failure, then pause. An expired id after a quiet time costs a new producer only."""
+        kind, words = kind_of(error), in_words(error, kafka.transactional_id(self._settings.kafka))
+        if kind is Kind.EXPIRED and self._failures == 1:
+            log.info("producer renewed", reason=words)
+            return
+        self._set_failure(words)
+        if self._is_shared and isinstance(error, StoreError):
+            with suppress(StoreError):
+                await self._thread.call(self._store.reopen)
+        pause = pause_seconds(self._failures, kind) * random.uniform(0.5, 1.0)  # noqa: S311
+        log.warning(
+            "publishing failed, recovering",
+            error=words,
+            kind=str(kind),
+            failures=self._failures,
+            pause_s=round(pause, 1),
+        )
+        await asyncio.sleep(pause)
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        self._set_failure(None)
+
+    def _set_failure(self, failure: str | None) -> None:
+        self.failure = failure
+        self._metrics.is_publishing_failing = failure is not None
 
     async def _wait_for_more(self) -> None:
         """Until there is more to publish: what this worker commits, and what others do."""
@@ -199,14 +226,12 @@ class Relay:
     async def recover(self, cause: str) -> None:
         """Settle what is published: fence and end whatever came before, then read the receipt.
 
-        Raises `PositionRefused` where part of the receipt is gone.
+        Raises `PositionRefused` where part of the receipt is gone, and `CannotPublish`, with nothing written, where a
+        requirement of publishing is not met.
         """
         await self.close()
         self.recovered.clear()
-        async with kafka.admin_client(self._settings.kafka) as admin:
-            partitions = await kafka.partition_counts(admin, self._settings.topics.outputs)
-        if missing := set(self._settings.topics.outputs) - set(partitions):
-            raise ReceiptUnreadable(f"these topics do not exist: {', '.join(sorted(missing))}")
+        partitions = await require_publishable(self._settings)
         envelope = Envelope(self._settings.events.source)
         self._publisher = Publisher(self._settings.kafka, partitions, envelope, self._sizes)
         await self._publisher.start()
@@ -267,6 +292,7 @@ class Relay:
                         continue
                 if marking is not None:
                     await marking
+                    self._succeeded()  # a backlog may keep this loop busy for long
                 marking = asyncio.create_task(self._thread.call(self._store.mark_published, published_seq, ends))
                 marked_seq, marked_at, ends = published_seq, time.monotonic(), {}
         finally:
@@ -303,8 +329,6 @@ class Relay:
 
 def _cause(error: Exception) -> Cause:
     match error:
-        case ProducerFenced() | InvalidProducerEpoch():
-            return Cause.FENCED
         case TimeoutError() | KafkaTimeoutError() | RequestTimedOutError():
             return Cause.TIMEOUT
         case OSError() | KafkaConnectionError() | Refusal():
@@ -314,4 +338,4 @@ def _cause(error: Exception) -> Cause:
         case ReceiptUnreadable():
             return Cause.RECEIPT
         case _:
-            return Cause.KAFKA
+            return _CAUSES.get(kind_of(error), Cause.KAFKA)

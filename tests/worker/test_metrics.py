@@ -76,7 +76,18 @@ def test_all_that_can_be_counted_is_there_from_the_first(metrics: Metrics) -> No
     reasons = "empty too_large malformed invalid unsupported_currency unknown_plan_tier signup_conflict already_churned"
     for reason in [*reasons.split(), "churn_before_signup", "no_signup"]:
         assert seen["rejected_total", reason] == 0
-    for cause in ("start", "fenced", "timeout", "unreachable", "kafka", "receipt", "store"):
+    for cause in (
+        "start",
+        "fenced",
+        "expired",
+        "authorization",
+        "configuration",
+        "timeout",
+        "unreachable",
+        "kafka",
+        "receipt",
+        "store",
+    ):
         assert seen["recover_total", cause] == 0
     for stage in ("decode", "apply", "commit", "upkeep", "publish"):
         assert seen["batch_seconds_count", stage] == 0

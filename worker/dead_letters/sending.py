@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError
 
 from worker import kafka
 from worker.batch_sizes import TOO_LARGE, BatchSizes
-from worker.kafka_errors import in_words
 from worker.outgoing import Outgoing
+from worker.publish_errors import in_words, root
 from worker.publisher import PUBLISH_SECONDS, BatchProducer, is_large
 from worker.records import TopicPartition
 from worker.settings import Kafka
@@ -108,7 +108,7 @@ class Sender:
 
     def _doubt(self, part: Sequence[Outgoing], error: Exception) -> Refusal:
         return Refusal(
-            f"sending failed after {len(self.sent)} records ({in_words(error)}); of the next {len(part)} some "
+            f"sending failed after {len(self.sent)} records ({in_words(root(error))}); of the next {len(part)} some "
             "may be out. See that Kafka is well, then run this again: it looks which are out, and sends the rest",
             Exit.UNREACHABLE,
         )

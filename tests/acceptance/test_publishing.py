@@ -1,0 +1,178 @@
+"""Kafka refuses what the relay publishes: the log and `/readyz` give the cause, and nothing is lost or repeated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from tests.acceptance.comparison import require_as_expected
+from tests.acceptance.operating import ends
+from tests.acceptance.records import Message
+from tests.acceptance.stage import Stage
+from tests.acceptance.test_http import get, url_of
+from tests.acceptance.worker_process import WorkerProcess
+from tests.kafka.local import local_kafka
+from tests.kafka.secured import READ, TOPIC, TRANSACTIONAL_ID, WRITE, Right, SecuredKafka, least_rights, secured_kafka
+from tests.worker.builders import cancellation_value, signup_value
+
+pytestmark = pytest.mark.timeout(180)
+FAILED = "publishing failed, recovering"
+NO_COORDINATOR = "transaction.state.log.replication.factor=3\ntransaction.state.log.min.isr=2\n"
+QUIET_WEEK = """\
+connections.max.idle.ms=1000
+transactional.id.expiration.ms=1000
+transaction.remove.expired.transaction.cleanup.interval.ms=500
+"""
+
+
+@pytest.fixture(scope="module")
+def secured() -> Iterator[SecuredKafka]:
+    """A Kafka that checks rights, and forgets idle connections and transactional ids after a second."""
+    with secured_kafka(QUIET_WEEK) as running:
+        yield running
+
+
+@pytest.fixture
+def stage(secured: SecuredKafka, tmp_path: Path) -> Iterator[Stage]:
+    """A stage on it, whose worker has the rights it needs."""
+    stage = Stage(secured.kafka, tmp_path)
+    stage.create_topics(1)
+    stage.settings |= secured.settings
+    secured.allow(*rights(stage))
+    yield stage
+    stage.close()
+
+
+def rights(stage: Stage) -> Sequence[Right]:
+    return least_rights(stage.topics.inputs, (stage.topics.churned, *stage.topics.dead_letters), stage.group)
+
+
+def churn_and_dead_letter(stage: Stage, number: int) -> None:
+    """Send what leads to one event and one dead letter on each dead letter topic."""
+    customer_id = str(UUID(int=number))
+    key = customer_id.encode()
+    stage.produce(
+        [
+            Message("signup", key, signup_value(customer_id), partition=0),
+            Message("signup", key, b"no json", partition=0),
+            Message("cancellation", key, cancellation_value(customer_id), partition=0),
+            Message("cancellation", key, b"no json", partition=0),
+        ]
+    )
+
+
+def start(stage: Stage) -> tuple[WorkerProcess, str]:
+    worker = stage.start(HTTP__ENABLED="true", HTTP__PORT="0", LOG__FORMAT="json")
+    return worker, url_of(worker)
+
+
+def reasons(worker: WorkerProcess) -> list[str]:
+    return [str(line["error"]) for line in worker.events(FAILED)]
+
+
+def wait_for_failures(worker: WorkerProcess, count: int) -> None:
+    worker.wait_until(lambda: len(reasons(worker)) >= count, f"failed {count} times")
+
+
+def wait_until_ready(worker: WorkerProcess, url: str) -> None:
+    worker.wait_until(lambda: get(f"{url}/readyz")[0] == 200, "ready")
+
+
+def unwell(url: str) -> dict[str, str]:
+    """What `/readyz` says of each check that fails."""
+    found: dict[str, Any] = json.loads(get(f"{url}/readyz?verbose")[1])
+    return {check["name"]: json.dumps(check) for check in found["checks"] if not check["ok"]}
+
+
+def require_exactly_once(stage: Stage) -> None:
+    require_as_expected(stage.expected(), stage.published(), stage.store(), stage.topics, partitions_of_churned=[1])
+
+
+def require_quiet(worker: WorkerProcess) -> None:
+    """No traceback and no message of asyncio or aiokafka."""
+    assert worker.errors() == []
+    for noise in ("never retrieved", "Traceback", "Error(", "aiokafka"):
+        assert noise not in worker.said(), noise
+
+
+def test_missing_transaction_coordinator_is_named(tmp_path: Path) -> None:
+    with local_kafka(1, properties=NO_COORDINATOR) as kafka:
+        stage = Stage(kafka, tmp_path)
+        stage.create_topics(1)
+        worker, url = start(stage)
+        churn_and_dead_letter(stage, 1)
+        wait_for_failures(worker, 1)
+        assert "the transaction coordinator" in reasons(worker)[0]
+        assert "transaction.state.log.replication.factor" in unwell(url)["receipt"]
+        assert "customer_worker_publishing_failing 1.0" in get(f"{url}/metrics")[1]
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        admin.create_topics([NewTopic("__transaction_state", 4, 1)])["__transaction_state"].result(30)
+        wait_until_ready(worker, url)
+        assert "customer_worker_publishing_failing 0.0" in get(f"{url}/metrics")[1]
+        stage.finish(worker)
+        require_quiet(worker)
+        require_exactly_once(stage)
+        stage.close()
+
+
+@pytest.mark.parametrize("missing", ["dead letter topic", "transactional id"])
+def test_missing_right_is_named_and_writes_nothing(secured: SecuredKafka, stage: Stage, missing: str) -> None:
+    denied: Right = {
+        "dead letter topic": (TOPIC, stage.topics.dead_letters[0], WRITE),
+        "transactional id": (TRANSACTIONAL_ID, f"{stage.group}-relay", WRITE),
+    }[missing]
+    worker, url = start(stage)
+    wait_until_ready(worker, url)
+    churn_and_dead_letter(stage, 1)
+    stage.wait_until_published(worker)
+    secured.revoke(denied)
+    churn_and_dead_letter(stage, 2)
+    wait_for_failures(worker, 2)
+    after_two = ends(stage)
+    assert denied[1] in unwell(url)["outbox"]
+    wait_for_failures(worker, 3)
+    assert ends(stage) == after_two, "an attempt that is bound to fail has written records"
+    for reason in reasons(worker):
+        assert reason.startswith("not authorized: WRITE on ")
+        assert denied[1] in reason
+    metrics = get(f"{url}/metrics")[1]
+    assert 'customer_worker_recover_total{cause="fenced"} 0.0' in metrics
+    assert 'customer_worker_recover_total{cause="authorization"} 0.0' not in metrics
+    secured.allow(denied)
+    stage.finish(worker)
+    require_quiet(worker)
+    require_exactly_once(stage)
+
+
+def test_unreadable_receipt_is_named_at_once(secured: SecuredKafka, stage: Stage) -> None:
+    denied: Right = (TOPIC, stage.topics.churned, READ)
+    secured.revoke(denied)
+    worker, url = start(stage)
+    wait_for_failures(worker, 1)
+    assert reasons(worker)[0].startswith(f"not authorized: READ on {stage.topics.churned} is missing")
+    assert stage.topics.churned in unwell(url)["receipt"]
+    secured.allow(denied)
+    wait_until_ready(worker, url)
+    assert worker.stop() == 0
+    require_quiet(worker)
+
+
+def test_quiet_week_costs_a_new_producer_only(secured: SecuredKafka, stage: Stage) -> None:
+    worker, url = start(stage)
+    wait_until_ready(worker, url)
+    churn_and_dead_letter(stage, 1)
+    stage.wait_until_published(worker)
+    while f"{stage.group}-relay" in secured.kafka.tool("org.apache.kafka.tools.TransactionsCommand", "list"):
+        worker.require_running()
+    churn_and_dead_letter(stage, 2)
+    stage.finish(worker)
+    assert len(worker.events("producer renewed")) == 1
+    assert reasons(worker) == []
+    require_quiet(worker)
+    require_exactly_once(stage)
