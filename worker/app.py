@@ -132,6 +132,7 @@ class Worker:
         parts = [
             self._relay_once_assigned,
             self._consumer.run_mirror,
+            self._watch_inputs,
             self._watch_store,
             self._watch,
             self._exit_when_asked,
@@ -164,6 +165,9 @@ class Worker:
 
     async def _watch_store(self) -> None:
         await self._store_watch.run(is_busy=lambda: self._consumer.batch_began is not None)
+
+    async def _watch_inputs(self) -> None:
+        await self._consumer.inputs.run()
 
     async def _watch(self) -> None:
         """Notice what would otherwise die in silence."""

@@ -31,7 +31,6 @@ from worker.topic_metadata import TopicMetadata, describe_topics
 log = structlog.get_logger(__name__)
 
 LOOK_FOR_SECONDS = 30.0
-ASK_SECONDS = 5.0
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -58,6 +57,17 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.ends: dict[TopicPartition, int] = {}
         self.epochs = LeaderEpochs()
         self._topic_ids: Mapping[str, UUID] = {}
+        self.trusts_committed = True  # False once a foreign member has been in the group: it commits offsets, too
+
+    @property
+    def partitions(self) -> frozenset[TopicPartition]:
+        """The partitions that this worker has, once their positions are set."""
+        return frozenset(self.ends) if self.is_set.is_set() else frozenset()
+
+    @property
+    def held(self) -> frozenset[TopicPartition]:
+        """The partitions that wait for the backlog of another."""
+        return frozenset(self._held)
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
@@ -117,17 +127,11 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._forget()
                 await self._begin(self.consumer.assignment())
 
-    async def compare_topic_ids(self) -> None:
-        """Look again where a topic is another one than when its partitions were assigned."""
-        try:
-            async with asyncio.timeout(ASK_SECONDS):
-                topics = await describe_topics(self.consumer, self._topic_ids)
-        except (KafkaError, OSError, TimeoutError) as error:
-            log.debug("topic ids not known", error=repr(error))
-            return
+    async def compare_topic_ids(self, topic_ids: Mapping[str, UUID], asked_at: float) -> None:
+        """Look again where a topic is another one than when its partitions were assigned, if that was before."""
         for name, known in self._topic_ids.items():
-            topic_id = topics[name].topic_id if name in topics else None
-            if self.is_set.is_set() and topic_id not in {None, known}:
+            is_news = self.is_set.is_set() and asked_at > self.set_at
+            if is_news and topic_ids.get(name, known) != known:
                 await self.look_again(f"topic {name} was deleted and created again")
 
     def _forget(self) -> None:
@@ -200,7 +204,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 name=f"{place.topic}/{place.partition}",
                 stored=stored.get((place.topic, place.partition)),
                 committed=committed[place].offset if place in committed else None,
-                is_mirror=place in committed and committed[place].metadata == MIRROR,
+                is_mirror=place in committed and (committed[place].metadata == MIRROR or not self.trusts_committed),
                 begin=begins[place],
                 end=ends[place],
                 difference=differences.get(place),

@@ -66,6 +66,10 @@ class Metrics(Collector):
         self.decided = Counter({(topic, outcome): 0 for topic in topics.inputs for outcome in OUTCOMES})
         self.rejected: Counter[str] = Counter(dict.fromkeys(map(str, Reason), 0))
         self.recovered: Counter[str] = Counter(dict.fromkeys(map(str, Cause), 0))
+        self.publish_failures: Counter[str] = Counter(
+            dict.fromkeys((str(cause) for cause in Cause if cause is not Cause.START), 0)
+        )
+        self.batch_failures = 0
         self.unknown_industries = 0
         self.lost_arr = Decimal(0)
         self._event_ages = EventAges(topics.churned)
@@ -105,6 +109,14 @@ class Metrics(Collector):
         """Count a reading of the receipt."""
         self.recovered[cause] += 1
 
+    def publishing_failed(self, cause: Cause) -> None:
+        """Count an attempt to publish that failed."""
+        self.publish_failures[cause] += 1
+
+    def batch_failed(self) -> None:
+        """Count an attempt to apply a batch that failed."""
+        self.batch_failures += 1
+
     @override
     def collect(self) -> Iterator[Metric]:
         """What is counted here, for the registry."""
@@ -117,6 +129,12 @@ class Metrics(Collector):
         yield _counter("rejected", "Records rejected.", ["reason"], _one_label(self.rejected))
         yield _counter(
             "recover", "Readings of the receipt on the output topics.", ["cause"], _one_label(self.recovered)
+        )
+        yield _counter(
+            "publish_failures", "Attempts to publish that failed.", ["cause"], _one_label(self.publish_failures)
+        )
+        yield CounterMetricFamily(
+            "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures
         )
         yield CounterMetricFamily(
             "customer_worker_unknown_industries",

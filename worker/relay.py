@@ -165,6 +165,7 @@ class Relay:
                 return
             except (KafkaError, OSError, TimeoutError, StoreError, ReceiptUnreadable, Refusal) as error:
                 cause = _cause(error)
+                self._metrics.publishing_failed(cause)
                 pause = min(LONGEST_PAUSE_SECONDS, 0.2 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311
                 failures += 1
                 if self._is_shared and isinstance(error, StoreError):

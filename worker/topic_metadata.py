@@ -13,7 +13,13 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, NoError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    NoError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.types import (
@@ -58,6 +64,16 @@ class TopicMetadata(NamedTuple):
     partitions: Mapping[int, PartitionMetadata]
     operations: frozenset[int] | None
 
+    @property
+    def unreadable_because(self) -> str | None:
+        """Why this client cannot read the topic; None where nothing is known to be wrong."""
+        if self.error is UnknownTopicOrPartitionError:
+            return "the topic does not exist"
+        may_read = self.operations is None or READ in self.operations
+        if self.error is TopicAuthorizationFailedError or (self.error is None and not may_read):
+            return "the right READ on the topic is missing"
+        return None
+
 
 async def describe_topics(client: Client, topics: Iterable[str]) -> dict[str, TopicMetadata]:
     """Describe these topics, by name; a missing or hidden one has its error. Raises `KafkaError`."""
@@ -101,13 +117,17 @@ def _error(code: int) -> type[KafkaError] | None:
     return None if error is NoError else error
 
 
-class _Uuid(AbstractType[UUID]):  # type: ignore[misc]
+class Uuid(AbstractType[UUID]):  # type: ignore[misc]
+    """A UUID as Kafka's protocol has it, which aiokafka does not know."""
+
     @classmethod
     def encode(cls, value: UUID) -> bytes:
+        """Write it as 16 bytes."""
         return value.bytes
 
     @classmethod
     def decode(cls, data: BytesIO) -> UUID:
+        """Read 16 bytes."""
         return UUID(bytes=data.read(16))
 
 
@@ -133,7 +153,7 @@ class _MetadataResponse(Response):  # type: ignore[misc]
             CompactArray(
                 ("error_code", Int16),
                 ("topic", CompactString("utf-8")),
-                ("topic_id", _Uuid),
+                ("topic_id", Uuid),
                 ("is_internal", Boolean),
                 (
                     "partitions",
@@ -164,7 +184,7 @@ class _MetadataRequest(RequestStruct):  # type: ignore[misc]
     SCHEMA = Schema(
         (
             "topics",
-            CompactArray(("topic_id", _Uuid), ("topic", CompactString("utf-8")), ("tags", TaggedFields)),
+            CompactArray(("topic_id", Uuid), ("topic", CompactString("utf-8")), ("tags", TaggedFields)),
         ),
         ("allow_auto_topic_creation", Boolean),
         ("include_topic_authorized_operations", Boolean),

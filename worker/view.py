@@ -75,10 +75,14 @@ class Waiting(NamedTuple):
 
 
 class AtStake(NamedTuple):
-    """The dead letters that are not settled, and the ARR in dollars of the active customers whom they are about."""
+    """The dead letters that are not settled, and the ARR in dollars of the active customers whom they are about.
+
+    `since` is when the oldest of them was rejected, None where there is none.
+    """
 
     letters: int
     arr: Decimal
+    since: datetime | None = None
 
 
 class StoreView(ABC):

@@ -117,7 +117,7 @@ def letter_records(
 _COLUMNS = ", ".join(f'"{name}"' for name in StoredLetter._fields)
 _AT_STAKE = f"""
 WITH waiting AS (
-    SELECT customer_id, mrr, churn_date FROM ({_LETTERS}) AS letter({_COLUMNS})
+    SELECT customer_id, mrr, churn_date, refused_at FROM ({_LETTERS}) AS letter({_COLUMNS})
     WHERE CASE -- as `StoredLetter.state` has it
         WHEN outcome IN ('applied', 'duplicate') THEN false
         WHEN outcome = 'parked' THEN true
@@ -129,11 +129,12 @@ WITH waiting AS (
 )
 SELECT
     (SELECT count(*) FROM waiting),
+    (SELECT min(refused_at) FROM waiting),
     (SELECT coalesce(sum(round(mrr * 12, 2)), 0)::text FROM customer)
 """
 
 
 def at_stake(db: Connection, sources: Mapping[str, str]) -> AtStake:
     """The dead letters that wait, in number, and in the ARR of the active customers whom they are about."""
-    [(count, arr)] = db.execute(_AT_STAKE.encode(), _parameters(sources, Filters())).fetchall()
-    return AtStake(count, Decimal(arr))
+    [(count, since, arr)] = db.execute(_AT_STAKE.encode(), _parameters(sources, Filters())).fetchall()
+    return AtStake(count, Decimal(arr), since)
