@@ -6,6 +6,7 @@ with `group.protocol=consumer`: the other members stay, and the broker shares th
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -125,13 +126,12 @@ def _operations(bits: int) -> frozenset[int] | None:
 
 def _classic_member(member: Mapping[str, Any]) -> GroupMember:
     metadata, assignment = member["member_metadata"], member["member_assignment"]
-    return GroupMember(
-        member["member_id"],
-        member["client_id"],
-        member["client_host"].lstrip("/"),
-        frozenset(ConsumerProtocolMemberMetadata.decode(metadata).subscription if metadata else ()),
-        frozenset(ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else ()),
-    )
+    try:
+        topics = frozenset(ConsumerProtocolMemberMetadata.decode(metadata).subscription if metadata else ())
+        partitions = frozenset(ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else ())
+    except (ValueError, struct.error):  # no consumer has written it
+        topics, partitions = frozenset(), frozenset()
+    return GroupMember(member["member_id"], member["client_id"], member["client_host"].lstrip("/"), topics, partitions)
 
 
 def _member(member: Mapping[str, Any]) -> GroupMember:

@@ -70,10 +70,17 @@ class InputWatch:
         self.group_problem: str | None = None
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until cancelled. What goes wrong in looking does not stop the worker."""
+        failure = ""
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look may do better
+                if failure != (failure := _cause(error)):
+                    log.warning("inputs could not be looked at", error=failure)
+            else:
+                failure = ""
 
     async def look(self) -> None:
         """Look now."""
@@ -95,6 +102,8 @@ class InputWatch:
         problems = {name: self._problem(name, topics, now, is_shared_out=is_shared_out) for name in self._topics}
         self._set_problems(problems, group_problem)
         self._note_readable(now)
+        if membership is not None and group_problem is None:
+            _join_again(consumer)
         if topics is not None:
             self._refresh(consumer, topics, now)
             await self._assignment.compare_topic_ids(
@@ -279,6 +288,17 @@ class InputWatch:
         if is_due and now - self._refreshed_at > REFRESH_SECONDS:
             self._refreshed_at = now
             consumer._client.force_metadata_update()  # noqa: SLF001 - there is no public call for it
+
+
+def _join_again(consumer: AIOKafkaConsumer) -> None:
+    """Join the group again where aiokafka has given up its heartbeats, as it does when a right is missing for a moment.
+
+    It would raise the same error from every poll for ever.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 - there is no public call for it
+    task = coordinator._heartbeat_task  # noqa: SLF001
+    if task is not None and task.done() and not task.cancelled() and task.exception() is not None:
+        coordinator.request_rejoin()
 
 
 def _own_id(consumer: AIOKafkaConsumer) -> str:
