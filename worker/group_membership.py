@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBrokerVersion, for_code
 from aiokafka.protocol.admin import DescribeGroupsResponse_v3
@@ -29,7 +29,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from worker.topic_metadata import NOT_TOLD, Uuid
+from worker.topic_metadata import NOT_TOLD, Client, Uuid
 
 GROUP = 0
 """The kind of coordinator, in a request to find one."""
@@ -83,32 +83,32 @@ def foreign_members(members: Iterable[GroupMember], client_name: str, topics: It
     ]
 
 
-async def describe_membership(consumer: AIOKafkaConsumer, group_id: str) -> Membership:
+async def describe_membership(client: Client, group_id: str) -> Membership:
     """Ask the group's coordinator. Raises `KafkaError`, as where the right to describe the group is missing."""
-    coordinator = await _coordinator(consumer, group_id)
-    [group] = (await _send(consumer, coordinator, _DescribeGroup(group_id))).to_object()["groups"]
+    coordinator = await _coordinator(client, group_id)
+    [group] = (await _send(client, coordinator, _DescribeGroup(group_id))).to_object()["groups"]
     if group["error_code"]:
         raise for_code(group["error_code"])(f"group {group_id}")
     if group["state"] == DEAD:
         try:
-            return await _describe_consumer_group(consumer, coordinator, group_id)
+            return await _describe_consumer_group(client, coordinator, group_id)
         except (NotImplementedError, IncompatibleBrokerVersion):  # a broker older than 4.0
             pass
     members = [_classic_member(member) for member in group["members"]]
     return Membership(group["state"], members, _operations(group["authorized_operations"]))
 
 
-async def _describe_consumer_group(consumer: AIOKafkaConsumer, coordinator: int, group_id: str) -> Membership:
-    [group] = (await _send(consumer, coordinator, _DescribeConsumerGroup(group_id))).to_object()["groups"]
+async def _describe_consumer_group(client: Client, coordinator: int, group_id: str) -> Membership:
+    [group] = (await _send(client, coordinator, _DescribeConsumerGroup(group_id))).to_object()["groups"]
     if group["error_code"]:
         raise for_code(group["error_code"])(f"group {group_id}")
     members = [_member(member) for member in group["members"]]
     return Membership(group["state"], members, _operations(group["operations"]))
 
 
-async def _coordinator(consumer: AIOKafkaConsumer, group_id: str) -> int:
-    client = consumer._client  # noqa: SLF001 - no public call takes a request; aiokafka's minor version is pinned
-    answer = await client.send(client.get_random_node(), FindCoordinatorRequest(group_id, GROUP))
+async def _coordinator(client: Client, group_id: str) -> int:
+    connections = client._client  # noqa: SLF001 - no public call takes a request; aiokafka's minor version is pinned
+    answer = await connections.send(connections.get_random_node(), FindCoordinatorRequest(group_id, GROUP))
     if answer.error_code:
         raise for_code(answer.error_code)(f"group {group_id}")
     if answer.coordinator_id < 0:
@@ -116,8 +116,8 @@ async def _coordinator(consumer: AIOKafkaConsumer, group_id: str) -> int:
     return int(answer.coordinator_id)
 
 
-async def _send(consumer: AIOKafkaConsumer, node: int, request: Request[Any]) -> Response:
-    return await consumer._client.send(node, request)  # noqa: SLF001 - as above
+async def _send(client: Client, node: int, request: Request[Any]) -> Response:
+    return await client._client.send(node, request)  # noqa: SLF001 - as above
 
 
 def _operations(bits: int) -> frozenset[int] | None:

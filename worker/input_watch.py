@@ -40,6 +40,7 @@ NEW_PARTITION_SECONDS = 60.0
 STANDING_SECONDS = 60.0
 """For a position that does not move although records wait."""
 REFRESH_SECONDS = 5.0
+NO_WORKER = "the group has given its partitions to no worker"
 
 Positions = Callable[[], Awaitable[Mapping[TopicPartition, int]]]
 """The next offset to read of each partition that this worker has."""
@@ -217,7 +218,8 @@ class InputWatch:
     ) -> dict[TopicPartition, int]:
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                client = consumer._client  # noqa: SLF001 - `end_offsets` tries again for 40 s, and leaves open transactions out
+                # `end_offsets` of a consumer tries again for 40 s, and leaves open transactions out.
+                client = consumer._client  # noqa: SLF001
                 answer = await client.send(node, OffsetRequest(-1, READ_UNCOMMITTED, list(asked.items())))
         except (KafkaError, OSError, TimeoutError) as error:
             log.debug("ends not known", node=node, error=_cause(error))
@@ -238,8 +240,9 @@ class InputWatch:
             return self.topic_problems[name]
         if name in topics and (problem := topics[name].unreadable_because):
             return problem
-        if is_shared_out and not any(p.topic == name for p in self._assignment.partitions | self._elsewhere):
-            return "the group has given its partitions to no worker"
+        has_none = not any(place.topic == name for place in self._assignment.partitions | self._elsewhere)
+        if has_none if is_shared_out else self.topic_problems[name] == NO_WORKER:
+            return NO_WORKER
         for place, progress in sorted(self._partitions.items(), key=itemgetter(0)):
             if place.topic == name and (
                 problem := self._problem_of_partition(place, progress, now, is_shared_out=is_shared_out)

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from worker import kafka
 from worker import records as plain
+from worker.group_membership import describe_membership
 from worker.log_reading import committed_reader
 from worker.settings import Settings
 from worker.topic_metadata import describe_topics
@@ -68,8 +69,8 @@ async def look_at_inputs(settings: Settings, positions: Mapping[plain.TopicParti
     async with kafka.admin_client(settings.kafka) as admin:
         topics = await describe_topics(admin, inputs)
         try:
-            group = await kafka.describe_group(admin, settings.kafka.group_id)
-            workers = sorted((GroupMember(each.host, each.partitions) for each in group.members), key=_by_host)
+            group = await describe_membership(admin, settings.kafka.group_id)
+            workers = sorted((GroupMember(each.host, len(each.partitions)) for each in group.members), key=_by_host)
         except KafkaError:
             workers = None
     members = None if workers is None else len(workers)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
+from tests.worker.builders import CANCELLATIONS, SIGNUPS
+from tests.worker.test_health import parts
+from worker import input_watch
 from worker.group_membership import GroupMember, foreign_members
+from worker.input_watch import InputWatch
 from worker.progress import ENDS_KEPT, Progress
 from worker.topic_metadata import DESCRIBE, READ, PartitionMetadata, TopicMetadata
 
@@ -109,3 +116,82 @@ def test_members_that_are_no_workers_are_foreign() -> None:
     ]
     assert foreign_members([*workers, *foreign], "faststream-0.7.8", INPUTS) == foreign
     assert foreign[0].shown == "console-consumer at 10.0.0.1"
+
+
+# What is wrong with a topic
+
+FIRST, SECOND, OTHER = TopicPartition(SIGNUPS, 0), TopicPartition(SIGNUPS, 1), TopicPartition(CANCELLATIONS, 0)
+TOPICS = {
+    SIGNUPS: TopicMetadata(SIGNUPS, None, None, {n: PartitionMetadata(1, 0) for n in (0, 1)}, None),
+    CANCELLATIONS: TopicMetadata(CANCELLATIONS, None, None, {0: PartitionMetadata(1, 0)}, None),
+}
+ENDS = {FIRST: 12, SECOND: 10, OTHER: 10}
+
+
+def problem(change: Callable[[InputWatch], object], *, now: float, is_shared_out: bool = True) -> str | None:
+    """What is wrong with the signups at a time, where all was well at time 0 and `FIRST` got two records."""
+
+    async def look() -> str | None:
+        async with parts() as those:
+            inputs, assignment = those.consumer.inputs, those.consumer.assignment
+            assignment.ends = dict(ENDS)
+            inputs._note_partitions(TOPICS, 0.0)
+            inputs._note_ends(ENDS, 0.0)
+            for progress in inputs._partitions.values():
+                progress.read_to(10, 0.0)
+            change(inputs)
+            inputs._note_partitions(TOPICS, 0.0)
+            return inputs._problem(SIGNUPS, TOPICS, now, is_shared_out=is_shared_out)
+
+    return asyncio.run(look())
+
+
+def ends_known(inputs: InputWatch) -> None:
+    for progress in inputs._partitions.values():
+        progress.end_known_at = 3_600.0
+
+
+def without(*gone: TopicPartition) -> Callable[[InputWatch], None]:
+    def change(inputs: InputWatch) -> None:
+        ends_known(inputs)
+        inputs._assignment.ends = {place: end for place, end in ENDS.items() if place not in gone}
+
+    return change
+
+
+def held(inputs: InputWatch) -> None:
+    ends_known(inputs)
+    inputs._assignment._held = {FIRST}
+
+
+def shortened(inputs: InputWatch) -> None:
+    inputs._note_ends({SECOND: 7}, 0.0)
+
+
+def elsewhere(inputs: InputWatch) -> None:
+    without(FIRST, SECOND)(inputs)
+    inputs._elsewhere = frozenset({FIRST, SECOND})
+
+
+@pytest.mark.parametrize(
+    ("change", "now", "found"),
+    [
+        (ends_known, 5.0, None),
+        (ends_known, 61.0, "partition 0 is not read on: its position is 10 for 61 s, its end 12"),
+        (held, 61.0, None),  # cancellations wait for the backlog of signups
+        (lambda _: None, 11.0, "partition 0 has no leader"),
+        (shortened, 1.0, "partition 1 ends at offset 7, before the position 10"),
+        (without(FIRST, SECOND), 1.0, input_watch.NO_WORKER),
+        (without(SECOND), 1.0, None),  # a new partition is shared out within half a minute
+        (without(SECOND), 61.0, "partition 0 is not read on"),
+        (without(FIRST), 61.0, "partition 0 is assigned to no worker"),
+        (elsewhere, 3_600.0, None),  # another worker answers for them
+    ],
+)
+def test_topic_has_a_problem(change: Callable[[InputWatch], object], now: float, found: str | None) -> None:
+    seen = problem(change, now=now)
+    assert (seen is None) if found is None else str(seen).startswith(found)
+
+
+def test_no_worker_is_only_said_of_a_group_that_is_stable() -> None:
+    assert problem(without(FIRST, SECOND), now=1.0, is_shared_out=False) is None
