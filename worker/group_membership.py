@@ -12,7 +12,12 @@ from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBrokerVersion, for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupIdNotFound,
+    IncompatibleBrokerVersion,
+    for_code,
+)
 from aiokafka.protocol.admin import DescribeGroupsResponse_v3
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.coordination import FindCoordinatorRequest
@@ -84,7 +89,11 @@ def foreign_members(members: Iterable[GroupMember], client_name: str, topics: It
 
 
 async def describe_membership(client: Client, group_id: str) -> Membership:
-    """Ask the group's coordinator. Raises `KafkaError`, as where the right to describe the group is missing."""
+    """Ask the group's coordinator.
+
+    Raises `KafkaError`, as where the right to describe the group is missing, and `NotImplementedError` where the broker
+    is older than 2.3.
+    """
     coordinator = await _coordinator(client, group_id)
     [group] = (await _send(client, coordinator, _DescribeGroup(group_id))).to_object()["groups"]
     if group["error_code"]:
@@ -92,8 +101,8 @@ async def describe_membership(client: Client, group_id: str) -> Membership:
     if group["state"] == DEAD:
         try:
             return await _describe_consumer_group(client, coordinator, group_id)
-        except (NotImplementedError, IncompatibleBrokerVersion):  # a broker older than 4.0
-            pass
+        except (NotImplementedError, IncompatibleBrokerVersion, GroupIdNotFound):
+            pass  # a broker older than 4.0, or no such group
     members = [_classic_member(member) for member in group["members"]]
     return Membership(group["state"], members, _operations(group["authorized_operations"]))
 

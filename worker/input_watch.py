@@ -157,7 +157,7 @@ class InputWatch:
                 membership = await describe_membership(consumer, self._group_id)
         except GroupAuthorizationFailedError:
             return None, f"the right READ on the group {self._group_id} is missing"
-        except (KafkaError, OSError, TimeoutError) as error:
+        except (KafkaError, OSError, TimeoutError, NotImplementedError) as error:
             log.debug("group not described", error=_cause(error))
             return None, self.group_problem
         if membership.operations is not None and READ not in membership.operations:

@@ -71,7 +71,7 @@ async def look_at_inputs(settings: Settings, positions: Mapping[plain.TopicParti
         try:
             group = await describe_membership(admin, settings.kafka.group_id)
             workers = sorted((GroupMember(each.host, len(each.partitions)) for each in group.members), key=_by_host)
-        except KafkaError:
+        except (KafkaError, NotImplementedError):
             workers = None
     members = None if workers is None else len(workers)
     places = [TopicPartition(topic, number) for topic in inputs for number in sorted(topics[topic].partitions)]
