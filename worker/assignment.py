@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from worker import kafka
 from worker.failpoints import reach
+from worker.group_membership import client_name, describe_membership, foreign_members
 from worker.leader_epochs import LeaderEpochs
 from worker.log_identity import difference
 from worker.log_reading import read_marks
@@ -31,6 +32,7 @@ from worker.topic_metadata import TopicMetadata, describe_topics
 log = structlog.get_logger(__name__)
 
 LOOK_FOR_SECONDS = 30.0
+ASK_SECONDS = 5.0
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -161,7 +163,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 self.is_set.set()
 
     async def _seek(self, assigned: AbstractSet[TopicPartition]) -> None:
-        if not assigned and self._store.sole_owner_of is not None:
+        if not assigned and self._store.sole_owner_of is not None and not await self._has_foreign_members():
             raise PositionRefused(
                 f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
                 "store belongs to one worker. Stop the other one first, or give this one a group of its own "
@@ -187,6 +189,16 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             partition = partitions[place]
             self._mirror.start(place, offset, offset if partition.is_another_log else partition.stored or 0)
         self._hold_cancellations(starts, self.ends)
+
+    async def _has_foreign_members(self) -> bool:
+        """Whether consumers that are no workers take part in the group; `InputWatch` reports them."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                group = await describe_membership(self.consumer, self._settings.kafka.group_id)
+        except (KafkaError, OSError, TimeoutError, NotImplementedError) as error:
+            log.debug("group not described", error=type(error).__name__)
+            return False
+        return bool(foreign_members(group.members, client_name(self.consumer), self._settings.topics.inputs))
 
     async def _look_at(
         self, assigned: AbstractSet[TopicPartition], topics: Mapping[str, TopicMetadata]

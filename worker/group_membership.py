@@ -73,7 +73,7 @@ class Membership(NamedTuple):
         return self.state == "Stable"
 
 
-def foreign_members(members: Iterable[GroupMember], client_name: str, topics: Iterable[str]) -> list[GroupMember]:
+def foreign_members(members: Iterable[GroupMember], own_name: str, topics: Iterable[str]) -> list[GroupMember]:
     """The members that are no customer workers: by protocol, by name (its version aside) or by what they subscribe to.
 
     A member that is joining has no subscription yet.
@@ -83,9 +83,15 @@ def foreign_members(members: Iterable[GroupMember], client_name: str, topics: It
         member
         for member in members
         if member.is_consumer_protocol
-        or member.client_id.partition("-")[0] != client_name.partition("-")[0]
+        or member.client_id.partition("-")[0] != own_name.partition("-")[0]
         or (member.topics and member.topics != inputs)
     ]
+
+
+def client_name(client: Client) -> str:
+    """The name by which this client shows in a group."""
+    name: str = client._client._client_id  # noqa: SLF001 - there is no public way to ask
+    return name
 
 
 async def describe_membership(client: Client, group_id: str) -> Membership:

@@ -22,7 +22,7 @@ from aiokafka.protocol.offset import OffsetRequest
 
 from worker import records as plain
 from worker.assignment import Assignment
-from worker.group_membership import GroupMember, Membership, describe_membership, foreign_members
+from worker.group_membership import GroupMember, Membership, client_name, describe_membership, foreign_members
 from worker.progress import Progress
 from worker.settings import Settings
 from worker.topic_metadata import READ, TopicMetadata, describe_topics
@@ -175,8 +175,7 @@ class InputWatch:
     def _foreign(self, consumer: AIOKafkaConsumer, membership: Membership | None) -> list[GroupMember]:
         if membership is None:
             return []
-        client_id: str = consumer._client._client_id  # noqa: SLF001 - there is no public way to ask
-        return foreign_members(membership.members, client_id, self._topics)
+        return foreign_members(membership.members, client_name(consumer), self._topics)
 
     # The partitions
 
