@@ -196,7 +196,7 @@ class Worker:
         self._stop.ask()
         if self._tasks:
             await self._consumer.drain()
-            if self._consumer.assignment.is_set.is_set():
+            if self._relay.is_running:  # also where reading was refused: what was decided before is published
                 await self._publish_the_rest()
             await self._consumer.tell_the_group()
         reach("drained")

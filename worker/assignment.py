@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -18,7 +19,7 @@ from typing_extensions import override
 from worker import kafka
 from worker.failpoints import reach
 from worker.group_membership import client_name, describe_membership, foreign_members
-from worker.leader_epochs import LeaderEpochs
+from worker.leader_changes import LeaderChanges, leader_connection
 from worker.log_identity import difference
 from worker.log_reading import read_marks
 from worker.offset_mirror import OffsetMirror
@@ -57,7 +58,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.set_at = time.monotonic()
         self.number = 0
         self.ends: dict[TopicPartition, int] = {}
-        self.epochs = LeaderEpochs()
+        self.leaders = LeaderChanges(lambda partition: leader_connection(self.consumer, partition))
         self._topic_ids: Mapping[str, UUID] = {}
         self.trusts_committed = True  # False once a foreign member has been in the group: it commits offsets, too
 
@@ -119,15 +120,17 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     async def look_again(self, why: str) -> None:
         """Compare the partitions with the store once more, and read on where that left off; or stop the worker.
 
-        What was fetched and is not committed is fetched again.
+        What was fetched and is not committed is fetched again. While Kafka does not answer, nothing is read.
         """
+        if self._stop.is_asked:
+            return
         log.warning("comparing the input logs with the store again", reason=why)
         self.is_set.clear()
         self.number = number = self.number + 1
         async with self.in_hand:
             if self.number == number:  # else the partitions are being taken, and are compared when they are given
                 self._forget()
-                await self._begin(self.consumer.assignment())
+                await self._begin(self.consumer.assignment(), look_for_seconds=math.inf)
 
     async def compare_topic_ids(self, topic_ids: Mapping[str, UUID], asked_at: float) -> None:
         """Look again where a topic is another one than when its partitions were assigned, if that was before."""
@@ -138,19 +141,21 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _forget(self) -> None:
         self._mirror.forget()
-        self.epochs.forget()
         self._backlog.clear()
         self._held.clear()
 
-    async def _begin(self, assigned: AbstractSet[TopicPartition]) -> None:
+    async def _begin(self, assigned: AbstractSet[TopicPartition], look_for_seconds: float = LOOK_FOR_SECONDS) -> None:
         number = self.number
         # aiokafka fetches while this runs, from offsets that are not the store's: nothing of it may be handed over.
         self.consumer.pause(*assigned)
         try:
-            await self._seek(assigned)
+            await self._seek(assigned, look_for_seconds)
         except (PositionRefused, NewerStoreError) as refused:
             self._stop.for_safety(str(refused))
-        except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on, from offsets that are not the store's
+        except Exception as error:  # aiokafka would log it and go on, from offsets that are not the store's
+            if self.number != number or self._stop.is_asked:
+                log.debug("positions not set: the partitions are being taken, or the worker stops", exc_info=error)
+                return
             self._stop.for_safety(
                 f"the positions of {len(assigned)} partitions of {', '.join(self._settings.topics.inputs)} could not "
                 f"be set ({error!r}). Nothing was read: see that Kafka is well, then start the worker"
@@ -162,7 +167,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             if self.number == number:  # else the partitions are being taken this moment
                 self.is_set.set()
 
-    async def _seek(self, assigned: AbstractSet[TopicPartition]) -> None:
+    async def _seek(self, assigned: AbstractSet[TopicPartition], look_for_seconds: float) -> None:
+        number = self.number
         if not assigned and self._store.sole_owner_of is not None and not await self._has_foreign_members():
             raise PositionRefused(
                 f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
@@ -171,7 +177,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             )
         async for attempt in AsyncRetrying(  # a rebalance often comes of the very broker that is asked here
             wait=wait_random_exponential(multiplier=0.2, max=5.0),
-            stop=stop_after_delay(LOOK_FOR_SECONDS),
+            stop=lambda state: (
+                self.number != number or self._stop.is_asked or stop_after_delay(look_for_seconds)(state)
+            ),
             retry=retry_if_exception(_helps_to_look_again),
             reraise=True,
         ):
@@ -210,6 +218,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             committed = await kafka.group_offsets(admin, self._settings.kafka.group_id, assigned)
         begins = await self.consumer.beginning_offsets(assigned)
         ends = await self.consumer.end_offsets(assigned)
+        self.leaders.start(assigned)  # a leader that changes from here on is compared anew
         differences = await self._differences(topics, begins, ends)
         return {
             place: Partition(

@@ -97,7 +97,7 @@ class Consumer:
             max_partition_fetch_bytes=batch.max_bytes,
             session_timeout_ms=6_000,
             heartbeat_interval_ms=1_500,
-            value_deserializer=self.assignment.epochs,  # `raw_headers` reads values as they are
+            value_deserializer=self.assignment.leaders,  # `raw_headers` reads values as they are
             parser=_hand_over,
             decoder=_hand_over_records,
         )
@@ -126,9 +126,9 @@ class Consumer:
 
     async def _apply_poll(self, records: Sequence[Any], messages: Messages | None, assignment: int) -> None:
         """All of it in order, or none of what follows the partitions being taken: who gets them reads that again."""
-        if changed := self.assignment.epochs.changed:
+        if changed := self.assignment.leaders.found:
             names = ", ".join(sorted(f"{place.topic}/{place.partition}" for place in changed))
-            await self.assignment.look_again(f"the leader of {names} changed")
+            await self.assignment.look_again(f"the leader of {names} changed, or the connection to it was lost")
             return
         async with self.assignment.in_hand:
             for part in _split(records, self._settings.batch):

@@ -66,9 +66,7 @@ class Metrics(Collector):
         self.decided = Counter({(topic, outcome): 0 for topic in topics.inputs for outcome in OUTCOMES})
         self.rejected: Counter[str] = Counter(dict.fromkeys(map(str, Reason), 0))
         self.recovered: Counter[str] = Counter(dict.fromkeys(map(str, Cause), 0))
-        self.publish_failures: Counter[str] = Counter(
-            dict.fromkeys((str(cause) for cause in Cause if cause is not Cause.START), 0)
-        )
+        self.is_publishing_failing = False
         self.batch_failures = 0
         self.unknown_industries = 0
         self.lost_arr = Decimal(0)
@@ -109,10 +107,6 @@ class Metrics(Collector):
         """Count a reading of the receipt."""
         self.recovered[cause] += 1
 
-    def publishing_failed(self, cause: Cause) -> None:
-        """Count an attempt to publish that failed."""
-        self.publish_failures[cause] += 1
-
     def batch_failed(self) -> None:
         """Count an attempt to apply a batch that failed."""
         self.batch_failures += 1
@@ -130,8 +124,10 @@ class Metrics(Collector):
         yield _counter(
             "recover", "Readings of the receipt on the output topics.", ["cause"], _one_label(self.recovered)
         )
-        yield _counter(
-            "publish_failures", "Attempts to publish that failed.", ["cause"], _one_label(self.publish_failures)
+        yield GaugeMetricFamily(
+            "customer_worker_publishing_failing",
+            "1 from a failed attempt to publish until the next that succeeds, else 0.",
+            float(self.is_publishing_failing),
         )
         yield CounterMetricFamily(
             "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures

@@ -21,7 +21,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
-from worker.leader_epochs import LeaderEpochs
+from worker.leader_changes import LeaderChanges
 from worker.records import Header, PlainRecord
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ _EPOCH = Struct(">i")
 def install() -> None:
     """Make every aiokafka consumer of this process read such names, and hand over `PlainRecord`s.
 
-    One whose `value_deserializer` is `ValueBatch` hands over those; a `LeaderEpochs` there is kept up to date.
+    One whose `value_deserializer` is `ValueBatch` hands over those; a `LeaderChanges` there is kept up to date.
     """
     aiokafka.consumer.fetcher.MemoryRecords = _Records
     aiokafka.consumer.fetcher.PartitionRecords = _partition_records
@@ -149,10 +149,10 @@ class _Records(_MemoryRecordsPy):  # type: ignore[misc]
 
 
 def _partition_records(place: TopicPartition, records: _Records, *options: Any) -> PartitionRecords:
-    if epochs := next((option for option in options if isinstance(option, LeaderEpochs)), None):
+    if leaders := next((option for option in options if isinstance(option, LeaderChanges)), None):
         if (epoch := records.next_epoch) is not None:
-            epochs.begin_fetch(place, epoch)
-        records.read_epoch = partial(epochs.read_batch, place)
+            leaders.begin_fetch(place, epoch)
+        records.read_epoch = partial(leaders.read_batch, place)
     if ValueBatch not in options:
         return _PlainRecords(place, records, *options)
     records.batch = _ValuesOfBatch

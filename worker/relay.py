@@ -72,6 +72,7 @@ class Relay:
         self._caught_up = asyncio.Event()
         self._behind_since: float | None = None
         self.recovered = asyncio.Event()
+        self.is_running = False
 
     def offer(self, committed: PendingBatch) -> None:
         """Take what a batch committed, so that it need not be read from the store again."""
@@ -116,9 +117,13 @@ class Relay:
 
     async def run(self) -> None:
         """Publish until cancelled, while this worker is the one who publishes."""
-        if not self._is_shared:
-            await self._publish()
-            return
+        self.is_running = True
+        try:
+            await (self._publish_in_turns() if self._is_shared else self._publish())
+        finally:
+            self.is_running = False
+
+    async def _publish_in_turns(self) -> None:
         while not self._stop.is_asked:
             self._caught_up.set()  # what is left is for another
             await self._leadership.gained()
@@ -155,6 +160,7 @@ class Relay:
                 while True:
                     await self._publish_all()
                     failures = 0
+                    self._metrics.is_publishing_failing = False
                     if not self._more.is_set():
                         self._behind_since = None
                         self._caught_up.set()
@@ -165,7 +171,7 @@ class Relay:
                 return
             except (KafkaError, OSError, TimeoutError, StoreError, ReceiptUnreadable, Refusal) as error:
                 cause = _cause(error)
-                self._metrics.publishing_failed(cause)
+                self._metrics.is_publishing_failing = True
                 pause = min(LONGEST_PAUSE_SECONDS, 0.2 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311
                 failures += 1
                 if self._is_shared and isinstance(error, StoreError):

@@ -48,9 +48,10 @@ class Stop:
             self._asked.set()
 
     def for_safety(self, message: str) -> None:
-        """Stop the worker because going on could do harm; the log says why and what to do."""
-        log.critical("stopped for safety", why=message)
-        self.ask(Exit.SAFETY)
+        """Stop the worker because going on could do harm; the log says why and what to do, for the first reason."""
+        if not self.is_asked:
+            log.critical("stopped for safety", why=message)
+            self.ask(Exit.SAFETY)
 
     async def wait(self) -> None:
         """Until the worker is asked to stop."""

@@ -12,9 +12,9 @@ from worker.cli import main
 _seek = Assignment._seek
 
 
-async def _wait_then_seek(assignment: Assignment, assigned: set[TopicPartition]) -> None:
+async def _wait_then_seek(assignment: Assignment, assigned: set[TopicPartition], look_for_seconds: float) -> None:
     await asyncio.sleep(1.0)
-    await _seek(assignment, assigned)
+    await _seek(assignment, assigned, look_for_seconds)
 
 
 if __name__ == "__main__":

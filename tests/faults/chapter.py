@@ -40,6 +40,10 @@ def run(chapter: Chapter, cluster: Cluster, seed: int, keep: Path, tell: Callabl
             step = fault.name
             play.choose(rng)
             outcome = fault.inflict(play, rng)
+            if fault.ends_play:
+                yield Result(fault.name, chapter.name, outcome, 0.0)
+                failed = False
+                return
             yield Result(fault.name, chapter.name, outcome, play.recovered(time.monotonic()))
         step = "quiet after the last fault"
         _settle(play)

@@ -1,9 +1,11 @@
 """Three brokers, and PostgreSQL where that is the store: workers come through proxies, everyone else directly."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.faults.database import Database, running_database
@@ -11,6 +13,7 @@ from tests.faults.proxy import Doors, at_port
 from tests.kafka.cluster import Kafka, wait_until_ready
 from tests.kafka.local import Door, free_ports, local_kafka
 
+ASK_EVERY_S = 0.1
 BROKERS = 3
 MANY_WORKERS = 3
 COORDINATOR_PARTITIONS = 4  # as `tests/kafka/local.py` sets it, for transactions as for groups
@@ -43,6 +46,18 @@ class Cluster:
         found: int = self.admin.list_topics(topic, timeout=30).topics[topic].partitions[partition].leader
         return found - 1
 
+    def in_sync(self, topic: str) -> set[int]:
+        """Which brokers are in sync on this topic, on whichever of its partitions."""
+        partitions = self.admin.list_topics(topic, timeout=30).topics[topic].partitions.values()
+        return {node - 1 for partition in partitions for node in partition.isrs}
+
+    def wait_for(self, condition: Callable[[], bool], what: str, limit_s: float) -> None:
+        """Ask Kafka until the condition holds."""
+        deadline = time.monotonic() + limit_s
+        while not _holds(condition):
+            assert time.monotonic() < deadline, f"not {what} within {limit_s:.0f} s"
+            time.sleep(ASK_EVERY_S)
+
     def wait_until_whole(self, limit_s: float = 90.0) -> None:
         """Until all brokers are there again."""
         wait_until_ready(self.kafka.bootstrap_servers, BROKERS, limit_s)
@@ -61,6 +76,13 @@ def running_cluster(*, on_postgres: bool = False) -> Iterator[Cluster]:
         doors = [list(map(Door, those, way.ports)) for those, way in zip(behind, ways, strict=True)]
         kafka = cleanup.enter_context(local_kafka(BROKERS, doors))
         yield Cluster(kafka, ways, cleanup.enter_context(running_database(workers)) if on_postgres else None)
+
+
+def _holds(condition: Callable[[], bool]) -> bool:
+    try:
+        return condition()
+    except KafkaException:
+        return False  # a broker is away: ask again
 
 
 def _java_hash(text: str) -> int:

@@ -15,12 +15,14 @@ STORES = (DUCKDB, POSTGRES)
 class Fault:
     """One kind of harm. `inflict` does it, proves that it happened, leaves nothing broken, and says what came of it.
 
-    `stores` are those with which it can happen: one worker on DuckDB, or many on PostgreSQL.
+    `stores` are those with which it can happen: one worker on DuckDB, or many on PostgreSQL. One that `ends_play`
+    compares everything itself, and nothing can follow it on the same topics.
     """
 
     name: str
     inflict: Inflict
     stores: Collection[str] = STORES
+    ends_play: bool = False
 
 
 @dataclass

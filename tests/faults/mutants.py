@@ -40,9 +40,10 @@ MUTANTS = (
     ),
     Mutant(
         "positions outside the transaction",
-        (("worker/stores/duckdb.py", "            self._write_positions(changes.positions)\n", ""),
+        (("worker/stores/duckdb.py", "            self._write_positions(changes.positions, changes.last_records)\n",
+          ""),
          ("worker/stores/duckdb.py", "        with self._transaction():\n            self._write_customers",
-          ("        self._write_positions(changes.positions)\n"
+          ("        self._write_positions(changes.positions, changes.last_records)\n"
           "        with self._transaction():\n            self._write_customers"))),
         ("kill -9 at before-commit",),
         ("outcomes: ", "published that the store does not know"),
@@ -81,6 +82,24 @@ MUTANTS = (
         ("kill -9 at after-publish",),
         DOUBLED,
         POSTGRES,
+    ),
+    Mutant(
+        "an offset outside of the log reset by aiokafka",
+        (("worker/consumer.py", 'auto_offset_reset="none"', 'auto_offset_reset="earliest"'),),
+        ("the log start moved past the position",),
+        ("ended with", "did not end"),
+    ),
+    Mutant(
+        "topic ids and last records not compared",
+        (("worker/assignment.py", "difference=differences.get(place)", "difference=None"),),
+        ("an input recreated with more records",),
+        ("ended with", "did not end"),
+    ),
+    Mutant(
+        "changes of leaders overlooked",
+        (("worker/leader_changes.py", "self.found.add(partition)", "pass"),),
+        ("an input truncated by an unclean election",),
+        ("ended with", "did not end", "customers: "),
     ),
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tests.faults import brokers, clock, disk, groups, kills, network, outputs, postgres, stores
+from tests.faults import brokers, clock, disk, groups, inputs, kills, network, outputs, postgres, stores
 from tests.faults.chapter import Chapter
 from tests.faults.fault import DUCKDB, POSTGRES, Fault
 
@@ -38,13 +38,10 @@ def short(seed: int, store: str = DUCKDB) -> Iterator[Chapter]:
 def full(seed: int, store: str = DUCKDB) -> Iterator[Chapter]:
     """Every kind once, in chapters, then whatever the seed draws, for as long as chapters are asked for."""
     rng = random.Random(seed)
-    # What is cut cannot be compared with what comes later.
-    alone = [fault for fault in every_fault(store) if fault.name == outputs.CUT]
-    once = [fault for fault in every_fault(store) if fault.name != outputs.CUT]
+    once = every_fault(store)
     rng.shuffle(once)
     yield from _chapters("every kind", once)
-    yield from _chapters(outputs.CUT, alone)
-    often = [fault for fault in once if fault.name not in groups.SLOW]
+    often = [fault for fault in once if fault.name not in groups.SLOW and not _is_alone(fault)]
     number = 1
     while True:
         yield Chapter(f"drawn {number}", rng.sample(often, A_CHAPTER))
@@ -60,7 +57,7 @@ def only(names: Sequence[str], seed: int, store: str = DUCKDB) -> Iterator[Chapt
 
 def every_fault(store: str = DUCKDB) -> list[Fault]:
     """All kinds there are with this store."""
-    families = (kills, network, brokers, groups, stores, disk, clock, outputs, postgres)
+    families = (kills, network, brokers, groups, stores, disk, clock, inputs, outputs, postgres)
     return [each for family in families for each in _of(family.faults, store)]
 
 
@@ -69,5 +66,12 @@ def _of(family: Family, store: str) -> list[Fault]:
 
 
 def _chapters(name: str, faults: Sequence[Fault]) -> Iterator[Chapter]:
-    for number, begin in enumerate(range(0, len(faults), A_CHAPTER), start=1):
-        yield Chapter(f"{name} {number}", faults[begin : begin + A_CHAPTER])
+    together = [fault for fault in faults if not _is_alone(fault)]
+    for number, begin in enumerate(range(0, len(together), A_CHAPTER), start=1):
+        yield Chapter(f"{name} {number}", together[begin : begin + A_CHAPTER])
+    yield from (Chapter(fault.name, [fault]) for fault in faults if _is_alone(fault))
+
+
+def _is_alone(fault: Fault) -> bool:
+    """Whether what follows on the same topics could not be compared."""
+    return fault.ends_play or fault.name == outputs.CUT

@@ -6,6 +6,7 @@ from tests.kafka import jars
 from tests.kafka.cluster import Kafka, ToolFailed
 
 CONSUMER_GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+REASSIGN_PARTITIONS = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
 TOOL_LIMIT_S = 60
 
 

@@ -22,7 +22,9 @@ TRANSACTIONAL = 0x10
 CONTROL = 0x20
 
 
-def record_batch(records: Sequence[RawRecord], codec: str = "none", *, base_offset: int = 0, flags: int = 0) -> bytes:
+def record_batch(
+    records: Sequence[RawRecord], codec: str = "none", *, base_offset: int = 0, flags: int = 0, epoch: int = -1
+) -> bytes:
     """The records as a broker would send them; each is one millisecond after the one before."""
     number, compress = CODECS[codec]
     body = compress(b"".join(_record(place, *record) for place, record in enumerate(records)))
@@ -32,7 +34,7 @@ def record_batch(records: Sequence[RawRecord], codec: str = "none", *, base_offs
     )
     checked += body
     crc = calc_crc32c(checked)
-    return struct.pack(">qiibI", base_offset, 4 + 1 + 4 + len(checked), -1, 2, crc) + checked
+    return struct.pack(">qiibI", base_offset, 4 + 1 + 4 + len(checked), epoch, 2, crc) + checked
 
 
 def _record(place: int, key: bytes | None, value: bytes | None, headers: Sequence[RawHeader]) -> bytes:

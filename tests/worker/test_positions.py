@@ -9,7 +9,7 @@ from worker.positions import Partition, PositionRefused, starting_offset
 USUAL = Partition("customer.signup/3", stored=50, committed=50, is_mirror=True, begin=0, end=100)
 
 
-def start(*, skip: bool = False, lost: bool = False, **known: int | bool | None) -> int:
+def start(*, skip: bool = False, lost: bool = False, **known: int | bool | str | None) -> int:
     partition = dataclasses.replace(USUAL, **known)  # type: ignore[arg-type]
     return starting_offset(partition, allow_skip_forward=skip, allow_lost_records=lost)
 
@@ -93,6 +93,25 @@ def test_a_log_that_ends_before_the_store_is_read_from_its_beginning_where_that_
     assert start(begin=begin, end=49, lost=True) == begin
     with pytest.raises(PositionRefused):
         start(begin=begin, end=49, skip=True)
+
+
+ANOTHER = "the topic was deleted and created again"
+
+
+def test_another_log_is_refused_with_the_difference() -> None:
+    with pytest.raises(PositionRefused) as refused:
+        start(difference=ANOTHER)
+    message = str(refused.value)
+    assert "customer.signup/3" in message
+    assert ANOTHER in message
+    assert "CUSTOMER_WORKER_SAFETY__ALLOW_LOST_RECORDS=true" in message
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 100), (5, 49), (60, 100)])
+def test_another_log_is_read_from_its_start_when_allowed(begin: int, end: int) -> None:
+    assert start(difference=ANOTHER, begin=begin, end=end, lost=True) == begin
+    with pytest.raises(PositionRefused):
+        start(difference=ANOTHER, begin=begin, end=end, skip=True)
 
 
 def test_a_store_at_the_end_of_the_log_waits_there() -> None:
