@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from operator import itemgetter
 
@@ -18,11 +17,11 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaError,
 )
-from aiokafka.protocol.offset import OffsetRequest
 
 from worker import records as plain
 from worker.assignment import Assignment
 from worker.group_membership import GroupMember, Membership, client_name, describe_membership, foreign_members
+from worker.log_ends import log_ends
 from worker.progress import Progress
 from worker.settings import Settings
 from worker.topic_metadata import READ, TopicMetadata, describe_topics
@@ -31,8 +30,6 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY_SECONDS = 1.0
 ASK_SECONDS = 5.0
-READ_UNCOMMITTED = 0
-LATEST = -1
 GRACE_SECONDS = 10.0
 """For what a restart or a move of a broker explains: an end that cannot be read, a member that has to join again."""
 NEW_PARTITION_SECONDS = 60.0
@@ -99,7 +96,7 @@ class InputWatch:
         if topics is not None:
             self._described_at = now
             self._note_partitions(topics, now)
-            self._note_ends(await self._ends(consumer, topics), now)
+            self._note_ends(await log_ends(consumer, topics, self._partitions), now)
         problems = {name: self._problem(name, topics, now, is_shared_out=is_shared_out) for name in self._topics}
         self._set_problems(problems, group_problem)
         self._note_readable(now)
@@ -201,34 +198,6 @@ class InputWatch:
         for place, progress in self._partitions.items():
             if self.topic_problems[place.topic] is None and now - self._described_at < ASK_SECONDS:
                 progress.is_readable(now)
-
-    async def _ends(self, consumer: AIOKafkaConsumer, topics: Mapping[str, TopicMetadata]) -> dict[TopicPartition, int]:
-        """The ends of the watched partitions, open transactions included; without those that cannot be read now."""
-        wanted: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
-        for place in self._partitions:
-            leader = topics[place.topic].partitions.get(place.partition) if place.topic in topics else None
-            if leader is not None and leader.leader >= 0:
-                wanted[leader.leader][place.topic].append((place.partition, LATEST))
-        answers = await asyncio.gather(*(self._ends_at(consumer, node, asked) for node, asked in wanted.items()))
-        return {place: end for answer in answers for place, end in answer.items()}
-
-    async def _ends_at(
-        self, consumer: AIOKafkaConsumer, node: int, asked: Mapping[str, list[tuple[int, int]]]
-    ) -> dict[TopicPartition, int]:
-        try:
-            async with asyncio.timeout(ASK_SECONDS):
-                # `end_offsets` of a consumer tries again for 40 s, and leaves open transactions out.
-                client = consumer._client  # noqa: SLF001
-                answer = await client.send(node, OffsetRequest(-1, READ_UNCOMMITTED, list(asked.items())))
-        except (KafkaError, OSError, TimeoutError) as error:
-            log.debug("ends not known", node=node, error=_cause(error))
-            return {}
-        return {
-            TopicPartition(topic["topic"], each["partition"]): each["offset"]
-            for topic in answer.to_object()["topics"]
-            for each in topic["partitions"]
-            if not each["error_code"]
-        }
 
     # What is wrong
 
