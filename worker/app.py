@@ -12,15 +12,16 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
 
-from worker import checks, http, kafka, logs, raw_headers
+from worker import checks, http, joining, kafka, logs, raw_headers, rights, start_failures
 from worker.answering import Answering
 from worker.broker_security import broker_security
 from worker.composition import batch_path, open_store, store_mark
@@ -30,19 +31,21 @@ from worker.gauges import Gauges
 from worker.health import Health
 from worker.http_ask import AskRoutes
 from worker.http_shown import ShownRoutes
+from worker.kafka import Member
 from worker.metrics import Metrics
 from worker.one_worker import members_of, take_out_the_dead
 from worker.pages import OperationsPage
 from worker.poll_metrics import poll_metrics
 from worker.relay import Relay
 from worker.settings import Settings, SettingsError
-from worker.stopping import Exit, Refusal, Stop
+from worker.stopping import Exit, Refusal, Stop, internal_error
 from worker.store_thread import StoreThread
 from worker.store_watch import StoreWatch
 
 log = structlog.get_logger(__name__)
 
 PUBLISH_ON_STOP_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
 WATCH_EVERY_SECONDS = 1.0
 METADATA_MAX_AGE_MS = 30_000  # how late a partition added to an input topic is noticed, at most
 
@@ -53,7 +56,7 @@ def create() -> FastStream:
         return Worker(Settings.read()).app
     except (SettingsError, Refusal) as error:
         sys.stderr.write(f"{error}\n")
-        raise SystemExit(Exit.CONFIGURATION) from None
+        raise SystemExit(error.code if isinstance(error, Refusal) else Exit.CONFIGURATION) from None
 
 
 class Worker:
@@ -91,15 +94,10 @@ class Worker:
         self._stop = Stop()
         self._thread = StoreThread()
         try:
-            await checks.require_topics(self._settings)
-            before = await members_of(self._settings)  # while they can still be told apart
-            self._store = await self._thread.call(open_store, self._settings)
-            reach("store-opened")
-            self._socket = http.listen(self._settings.http) if self._settings.http.enabled else None
-        except Refusal as refusal:
+            before = await self._open()
+        except Exception as error:  # noqa: BLE001 - every failed start ends in one sentence
             self._thread.close()
-            log.critical("cannot start", why=str(refusal))
-            raise SystemExit(refusal.code) from None
+            raise SystemExit(await self._log_failed_start(error)) from None
         self._answering = Answering(self._store, self._settings)
         self._store_watch = StoreWatch(self._store, self._thread)
         self._relay = Relay(self._settings, self._store, self._thread, self._stop, self._metrics)
@@ -108,12 +106,17 @@ class Worker:
             self._settings, self._store, self._thread, path, self._relay, self._stop, self._metrics
         )
         self._consumer.subscribe(self._broker)
+        self._start_tasks(self._watch_store, self._consumer.joining.watch)
+        if self._socket is not None:
+            self._start_tasks(self._serve)  # a worker that waits for its group is to be seen
         if store := self._store.sole_owner_of:
             self._tasks.append(asyncio.create_task(take_out_the_dead(self._settings, before, store), name="membership"))
-        gc.disable()  # the consumer collects between batches
-        gc.freeze()
         try:
+            await joining.require_compatible_members(self._settings, self._consumer.assignor.name)
             yield
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._stop.code = await self._log_failed_start(error)
+            await self._close_broker()
         finally:
             await self._relay.close()
             await self._answering.close()
@@ -126,20 +129,48 @@ class Worker:
         if self._stop.code is not Exit.DONE:
             raise SystemExit(self._stop.code)
 
+    async def _open(self) -> Sequence[Member]:
+        """Open what the worker needs; gives the members of the group before it joins."""
+        await rights.require_rights(self._settings)
+        await checks.require_topics(self._settings)
+        before = await members_of(self._settings)  # while they can still be told apart
+        self._store = await self._thread.call(open_store, self._settings)
+        reach("store-opened")
+        self._socket = http.listen(self._settings.http) if self._settings.http.enabled else None
+        return before
+
     async def _after_startup(self) -> None:
         _on_second_signal_end_at_once(self.app.exit)
+        self._consumer.joining.accepted()
+        gc.disable()  # the consumer collects between batches
+        gc.freeze()
         log.info("started", group=self._settings.kafka.group_id, store=self._settings.store.shown)
-        parts = [
+        self._start_tasks(
             self._relay_once_assigned,
             self._consumer.run_mirror,
             self._watch_inputs,
-            self._watch_store,
             self._watch,
             self._exit_when_asked,
-        ]
-        if self._socket is not None:
-            parts.append(self._serve)
+        )
+
+    def _start_tasks(self, *parts: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks += [asyncio.create_task(part(), name=part.__name__.strip("_")) for part in parts]
+
+    async def _log_failed_start(self, error: Exception) -> Exit:
+        """Log the cause in one sentence; the exit code."""
+        refusal = await start_failures.explain(self._settings, error)
+        is_start = not self._consumer.joining.is_over if hasattr(self, "_consumer") else True
+        event = "cannot start" if is_start else "stopped by an error"
+        log.critical(event, why=str(refusal), exc_info=error if refusal.code is Exit.SAFETY else None)
+        return refusal.code
+
+    async def _close_broker(self) -> None:
+        """Let go of a broker of which only a part has started."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(Exception):
+            await asyncio.wait_for(self._broker.stop(), CLOSE_SECONDS)
 
     async def _relay_once_assigned(self) -> None:
         """Publish, but not before the group has accepted this worker: a new relay ends the one that publishes now."""
@@ -182,9 +213,7 @@ class Worker:
             for task in self._tasks:
                 if task.done() and not task.cancelled() and (error := task.exception()):
                     log.error("a part of the worker failed", part=task.get_name(), exc_info=error)
-                    self._stop.for_safety(
-                        f"{task.get_name()} failed: {error!r}. Start the worker again; report the log"
-                    )
+                    self._stop.for_safety(internal_error(error))
                     return
 
     async def _exit_when_asked(self) -> None:

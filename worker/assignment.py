@@ -19,6 +19,7 @@ from typing_extensions import override
 from worker import kafka
 from worker.failpoints import reach
 from worker.group_membership import client_name, describe_membership, foreign_members
+from worker.kafka_errors import in_words
 from worker.leader_changes import LeaderChanges, leader_connection
 from worker.log_identity import difference
 from worker.log_reading import read_marks
@@ -158,7 +159,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 return
             self._stop.for_safety(
                 f"the positions of {len(assigned)} partitions of {', '.join(self._settings.topics.inputs)} could not "
-                f"be set ({error!r}). Nothing was read: see that Kafka is well, then start the worker"
+                f"be set ({in_words(error)}). Nothing was read: see that Kafka is well, then start the worker"
             )
         else:
             reach("positions-set")
@@ -297,7 +298,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 self.consumer.resume(*self._held)
                 self._held.clear()
         except IllegalStateError as error:  # the partitions were taken meanwhile: the next assignment decides anew
-            log.debug("cancellations not released", error=repr(error))
+            log.debug("cancellations not released", error=in_words(error))
 
 
 def _helps_to_look_again(error: BaseException) -> bool:

@@ -6,30 +6,47 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    TopicAuthorizationFailedError,
+)
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from worker import kafka
+from worker.joining import NO_COORDINATOR, look_at_group
+from worker.one_worker import assignor_name
+from worker.rights import Right, granting, look_at_rights
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
+from worker.topic_configs import MAX_MESSAGE_BYTES
+from worker.topic_metadata import describe_topics
+from worker.topic_setup import TopicState, read_topics, warn_of_differences
 
-ROOM_FOR_THE_REASON = 64 * 1024
-"""By so many bytes a dead letter may be larger than its record."""
+COORDINATOR_SECONDS = 3.0
+SET_UP = "run `customer-worker topics create --execute`"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. `advice` says what to do where it is not well."""
+    """One thing looked at. `advice` says what to do where it is not well.
+
+    Where `is_known` is false, it could not be looked at: it counts as well, with a warning.
+    """
 
     name: str
     is_well: bool
     found: str
     advice: str = ""
+    is_known: bool = True
 
 
 async def require_topics(settings: Settings) -> None:
-    """Raise `Refusal` unless Kafka answers and has the five topics."""
+    """Raise `Refusal` unless Kafka answers and has the five topics; log where their configuration is not as needed."""
     topics = settings.topics
     async with kafka.admin_client(settings.kafka) as admin:
         counts = await kafka.partition_counts(admin, topics.inputs + topics.outputs)
+        await warn_of_differences(admin, settings)
     missing = [name for name in topics.inputs + topics.outputs if name not in counts]
     if missing:
         raise Refusal(
@@ -46,43 +63,85 @@ async def kafka_checks(settings: Settings) -> AsyncIterator[Check]:
         async with kafka.admin_client(settings.kafka) as admin:
             brokers = (await admin.describe_cluster())["brokers"]
             yield Check("brokers", is_well=True, found=f"{len(brokers)} at {servers}")
-            for plan in kafka.topic_plans(settings):
-                yield await _topic_check(admin, plan)
-            for topic in settings.topics.inputs:
-                yield await _room_check(admin, topic, topic + settings.topics.dead_letter_suffix)
+            existing, missing = await read_topics(admin, settings)
+            described = await describe_topics(admin, [plan.name for plan in missing])
+            for plan in missing:
+                topic = described.get(plan.name)
+                yield _missing_check(
+                    plan.name, is_hidden=topic is not None and topic.error is TopicAuthorizationFailedError
+                )
+            for state in existing:
+                yield _topic_check(settings, state)
+            for state in existing:
+                if state.plan.least_batch:
+                    yield _room_check(state)
+            for right, granted in (await look_at_rights(admin, settings)).items():
+                yield _right_check(settings, right, granted=granted)
+            yield await _group_check(admin, settings)
     except Refusal as refusal:
         yield Check("brokers", is_well=False, found=f"not reached at {servers}", advice=str(refusal))
 
 
-async def _topic_check(admin: AIOKafkaAdminClient, plan: kafka.TopicPlan) -> Check:
-    name = f"topic {plan.name}"
-    counts = await kafka.partition_counts(admin, [plan.name])
-    if plan.name not in counts:
-        return Check(name, is_well=False, found="does not exist", advice="run `customer-worker topics create`")
-    found = f"{counts[plan.name]} partitions"
-    actual = await kafka.topic_configs(admin, plan.name)
-    differing = [
-        f"{key}={actual[key]} (wanted: {wanted})"
-        for key, wanted in plan.configs.items()
-        if key != kafka.LARGEST_BATCH and actual.get(key, wanted) != wanted
-    ]
+def _right_check(settings: Settings, right: Right, *, granted: bool | None) -> Check:
+    name = f"right {right}"
+    if granted is None:
+        return Check(name, is_well=True, found="not known", advice="see the topic above", is_known=False)
+    advice = "" if granted else " ".join(granting(settings.kafka, [right]))
+    return Check(name, granted, "granted" if granted else "missing", advice)
+
+
+async def _group_check(admin: AIOKafkaAdminClient, settings: Settings) -> Check:
+    """Check that the group has a coordinator, and no members that a worker cannot join."""
+    group_id = settings.kafka.group_id
+    name = f"group {group_id}"
+    try:
+        async for attempt in AsyncRetrying(  # a young cluster makes the topic of the groups at the first request
+            retry=retry_if_exception_type(GroupCoordinatorNotAvailableError),
+            stop=stop_after_delay(COORDINATOR_SECONDS),
+            wait=wait_fixed(0.2),
+            reraise=True,
+        ):
+            with attempt:
+                members = await look_at_group(admin, group_id, assignor_name(settings))
+    except GroupCoordinatorNotAvailableError:
+        return Check(name, is_well=False, found="its coordinator is not available", advice=NO_COORDINATOR)
+    except GroupAuthorizationFailedError:
+        return Check(name, is_well=True, found="not known", advice="grant READ on it first", is_known=False)
+    except Refusal as refusal:
+        return Check(name, is_well=False, found="a worker cannot join it", advice=str(refusal))
+    return Check(name, is_well=True, found=f"has a coordinator; members now: {members}")
+
+
+def _missing_check(topic: str, *, is_hidden: bool) -> Check:
+    name = f"topic {topic}"
+    if is_hidden:
+        return Check(name, is_well=True, found="not known", advice="grant READ on it first", is_known=False)
+    return Check(name, is_well=False, found="does not exist", advice="run `customer-worker topics create`")
+
+
+def _topic_check(settings: Settings, topic: TopicState) -> Check:
+    name, found = f"topic {topic.plan.name}", f"{topic.partitions} partitions"
+    if topic.configs is None:
+        [advice] = granting(settings.kafka, [Right("DESCRIBE_CONFIGS", "topic", topic.plan.name)])
+        return Check(name, is_well=True, found=f"{found}, configuration not known", advice=advice, is_known=False)
+    differing = [each for each in topic.differences if each.setting != MAX_MESSAGE_BYTES]
     if differing:
-        advice = "set it with kafka-configs.sh; otherwise published records may be cut"
-        return Check(name, is_well=False, found=f"{found}, {', '.join(differing)}", advice=advice)
+        found = ", ".join([found, *map(str, differing)])
+        return Check(name, is_well=False, found=found, advice=f"{differing[0].risk}: {SET_UP}")
     return Check(name, is_well=True, found=found)
 
 
-async def _room_check(admin: AIOKafkaAdminClient, topic: str, dead_letters: str) -> Check:
-    """Whether the largest record that the topic takes fits its dead letter topic, which it else would block."""
-    name = f"room in {dead_letters}"
-    configs = [await kafka.topic_configs(admin, each) for each in (topic, dead_letters)]
-    if not all(configs):
-        return Check(name, is_well=True, found="not known: a topic does not exist, or hides its configuration")
-    largest, taken = (int(config[kafka.LARGEST_BATCH]) for config in configs)
-    found = f"records of up to {taken:,} bytes; {topic} takes {largest:,}"
+def _room_check(topic: TopicState) -> Check:
+    """Check that the largest record which the worker may send fits the topic."""
+    plan, name = topic.plan, f"room in {topic.plan.name}"
+    if topic.configs is None:
+        advice = "see the topic above"
+        return Check(name, is_well=True, found="not known", advice=advice, is_known=False)
+    found = f"takes {int(topic.configs[MAX_MESSAGE_BYTES]):,} bytes; the worker may send {plan.least_batch:,} at once"
+    small = [each for each in topic.differences if each.setting == MAX_MESSAGE_BYTES]
+    if not small:
+        return Check(name, is_well=True, found=found)
     advice = (
-        f"set max.message.bytes of {dead_letters} to {largest + ROOM_FOR_THE_REASON} or more with kafka-configs.sh: "
-        "a rejected record too large for it holds up all that is to be published"
+        f"set {MAX_MESSAGE_BYTES} of {plan.name} to {plan.least_batch} or more: {small[0].risk}. To do so, {SET_UP}"
     )
-    is_well = largest + ROOM_FOR_THE_REASON <= taken
-    return Check(name, is_well, found, "" if is_well else advice)
+    return Check(name, is_well=False, found=found, advice=advice)

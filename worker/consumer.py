@@ -22,6 +22,7 @@ from worker.assignment import Assignment
 from worker.batch import BatchPath, BatchResult, Messages
 from worker.input_watch import InputWatch
 from worker.intake import Intake
+from worker.joining import Joining
 from worker.metrics import Metrics, Stage
 from worker.offset_mirror import OffsetMirror
 from worker.one_worker import OneWorkerAssignor
@@ -31,7 +32,7 @@ from worker.relay import Relay
 from worker.running import BatchReport
 from worker.settings import Batch as BatchSettings
 from worker.settings import Settings
-from worker.stopping import Stop
+from worker.stopping import Stop, internal_error
 from worker.store import NewerStoreError, NotTheOwnerError, PendingBatch, Store, StoreConflictError, StoreError
 from worker.store_thread import StoreThread
 from worker.unit_of_work import UnitOfWork
@@ -71,6 +72,7 @@ class Consumer:
         self._mirror = OffsetMirror()
         self._collected = time.monotonic()
         self.assignment = Assignment(settings, store, thread, self._mirror, stop)
+        self.joining = Joining(settings)
         self._intake = Intake(self.assignment, settings.batch.max_records, path.read, self._apply_poll, self._fail)
         self.polling = Polling(self.assignment)
         self.inputs = InputWatch(settings, self.assignment, self.positions, self._is_busy)
@@ -91,7 +93,7 @@ class Consumer:
             auto_offset_reset="none",  # it would pass over records that are gone: `Polling` handles such offsets
             isolation_level="read_committed",
             listener=self.assignment,
-            partition_assignment_strategy=(self._assignor(),),
+            partition_assignment_strategy=(self.assignor,),
             max_records=batch.max_records,
             fetch_max_bytes=batch.max_bytes,
             max_partition_fetch_bytes=batch.max_bytes,
@@ -104,7 +106,9 @@ class Consumer:
         self.assignment.subscriber(self._consume)
         self.polling.watch(self.assignment.subscriber)
 
-    def _assignor(self) -> type[Any]:
+    @property
+    def assignor(self) -> type[Any]:
+        """The assignor with which this worker joins its group."""
         if owner := self._store.sole_owner_of:
             return OneWorkerAssignor.with_store(owner)
         # The same partition of both topics to the same worker: few customers are in the hands of two.
@@ -122,7 +126,7 @@ class Consumer:
 
     def _fail(self, error: Exception) -> None:
         log.error("a poll failed outside its batch", exc_info=error)
-        self._stop.for_safety(f"a fault of the worker itself ({error!r}). Start it again; report the log")
+        self._stop.for_safety(internal_error(error))
 
     async def _apply_poll(self, records: Sequence[Any], messages: Messages | None, assignment: int) -> None:
         """All of it in order, or none of what follows the partitions being taken: who gets them reads that again."""

@@ -49,6 +49,8 @@ class Health:
         return WorkerReport(__version__, started_at, checks, self._consumer.last_batch)
 
     def _loop(self) -> Check:
+        if not self._consumer.joining.is_over:
+            return Check("consumer", is_well=True, found="joins the group")
         return Check("consumer", self._consumer.is_running(), "its loop runs", "the loop has ended: restart the worker")
 
     def _aiokafka(self) -> Check:
@@ -67,7 +69,9 @@ class Health:
         return Check("batch", seconds < BATCH_BOUND_SECONDS, found, f"{found}: it hangs, see the log")
 
     def _partitions(self) -> Check:
-        return Check("partitions", self._has_partitions, "assigned", "waiting for the group to give some out")
+        joining = self._consumer.joining
+        waits_for = "the group to assign some" if joining.is_over else joining.reason
+        return Check("partitions", self._has_partitions, "assigned", f"waiting: {waits_for}")
 
     def _kafka(self) -> Check:
         seconds = self._idle_for(self._consumer.polling.answered_seconds)

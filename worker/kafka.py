@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    for_code,
+)
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
-from worker.settings import Kafka, Settings
+from worker.kafka_connecting import find_cause
+from worker.kafka_errors import in_words
+from worker.settings import Kafka
 from worker.stopping import Exit, Refusal
-from worker.topic_metadata import describe_topics
+from worker.topic_metadata import describe_topics, forbid_topic_creation
 
 CONNECT_SECONDS = 15.0
 PUBLISH_BATCH_BYTES = 512 * 1024
-TRANSACTION_TIMEOUT_MS = 30_000
-DEAD_LETTER_MAX_BYTES = 4 * 1024 * 1024
-"""The largest record taken by a dead letter topic: the largest one of a default topic (1 MiB), and room to spare."""
+"""Batches are filled up to this size, as far as their topic takes that: see `batch_sizes`."""
 
-LARGEST_BATCH = "max.message.bytes"
-DEFAULT_LARGEST_BATCH = 1_048_588
-"""What a topic takes where nobody has set it otherwise."""
+_UNAUTHORIZED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
+
+TRANSACTION_TIMEOUT_MS = 30_000
 
 
 def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
@@ -42,15 +46,16 @@ def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
             context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
     except (ssl.SSLError, OSError) as error:
         raise Refusal(
-            f"the certificates cannot be read ({error}). Check that CUSTOMER_WORKER_KAFKA__SSL_CAFILE, _SSL_CERTFILE "
-            "and _SSL_KEYFILE name readable PEM files that belong together, the key without a password",
+            f"the certificates cannot be read ({in_words(error)}). Check that CUSTOMER_WORKER_KAFKA__SSL_CAFILE, "
+            "_SSL_CERTFILE and _SSL_KEYFILE name readable PEM files that belong together, the key without a password",
             Exit.CONFIGURATION,
         ) from error
     return context
 
 
 def client_options(kafka: Kafka) -> dict[str, Any]:
-    """The connection settings as aiokafka takes them."""
+    """Give the connection settings as aiokafka takes them. No client made from them creates topics by itself."""
+    forbid_topic_creation()
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers.replace(" ", "").split(","),
         "security_protocol": kafka.security_protocol,
@@ -77,19 +82,15 @@ def relay_producer(kafka: Kafka) -> AIOKafkaProducer:
         **client_options(kafka),
         transactional_id=transactional_id(kafka),
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-        max_batch_size=PUBLISH_BATCH_BYTES,
-        max_request_size=DEAD_LETTER_MAX_BYTES,
         request_timeout_ms=10_000,
     )
 
 
-def plain_producer(kafka: Kafka, batch_bytes: int) -> AIOKafkaProducer:
-    """A producer that keeps the order and writes nothing twice, in batches of at most so many bytes."""
+def plain_producer(kafka: Kafka) -> AIOKafkaProducer:
+    """A producer that keeps the order and writes nothing twice."""
     return AIOKafkaProducer(
         **client_options(kafka),
         enable_idempotence=True,
-        max_batch_size=batch_bytes,
-        max_request_size=DEAD_LETTER_MAX_BYTES,
         request_timeout_ms=10_000,
     )
 
@@ -114,40 +115,41 @@ async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
             await admin.start()
     except (KafkaError, OSError, TimeoutError) as error:
         await admin.close()
-        raise unreachable(kafka, error) from error
+        raise await unreachable(kafka, error) from error
     try:
         yield admin
-    except KafkaError as error:
-        raise unreachable(kafka, error) from error
+    except (KafkaError, TimeoutError) as error:
+        raise await unreachable(kafka, error) from error
     finally:
         await admin.close()
 
 
-def unreachable(kafka: Kafka, error: BaseException) -> Refusal:
-    """No broker answers."""
-    detail = str(error) or type(error).__name__
+async def unreachable(kafka: Kafka, error: BaseException) -> Refusal:
+    """Describe a failed request to Kafka by its cause: a missing right, or what is wrong with the connection."""
+    if isinstance(error, _UNAUTHORIZED):
+        return Refusal(
+            f"Kafka refused a request: {in_words(error)}. `customer-worker check` lists the rights that are missing, "
+            "with the command that grants them",
+            Exit.UNREACHABLE,
+        )
+    if (cause := await find_cause(kafka, client_options(kafka))) is not None:
+        return Refusal(f"Kafka cannot be reached: {cause.what}. {cause.advice}", Exit.UNREACHABLE)
     return Refusal(
-        f"Kafka cannot be reached at {kafka.bootstrap_servers} ({detail}). Check that it runs there, and "
-        "CUSTOMER_WORKER_KAFKA__BOOTSTRAP_SERVERS and the security settings",
+        f"Kafka at {kafka.bootstrap_servers} did not do what was requested: {in_words(error)}. Its addresses can be "
+        "reached: try again, then check the brokers' logs",
         Exit.UNREACHABLE,
     )
 
 
 async def partition_counts(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, int]:
-    """Count the partitions of each of these topics; one that does not exist is left out, and is not created."""
+    """Count the partitions of each of these topics; one that does not exist is left out, and is not created.
+
+    Raises `KafkaError`, as where this client has no right to see a topic.
+    """
     described = await describe_topics(admin, topics)
+    if hidden := [name for name, topic in described.items() if topic.error is TopicAuthorizationFailedError]:
+        raise TopicAuthorizationFailedError(hidden)
     return {name: len(topic.partitions) for name, topic in described.items() if topic.partitions}
-
-
-async def topic_configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
-    """The topic's configuration by name; empty where this client may not see it."""
-    responses: Any = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    return {entry[0]: entry[1] for response in responses for resource in response.resources for entry in resource[4]}
-
-
-async def largest_batch(admin: AIOKafkaAdminClient, topic: str) -> int:
-    """The largest batch of records that the topic takes, in bytes."""
-    return int((await topic_configs(admin, topic)).get(LARGEST_BATCH, DEFAULT_LARGEST_BATCH))
 
 
 async def group_offsets(
@@ -169,27 +171,29 @@ class Member(NamedTuple):
     user_data: bytes
     host: str = ""
     partitions: int = 0
+    client_id: str = ""
 
 
 class Group(NamedTuple):
-    """A consumer group. `is_balancing`: it waits for its members to join again."""
+    """A consumer group. `is_balancing`: it waits for its members to join again. `assignor` is empty meanwhile."""
 
     is_balancing: bool
     members: Sequence[Member]
+    assignor: str = ""
 
 
 async def describe_group(admin: AIOKafkaAdminClient, group_id: str) -> Group:
     """The group as its coordinator has it. Raises `KafkaError`."""
     [answer] = await admin.describe_consumer_groups([group_id])
-    error_code, _, state, _, _, members, *_ = answer.groups[0]
+    error_code, _, state, _, assignor, members, *_ = answer.groups[0]
     if error_code:
         raise for_code(error_code)(f"group {group_id}")
-    return Group(state == "PreparingRebalance", [_member(*member) for member in members])
+    return Group(state == "PreparingRebalance", [_member(*member) for member in members], assignor)
 
 
-def _member(member_id: str, _: str, host: str, metadata: bytes, assignment: bytes) -> Member:
+def _member(member_id: str, client_id: str, host: str, metadata: bytes, assignment: bytes) -> Member:
     assigned = ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else ()
-    return Member(member_id, _user_data(metadata), host.lstrip("/"), len(assigned))
+    return Member(member_id, _user_data(metadata), host.lstrip("/"), len(assigned), client_id)
 
 
 def _user_data(metadata: bytes) -> bytes:
@@ -201,56 +205,3 @@ async def remove_member(admin: AIOKafkaAdminClient, group_id: str, member_id: st
     coordinator = await admin.find_coordinator(group_id)
     # aiokafka has no public call for it; its minor version is pinned.
     await admin._send_request(LeaveGroupRequest(group_id, member_id), coordinator)  # noqa: SLF001
-
-
-@dataclass(frozen=True, slots=True)
-class TopicPlan:
-    """A topic as `topics create` makes it."""
-
-    name: str
-    configs: Mapping[str, str]
-
-
-def topic_plans(settings: Settings) -> list[TopicPlan]:
-    """The five topics and what each needs.
-
-    `customer.churned` is the receipt of what was published, so retention must never cut it: it holds one event a
-    customer at most, and is compacted. Dead letters wait for a person: they are kept until someone deletes them, and
-    may be larger than what they came as.
-    """
-    topics = settings.topics
-    churned, *dead_letters = topics.outputs
-    forever = {"retention.ms": "-1", "retention.bytes": "-1"}
-    return [
-        *(TopicPlan(name, {}) for name in topics.inputs),
-        TopicPlan(churned, {"cleanup.policy": "compact"}),
-        *(TopicPlan(name, forever | {LARGEST_BATCH: str(DEAD_LETTER_MAX_BYTES)}) for name in dead_letters),
-    ]
-
-
-async def create_topics(settings: Settings, partitions: int, replication: int) -> dict[str, bool]:
-    """Create those of the five topics that do not exist; which were created. Raises `Refusal`."""
-    async with admin_client(settings.kafka) as admin:
-        created = {}
-        for plan in topic_plans(settings):
-            topic = NewTopic(plan.name, partitions, replication, topic_configs=dict(plan.configs))
-            try:
-                response = await admin.create_topics([topic])
-            except TopicAlreadyExistsError:
-                created[plan.name] = False
-                continue
-            except KafkaError as error:
-                raise Refusal(f"topic {plan.name} could not be created: {error}", Exit.UNREACHABLE) from error
-            created[plan.name] = _was_created(plan.name, response)
-        return created
-
-
-def _was_created(name: str, response: Any) -> bool:
-    for _, code, *message in response.topic_errors:
-        error = for_code(code)
-        if error is TopicAlreadyExistsError:
-            return False
-        if code:
-            detail = (message[0] if message else None) or error.__name__
-            raise Refusal(f"topic {name} could not be created: {detail}", Exit.NO)
-    return True

@@ -53,7 +53,7 @@ async def committed_reader(
         names = ", ".join(f"{place.topic}/{place.partition}/{offset}" for place, offset in gone.args[0].items())
         raise Refusal(f"{names} is gone: the log was cut while it was read. Run it again", Exit.UNREACHABLE) from None
     except (KafkaError, OSError, TimeoutError) as error:
-        raise kafka.unreachable(settings, error) from error
+        raise await kafka.unreachable(settings, error) from error
     finally:
         await reader.stop()
 

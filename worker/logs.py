@@ -8,6 +8,7 @@ import sys
 
 import structlog
 
+from worker.kafka_errors import in_words
 from worker.settings import Log
 
 
@@ -39,13 +40,23 @@ def configure(settings: Log) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.level)
     handler.addFilter(_is_news)
+    handler.addFilter(_put_errors_in_words)
     _quieten_libraries()
 
 
 def _is_news(record: logging.LogRecord) -> bool:
     if record.name == "faststream" and record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
         return False  # the poll that waits while the worker stops; `app` notices where a loop ends by itself
-    return "GroupCoordinatorNotAvailable" not in record.getMessage()  # what a cluster says at its first start
+    message = record.getMessage()
+    # `joining` logs the one with its cause and the pauses, `kafka_connecting` finds the cause of the other.
+    return "GroupCoordinatorNotAvailable" not in message and not message.startswith('Unable connect to "')
+
+
+def _put_errors_in_words(record: logging.LogRecord) -> bool:
+    """Replace errors that a library logs as they are, with the addresses and the class names of Python."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(in_words(each) if isinstance(each, Exception) else each for each in record.args)
+    return True
 
 
 def _quieten_libraries() -> None:

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from worker.failpoints import reach
+from worker.kafka_errors import in_words
 from worker.positions import MIRROR
 
 log = structlog.get_logger(__name__)
@@ -68,7 +69,7 @@ class OffsetMirror:
         try:
             await consumer.commit(offsets)
         except KafkaError as error:
-            log.debug("offsets not mirrored", error=repr(error))
+            log.debug("offsets not mirrored", error=in_words(error))
             return False
         reach("after-mirror")
         self._told.update(news)

@@ -9,11 +9,13 @@ from typing import Any, ClassVar
 
 import structlog
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import KafkaError
 from typing_extensions import override
 
 from worker import kafka
+from worker.kafka_errors import in_words
 from worker.settings import Settings
 from worker.stopping import Refusal
 
@@ -62,6 +64,12 @@ class OneWorkerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
         pass
 
 
+def assignor_name(settings: Settings) -> str:
+    """Name the assignor of the workers on the store that the settings name."""
+    name: str = RangePartitionAssignor.name if settings.store.is_postgres else OneWorkerAssignor.name
+    return name
+
+
 def _started(user_data: bytes) -> int:
     return int((user_data or b"0").split()[0])
 
@@ -77,7 +85,7 @@ async def members_of(settings: Settings) -> Sequence[kafka.Member]:
         async with kafka.admin_client(settings.kafka) as admin:
             return (await kafka.describe_group(admin, settings.kafka.group_id)).members
     except (KafkaError, OSError, TimeoutError, Refusal) as error:
-        log.debug("the group's members are not known", error=repr(error))
+        log.debug("the group's members are not known", error=in_words(error))
         return ()
 
 
@@ -102,4 +110,4 @@ async def take_out_the_dead(settings: Settings, members: Iterable[kafka.Member],
                     log.info("told the group that the last worker on this store is dead", member=member_id)
                 return
     except (KafkaError, OSError, TimeoutError, Refusal) as error:
-        log.info("the group will notice by itself that the last worker is dead", error=repr(error))
+        log.info("the group will notice by itself that the last worker is dead", error=in_words(error))

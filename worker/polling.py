@@ -65,6 +65,8 @@ class Polling:
         """How long ago Kafka answered a fetch, or gave out the partitions: with records or, twice a second, without."""
         since_set = time.monotonic() - self._assignment.set_at
         consumer = self._assignment.consumer
+        if consumer is None:
+            return since_set
         try:
             answers = [consumer.last_poll_timestamp(place) for place in consumer.assignment()]
         except IllegalStateError:  # the partitions are being taken this moment
@@ -77,5 +79,7 @@ class Polling:
         """Which of aiokafka's own tasks has ended, if one has: nothing would be fetched, and nothing would say so."""
         consumer = self._assignment.consumer
         # There is no public way to ask; aiokafka's minor version is pinned.
+        if consumer is None or consumer._coordinator is None:  # noqa: SLF001 - the consumer is being started
+            return None
         tasks = {"fetching": consumer._fetcher._fetch_task, "the group": consumer._coordinator._coordination_task}  # noqa: SLF001
         return next((name for name, task in tasks.items() if task is not None and task.done()), None)

@@ -13,6 +13,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from typing_extensions import override
 
 from worker import kafka, raw_headers
+from worker.batch_sizes import BatchSizes, RecordTooLarge
 from worker.failpoints import reach
 from worker.outgoing import Envelope, Outgoing, customer_key
 from worker.partitioner import partitions_for
@@ -29,12 +30,16 @@ ZSTD = 4  # the codec's number in a record batch
 class BatchProducer:
     """Sends records in batches, in order within each partition. After any error it is finished.
 
-    `partitions` is how many each topic that it sends to has; `producer` is not started yet.
+    `partitions` is how many each topic that it sends to has, `sizes` what batches they take; `producer` is not started
+    yet.
     """
 
-    def __init__(self, producer: AIOKafkaProducer, partitions: Mapping[str, int], *, is_transactional: bool) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, partitions: Mapping[str, int], sizes: BatchSizes, *, is_transactional: bool
+    ) -> None:
         self._producer = producer
         self._partitions = partitions
+        self._sizes = sizes
         self._is_transactional = is_transactional
 
     async def start(self) -> None:
@@ -62,21 +67,21 @@ class BatchProducer:
         return ends
 
     def _batches(self, messages: Sequence[Outgoing]) -> Iterator[tuple[str, int, BatchBuilder]]:
-        """The messages as batches to be sent, in order within each partition."""
+        """The messages as batches to be sent, in order within each partition. Raises `RecordTooLarge`."""
         for (topic, partition), those in self.by_partition(messages).items():
-            batch = self._producer.create_batch()
-            for message in those:
-                alone = self._batch_alone(message)
-                if alone or not self._append(batch, message):
-                    if batch.record_count():
-                        yield topic, partition, batch
-                    batch = self._producer.create_batch()
-                    if alone:
-                        yield topic, partition, alone
-                    else:
-                        self._append(batch, message)
-            if batch.record_count():
+            for batch in self._batches_of(topic, those):
                 yield topic, partition, batch
+
+    def _batches_of(self, topic: str, messages: Sequence[Outgoing]) -> Iterator[BatchBuilder]:
+        batch: BatchBuilder | None = None
+        size = self._sizes.fill(topic)
+        for message in messages:
+            if batch is None or self._is_alone(message, size) or not self._append(batch, message):
+                if batch is not None:
+                    yield batch
+                batch = self._begin_batch(topic, message, size)
+        if batch is not None:
+            yield batch
 
     def by_partition(self, messages: Sequence[Outgoing]) -> Mapping[TopicPartition, Sequence[Outgoing]]:
         """The messages by the partition each goes to, in order within each."""
@@ -93,16 +98,28 @@ class BatchProducer:
                 grouped[topic, place].append(message)
         return grouped
 
-    def _batch_alone(self, message: Outgoing) -> BatchBuilder | None:
-        """A batch for a message that the usual ones cannot hold; None for the usual message."""
+    def _is_alone(self, message: Outgoing, size: int) -> bool:
+        """Whether the message has a batch of its own, of batches of so many bytes."""
         is_event = message.partition is None  # whose headers have names of ours
-        if not is_event and not raw_headers.are_plain(message.headers):
-            batch = raw_headers.EscapedBatchBuilder(kafka.PUBLISH_BATCH_BYTES, is_transactional=self._is_transactional)
-        elif is_large(message):
-            # What came compressed may be far larger than a topic takes as it is.
-            batch = BatchBuilder(kafka.PUBLISH_BATCH_BYTES, ZSTD, is_transactional=int(self._is_transactional))
-        else:
-            return None
+        return is_large(message, size) or not (is_event or raw_headers.are_plain(message.headers))
+
+    def _begin_batch(self, topic: str, message: Outgoing, size: int) -> BatchBuilder:
+        """Begin a batch with the message; one that it fills is closed."""
+        batch = self._batch_with(message, size, ZSTD if is_large(message, size) else 0)
+        largest = self._sizes.largest(topic)
+        if batch.size() > (largest or size):
+            batch = self._batch_with(message, size, ZSTD)
+            if largest is not None and (fewest := _compressed_size(self._batch_with(message, size, ZSTD))) > largest:
+                raise RecordTooLarge(topic, fewest, largest)
+        if self._is_alone(message, size):
+            batch.close()
+        return batch
+
+    def _batch_with(self, message: Outgoing, size: int, codec: int) -> BatchBuilder:
+        # What came compressed may be far larger than a topic takes as it is.
+        is_plain = message.partition is None or raw_headers.are_plain(message.headers)
+        builder = BatchBuilder if is_plain else raw_headers.EscapedBatchBuilder
+        batch = builder(size, codec, is_transactional=int(self._is_transactional))
         self._append(batch, message)
         return batch
 
@@ -117,8 +134,10 @@ class BatchProducer:
 class Publisher(BatchProducer):
     """Publishes in transactions. After any error what became of its transaction is not known."""
 
-    def __init__(self, settings: Kafka, partitions: Mapping[str, int], envelope: Envelope) -> None:
-        super().__init__(kafka.relay_producer(settings), partitions, is_transactional=True)
+    def __init__(
+        self, settings: Kafka, partitions: Mapping[str, int], envelope: Envelope, sizes: BatchSizes | None = None
+    ) -> None:
+        super().__init__(kafka.relay_producer(settings), partitions, sizes or BatchSizes(), is_transactional=True)
         self._envelope = envelope
 
     @override
@@ -140,6 +159,11 @@ class Publisher(BatchProducer):
         return ends
 
 
-def is_large(message: Outgoing) -> bool:
-    """Whether a message has a batch of its own."""
-    return len(message.value or b"") > kafka.PUBLISH_BATCH_BYTES // 2
+def is_large(message: Outgoing, size: int) -> bool:
+    """Whether a message is too large to share a batch of so many bytes."""
+    return len(message.value or b"") > size // 2
+
+
+def _compressed_size(batch: BatchBuilder) -> int:
+    batch._build()  # noqa: SLF001 - a batch that is built has no producer's number: only a copy tells the size
+    return int(batch.size())

@@ -193,12 +193,12 @@ class _EscapedName(str):
 class EscapedBatchBuilder(BatchBuilder):  # type: ignore[misc]
     """A batch in which names are written as they were read."""
 
-    def __init__(self, batch_size: int, *, is_transactional: bool = True) -> None:
-        super().__init__(batch_size, 0, is_transactional=int(is_transactional))
+    def __init__(self, batch_size: int, codec: int = 0, *, is_transactional: int = 1) -> None:
+        super().__init__(batch_size, codec, is_transactional=is_transactional)
         self._builder = _EscapedWriter(
             magic=2,
-            compression_type=0,
-            is_transactional=int(is_transactional),
+            compression_type=codec,
+            is_transactional=is_transactional,
             producer_id=-1,
             producer_epoch=-1,
             base_sequence=0,

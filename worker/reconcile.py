@@ -26,6 +26,7 @@ from worker.log_reading import committed_reader
 from worker.remembered import Memory, Remembered
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
+from worker.topic_configs import read_configs
 
 DAYS_AT_ONCE = 50
 FETCH_BYTES = 8 * 1024 * 1024  # what comes at once is added up at once, and each time costs
@@ -116,7 +117,7 @@ async def reconcile(
     name = settings.topics.churned
     async with kafka.admin_client(settings.kafka) as admin:
         counts = await kafka.partition_counts(admin, [name])
-        configs = await kafka.topic_configs(admin, name) if counts else {}
+        configs = (await read_configs(admin, counts)).get(name, {})
     if not counts:
         raise Refusal(
             f"the topic {name} does not exist. Create it with `customer-worker topics create`, or "

@@ -26,6 +26,7 @@ from aiokafka.errors import (
 )
 
 from worker import kafka
+from worker.batch_sizes import BatchSizes
 from worker.failpoints import reach
 from worker.leadership import Leadership
 from worker.metrics import Cause, Metrics
@@ -63,6 +64,7 @@ class Relay:
         self._leadership = Leadership(store, stop)
         self._mark_every = 0.0 if self._is_shared else MARK_EVERY_SECONDS  # the wait would delay what others commit
         self._publisher: Publisher | None = None
+        self._sizes = BatchSizes()
         self._offered: deque[PendingBatch] = deque()
         self._settled_seq = 0  # the outbox's last row when the receipt was read
         self._known_seq = 0  # and now
@@ -172,6 +174,7 @@ class Relay:
             except (KafkaError, OSError, TimeoutError, StoreError, ReceiptUnreadable, Refusal) as error:
                 cause = _cause(error)
                 self._metrics.is_publishing_failing = True
+                self._sizes.note_failure(error)
                 pause = min(LONGEST_PAUSE_SECONDS, 0.2 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311
                 failures += 1
                 if self._is_shared and isinstance(error, StoreError):
@@ -206,9 +209,11 @@ class Relay:
             partitions = await kafka.partition_counts(admin, self._settings.topics.outputs)
         if missing := set(self._settings.topics.outputs) - set(partitions):
             raise ReceiptUnreadable(f"these topics do not exist: {', '.join(sorted(missing))}")
-        self._publisher = Publisher(self._settings.kafka, partitions, Envelope(self._settings.events.source))
+        envelope = Envelope(self._settings.events.source)
+        self._publisher = Publisher(self._settings.kafka, partitions, envelope, self._sizes)
         await self._publisher.start()
         reach("predecessor-fenced")
+        await self._sizes.read(self._settings.kafka, partitions)
         receipts = await keep_receipts(self._settings, self._store, self._thread, partitions)
         if self._is_shared:  # whoever published before may have sent any row
             self._attempted_seq = await self._thread.call(lambda: self._store.last_seq)

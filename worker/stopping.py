@@ -29,6 +29,14 @@ class Refusal(Exception):
         self.code = code
 
 
+def internal_error(error: BaseException) -> str:
+    """Describe an error that nobody foresaw; the log has its traceback."""
+    return (
+        f"internal error: {type(error).__name__}, with its traceback in the log. Restart once; if it recurs, open an "
+        "issue with this log"
+    )
+
+
 class Stop:
     """Asked for once, from anywhere in the worker; the first reason counts."""
 

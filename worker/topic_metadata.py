@@ -7,10 +7,13 @@ with version 12, which every Kafka since 3.0 answers. An older broker describes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from io import BytesIO
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
+import aiokafka.admin.client
+import aiokafka.client
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
@@ -32,6 +35,7 @@ from aiokafka.protocol.types import (
     Schema,
     TaggedFields,
 )
+from typing_extensions import override
 
 NO_ID = UUID(int=0)
 NOT_TOLD = -(2**31)
@@ -42,6 +46,18 @@ READ, WRITE, CREATE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 5, 8, 10
 
 Client: TypeAlias = AIOKafkaAdminClient | AIOKafkaConsumer
 """A started client."""
+
+
+def forbid_topic_creation() -> None:
+    """Make every aiokafka client of this process request metadata without creating topics.
+
+    aiokafka allows the creation in each of its requests, those of FastStream's consumer included, and has no setting
+    for it: on a broker with `auto.create.topics.enable` (Kafka's default) a misspelt or a deleted topic would appear
+    again, empty and with the broker's retention.
+    """
+    request = partial(MetadataRequest, allow_auto_topic_creation=False)
+    aiokafka.client.MetadataRequest = request
+    aiokafka.admin.client.MetadataRequest = request
 
 
 class PartitionMetadata(NamedTuple):
@@ -121,11 +137,13 @@ class Uuid(AbstractType[UUID]):  # type: ignore[misc]
     """A UUID as Kafka's protocol has it, which aiokafka does not know."""
 
     @classmethod
+    @override
     def encode(cls, value: UUID) -> bytes:
         """Write it as 16 bytes."""
         return value.bytes
 
     @classmethod
+    @override
     def decode(cls, data: BytesIO) -> UUID:
         """Read 16 bytes."""
         return UUID(bytes=data.read(16))

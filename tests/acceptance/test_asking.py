@@ -292,7 +292,7 @@ def test_what_kafka_would_tell_is_left_out_while_it_is_away(stage: Stage) -> Non
         assert NOWHERE in story["kafka"]
         text = said(stage, "explain", ADA, code=UNREACHABLE, KAFKA__BOOTSTRAP_SERVERS=NOWHERE)
         assert "published" in text
-        assert f"Kafka cannot be reached at {NOWHERE}" in text
+        assert f"Kafka cannot be reached: {NOWHERE} refuses connections" in text
 
         status = answer(stage, "status", code=UNREACHABLE, KAFKA__BOOTSTRAP_SERVERS=NOWHERE)
         assert (status["inputs"], status["store"]["customers"]) == (None, 2)

@@ -36,7 +36,7 @@ def test_a_topic_of_events_that_retention_cuts_is_not_well(stage: Stage) -> None
     configure(stage.kafka.bootstrap_servers, stage.topics.churned, "cleanup.policy", "delete")
     code, checks = _check(stage)
     assert code == 1
-    assert "cleanup.policy=delete (wanted: compact)" in str(checks[f"topic {stage.topics.churned}"]["found"])
+    assert "cleanup.policy=delete (needed: compact)" in str(checks[f"topic {stage.topics.churned}"]["found"])
 
 
 def test_an_input_that_takes_more_than_its_dead_letters_is_not_well_until_they_take_as_much(stage: Stage) -> None:

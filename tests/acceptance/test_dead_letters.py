@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections import Counter
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -271,7 +272,7 @@ def test_interrupted_a_redrive_stops_between_two_sendings(stage: Stage) -> None:
 
 def test_a_record_larger_than_its_topic_takes_is_named_and_the_others_are_sent(stage: Stage) -> None:
     who = people(3)
-    large = signup(who[1], plan_tier='"custom"')[:-1] + b', "x": "' + uuid.uuid4().hex.encode() * 1_000 + b'"}'
+    large = signup(who[1], plan_tier='"custom"')[:-1] + b', "x": "' + Random(1).randbytes(16_000).hex().encode() + b'"}'
     refused_by_a_bad_deploy(stage, [custom(who[0]), Message("signup", who[1].encode(), large), custom(who[2])])
     _limit(stage, stage.topics.signup, 10_000)
     done = answer(stage, *REDRIVE, "--execute", code=1)

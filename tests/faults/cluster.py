@@ -14,9 +14,26 @@ from tests.kafka.cluster import Kafka, wait_until_ready
 from tests.kafka.local import Door, free_ports, local_kafka
 
 ASK_EVERY_S = 0.1
+USER, PASSWORD = "worker", "worker-password"
 BROKERS = 3
 MANY_WORKERS = 3
 COORDINATOR_PARTITIONS = 4  # as `tests/kafka/local.py` sets it, for transactions as for groups
+
+
+def _properties(doors: int) -> str:
+    """Workers are authenticated and have every right that is not denied; everyone else is the administrator."""
+    protocols = "".join(f",DOOR{number}:SASL_PLAINTEXT" for number in range(doors))
+    logins = "".join(
+        f"listener.name.door{number}.plain.sasl.jaas.config="
+        f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";\n'
+        for number in range(doors)
+    )
+    return (
+        f"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n"
+        f"sasl.enabled.mechanisms=PLAIN\n{logins}"
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
+        "allow.everyone.if.no.acl.found=true\nsuper.users=User:ANONYMOUS\n"
+    )
 
 
 @dataclass
@@ -29,6 +46,16 @@ class Cluster:
     kafka: Kafka
     ways: Sequence[Doors]
     database: Database | None = None
+
+    @property
+    def login(self) -> dict[str, str]:
+        """A worker's settings for its way, without the prefix."""
+        return {
+            "KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "KAFKA__SASL_MECHANISM": "PLAIN",
+            "KAFKA__SASL_USERNAME": USER,
+            "KAFKA__SASL_PASSWORD": PASSWORD,
+        }
 
     def __post_init__(self) -> None:
         self.admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0})
@@ -74,7 +101,7 @@ def running_cluster(*, on_postgres: bool = False) -> Iterator[Cluster]:
         for way in ways:
             cleanup.callback(way.close)
         doors = [list(map(Door, those, way.ports)) for those, way in zip(behind, ways, strict=True)]
-        kafka = cleanup.enter_context(local_kafka(BROKERS, doors))
+        kafka = cleanup.enter_context(local_kafka(BROKERS, doors, properties=_properties(len(ways))))
         yield Cluster(kafka, ways, cleanup.enter_context(running_database(workers)) if on_postgres else None)
 
 

@@ -92,7 +92,7 @@ class Play:
             self._start(slot)
 
     def _start(self, slot: int, command: list[str] | None = None, /, **settings: str) -> WorkerProcess:
-        own = {"KAFKA__BOOTSTRAP_SERVERS": self.cluster.ways[slot].addresses}
+        own = {"KAFKA__BOOTSTRAP_SERVERS": self.cluster.ways[slot].addresses, **self.cluster.login}
         if self.cluster.database is not None:
             own["STORE__URL"] = self.cluster.database.url_for(slot, self.stage.settings["STORE__URL"])
         worker = self.stage.start(command, **(own | settings))

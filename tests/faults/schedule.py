@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tests.faults import brokers, clock, disk, groups, inputs, kills, network, outputs, postgres, stores
+from tests.faults import brokers, clock, disk, groups, inputs, kills, network, outputs, postgres, rights, stores
 from tests.faults.chapter import Chapter
 from tests.faults.fault import DUCKDB, POSTGRES, Fault
 
@@ -57,7 +57,7 @@ def only(names: Sequence[str], seed: int, store: str = DUCKDB) -> Iterator[Chapt
 
 def every_fault(store: str = DUCKDB) -> list[Fault]:
     """All kinds there are with this store."""
-    families = (kills, network, brokers, groups, stores, disk, clock, inputs, outputs, postgres)
+    families = (kills, network, brokers, groups, stores, disk, clock, inputs, outputs, rights, postgres)
     return [each for family in families for each in _of(family.faults, store)]
 
 

@@ -81,11 +81,11 @@ def least_rights(inputs: Sequence[str], outputs: Sequence[str], group: str) -> l
 
 
 @contextmanager
-def secured_kafka() -> Iterator[SecuredKafka]:
-    """Run such a broker until the block ends."""
+def secured_kafka(properties: str = "") -> Iterator[SecuredKafka]:
+    """Run such a broker until the block ends; `properties` are further lines for its server.properties."""
     [sasl_port] = free_ports(1)
-    properties = PROPERTIES.format(host=LOOPBACK, sasl_port=sasl_port, user=USER, password=PASSWORD)
-    with local_kafka(1, properties=properties) as kafka:
+    secured = PROPERTIES.format(host=LOOPBACK, sasl_port=sasl_port, user=USER, password=PASSWORD)
+    with local_kafka(1, properties=secured + properties) as kafka:
         yield SecuredKafka(kafka, sasl_port)
 
 

@@ -51,6 +51,7 @@ class Parts:
         self.consumer.polling = self.polls  # type: ignore[assignment]
         self.consumer.is_running = lambda: True  # type: ignore[method-assign]
         self.consumer.assignment.is_set.set()
+        self.consumer.joining.accepted()
         self.watch = StoreWatch(store, thread)
         self.health = Health(self.consumer, self.relay, self.watch)
 

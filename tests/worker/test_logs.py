@@ -27,3 +27,12 @@ def test_only_what_went_wrong_is_told_as_an_error(capsys: pytest.CaptureFixture[
     logging.getLogger("worker").error("a part was cancelled", exc_info=asyncio.CancelledError())
     told = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
     assert told == ["KafkaError: away", "a part was cancelled"]
+
+
+def test_errors_of_a_library_are_put_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Log(format="json"))
+    aiokafka = logging.getLogger("aiokafka")
+    aiokafka.error("Unable connect to node with id %s: %s", 1, OSError(111, "Connect call failed ('127.0.0.1', 1)"))
+    aiokafka.error('Unable connect to "%s:%s": %s', "127.0.0.1", 1, OSError(111, "Connect call failed"))
+    told = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["Unable connect to node with id 1: connection refused"]

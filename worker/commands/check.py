@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import typer
+from rich.markup import escape
 
 from worker import checks
 from worker.checks import Check
@@ -20,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def check(as_json: AsJson = False) -> None:
-    """Check settings, brokers, topics and store; exit 1 when one is not well.
+    """Check settings, brokers, topics, rights and store; exit 1 when one is not well.
+
+    WARN: it could not be looked at, for lack of a right.
 
     Example: customer-worker check
     """
@@ -31,15 +34,23 @@ def check(as_json: AsJson = False) -> None:
         check_store(settings),
     ]
     if as_json:
-        print(json.dumps([{"name": c.name, "ok": c.is_well, "found": c.found, "advice": c.advice} for c in found]))
+        print(json.dumps([_as_json(one) for one in found]))
     else:
         for one in found:
-            mark = "[green]ok  [/]" if one.is_well else "[red]FAIL[/]"
-            console.print(
-                mark, f"{one.name}: {one.found}" + (f" - {one.advice}" if one.advice else ""), highlight=False
-            )
+            text = f"{one.name}: {one.found}" + (f" - {one.advice}" if one.advice else "")
+            console.print(_mark(one), escape(text), highlight=False)
     if not all(one.is_well for one in found):
         raise typer.Exit(Exit.NO)
+
+
+def _mark(one: Check) -> str:
+    if not one.is_well:
+        return "[red]FAIL[/]"
+    return "[green]ok  [/]" if one.is_known else "[yellow]WARN[/]"
+
+
+def _as_json(one: Check) -> dict[str, str | bool]:
+    return {"name": one.name, "ok": one.is_well, "known": one.is_known, "found": one.found, "advice": one.advice}
 
 
 async def _collect(settings: Settings) -> list[Check]:

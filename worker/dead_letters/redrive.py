@@ -12,6 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from worker import kafka
+from worker.batch_sizes import BatchSizes
 from worker.composition import the_only_redrive
 from worker.dead_letters.letters import Filters, Group, Letter, LetterRecord, State, grouped, total
 from worker.dead_letters.looking import Asked, look, records_of
@@ -117,8 +118,9 @@ async def _sender(settings: Settings, rate: int | None) -> Sender:
                 "from: create the topics, or name others in CUSTOMER_WORKER_TOPICS__*",
                 Exit.UNREACHABLE,
             )
-        largest = {topic: await kafka.largest_batch(admin, topic) for topic in topics}
-    return Sender(settings.kafka, partitions, largest, rate)
+    sizes = BatchSizes()
+    await sizes.read(settings.kafka, topics)
+    return Sender(settings.kafka, partitions, sizes, rate)
 
 
 def _again(letter: Letter, record: LetterRecord) -> Outgoing:

@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import KafkaError
 
 from worker import kafka
+from worker.batch_sizes import TOO_LARGE, BatchSizes
+from worker.kafka_errors import in_words
 from worker.outgoing import Outgoing
 from worker.publisher import PUBLISH_SECONDS, BatchProducer, is_large
 from worker.records import TopicPartition
@@ -26,18 +28,18 @@ _HEADER_OVERHEAD_BYTES = 16
 
 
 class Sender:
-    """Sends records. `partitions` is how many each topic has, `largest` the largest batch that each takes, in bytes.
+    """Sends records. `partitions` is how many each topic has, `sizes` what batches each takes.
 
     `sent` are the ids sent, in order; `too_large` those that their topic does not take; `ends` is where each
     partition ended after what was sent to it.
     """
 
     def __init__(
-        self, settings: Kafka, partitions: Mapping[str, int], largest: Mapping[str, int], rate: int | None = None
+        self, settings: Kafka, partitions: Mapping[str, int], sizes: BatchSizes, rate: int | None = None
     ) -> None:
         self._settings = settings
         self._partitions = partitions
-        self._largest = largest
+        self._sizes = sizes
         self._rate = rate
         self._producer = self._new_producer()
         self.sent: list[str] = []
@@ -45,9 +47,8 @@ class Sender:
         self.ends: dict[TopicPartition, int] = {}
 
     def _new_producer(self) -> BatchProducer:
-        batch_bytes = min(kafka.PUBLISH_BATCH_BYTES, *self._largest.values())
-        producer = kafka.plain_producer(self._settings, batch_bytes)
-        return BatchProducer(producer, self._partitions, is_transactional=False)
+        producer = kafka.plain_producer(self._settings)
+        return BatchProducer(producer, self._partitions, self._sizes, is_transactional=False)
 
     async def __aenter__(self) -> Self:
         await self._start()
@@ -62,7 +63,7 @@ class Sender:
             await self._producer.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await self._producer.stop()
-            raise kafka.unreachable(self._settings, error) from error
+            raise await kafka.unreachable(self._settings, error) from error
 
     def is_enough(self, records: Sequence[Outgoing]) -> bool:
         """Whether these are as much as `send` should be given at once."""
@@ -75,7 +76,7 @@ class Sender:
             try:
                 async with asyncio.timeout(PUBLISH_SECONDS):
                     self.ends.update(await self._producer.send(part))
-            except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            except TOO_LARGE as error:
                 if len(part) > 1:
                     raise self._doubt(part, error) from error
                 self.too_large.append(part[0].id)
@@ -94,7 +95,8 @@ class Sender:
         """The records in parts that their topics take for sure, and those alone of which that is not sure."""
         part: list[Outgoing] = []
         for record in records:
-            if not is_large(record) and _size(record) <= self._largest[record.topic]:
+            size = self._sizes.fill(record.topic)
+            if not is_large(record, size) and _size(record) <= size:
                 part.append(record)
                 continue
             if part:
@@ -106,8 +108,8 @@ class Sender:
 
     def _doubt(self, part: Sequence[Outgoing], error: Exception) -> Refusal:
         return Refusal(
-            f"sending failed after {len(self.sent)} records ({error!r}); of the next {len(part)} some may be out. See "
-            "that Kafka is well, then run this again: it looks which are out, and sends the rest",
+            f"sending failed after {len(self.sent)} records ({in_words(error)}); of the next {len(part)} some "
+            "may be out. See that Kafka is well, then run this again: it looks which are out, and sends the rest",
             Exit.UNREACHABLE,
         )
 

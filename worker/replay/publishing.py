@@ -120,4 +120,4 @@ async def _refusals(settings: Settings) -> AsyncIterator[None]:
     except ReceiptUnreadable as unreadable:
         raise Refusal(str(unreadable), Exit.UNREACHABLE) from None
     except (KafkaError, OSError, TimeoutError) as error:
-        raise kafka.unreachable(settings.kafka, error) from error
+        raise await kafka.unreachable(settings.kafka, error) from error

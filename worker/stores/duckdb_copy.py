@@ -33,7 +33,9 @@ def copied(path: str, tell: Callable[[int, int], None]) -> Iterator[str]:
             directory = cleanup.enter_context(_directory_beside(store))
             _copy(store, directory, tell)
         except OSError as error:
-            raise StoreError(f"the store {path} cannot be copied into {store.name}.copy beside it: {error}") from error
+            raise StoreError(
+                f"the store {path} cannot be copied into {store.name}.copy beside it: {error.strerror}"
+            ) from error
         yield str(directory / store.name)
 
 

@@ -1,0 +1,34 @@
+"""Why a worker could not start, in one sentence with what to do, whatever failed."""
+
+from __future__ import annotations
+
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    InconsistentGroupProtocolError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
+
+from worker import kafka
+from worker.joining import require_compatible_members
+from worker.rights import Right, missing_rights, require_rights
+from worker.settings import Settings
+from worker.stopping import Exit, Refusal, internal_error
+
+
+async def explain(settings: Settings, error: Exception) -> Refusal:
+    """Name the cause of a failed start and the exit code."""
+    try:
+        if isinstance(error, Refusal):
+            return error
+        if isinstance(error, InconsistentGroupProtocolError):  # they joined after they were looked for
+            await require_compatible_members(settings, "")
+        if isinstance(error, GroupAuthorizationFailedError):
+            return missing_rights(settings.kafka, [Right("READ", "group", settings.kafka.group_id)])
+        if isinstance(error, TopicAuthorizationFailedError):  # it was revoked after it was looked for
+            await require_rights(settings)
+        if isinstance(error, KafkaError | OSError | TimeoutError):
+            return await kafka.unreachable(settings.kafka, error)
+    except Refusal as refusal:
+        return refusal
+    return Refusal(internal_error(error), Exit.SAFETY)
