@@ -153,7 +153,13 @@ class Worker:
         gc.disable()  # the consumer collects between batches
         gc.freeze()
         log.info("started", group=self._settings.kafka.group_id, store=self._settings.store.shown)
-        self._start_tasks(self._relay_once_assigned, self._consumer.run_mirror, self._watch, self._exit_when_asked)
+        self._start_tasks(
+            self._relay_once_assigned,
+            self._consumer.run_mirror,
+            self._watch_inputs,
+            self._watch,
+            self._exit_when_asked,
+        )
 
     def _start_tasks(self, *parts: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks += [asyncio.create_task(part(), name=part.__name__.strip("_")) for part in parts]
@@ -198,6 +204,9 @@ class Worker:
 
     async def _watch_store(self) -> None:
         await self._store_watch.run(is_busy=lambda: self._consumer.batch_began is not None)
+
+    async def _watch_inputs(self) -> None:
+        await self._consumer.inputs.run()
 
     async def _watch(self) -> None:
         """Notice what would otherwise die in silence."""

@@ -19,6 +19,7 @@ from typing_extensions import override
 from worker import kafka
 from worker.error_messages import described
 from worker.failpoints import reach
+from worker.group_membership import client_name, describe_membership, foreign_members
 from worker.kafka_errors import in_words
 from worker.leader_changes import LeaderChanges, leader_connection
 from worker.log_identity import difference
@@ -61,6 +62,17 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.ends: dict[TopicPartition, int] = {}
         self.leaders = LeaderChanges(lambda partition: leader_connection(self.consumer, partition))
         self._topic_ids: Mapping[str, UUID] = {}
+        self.trusts_committed = True  # False once a foreign member has been in the group: it commits offsets, too
+
+    @property
+    def partitions(self) -> frozenset[TopicPartition]:
+        """The partitions that this worker has, once their positions are set."""
+        return frozenset(self.ends) if self.is_set.is_set() else frozenset()
+
+    @property
+    def held(self) -> frozenset[TopicPartition]:
+        """The partitions that wait for the backlog of another."""
+        return frozenset(self._held)
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
@@ -122,17 +134,11 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._forget()
                 await self._begin(self.consumer.assignment(), look_for_seconds=math.inf)
 
-    async def compare_topic_ids(self) -> None:
-        """Look again where a topic is another one than when its partitions were assigned."""
-        try:
-            async with asyncio.timeout(ASK_SECONDS):
-                topics = await describe_topics(self.consumer, self._topic_ids)
-        except (KafkaError, OSError, TimeoutError) as error:
-            log.debug("topic ids not known", error=in_words(error))
-            return
+    async def compare_topic_ids(self, topic_ids: Mapping[str, UUID], asked_at: float) -> None:
+        """Look again where a topic is another one than when its partitions were assigned, if that was before."""
         for name, known in self._topic_ids.items():
-            topic_id = topics[name].topic_id if name in topics else None
-            if self.is_set.is_set() and topic_id not in {None, known}:
+            is_news = self.is_set.is_set() and asked_at > self.set_at
+            if is_news and topic_ids.get(name, known) != known:
                 await self.look_again(f"topic {name} was deleted and created again")
 
     def _forget(self) -> None:
@@ -165,7 +171,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _seek(self, assigned: AbstractSet[TopicPartition], look_for_seconds: float) -> None:
         number = self.number
-        if not assigned and self._store.sole_owner_of is not None:
+        if not assigned and self._store.sole_owner_of is not None and not await self._has_foreign_members():
             raise PositionRefused(
                 f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
                 "store belongs to one worker. Stop the other one first, or give this one a group of its own "
@@ -194,6 +200,16 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             self._mirror.start(place, offset, offset if partition.is_another_log else partition.stored or 0)
         self._hold_cancellations(starts, self.ends)
 
+    async def _has_foreign_members(self) -> bool:
+        """Whether consumers that are no workers take part in the group; `InputWatch` reports them."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                group = await describe_membership(self.consumer, self._settings.kafka.group_id)
+        except (KafkaError, OSError, TimeoutError, NotImplementedError) as error:
+            log.debug("group not described", error=type(error).__name__)
+            return False
+        return bool(foreign_members(group.members, client_name(self.consumer), self._settings.topics.inputs))
+
     async def _look_at(
         self, assigned: AbstractSet[TopicPartition], topics: Mapping[str, TopicMetadata]
     ) -> dict[TopicPartition, Partition]:
@@ -211,7 +227,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 name=f"{place.topic}/{place.partition}",
                 stored=stored.get((place.topic, place.partition)),
                 committed=committed[place].offset if place in committed else None,
-                is_mirror=place in committed and committed[place].metadata == MIRROR,
+                is_mirror=place in committed and (committed[place].metadata == MIRROR or not self.trusts_committed),
                 begin=begins[place],
                 end=ends[place],
                 difference=differences.get(place),

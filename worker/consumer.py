@@ -21,6 +21,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from worker.assignment import Assignment
 from worker.batch import BatchPath, BatchResult, Messages
 from worker.error_messages import described
+from worker.input_watch import InputWatch
 from worker.intake import Intake
 from worker.joining import Joining
 from worker.metrics import Metrics, Stage
@@ -46,6 +47,7 @@ COLLECT_EVERY_SECONDS = 30.0
 COLLECT_ON_A_BACKLOG_EVERY_SECONDS = 300.0
 SMALL_BATCH = 1_000
 LOOK_SECONDS = 1.0
+LONG_BATCH_SECONDS = 5.0
 
 
 class Consumer:
@@ -74,6 +76,7 @@ class Consumer:
         self.joining = Joining(settings)
         self._intake = Intake(self.assignment, settings.batch.max_records, path.read, self._apply_poll, self._fail)
         self.polling = Polling(self.assignment)
+        self.inputs = InputWatch(settings, self.assignment, self.positions, self._is_busy)
         self.is_failing = False
         self.batch_began: float | None = None
         self.batch_ended = 0.0
@@ -187,6 +190,7 @@ class Consumer:
             log.info("batch decided anew", why=str(error), attempt=state.attempt_number)
             return
         self.is_failing = True
+        self._metrics.batch_failed()
         said = described(error) if error else ""
         log.error("batch failed, trying again", error=said, attempt=state.attempt_number, exc_info=error)
         try:
@@ -234,29 +238,28 @@ class Consumer:
         while True:
             await asyncio.sleep(MIRROR_EVERY_SECONDS)
             await self.assignment.take_back()
-            if self.assignment.is_set.is_set():
-                await self.assignment.compare_topic_ids()
-            if self.assignment.is_set.is_set():
+            if self.assignment.is_set.is_set() and self.inputs.group_problem is None:
+                self._mirror.pass_over(await self.positions())
                 await self._mirror.tell(self.assignment.consumer)
+            if self.assignment.is_set.is_set():
                 await self.assignment.release_cancellations()  # the end of a backlog can be a marker, and no record
 
-    async def lag(self) -> dict[TopicPartition, int]:
-        """How many offsets of each assigned partition wait, as far as Kafka has told; no marks of transactions do."""
+    async def positions(self) -> dict[TopicPartition, int]:
+        """The next offset to read of each assigned partition; markers of transactions do not count as unread."""
         if not self.assignment.is_set.is_set():
             return {}
-        consumer = self.assignment.consumer
-        is_idle = self._intake.is_idle
-        lag = {}
+        consumer, reached = self.assignment.consumer, self._mirror.reached
+        if not self._intake.is_idle or self._intake.waiting:
+            return dict(reached)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                for place, reached in self._mirror.reached.items():
-                    # Where nothing is in hand, what lies between is no records.
-                    begin = max(reached, await consumer.position(place)) if is_idle else reached
-                    end = max(consumer.highwater(place) or 0, self.assignment.ends.get(place, 0))
-                    lag[place] = max(0, end - begin)
+                # Where nothing is in hand, what lies between is no records.
+                return {place: max(offset, await consumer.position(place)) for place, offset in reached.items()}
         except (IllegalStateError, TimeoutError):  # the partitions are being taken this moment
-            return {}
-        return lag
+            return dict(reached)
+
+    def _is_busy(self) -> bool:
+        return self.batch_began is not None and time.monotonic() - self.batch_began > LONG_BATCH_SECONDS
 
     async def drain(self) -> None:
         """Wait for the batch in hand."""

@@ -49,6 +49,21 @@ def _gauges(reading: Reading) -> Iterator[Metric]:
     for (topic, partition), count in sorted(reading.lag.items()):
         lag.add_metric([topic, str(partition)], count)
     yield lag
+    behind = GaugeMetricFamily(
+        "customer_worker_lag_seconds",
+        "How long the oldest offset that waits has been seen to wait, or its partition could not be read.",
+        None,
+        ["topic", "partition"],
+    )
+    for (topic, partition), seconds in sorted(reading.behind_seconds.items()):
+        behind.add_metric([topic, str(partition)], seconds)
+    yield behind
+    readable = GaugeMetricFamily(
+        "customer_worker_input_readable", "Whether an input topic can be read: 1 yes, 0 no.", None, ["topic"]
+    )
+    for topic, is_readable in sorted(reading.readable.items()):
+        readable.add_metric([topic], is_readable)
+    yield readable
     if reading.store is not None:
         yield from _of_store(reading.store, datetime.now(UTC))
 
@@ -76,6 +91,11 @@ def _of_store(store: StoreReading, now: datetime) -> Iterator[Metric]:
         "customer_worker_dead_letter_arr_dollars",
         "ARR at stake with them, in US dollars: what `customer-worker dead-letters list` adds up.",
         float(at_stake.arr),
+    )
+    yield GaugeMetricFamily(
+        "customer_worker_dead_letter_oldest_age_seconds",
+        "How long ago the oldest of them was rejected; 0 where there is none.",
+        age_seconds(at_stake.since, now),
     )
     if store.size_bytes is not None:
         yield GaugeMetricFamily("customer_worker_store_bytes", "Size of the store's files.", store.size_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -38,13 +38,16 @@ class StoreReading:
 class Reading:
     """How the worker stands: its checks, its partitions, its store.
 
-    Where the store cannot be read now, `store` is None and there are no `positions`.
+    Where the store cannot be read now, `store` is None and there are no `positions`. `lag` is in offsets,
+    `behind_seconds` for how long the oldest of them has waited; `readable` has each input topic.
     """
 
     checks: Sequence[Check]
     positions: Mapping[TopicPartition, int]
     lag: Mapping[TopicPartition, int]
     store: StoreReading | None
+    behind_seconds: Mapping[TopicPartition, float] = field(default_factory=dict)
+    readable: Mapping[str, bool] = field(default_factory=dict)
 
 
 class Gauges:
@@ -63,9 +66,17 @@ class Gauges:
         """Look now."""
         async with self._reading:
             store = await asyncio.to_thread(self._read_store)
-        lag = {(place.topic, place.partition): count for place, count in (await self._consumer.lag()).items()}
-        positions = {place: store.positions.get(place, 0) for place in lag} if store else {}
-        return Reading(self._health.ready(), positions, lag, store)
+        inputs = self._consumer.inputs
+        await inputs.read_positions()
+        lag = inputs.lag(store.positions if store else {})
+        return Reading(
+            self._health.ready(),
+            {place: store.positions.get(place, 0) for place in lag} if store else {},
+            lag,
+            store,
+            inputs.behind_seconds(),
+            {topic: problem is None for topic, problem in inputs.topic_problems.items()},
+        )
 
     def _read_store(self) -> StoreReading | None:
         try:

@@ -6,12 +6,18 @@ with `group.protocol=consumer`: the other members stay, and the broker shares th
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBrokerVersion, for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupIdNotFound,
+    IncompatibleBrokerVersion,
+    for_code,
+)
 from aiokafka.protocol.admin import DescribeGroupsResponse_v3
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.coordination import FindCoordinatorRequest
@@ -28,7 +34,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from worker.topic_metadata import NOT_TOLD, Uuid
+from worker.topic_metadata import NOT_TOLD, Client, Uuid
 
 GROUP = 0
 """The kind of coordinator, in a request to find one."""
@@ -67,7 +73,7 @@ class Membership(NamedTuple):
         return self.state == "Stable"
 
 
-def foreign_members(members: Iterable[GroupMember], client_name: str, topics: Iterable[str]) -> list[GroupMember]:
+def foreign_members(members: Iterable[GroupMember], own_name: str, topics: Iterable[str]) -> list[GroupMember]:
     """The members that are no customer workers: by protocol, by name (its version aside) or by what they subscribe to.
 
     A member that is joining has no subscription yet.
@@ -77,37 +83,47 @@ def foreign_members(members: Iterable[GroupMember], client_name: str, topics: It
         member
         for member in members
         if member.is_consumer_protocol
-        or member.client_id.partition("-")[0] != client_name.partition("-")[0]
+        or member.client_id.partition("-")[0] != own_name.partition("-")[0]
         or (member.topics and member.topics != inputs)
     ]
 
 
-async def describe_membership(consumer: AIOKafkaConsumer, group_id: str) -> Membership:
-    """Ask the group's coordinator. Raises `KafkaError`, as where the right to describe the group is missing."""
-    coordinator = await _coordinator(consumer, group_id)
-    [group] = (await _send(consumer, coordinator, _DescribeGroup(group_id))).to_object()["groups"]
+def client_name(client: Client) -> str:
+    """The name by which this client shows in a group."""
+    name: str = client._client._client_id  # noqa: SLF001 - there is no public way to ask
+    return name
+
+
+async def describe_membership(client: Client, group_id: str) -> Membership:
+    """Ask the group's coordinator.
+
+    Raises `KafkaError`, as where the right to describe the group is missing, and `NotImplementedError` where the broker
+    is older than 2.3.
+    """
+    coordinator = await _coordinator(client, group_id)
+    [group] = (await _send(client, coordinator, _DescribeGroup(group_id))).to_object()["groups"]
     if group["error_code"]:
         raise for_code(group["error_code"])(f"group {group_id}")
     if group["state"] == DEAD:
         try:
-            return await _describe_consumer_group(consumer, coordinator, group_id)
-        except (NotImplementedError, IncompatibleBrokerVersion):  # a broker older than 4.0
-            pass
+            return await _describe_consumer_group(client, coordinator, group_id)
+        except (NotImplementedError, IncompatibleBrokerVersion, GroupIdNotFound):
+            pass  # a broker older than 4.0, or no such group
     members = [_classic_member(member) for member in group["members"]]
     return Membership(group["state"], members, _operations(group["authorized_operations"]))
 
 
-async def _describe_consumer_group(consumer: AIOKafkaConsumer, coordinator: int, group_id: str) -> Membership:
-    [group] = (await _send(consumer, coordinator, _DescribeConsumerGroup(group_id))).to_object()["groups"]
+async def _describe_consumer_group(client: Client, coordinator: int, group_id: str) -> Membership:
+    [group] = (await _send(client, coordinator, _DescribeConsumerGroup(group_id))).to_object()["groups"]
     if group["error_code"]:
         raise for_code(group["error_code"])(f"group {group_id}")
     members = [_member(member) for member in group["members"]]
     return Membership(group["state"], members, _operations(group["operations"]))
 
 
-async def _coordinator(consumer: AIOKafkaConsumer, group_id: str) -> int:
-    client = consumer._client  # noqa: SLF001 - no public call takes a request; aiokafka's minor version is pinned
-    answer = await client.send(client.get_random_node(), FindCoordinatorRequest(group_id, GROUP))
+async def _coordinator(client: Client, group_id: str) -> int:
+    connections = client._client  # noqa: SLF001 - no public call takes a request; aiokafka's minor version is pinned
+    answer = await connections.send(connections.get_random_node(), FindCoordinatorRequest(group_id, GROUP))
     if answer.error_code:
         raise for_code(answer.error_code)(f"group {group_id}")
     if answer.coordinator_id < 0:
@@ -115,8 +131,8 @@ async def _coordinator(consumer: AIOKafkaConsumer, group_id: str) -> int:
     return int(answer.coordinator_id)
 
 
-async def _send(consumer: AIOKafkaConsumer, node: int, request: Request[Any]) -> Response:
-    return await consumer._client.send(node, request)  # noqa: SLF001 - as above
+async def _send(client: Client, node: int, request: Request[Any]) -> Response:
+    return await client._client.send(node, request)  # noqa: SLF001 - as above
 
 
 def _operations(bits: int) -> frozenset[int] | None:
@@ -125,13 +141,12 @@ def _operations(bits: int) -> frozenset[int] | None:
 
 def _classic_member(member: Mapping[str, Any]) -> GroupMember:
     metadata, assignment = member["member_metadata"], member["member_assignment"]
-    return GroupMember(
-        member["member_id"],
-        member["client_id"],
-        member["client_host"].lstrip("/"),
-        frozenset(ConsumerProtocolMemberMetadata.decode(metadata).subscription if metadata else ()),
-        frozenset(ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else ()),
-    )
+    try:
+        topics = frozenset(ConsumerProtocolMemberMetadata.decode(metadata).subscription if metadata else ())
+        partitions = frozenset(ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else ())
+    except (ValueError, struct.error):  # no consumer has written it
+        topics, partitions = frozenset(), frozenset()
+    return GroupMember(member["member_id"], member["client_id"], member["client_host"].lstrip("/"), topics, partitions)
 
 
 def _member(member: Mapping[str, Any]) -> GroupMember:

@@ -32,7 +32,16 @@ class Health:
 
     def ready(self) -> list[Check]:
         """Whether the worker does its work now."""
-        return [*self.live(), self._partitions(), self._kafka(), self._store(), self._receipt(), self._outbox()]
+        return [
+            *self.live(),
+            self._partitions(),
+            self._kafka(),
+            self._inputs(),
+            self._group(),
+            self._store(),
+            self._receipt(),
+            self._outbox(),
+        ]
 
     def report(self, started_at: datetime) -> WorkerReport:
         """What the worker says of itself."""
@@ -68,6 +77,17 @@ class Health:
         seconds = self._idle_for(self._consumer.polling.answered_seconds)
         found = f"answered {seconds:.1f} s ago" if self._has_partitions else "no partitions to ask about yet"
         return Check("kafka", seconds < KAFKA_BOUND_SECONDS, found, f"{found}: see that the brokers can be reached")
+
+    def _inputs(self) -> Check:
+        problems = {name: why for name, why in self._consumer.inputs.topic_problems.items() if why is not None}
+        shown = "; ".join(f"{name}: {why}" for name, why in problems.items())
+        return Check("inputs", not problems, "can be read", f"{shown}. See `customer-worker check`")
+
+    def _group(self) -> Check:
+        problem = self._consumer.inputs.group_problem
+        return Check(
+            "group", problem is None, "is this worker's", f"{problem}: its partitions are not read as they should"
+        )
 
     def _store(self) -> Check:
         if self._consumer.is_failing:

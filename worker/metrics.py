@@ -70,6 +70,7 @@ class Metrics(Collector):
         self.rejected: Counter[str] = Counter(dict.fromkeys(map(str, Reason), 0))
         self.recovered: Counter[str] = Counter(dict.fromkeys(map(str, Cause), 0))
         self.is_publishing_failing = False
+        self.batch_failures = 0
         self.unknown_industries = 0
         self.lost_arr = Decimal(0)
         self._event_ages = EventAges(topics.churned)
@@ -109,6 +110,10 @@ class Metrics(Collector):
         """Count a reading of the receipt."""
         self.recovered[cause] += 1
 
+    def batch_failed(self) -> None:
+        """Count an attempt to apply a batch that failed."""
+        self.batch_failures += 1
+
     @override
     def collect(self) -> Iterator[Metric]:
         """What is counted here, for the registry."""
@@ -126,6 +131,9 @@ class Metrics(Collector):
             "customer_worker_publishing_failing",
             "1 from a failed attempt to publish until the next that succeeds, else 0.",
             float(self.is_publishing_failing),
+        )
+        yield CounterMetricFamily(
+            "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures
         )
         yield CounterMetricFamily(
             "customer_worker_unknown_industries",

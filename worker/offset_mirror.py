@@ -25,6 +25,7 @@ class OffsetMirror:
     def __init__(self) -> None:
         self._stored: dict[TopicPartition, int] = {}
         self._reached: dict[TopicPartition, int] = {}
+        self._passed: dict[TopicPartition, int] = {}
         self._told: dict[TopicPartition, int] = {}
         self._rewound: dict[TopicPartition, int] = {}
 
@@ -43,8 +44,19 @@ class OffsetMirror:
         self._reached[place] = offset
         self._stored[place] = max(offset, self._stored.get(place, 0))
 
+    def pass_over(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Note that up to these positions there is nothing but markers of transactions and aborted records.
+
+        The store keeps its own position, from which a restart passes over them once more.
+        """
+        for place, offset in positions.items():
+            # An instruction is followed to its end first: a restart would go on from here.
+            if place in self._reached and self._mark(place, self._reached[place]) == MIRROR:
+                self._passed[place] = offset
+
     def forget(self) -> None:
         """Start anew: the partitions are assigned again, or to another."""
+        self._passed.clear()
         self._reached.clear()
         self._told.clear()
         self._rewound.clear()
@@ -52,10 +64,11 @@ class OffsetMirror:
 
     async def tell(self, consumer: AIOKafkaConsumer, *, again: bool = False) -> bool:
         """Commit what the group was not told yet, or all of it `again`; whether it was taken, else it is told later."""
-        news = {place: offset for place, offset in self._reached.items() if again or self._told.get(place) != offset}
+        ends = {place: max(offset, self._passed.get(place, 0)) for place, offset in self._reached.items()}
+        news = {place: offset for place, offset in ends.items() if again or self._told.get(place) != offset}
         if not news:
             return True
-        offsets = {place: (offset, self._mark(place, offset)) for place, offset in news.items()}
+        offsets = {place: (offset, self._mark(place, self._reached[place])) for place, offset in news.items()}
         reach("before-mirror")
         try:
             async with asyncio.timeout(COMMIT_SECONDS):

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
 
 from worker.assignment import Assignment
+
+log = structlog.get_logger(__name__)
+
+UNAUTHORIZED_PAUSE_SECONDS = 1.0
 
 
 class Polling:
@@ -34,6 +46,11 @@ class Polling:
             except OffsetOutOfRangeError as error:
                 places = ", ".join(f"{place.topic}/{place.partition}/{at}" for place, at in error.args[0].items())
                 await self._assignment.look_again(f"{places} is outside of the log")
+                return None
+            except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
+                # `InputWatch` has logged it; FastStream would log it with its traceback every 5 s.
+                log.debug("nothing polled", error=type(error).__name__)
+                await asyncio.sleep(UNAUTHORIZED_PAUSE_SECONDS)
                 return None
 
         subscriber.get_msg = watched

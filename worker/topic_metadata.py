@@ -16,7 +16,13 @@ import aiokafka.admin.client
 import aiokafka.client
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, NoError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    NoError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.types import (
@@ -74,6 +80,16 @@ class TopicMetadata(NamedTuple):
     partitions: Mapping[int, PartitionMetadata]
     operations: frozenset[int] | None
 
+    @property
+    def unreadable_because(self) -> str | None:
+        """Why this client cannot read the topic; None where nothing is known to be wrong."""
+        if self.error is UnknownTopicOrPartitionError:
+            return "the topic does not exist"
+        may_read = self.operations is None or READ in self.operations
+        if self.error is TopicAuthorizationFailedError or (self.error is None and not may_read):
+            return "the right READ on the topic is missing"
+        return None
+
 
 async def describe_topics(client: Client, topics: Iterable[str]) -> dict[str, TopicMetadata]:
     """Describe these topics, by name; a missing or hidden one has its error. Raises `KafkaError`."""
@@ -123,11 +139,13 @@ class Uuid(AbstractType[UUID]):  # type: ignore[misc]
     @classmethod
     @override
     def encode(cls, value: UUID) -> bytes:
+        """Write it as 16 bytes."""
         return value.bytes
 
     @classmethod
     @override
     def decode(cls, data: BytesIO) -> UUID:
+        """Read 16 bytes."""
         return UUID(bytes=data.read(16))
 
 

@@ -75,10 +75,14 @@ class Waiting(NamedTuple):
 
 
 class AtStake(NamedTuple):
-    """The dead letters that are not settled, and the ARR at stake with them in dollars (`letters.arr_at_stake`)."""
+    """The dead letters that are not settled, and the ARR at stake with them in dollars (`letters.arr_at_stake`).
+
+    `since` is when the oldest of them was rejected, None where there is none.
+    """
 
     letters: int
     arr: Decimal
+    since: datetime | None = None
 
 
 class StoreView(ABC):

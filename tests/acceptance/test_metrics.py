@@ -94,7 +94,7 @@ def _require_counts(seen: Scraped, wanted: Expected, stage: Stage) -> None:
     assert seen.value("customer_worker_event_age_seconds_bucket", le="300.0") == len(wanted.events)
     assert seen.value("customer_worker_batch_records_sum") == len(wanted.outcomes)
     assert seen.value("customer_worker_lag_records") == 0
-    assert len(seen.by("customer_worker_check_ok", "check")) == 9
+    assert len(seen.by("customer_worker_check_ok", "check")) == 11
     assert seen.value("customer_worker_store_bytes") >= stage.store_file.stat().st_size
     assert seen.value("customer_worker_recover_total", cause="start") == 1
     assert seen.value("customer_worker_unknown_industries_total") > 0

@@ -26,7 +26,7 @@ from worker.stores.duckdb import DuckDBStore
 from worker.stores.duckdb_file import MEMORY
 
 LIVE = ["consumer", "aiokafka", "poll", "batch"]
-READY = [*LIVE, "partitions", "kafka", "store", "receipt", "outbox"]
+READY = [*LIVE, "partitions", "kafka", "inputs", "group", "store", "receipt", "outbox"]
 
 
 @dataclass
@@ -109,6 +109,8 @@ def test_livez_looks_at_what_a_restart_mends_and_readyz_at_all() -> None:
         (lambda those: setattr(those.consumer, "batch_began", ago(health.BATCH_BOUND_SECONDS + 1)), "batch"),
         (lambda those: those.consumer.assignment.is_set.clear(), "partitions"),
         (set_on("polls", "answered_seconds", health.KAFKA_BOUND_SECONDS + 1), "kafka"),
+        (lambda those: those.consumer.inputs.topic_problems.update(signups="it was deleted"), "inputs"),
+        (lambda those: setattr(those.consumer.inputs, "group_problem", "no rights"), "group"),
         (set_on("consumer", "is_failing", True), "store"),
         (set_on("watch", "failure", "the disk is full"), "store"),
         (lambda those: those.relay.recovered.clear(), "receipt"),

@@ -212,17 +212,31 @@ def test_the_age_counts_from_the_cancellation_however_long_it_was_parked(metrics
     assert 7_200 <= seen["event_age_seconds_sum",] < 7_260
 
 
+def test_failed_attempts_are_counted(metrics: Metrics) -> None:
+    assert scrape(metrics)["batch_failures_total",] == 0
+    metrics.batch_failed()
+    assert scrape(metrics)["batch_failures_total",] == 1
+
+
 # What is looked up
 
 
 def test_how_the_worker_stands_is_exposed() -> None:
     now = datetime.now(UTC)
     store = StoreReading(
-        {}, Waiting(3, now - timedelta(hours=1), 2, now - timedelta(minutes=1)), AtStake(5, Decimal("5988.07")), 4_096
+        {},
+        Waiting(3, now - timedelta(hours=1), 2, now - timedelta(minutes=1)),
+        AtStake(5, Decimal("5988.07"), now - timedelta(days=2)),
+        4_096,
     )
     checks = [Check("poll", is_well=True, found=""), Check("store", is_well=False, found="")]
-    seen = scrape(Metrics(Topics()), Reading(checks, {(SIGNUPS, 3): 70}, {(SIGNUPS, 3): 7}, store))
+    place = (SIGNUPS, 3)
+    reading = Reading(checks, {place: 70}, {place: 7}, store, {place: 2.5}, {SIGNUPS: True, CANCELLATIONS: False})
+    seen = scrape(Metrics(Topics()), reading)
     assert seen["lag_records", "3", SIGNUPS] == 7
+    assert seen["lag_seconds", "3", SIGNUPS] == 2.5
+    assert (seen["input_readable", SIGNUPS], seen["input_readable", CANCELLATIONS]) == (1, 0)
+    assert 172_800 <= seen["dead_letter_oldest_age_seconds",] < 172_860
     assert (seen["check_ok", "poll"], seen["check_ok", "store"]) == (1, 0)
     assert seen["parked",] == 3
     assert 3_600 <= seen["parked_oldest_age_seconds",] < 3_660

@@ -40,3 +40,16 @@ def test_an_offset_is_a_mirror_of_the_store_or_still_an_instruction(started_at: 
         mirror.reach(PLACE, reached)
     asyncio.run(mirror.tell(group))
     assert group.committed == {PLACE: (reached, mark)}
+
+
+@pytest.mark.parametrize(
+    ("started_at", "passed", "committed"),
+    [(100, 103, (103, MIRROR)), (40, 43, (40, INSTRUCTION))],  # a rewind is followed to its end first
+)
+def test_markers_are_passed_over(started_at: int, passed: int, committed: tuple[int, str]) -> None:
+    mirror, group = OffsetMirror(), Group()
+    mirror.start(PLACE, started_at, stored=100)
+    mirror.pass_over({PLACE: passed})
+    asyncio.run(mirror.tell(group))
+    assert group.committed == {PLACE: committed}
+    assert mirror.reached == {PLACE: started_at}

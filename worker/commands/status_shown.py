@@ -76,8 +76,8 @@ def _facts(settings: Settings, found: Found, now: datetime) -> Iterator[tuple[st
     yield "outbox", f"{totals.pending:,} to publish{_since(totals.pending_since, now)}"
     if found.away is not None:
         yield "Kafka", "cannot be reached"
-    elif found.inputs is not None and found.inputs.missing_topics:
-        yield "Kafka", f"these topics do not exist: {', '.join(found.inputs.missing_topics)}"
+    elif found.inputs is not None and found.inputs.unreadable:
+        yield "Kafka", "; ".join(f"{topic}: {why}" for topic, why in found.inputs.unreadable.items())
 
 
 def _worker(settings: Settings, worker: WorkerReport | None, now: datetime) -> str:

@@ -81,7 +81,8 @@ class StoredLetter(NamedTuple):
 class WaitingLetter(NamedTuple):
     """What is needed of a dead letter that is not settled to say what is at stake with it.
 
-    `mrr` is the customer's, None where the store has no such customer; `has_left`: the customer churned.
+    `mrr` is the customer's, None where the store has no such customer; `has_left`: the customer churned;
+    `refused_at`: when the record was rejected.
     """
 
     seq: int
@@ -89,6 +90,7 @@ class WaitingLetter(NamedTuple):
     customer_id: str | None
     mrr: str | None
     has_left: bool
+    refused_at: datetime
 
 
 class StoredRecord(NamedTuple):

@@ -103,7 +103,8 @@ def _described(letter: StoredLetter, record: StoredRecord, *, is_signup: bool) -
 def at_stake(store: StoreView, settings: Settings) -> AtStake:
     """The dead letters that are not settled, in number and in ARR at stake: what `dead-letters list` adds up."""
     letters = store.waiting_letters(sources(settings.topics))
-    return AtStake(len(letters), total_of(_stakes(store, settings, letters)))
+    since = min((letter.refused_at for letter in letters), default=None)
+    return AtStake(len(letters), total_of(_stakes(store, settings, letters)), since)
 
 
 def _stakes(

@@ -118,7 +118,7 @@ def letter_records(
 
 _COLUMNS = ", ".join(f'"{name}"' for name in StoredLetter._fields)
 _WAITING = f"""
-SELECT seq, topic, customer_id, mrr, churn_date IS NOT NULL FROM ({_LETTERS}) AS letter({_COLUMNS})
+SELECT seq, topic, customer_id, mrr, churn_date IS NOT NULL, refused_at FROM ({_LETTERS}) AS letter({_COLUMNS})
 WHERE CASE -- as `StoredLetter.state` has it
     WHEN outcome IN ('applied', 'duplicate') THEN false
     WHEN outcome = 'parked' THEN true
@@ -131,4 +131,5 @@ ORDER BY seq
 
 def waiting_letters(db: duckdb.DuckDBPyConnection, sources: Mapping[str, str]) -> list[WaitingLetter]:
     """The dead letters that are not settled, in the order they were written."""
-    return [WaitingLetter(*row) for row in db.execute(_WAITING, _parameters(sources, Filters())).fetchall()]
+    found = db.execute(_WAITING, _parameters(sources, Filters())).fetchall()
+    return [WaitingLetter._make((*row[:-1], row[-1].replace(tzinfo=UTC))) for row in found]

@@ -114,7 +114,7 @@ def letter_records(
 
 _COLUMNS = ", ".join(f'"{name}"' for name in StoredLetter._fields)
 _WAITING = f"""
-SELECT seq, topic, customer_id, mrr, churn_date IS NOT NULL FROM ({_LETTERS}) AS letter({_COLUMNS})
+SELECT seq, topic, customer_id, mrr, churn_date IS NOT NULL, refused_at FROM ({_LETTERS}) AS letter({_COLUMNS})
 WHERE CASE -- as `StoredLetter.state` has it
     WHEN outcome IN ('applied', 'duplicate') THEN false
     WHEN outcome = 'parked' THEN true
