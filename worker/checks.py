@@ -9,7 +9,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
-    TopicAuthorizationFailedError,
 )
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -20,7 +19,6 @@ from worker.rights import Right, granting, look_at_rights
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 from worker.topic_configs import MAX_MESSAGE_BYTES
-from worker.topic_metadata import TopicMetadata, describe_topics
 from worker.topic_setup import TopicState, read_topics, warn_of_differences
 
 COORDINATOR_SECONDS = 3.0
@@ -63,10 +61,13 @@ async def kafka_checks(settings: Settings) -> AsyncIterator[Check]:
         async with kafka.admin_client(settings.kafka) as admin:
             brokers = (await admin.describe_cluster())["brokers"]
             yield Check("brokers", is_well=True, found=f"{len(brokers)} at {servers}")
-            existing, missing = await read_topics(admin, settings)
-            described = await describe_topics(admin, [plan.name for plan in missing])
+            existing, missing, hidden = await read_topics(admin, settings)
             for plan in missing:
-                yield _missing_check(plan.name, described.get(plan.name))
+                advice = "run `customer-worker topics create`"
+                yield Check(f"topic {plan.name}", is_well=False, found="does not exist", advice=advice)
+            for name in hidden:
+                advice = "grant READ on it first"
+                yield Check(f"topic {name}", is_well=True, found="not known", advice=advice, is_known=False)
             for state in existing:
                 yield _topic_check(settings, state)
             for state in existing:
@@ -107,13 +108,6 @@ async def _group_check(admin: AIOKafkaAdminClient, settings: Settings) -> Check:
     except Refusal as refusal:
         return Check(name, is_well=False, found="a worker cannot join it", advice=str(refusal))
     return Check(name, is_well=True, found=f"has a coordinator; members now: {members}")
-
-
-def _missing_check(name: str, topic: TopicMetadata | None) -> Check:
-    name = f"topic {name}"
-    if topic is not None and topic.error is TopicAuthorizationFailedError:
-        return Check(name, is_well=True, found="not known", advice="grant READ on it first", is_known=False)
-    return Check(name, is_well=False, found="does not exist", advice="run `customer-worker topics create`")
 
 
 def _topic_check(settings: Settings, topic: TopicState) -> Check:

@@ -23,6 +23,7 @@ from worker.settings import Kafka
 
 DIAGNOSIS_SECONDS = 15.0
 _SETTING = "CUSTOMER_WORKER_KAFKA__"
+_OF_A_CLIENT = {"bootstrap_servers", "connections_max_idle_ms"}  # a single connection does not have these
 _UNKNOWN = "Check the broker's log and the security settings"
 _LISTENER = f"Set {_SETTING}SECURITY_PROTOCOL as the listener has it, or use the port of another listener"
 
@@ -48,7 +49,7 @@ class _Diagnosis:
         self._kafka = kafka
         self._context: ssl.SSLContext | None = options["ssl_context"]
         self._bootstrap = [_address(server) for server in options["bootstrap_servers"]]
-        self._options = {name: value for name, value in options.items() if name != "bootstrap_servers"}
+        self._options = {name: value for name, value in options.items() if name not in _OF_A_CLIENT}
 
     async def run(self) -> Cause | None:
         causes = await asyncio.gather(*map(self._bootstrap_cause, self._bootstrap))

@@ -53,6 +53,8 @@ def _is_news(record: logging.LogRecord) -> bool:
         return False  # the poll that waits while the worker stops; `app` notices where a loop ends by itself
     if record.name == "aiokafka.producer.sender" and not _is_unforeseen(record):
         return False  # whoever sends gets the same error, and logs it in words
+    if not record.name.startswith("aiokafka"):
+        return True
     message = record.getMessage()
     # `joining` logs the one with its cause and the pauses, `kafka_connecting` finds the cause of the other.
     return "GroupCoordinatorNotAvailable" not in message and not message.startswith('Unable connect to "')

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
 from worker import kafka
 from worker.kafka_errors import in_words
 from worker.settings import Settings
 from worker.stopping import Exit, Refusal
 from worker.topic_configs import Configs, alter_configs, read_configs
+from worker.topic_metadata import describe_topics
 from worker.topic_plans import Difference, TopicPlan, topic_plans
 
 log = structlog.get_logger(__name__)
@@ -36,20 +37,29 @@ class TopicState(NamedTuple):
         return [] if self.configs is None else self.plan.differences(self.configs)
 
 
-async def read_topics(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[list[TopicState], list[TopicPlan]]:
-    """Read the five topics: those that exist, and the plans of those that do not. Raises `KafkaError`."""
-    names = settings.topics.inputs + settings.topics.outputs
-    counts = await kafka.partition_counts(admin, names)
+class Topics(NamedTuple):
+    """The five topics: those that exist, the plans of those that do not, names of those this client may not see."""
+
+    existing: list[TopicState]
+    missing: list[TopicPlan]
+    hidden: list[str]
+
+
+async def read_topics(admin: AIOKafkaAdminClient, settings: Settings) -> Topics:
+    """Read the five topics and their configuration. Raises `KafkaError`."""
+    described = await describe_topics(admin, settings.topics.inputs + settings.topics.outputs)
+    counts = {name: len(topic.partitions) for name, topic in described.items() if topic.partitions}
+    hidden = [name for name, topic in described.items() if topic.error is TopicAuthorizationFailedError]
     configs = await read_configs(admin, counts)
     plans = topic_plans(settings, configs)
     existing = [TopicState(plan, counts[plan.name], configs.get(plan.name)) for plan in plans if plan.name in counts]
-    return existing, [plan for plan in plans if plan.name not in counts]
+    return Topics(existing, [plan for plan in plans if plan.name not in {*counts, *hidden}], hidden)
 
 
 async def warn_of_differences(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     """Log each difference that can lose records or block publishing. A failure to read them is logged, too."""
     try:
-        existing, _ = await read_topics(admin, settings)
+        existing = (await read_topics(admin, settings)).existing
     except KafkaError as error:
         log.warning("topic configuration not read", error=in_words(error))
         return
@@ -83,7 +93,9 @@ async def set_up_topics(settings: Settings, partitions: int, replication: int, *
     async with kafka.admin_client(settings.kafka) as admin:
         created = {}
         for names in (settings.topics.inputs, settings.topics.outputs):  # what an input takes decides about its letters
-            existing, missing = await read_topics(admin, settings)
+            existing, missing, hidden = await read_topics(admin, settings)
+            if hidden:
+                raise TopicAuthorizationFailedError(hidden)
             for plan in (plan for plan in missing if plan.name in names):
                 created[plan.name] = await _create(admin, plan, partitions, replication)
             await _wait_until_described(admin, created.keys() & set(settings.topics.inputs))
@@ -91,9 +103,9 @@ async def set_up_topics(settings: Settings, partitions: int, replication: int, *
         if is_executed:
             for topic in existing:
                 await _alter(admin, topic)
-        hidden = [topic.plan.name for topic in existing if topic.configs is None]
+        no_configs = [topic.plan.name for topic in existing if topic.configs is None]
     in_order = {name: created.get(name, False) for name in settings.topics.inputs + settings.topics.outputs}
-    return SetUp(in_order, differences, hidden)
+    return SetUp(in_order, differences, no_configs)
 
 
 async def _wait_until_described(admin: AIOKafkaAdminClient, topics: Collection[str]) -> None:

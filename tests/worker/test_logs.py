@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from worker import logs
 from worker.settings import Log
@@ -36,3 +38,12 @@ def test_errors_of_a_library_are_put_in_words(capsys: pytest.CaptureFixture[str]
     aiokafka.error('Unable connect to "%s:%s": %s', "127.0.0.1", 1, OSError(111, "Connect call failed"))
     told = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
     assert told == ["Unable connect to node with id 1: connection refused"]
+
+
+def test_own_lines_are_kept_whatever_error_they_show(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Log(format="json"))
+    worker, aiokafka = structlog.get_logger("worker"), logging.getLogger("aiokafka")
+    worker.critical("cannot start", exc_info=GroupCoordinatorNotAvailableError("of the group"))
+    aiokafka.error("Group coordinator lookup failed: %s", GroupCoordinatorNotAvailableError("of the group"))
+    [told] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert told["event"] == "cannot start"
