@@ -16,7 +16,7 @@ from domain.customer import Customer
 from worker.records import TopicPartition
 from worker.store import Changes, ParkedRecord, PendingBatch, Place
 from worker.stores.postgres import PostgresStore
-from worker.stores.postgres_connection import connect, require_store, wrap_errors
+from worker.stores.postgres_connection import connect, require_store, stored_id, wrap_errors
 from worker.stores.postgres_outbox import IS_PENDING, NUMBERED
 
 
@@ -43,6 +43,7 @@ class PostgresTrial(PostgresStore):
             self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             # The transaction's first look, which it keeps.
             require_store(self._db, self.shown, self._version)
+            self._id = stored_id(self._db)
         except BaseException:
             self._db.close()
             raise
