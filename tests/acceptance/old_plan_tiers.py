@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from domain.customer import PlanTier
 from worker.cli import main
-from worker.fields import refuse
 from worker.messages import Decoder, Message, Signup
-from worker.outcomes import Reason
+from worker.outcomes import Reason, Rejected
 from worker.records import Record
 
-_message = Decoder._message
+WHY = "plan_tier is not one of free, starter, growth, enterprise"
+_decode = Decoder.decode
 
 
-def _message_of_old(decoder: Decoder, record: Record, value: bytes) -> Message:
-    message = _message(decoder, record, value)
+def _decode_as_before(decoder: Decoder, record: Record) -> Message | Rejected:
+    message = _decode(decoder, record)
     if isinstance(message, Signup) and message.plan_tier is PlanTier.CUSTOM:
-        refuse("plan_tier is not one of free, starter, growth, enterprise", Reason.UNKNOWN_PLAN_TIER)
+        return Rejected(Reason.UNKNOWN_PLAN_TIER, WHY, message.customer_id)
     return message
 
 
 if __name__ == "__main__":
-    Decoder._message = _message_of_old  # type: ignore[assignment,method-assign]
+    Decoder.decode = _decode_as_before  # type: ignore[assignment,method-assign]
     main()
