@@ -133,13 +133,13 @@ def test_a_migration_stops_the_old_workers_and_the_new_ones_go_on(stage: Stage, 
     wait_for_batches(old[0], count=3)
     newer = [sys.executable, "-m", "tests.newer"]
     code, told = run_to_the_end([*newer, "migrate"], stage.settings, stage.directory)
-    assert (code, "has version 2 now; it had 1" in told) == (0, True), told
+    assert (code, "has version 3 now; it had 2" in told) == (0, True), told
     stage.produce(corpus.cancellations)
     for worker in old:  # the one that has nothing to do, too
         assert worker.wait() == Exit.SAFETY
-        assert "has version 2, this worker reads 1: run the worker that migrated it" in worker.tail()
+        assert "has version 3, this worker reads 2: run the worker that migrated it" in worker.tail()
     for command in ("status", "reconcile"):
-        assert "this worker reads 1" in said(stage, command, code=Exit.UNREACHABLE)
+        assert "this worker reads 2" in said(stage, command, code=Exit.UNREACHABLE)
     finish(stage, url, stage.start([*newer, "run"]))
 
 

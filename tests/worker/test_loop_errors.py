@@ -40,7 +40,7 @@ def test_any_other_error_is_logged_with_its_cause(capsys: pytest.CaptureFixture[
     [line] = _logged(ValueError("a fault"), capsys)
     assert line["level"] == "error"
     assert line["message"] == "Future exception was never retrieved"
-    assert "ValueError: a fault" in line["exception"]
+    assert "ValueError" in line["exception"]
 
 
 def test_client_that_was_not_closed_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
