@@ -16,9 +16,9 @@ $(INSTALLED): tests/requirements.txt pyproject.toml
 demo: install
 	$(BIN)/customer-worker demo
 
-# Two at a time: most tests wait for Kafka or a process most of the time. Each of the two has a Kafka of its own.
+# Three at a time: most tests wait for Kafka or a process most of the time. Each of the three has a Kafka of its own.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 20
+	$(BIN)/python -m pytest -n 3 --dist worksteal --durations 20
 
 # Everything that needs no Kafka.
 test-fast: install
