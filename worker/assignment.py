@@ -17,11 +17,11 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 from typing_extensions import override
 
 from worker import kafka
-from worker.error_messages import described
 from worker.failpoints import reach
 from worker.group_membership import client_name, describe_membership, foreign_members
 from worker.kafka_errors import in_words
 from worker.leader_changes import LeaderChanges, leader_connection
+from worker.log_exceptions import described
 from worker.log_identity import difference
 from worker.log_reading import read_marks
 from worker.offset_mirror import OffsetMirror

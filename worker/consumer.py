@@ -20,10 +20,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from worker.assignment import Assignment
 from worker.batch import BatchPath, BatchResult, Messages
-from worker.error_messages import described
 from worker.input_watch import InputWatch
 from worker.intake import Intake
 from worker.joining import Joining
+from worker.log_exceptions import described
 from worker.metrics import Metrics, Stage
 from worker.offset_mirror import OffsetMirror
 from worker.one_worker import OneWorkerAssignor

@@ -9,13 +9,9 @@ from __future__ import annotations
 import errno
 import os
 
-from aiokafka.errors import KafkaError
-
-from worker.kafka_errors import in_words
-
 WITHHELD = "message withheld, it may quote a record"
-_OWN = {"worker", "domain"}
-_HARMLESS_PACKAGES = _OWN | {"aiokafka"}
+OWN_PACKAGES = {"worker", "domain"}
+_HARMLESS_PACKAGES = OWN_PACKAGES | {"aiokafka"}
 _HARMLESS = (OSError, ImportError, NameError, AttributeError, MemoryError, RecursionError)
 _HARMLESS_OF_DUCKDB = {
     "BinderException",  # about SQL, in which values are parameters
@@ -41,18 +37,6 @@ def message_of(error: BaseException) -> str | None:
     if package in _HARMLESS_PACKAGES or (isinstance(error, _HARMLESS) and not isinstance(error, UnicodeError)):
         return str(error)
     return None if str(error) else ""
-
-
-def described(error: BaseException) -> str:
-    """The error in one line: its message where that is harmless, else its type."""
-    if isinstance(error, KafkaError | OSError):
-        return in_words(error)
-    name = type(error).__name__
-    message = message_of(error)
-    if message is None:
-        return f"{name} ({WITHHELD})"
-    package = type(error).__module__.partition(".")[0]
-    return message if message and package in _OWN else f"{name}: {message}" if message else name
 
 
 def _of_duckdb(error: BaseException) -> str | None:

@@ -13,8 +13,22 @@ from collections.abc import Iterator
 from types import TracebackType
 
 import structlog
+from aiokafka.errors import KafkaError
 
-from worker.error_messages import WITHHELD, described, message_of
+from worker.error_messages import OWN_PACKAGES, WITHHELD, message_of
+from worker.kafka_errors import in_words
+
+
+def described(error: BaseException) -> str:
+    """The error in one line: its message where that is harmless, else its type."""
+    if isinstance(error, KafkaError | OSError):
+        return in_words(error)
+    name = type(error).__name__
+    message = message_of(error)
+    if message is None:
+        return f"{name} ({WITHHELD})"
+    package = type(error).__module__.partition(".")[0]
+    return message if message and package in OWN_PACKAGES else f"{name}: {message}" if message else name
 
 
 def rendered(error: BaseException) -> str:

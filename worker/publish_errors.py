@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from aiokafka.errors import (
-    BrokerResponseError,
     ClusterAuthorizationFailedError,
     CoordinatorNotAvailableError,
     InvalidProducerEpoch,
@@ -15,9 +14,7 @@ from aiokafka.errors import (
     InvalidTransactionTimeout,
     InvalidTxnState,
     KafkaError,
-    KafkaTimeoutError,
     MessageSizeTooLargeError,
-    NodeNotReadyError,
     NotEnoughReplicasAfterAppendError,
     NotEnoughReplicasError,
     PolicyViolationError,
@@ -28,7 +25,10 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from worker import kafka, kafka_errors
 from worker.batch_sizes import RecordTooLarge
+from worker.rights import Right, missing_rights
+from worker.settings import Kafka
 
 
 class Kind(StrEnum):
@@ -75,9 +75,6 @@ _WORDS: Mapping[type[BaseException], str] = {
         "the broker has expired transactional id {transactional_id} (transactional.id.expiration.ms)"
     ),
     InvalidTxnState: "the broker has ended the transaction of transactional id {transactional_id}",
-    TransactionalIdAuthorizationFailed: (
-        "not authorized: WRITE on transactional id {transactional_id} is missing. Grant it to the worker's user"
-    ),
     ClusterAuthorizationFailedError: (
         "not authorized: IDEMPOTENT_WRITE on the cluster is missing. Grant it to the worker's user"
     ),
@@ -92,9 +89,6 @@ _WORDS: Mapping[type[BaseException], str] = {
     NotEnoughReplicasError: _IN_SYNC,
     NotEnoughReplicasAfterAppendError: _IN_SYNC,
     UnknownTopicOrPartitionError: "an output topic or one of its partitions does not exist",
-    NodeNotReadyError: "a broker cannot be reached",
-    KafkaTimeoutError: "Kafka did not answer in time",
-    TimeoutError: "Kafka did not answer in time",
 }
 
 
@@ -113,27 +107,25 @@ def kind_of(error: BaseException) -> Kind:
     return next((kind for kind, types in _KINDS.items() if isinstance(error, types)), Kind.RETRY)
 
 
-def in_words(error: BaseException, transactional_id: str = "none") -> str:
+def in_words(error: BaseException, settings: Kafka) -> str:
     """Describe the error of an attempt to publish: what failed, and what to do where an operator can do something."""
-    if isinstance(error, TopicAuthorizationFailedError):
-        return missing_rights({"WRITE": _topics(error)})
+    transactional_id = kafka.transactional_id(settings)
+    if missing := list(_missing(error, transactional_id)):
+        return str(missing_rights(settings, missing))
     if isinstance(error, TimeoutError) and str(error):
         return str(error)
     if words := next((words for of, words in _WORDS.items() if isinstance(error, of)), None):
         return words.format(transactional_id=transactional_id)
-    if isinstance(error, BrokerResponseError):
-        answer = getattr(error, "message", type(error).__name__)
-        return f"Kafka answered {answer}: {error.description.rstrip('.')}".rstrip(": ")
-    if isinstance(error, KafkaError):
-        return str(error.args[0]) if error.args else f"the Kafka client failed ({type(error).__name__})"
-    return str(error) or type(error).__name__
+    return kafka_errors.in_words(error)
 
 
-def missing_rights(topics_by_right: Mapping[str, Iterable[str]]) -> str:
-    """Describe the rights on topics that the worker's user lacks."""
-    missing = [f"{right} on {topic}" for right, topics in topics_by_right.items() for topic in sorted(topics)]
-    is_are, it = ("is", "it") if len(missing) == 1 else ("are", "them")
-    return f"not authorized: {', '.join(missing)} {is_are} missing. Grant {it} to the worker's user"
+def _missing(error: BaseException, transactional_id: str) -> Iterator[Right]:
+    """Rights that a broker refused a request for. aiokafka gives one topic's name, a set of names, or none."""
+    if isinstance(error, TransactionalIdAuthorizationFailed):
+        yield Right("WRITE", "transactional-id", transactional_id)
+    if isinstance(error, TopicAuthorizationFailedError) and error.args:
+        named = error.args[0]
+        yield from (Right("WRITE", "topic", name) for name in ([named] if isinstance(named, str) else sorted(named)))
 
 
 def pause_seconds(failures: int, kind: Kind) -> float:
@@ -147,9 +139,3 @@ def root(error: BaseException) -> BaseException:
     while type(error) is KafkaError and isinstance(error.__cause__, KafkaError):
         error = error.__cause__
     return error
-
-
-def _topics(error: TopicAuthorizationFailedError) -> Iterable[str]:
-    """Topics named by the error: aiokafka gives one name, a set of names, or none."""
-    named = error.args[0] if error.args else "the output topics"
-    return [named] if isinstance(named, str) else named

@@ -11,19 +11,18 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import CoordinationType
 from aiokafka.errors import (
     CoordinatorNotAvailableError,
-    TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
 
 from worker import kafka
-from worker.publish_errors import CannotPublish, Kind, in_words, missing_rights
-from worker.settings import Settings
-from worker.topic_metadata import READ, WRITE, TopicMetadata, describe_topics
+from worker.publish_errors import CannotPublish, Kind, in_words
+from worker.rights import OPERATIONS, Right, is_granted_on, missing_rights
+from worker.settings import Kafka, Settings
+from worker.topic_metadata import TopicMetadata, describe_topics
 
 COORDINATOR_SECONDS = 3.0
 """Time for a young cluster to create its transaction topic."""
 ASK_EVERY_SECONDS = 0.2
-RIGHTS = {"READ": READ, "WRITE": WRITE}
 
 
 async def require_publishable(settings: Settings) -> dict[str, int]:
@@ -34,23 +33,22 @@ async def require_publishable(settings: Settings) -> dict[str, int]:
     async with kafka.admin_client(settings.kafka) as admin:
         described = await describe_topics(admin, settings.topics.outputs)
         topics = [described[name] for name in settings.topics.outputs]
-        _require_rights(topics)
+        _require_rights(settings.kafka, topics)
         _require_topics(topics)
-        await _require_coordinator(admin, kafka.transactional_id(settings.kafka))
+        await _require_coordinator(admin, settings.kafka)
     return {topic.name: len(topic.partitions) for topic in topics}
 
 
-def _require_rights(topics: list[TopicMetadata]) -> None:
-    """READ is for the receipt; a topic that may not even be described lacks both."""
-    missing = {right: [topic.name for topic in topics if _lacks(topic, number)] for right, number in RIGHTS.items()}
-    if any(missing.values()):
-        raise CannotPublish(missing_rights(missing), Kind.AUTHORIZATION)
-
-
-def _lacks(topic: TopicMetadata, operation: int) -> bool:
-    if topic.error is TopicAuthorizationFailedError:
-        return True
-    return bool(topic.operations) and operation not in (topic.operations or ())  # empty: the broker does not tell
+def _require_rights(settings: Kafka, topics: list[TopicMetadata]) -> None:
+    """Check READ, for the receipts, and WRITE."""
+    missing = [
+        Right(name, "topic", topic.name)
+        for topic in topics
+        for name, number in OPERATIONS.items()
+        if is_granted_on(topic, number) is False
+    ]
+    if missing:
+        raise CannotPublish(str(missing_rights(settings, missing)), Kind.AUTHORIZATION)
 
 
 def _require_topics(topics: list[TopicMetadata]) -> None:
@@ -61,7 +59,8 @@ def _require_topics(topics: list[TopicMetadata]) -> None:
         )
 
 
-async def _require_coordinator(admin: AIOKafkaAdminClient, transactional_id: str) -> None:
+async def _require_coordinator(admin: AIOKafkaAdminClient, settings: Kafka) -> None:
+    transactional_id = kafka.transactional_id(settings)
     connections = admin._client  # noqa: SLF001 - no public call looks it up; aiokafka's minor version is pinned
     try:
         async with asyncio.timeout(COORDINATOR_SECONDS):
@@ -73,11 +72,11 @@ async def _require_coordinator(admin: AIOKafkaAdminClient, transactional_id: str
                 else:
                     return
     except TransactionalIdAuthorizationFailed as error:
-        raise CannotPublish(in_words(error, transactional_id), Kind.AUTHORIZATION) from error
+        raise CannotPublish(in_words(error, settings), Kind.AUTHORIZATION) from error
     except TimeoutError:
-        raise no_coordinator(transactional_id) from None
+        raise no_coordinator(settings) from None
 
 
-def no_coordinator(transactional_id: str) -> CannotPublish:
+def no_coordinator(settings: Kafka) -> CannotPublish:
     """The transaction coordinator cannot be found, or does not give a producer its id."""
-    return CannotPublish(in_words(CoordinatorNotAvailableError(), transactional_id), Kind.RETRY)
+    return CannotPublish(in_words(CoordinatorNotAvailableError(), settings), Kind.RETRY)

@@ -150,7 +150,7 @@ class Publisher(BatchProducer):
         self, settings: Kafka, partitions: Mapping[str, int], envelope: Envelope, sizes: BatchSizes | None = None
     ) -> None:
         super().__init__(kafka.relay_producer(settings), partitions, sizes or BatchSizes(), is_transactional=True)
-        self._transactional_id = kafka.transactional_id(settings)
+        self._settings = settings
         self._envelope = envelope
 
     @override
@@ -159,7 +159,7 @@ class Publisher(BatchProducer):
         try:
             await asyncio.wait_for(self._producer.start(), INIT_SECONDS)
         except TimeoutError:  # aiokafka asks the coordinator again and again, whatever it answers
-            raise no_coordinator(self._transactional_id) from None
+            raise no_coordinator(self._settings) from None
 
     @override
     def _key_and_headers(self, message: Outgoing) -> tuple[bytes | None, Sequence[Header]]:

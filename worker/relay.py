@@ -18,7 +18,6 @@ from contextlib import suppress
 import structlog
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, RequestTimedOutError
 
-from worker import kafka
 from worker.batch_sizes import BatchSizes
 from worker.failpoints import reach
 from worker.leadership import Leadership
@@ -184,7 +183,7 @@ class Relay:
 
     async def _handle_failure(self, error: Exception) -> None:
         """Log and show the failure, then pause. An expired id after a quiet time costs a new producer only."""
-        kind, words = kind_of(error), in_words(error, kafka.transactional_id(self._settings.kafka))
+        kind, words = kind_of(error), in_words(error, self._settings.kafka)
         if kind is Kind.EXPIRED and self._failures == 1:
             log.info("producer renewed", reason=words)
             return

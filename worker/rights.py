@@ -25,7 +25,7 @@ from worker.settings import Kafka, Settings
 from worker.stopping import Exit, Refusal
 from worker.topic_metadata import READ, WRITE, TopicMetadata, describe_topics
 
-_OPERATIONS = {"READ": READ, "WRITE": WRITE}
+OPERATIONS = {"READ": READ, "WRITE": WRITE}
 _NOBODY = -1
 
 
@@ -92,7 +92,7 @@ def granting(settings: Kafka, rights: Iterable[Right]) -> Iterator[str]:
 
 async def _is_granted(admin: AIOKafkaAdminClient, right: Right, topics: Mapping[str, TopicMetadata]) -> bool | None:
     if right.resource == "topic":
-        return _is_granted_on(topics.get(right.name), _OPERATIONS[right.operation])
+        return is_granted_on(topics.get(right.name), OPERATIONS[right.operation])
     request, refused = (
         (HeartbeatRequest(right.name, _NOBODY, ""), GroupAuthorizationFailedError)
         if right.resource == "group"
@@ -103,7 +103,8 @@ async def _is_granted(admin: AIOKafkaAdminClient, right: Right, topics: Mapping[
     return for_code(answer.error_code) is not refused
 
 
-def _is_granted_on(topic: TopicMetadata | None, operation: int) -> bool | None:
+def is_granted_on(topic: TopicMetadata | None, operation: int) -> bool | None:
+    """Whether an operation (its number in Kafka's protocol) is granted on a topic; None where that is not known."""
     if topic is not None and topic.error is TopicAuthorizationFailedError:
         return False  # not even DESCRIBE, which comes with READ and WRITE
     if topic is None or topic.error is not None or not topic.operations:

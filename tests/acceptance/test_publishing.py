@@ -148,7 +148,7 @@ def test_missing_right_is_named_and_writes_nothing(secured: SecuredKafka, stage:
     wait_for_failures(worker, url, 3)
     assert ends(stage) == after_two, "an attempt that is bound to fail has written records"
     for reason in reasons(worker):
-        assert reason.startswith("not authorized: WRITE on ")
+        assert reason.startswith("Kafka does not grant the worker WRITE on ")
         assert denied[1] in reason
     metrics = get(f"{url}/metrics")[1]
     assert 'customer_worker_recover_total{cause="fenced"} 0.0' in metrics
@@ -168,7 +168,7 @@ def test_unreadable_receipt_is_named_at_once(secured: SecuredKafka, stage: Stage
     churn_and_dead_letter(stage, 1)
     wait_for_failures(worker, url, 1)
     secured.allow(write)
-    missing = f"not authorized: READ on {stage.topics.churned} is missing"
+    missing = f"Kafka does not grant the worker READ on topic {stage.topics.churned}."
     worker.wait_until(lambda: missing in unwell(url).get("receipt", ""), "READ is named")
     secured.allow(read)
     wait_until_ready(worker, url)

@@ -20,7 +20,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from worker import logs
-from worker.error_messages import described
+from worker.log_exceptions import described
 from worker.settings import Log
 from worker.store import StoreError
 from worker.stores.duckdb import DuckDBStore

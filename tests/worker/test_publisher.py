@@ -14,6 +14,7 @@ from aiokafka.errors import (
 
 from worker.publish_errors import in_words
 from worker.publisher import _first_failure, _retrieve
+from worker.settings import Kafka
 
 CONSEQUENCE = InvalidTxnState()
 
@@ -50,7 +51,7 @@ def test_send_outside_a_transaction_counts_as_fenced() -> None:
 def test_failed_assertion_of_aiokafka_can_be_recovered() -> None:
     error = first_failure(None, AssertionError("Unrecognized partition"))
     assert isinstance(error, KafkaError)
-    assert in_words(error) == "the Kafka client cannot go on: Unrecognized partition"
+    assert in_words(error, Kafka()) == "the Kafka client cannot go on: Unrecognized partition"
 
 
 def test_failure_that_nobody_waits_for_is_not_printed() -> None:

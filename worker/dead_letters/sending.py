@@ -107,9 +107,10 @@ class Sender:
             yield part
 
     def _doubt(self, part: Sequence[Outgoing], error: Exception) -> Refusal:
+        cause = in_words(root(error), self._settings)
         return Refusal(
-            f"sending failed after {len(self.sent)} records ({in_words(root(error))}); of the next {len(part)} some "
-            "may be out. See that Kafka is well, then run this again: it looks which are out, and sends the rest",
+            f"sending failed after {len(self.sent)} records ({cause}); of the next {len(part)} some may be out. See "
+            "that Kafka is well, then run this again: it looks which are out, and sends the rest",
             Exit.UNREACHABLE,
         )
 
