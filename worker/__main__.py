@@ -8,7 +8,7 @@ from worker import signals
 def main() -> None:
     """Install the signal handlers, and run the command line."""
     signals.install(sys.argv[1:])
-    from worker.cli import main as command_line  # noqa: PLC0415 - after the handlers
+    from worker.cli.main import main as command_line  # noqa: PLC0415 - after the handlers
 
     command_line()
 

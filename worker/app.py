@@ -19,31 +19,39 @@ import structlog
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
 
-from worker import checks, http, joining, kafka, logs, loop_errors, raw_headers, rights, start_failures
+from worker import preflight as checks
+from worker import start_failures
 from worker.addresses import shown_address
-from worker.answering import Answering
-from worker.broker_security import broker_security
-from worker.composition import batch_path, open_store, store_mark
-from worker.consumer import Consumer
+from worker.bootstrap import batch_path, open_store, store_mark
+from worker.consumer import joining
+from worker.consumer.single_owner_assignor import members_of, take_out_the_dead
+from worker.consumer.subscriber import Consumer
+from worker.errors import Exit, Refusal, Stop, internal_error
 from worker.failpoints import reach
-from worker.gauges import Gauges
-from worker.health import Health
-from worker.http_ask import AskRoutes
-from worker.http_shown import ShownRoutes
-from worker.kafka import Member
-from worker.kafka_connection import KafkaConnection
-from worker.log_limits import LIMITS
-from worker.metrics import Metrics
-from worker.one_worker import members_of, take_out_the_dead
-from worker.pages import OperationsPage
-from worker.poll_metrics import poll_metrics
-from worker.relay import Relay
+from worker.http import server as http
+from worker.http.operations_page import OperationsPage
+from worker.http.operations_routes import ShownRoutes
+from worker.http.query_routes import AskRoutes
+from worker.kafka import clients as kafka
+from worker.kafka import record_parsing as raw_headers
+from worker.kafka import rights
+from worker.kafka.clients import Member
+from worker.kafka.security import broker_security
+from worker.logs import configuration as logs
+from worker.logs import loop_errors
+from worker.logs.kafka_connection import KafkaConnection
+from worker.logs.limits import LIMITS
+from worker.metrics.counters import Metrics
+from worker.metrics.poll_metrics import poll_metrics
+from worker.monitoring.gauges import Gauges
+from worker.monitoring.health import Health
+from worker.monitoring.store_watch import StoreWatch
+from worker.outbox.relay import Relay
+from worker.queries.server import Answering
 from worker.settings import Settings, SettingsError
 from worker.shutdown import Shutdown
 from worker.signals import STOP_REQUEST
-from worker.stopping import Exit, Refusal, Stop, internal_error
-from worker.store_thread import StoreThread
-from worker.store_watch import StoreWatch
+from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,8 @@ from typing import Any, NoReturn, TypeVar
 
 import structlog
 
+from worker.errors import Stop
 from worker.signals import STOP_SIGNALS, StopRequest
-from worker.stopping import Stop
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from worker import kafka
-from worker.joining import require_compatible_members
-from worker.rights import Right, missing_rights, require_rights
+from worker.consumer.joining import require_compatible_members
+from worker.errors import Exit, Refusal, internal_error
+from worker.kafka import clients as kafka
+from worker.kafka.rights import Right, missing_rights, require_rights
 from worker.settings import Settings
-from worker.stopping import Exit, Refusal, internal_error
 
 
 async def explain(settings: Settings, error: Exception) -> Refusal:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from worker.cli import main
-from worker.store import Changes, PendingBatch, StoreError
-from worker.stores.duckdb import DuckDBStore
+from worker.cli.main import main
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.port import Changes, PendingBatch, StoreError
 
 _commit = DuckDBStore.commit
 

@@ -9,10 +9,10 @@ from itertools import count
 
 import duckdb
 
-from worker.cli import main
-from worker.store import Changes, PendingBatch
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import wrap_errors
+from worker.cli.main import main
+from worker.stores.duckdb.file import wrap_errors
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.port import Changes, PendingBatch
 
 QUOTED = "FAILING_STORE_QUOTES"
 LARGEST_FILE = "FAILING_STORE_LARGEST_FILE"

@@ -11,8 +11,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
-from worker import health, store_watch
-from worker.cli import main
+from worker.cli.main import main
+from worker.monitoring import health, store_watch
 
 LOOP_BOUND_SECONDS = 2.0
 

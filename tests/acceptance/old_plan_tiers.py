@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from domain.customer import PlanTier
-from worker.cli import main
-from worker.messages import Decoder, Message, Signup
-from worker.outcomes import Reason, Rejected
-from worker.records import Record
+from worker.cli.main import main
+from worker.messages.inbound import Decoder, Message, Signup
+from worker.messages.record import Record
+from worker.messages.rejection import Reason, Rejected
 
 WHY = "plan_tier is not one of free, starter, growth, enterprise"
 _decode = Decoder.decode

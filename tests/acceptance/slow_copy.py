@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from worker.cli import main
-from worker.stores import duckdb_copy
+from worker.cli.main import main
+from worker.stores.duckdb import copy as duckdb_copy
 
 if __name__ == "__main__":
     duckdb_copy.PART_BYTES = 1

@@ -6,8 +6,8 @@ import asyncio
 
 from aiokafka import TopicPartition
 
-from worker.assignment import Assignment
-from worker.cli import main
+from worker.cli.main import main
+from worker.consumer.assignment import Assignment
 
 _seek = Assignment._seek
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from worker.cli import main
-from worker.consumer import Consumer
+from worker.cli.main import main
+from worker.consumer.subscriber import Consumer
 
 RECORDS_MEANWHILE = "RECORDS_MEANWHILE"
 LIMIT_S = 20.0

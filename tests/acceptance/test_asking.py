@@ -25,8 +25,8 @@ from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
 from tests.kafka.local import free_ports
 from tests.store.held_file import held
-from worker.explain import Story
-from worker.read_back import MOST_READ_BACK, Told, read_topics
+from worker.queries.explain import Story
+from worker.queries.topic_lookup import MOST_READ_BACK, Told, read_topics
 from worker.settings import Settings
 
 pytestmark = pytest.mark.timeout(240)
@@ -427,7 +427,7 @@ def test_watching_goes_on_through_a_stop_and_a_start_and_ends_with_ctrl_c(heard:
 
 LOOKING_PROCESS = """
 import sys
-from worker.stores.duckdb_view import open_view
+from worker.stores.duckdb.view import open_view
 with open_view("customers.duckdb"):
     print("looking", flush=True)
     sys.stdin.readline()

@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from tests.acceptance.worker_process import module_command, run_to_the_end
 from tests.kafka.guarded import FAR_AWAY, PASSWORD, USER, GuardedKafka, guarded_kafka
 from tests.kafka.local import free_ports
-from worker.kafka import admin_client, partition_counts
+from worker.errors import Exit, Refusal
+from worker.kafka.clients import admin_client, partition_counts
 from worker.settings import Kafka
-from worker.stopping import Exit, Refusal
-from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb.store import DuckDBStore
 
 pytestmark = pytest.mark.timeout(120)
 UNREACHABLE = 69

@@ -14,7 +14,7 @@ from tests.acceptance.store_reader import read_postgres
 from tests.acceptance.worker_process import WorkerProcess, module_command, run_to_the_end
 from tests.kafka.local import free_ports
 from tests.postgres.server import Postgres, fresh_schema
-from worker.stopping import Exit
+from worker.errors import Exit
 
 pytestmark = pytest.mark.timeout(280)
 

@@ -12,8 +12,8 @@ from aiokafka.client import AIOKafkaClient
 
 from tests.acceptance.stage import PARTITIONS, Stage
 from tests.worker.test_cost import customer_id
-from worker.outgoing import Envelope, Outgoing
-from worker.publisher import Publisher
+from worker.messages.outgoing import Envelope, Outgoing
+from worker.outbox.publisher import Publisher
 from worker.settings import Kafka
 
 FEW, MANY = 200, 1_000  # all partitions are reached, and each partition's events fit into one batch

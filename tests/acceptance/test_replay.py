@@ -24,10 +24,10 @@ from tests.acceptance.records import Message
 from tests.acceptance.spelling import cancellation, quoted, signup
 from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
-from worker.log_reading import LogReading, committed_reader
+from worker.errors import Exit, Refusal
+from worker.kafka.log_reader import LogReading, committed_reader
 from worker.replay.interruption import SIGNALS
 from worker.settings import Kafka as KafkaSettings
-from worker.stopping import Exit, Refusal
 
 pytestmark = pytest.mark.timeout(240)
 BAD_DEPLOY = [sys.executable, "-m", "tests.acceptance.old_plan_tiers", "run"]

@@ -8,11 +8,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from domain.customer import MRR, Customer, Industry, PlanTier
-from worker.outgoing import Composer
-from worker.records import PlainRecord
+from worker.messages.outgoing import Composer
+from worker.messages.record import PlainRecord
 from worker.settings import Settings, Topics
-from worker.store import Changes
-from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.port import Changes
 
 PARTITION = 100  # which no topic has: the past is never read again
 PARKED_PARTITION = 101

@@ -31,11 +31,11 @@ from tests.benchmarks.busy_worker import BusyWorker, run
 from tests.benchmarks.machine import machine
 from tests.benchmarks.slowdown import WARM_BATCHES, Load, measure, table
 from tests.kafka.broker import running_kafka
-from worker.asking import ask
-from worker.explain import Whose
-from worker.questions import STORY
+from worker.errors import Refusal
+from worker.queries.catalogue import STORY
+from worker.queries.client import ask
+from worker.queries.explain import Whose
 from worker.settings import Settings
-from worker.stopping import Refusal
 
 EXPLAINED = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
 COMMANDS = (

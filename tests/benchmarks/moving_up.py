@@ -33,8 +33,8 @@ from tests.benchmarks import contest, contestants, traffic, workers
 from tests.benchmarks.contestants import Contestant
 from tests.kafka.broker import running_kafka
 from tests.postgres.server import WheelPostgres, fresh_schema, postgres_from_the_wheel
-from worker.stores.common_rows import encode_headers
-from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.row_codec import encode_headers
 
 UNMARKED = 1_000
 READ_BEFORE = 10_000

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.benchmarks import contest, contestants, traffic
 from tests.benchmarks.contestants import Contestant
-from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb.store import DuckDBStore
 
 LIMIT_S = 900.0
 KILL_AFTER_BATCHES = 3

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from tests.kafka.container import IMAGE as TESTED_KAFKA
-from worker.cli import command_line
+from worker.cli.main import command_line
 from worker.settings import PREFIX, Settings
 from worker.signals import STOP_SECONDS
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from worker.demo import run_demo, story
 from worker.demo.broker import Broker
 from worker.demo.process import WorkerProcess
-from worker.stopping import Refusal
+from worker.errors import Refusal
 
 COMMAND = [sys.executable, "-m", "worker", "demo"]
 LIMIT_S = 120

@@ -17,7 +17,7 @@ from tests.acceptance.records import Message
 from tests.acceptance.stage import PARTITIONS, copy_of_store
 from tests.faults.fault import DUCKDB, Fault
 from tests.faults.play import Play
-from worker.one_worker import OneWorkerAssignor
+from worker.consumer.single_owner_assignor import OneWorkerAssignor
 
 REBALANCES = 3
 JOIN_LIMIT_S = 60.0

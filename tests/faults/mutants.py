@@ -32,7 +32,7 @@ DOUBLED = ("more than once", "more than one event")
 MUTANTS = (
     Mutant(
         "send futures not awaited",
-        (("worker/publisher.py", "            metadata = await acknowledged\n",
+        (("worker/outbox/publisher.py", "            metadata = await acknowledged\n",
           ("            if not acknowledged.done() or acknowledged.exception():\n                continue\n"
           "            metadata = acknowledged.result()\n")),),
         ("an output refuses records",),
@@ -40,9 +40,9 @@ MUTANTS = (
     ),
     Mutant(
         "positions outside the transaction",
-        (("worker/stores/duckdb.py", "            self._write_positions(changes.positions, changes.last_records)\n",
-          ""),
-         ("worker/stores/duckdb.py", "        with self._transaction():\n            self._write_customers",
+        (("worker/stores/duckdb/store.py",
+          "            self._write_positions(changes.positions, changes.last_records)\n", ""),
+         ("worker/stores/duckdb/store.py", "        with self._transaction():\n            self._write_customers",
           ("        self._write_positions(changes.positions, changes.last_records)\n"
           "        with self._transaction():\n            self._write_customers"))),
         ("kill -9 at before-commit",),
@@ -50,34 +50,35 @@ MUTANTS = (
     ),
     Mutant(
         "recover skipped",
-        (("worker/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
+        (("worker/outbox/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
           'type("Nothing", (), {"found": 0, "cut": ()})'),),
         ("kill -9 at after-publish",),
         DOUBLED,
     ),
     Mutant(
         "the receipt read without read_committed",
-        (("worker/kafka.py", 'isolation_level="read_committed"', 'isolation_level="read_uncommitted"'),),
+        (("worker/kafka/clients.py", 'isolation_level="read_committed"', 'isolation_level="read_uncommitted"'),),
         ("kill -9 at in-transaction",),
         LOST,
     ),
     Mutant(
         "random ids",
-        (("worker/outgoing.py", "            id=churned_id(", "            id=str(uuid.uuid4()) or churned_id("),),
+        (("worker/messages/outgoing.py", "            id=churned_id(",
+          "            id=str(uuid.uuid4()) or churned_id("),),
         ("the store lost",),
         DOUBLED,
     ),
     Mutant(
         "a failed batch sought past",
-        (("worker/consumer.py", "RETRY_FOR_SECONDS = 60.0", "RETRY_FOR_SECONDS = 0.0"),
-         ("worker/consumer.py", '            log.exception("batch failed for good", batch=where)\n',
+        (("worker/consumer/subscriber.py", "RETRY_FOR_SECONDS = 60.0", "RETRY_FOR_SECONDS = 0.0"),
+         ("worker/consumer/subscriber.py", '            log.exception("batch failed for good", batch=where)\n',
           '            log.error("batch failed, trying again", error=str(error))\n            return\n')),
         ("disk full at a commit",),
         ("outcomes: ",),
     ),
     Mutant(
         "recover skipped by whoever takes over",
-        (("worker/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
+        (("worker/outbox/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
           'type("Nothing", (), {"found": 0, "cut": ()})'),),
         ("kill -9 at after-publish",),
         DOUBLED,
@@ -85,19 +86,19 @@ MUTANTS = (
     ),
     Mutant(
         "an offset outside of the log reset by aiokafka",
-        (("worker/consumer.py", 'auto_offset_reset="none"', 'auto_offset_reset="earliest"'),),
+        (("worker/consumer/subscriber.py", 'auto_offset_reset="none"', 'auto_offset_reset="earliest"'),),
         ("the log start moved past the position",),
         ("ended with", "did not end"),
     ),
     Mutant(
         "topic ids and last records not compared",
-        (("worker/assignment.py", "difference=differences.get(place)", "difference=None"),),
+        (("worker/consumer/assignment.py", "difference=differences.get(place)", "difference=None"),),
         ("an input recreated with more records",),
         ("ended with", "did not end"),
     ),
     Mutant(
         "changes of leaders overlooked",
-        (("worker/leader_changes.py", "self.found.add(partition)", "pass"),),
+        (("worker/kafka/leader_changes.py", "self.found.add(partition)", "pass"),),
         ("an input truncated by an unclean election",),
         ("ended with", "did not end", "customers: "),
     ),

@@ -3,8 +3,8 @@
 import sys
 
 from tests.acceptance.worker_process import module_command
-from worker.cli import main
-from worker.stores import duckdb
+from worker.cli.main import main
+from worker.stores.duckdb import store as duckdb
 
 CHECKPOINT_AT_WAL_BYTES = 128 * 1024
 

@@ -20,15 +20,15 @@ from typer.testing import CliRunner
 
 from tests.monitoring.promtool import RULES, require_firing, run_promtool
 from tests.worker.builders import SIGNUPS, record
-from worker.batch import BatchResult
-from worker.checks import Check
-from worker.cli import command_line
-from worker.exposition import exposition
-from worker.gauges import Reading, StoreReading
-from worker.metrics import Metrics, Stage
-from worker.outcomes import Reason, Rejected
+from worker.cli.main import command_line
+from worker.messages.rejection import Reason, Rejected
+from worker.metrics.counters import Metrics, Stage
+from worker.monitoring.checks import Check
+from worker.monitoring.exposition import exposition
+from worker.monitoring.gauges import Reading, StoreReading
+from worker.processing.batch import BatchResult
 from worker.settings import Topics
-from worker.view import AtStake, Waiting
+from worker.stores.reading import AtStake, Waiting
 
 ROOT = Path(__file__).parents[2]
 ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]

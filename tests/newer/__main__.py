@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from tests.newer import steps
-from worker.cli import main
+from worker.cli.main import main
 from worker.stores import migrations
 
 if __name__ == "__main__":

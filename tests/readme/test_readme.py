@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from worker import contract
-from worker.messages import Cancellation, Decoder, Signup
-from worker.records import PlainRecord
+from worker.messages import schemas as contract
+from worker.messages.inbound import Cancellation, Decoder, Signup
+from worker.messages.record import PlainRecord
 from worker.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]

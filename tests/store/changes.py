@@ -7,9 +7,9 @@ from typing import Any
 from domain.customer import Customer
 from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, record
-from worker.outgoing import Outgoing
-from worker.records import PlainRecord
-from worker.store import Changes, ParkedRecord, Redrive, Store
+from worker.messages.outgoing import Outgoing
+from worker.messages.record import PlainRecord
+from worker.stores.port import Changes, ParkedRecord, Redrive, Store
 
 EVENT = "11111111-1111-5111-8111-111111111111"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.postgres.server import Postgres, running_postgres
 from tests.store.databases import DURABLE, EVERY, Database, Factory
-from worker.store import Store
+from worker.stores.port import Store
 
 
 @pytest.fixture(scope="session")

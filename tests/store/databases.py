@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.postgres.server import Postgres, fresh_schema
-from worker.store import Store
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
-from worker.stores.postgres import PostgresStore
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.port import Store
+from worker.stores.postgres.store import PostgresStore
 
 Rows = list[tuple[Any, ...]]
 

@@ -12,11 +12,11 @@ import pytest
 from tests.store.changes import ids, outgoing
 from tests.worker.builders import ADA, BOB, SIGNUPS, customer
 from worker.failpoints import VARIABLE
-from worker.store import Changes, JournalRow, StoreError
-from worker.stores import duckdb as store_module
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
+from worker.stores.duckdb import store as store_module
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.migrations import newest_version
+from worker.stores.port import Changes, JournalRow, StoreError
 
 OTHER_PROCESS = """
 import sys

@@ -15,10 +15,10 @@ import pytest
 
 from tests.store.changes import a_bit_of_everything, prepare
 from tests.worker.builders import ADA, BOB
-from worker.store import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
-from worker.stores import duckdb as store_module
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_view import DuckDBView, open_view
+from worker.stores.duckdb import store as store_module
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.duckdb.view import DuckDBView, open_view
+from worker.stores.port import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
 
 KILLED_AFTER_COMMIT = """
 import os, signal, sys
@@ -31,7 +31,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 LOOKING_PROCESS = """
 import sys
-from worker.stores.duckdb_view import open_view
+from worker.stores.duckdb.view import open_view
 with open_view(sys.argv[1]) as view:
     print(view.totals().customers, flush=True)
     sys.stdin.readline()

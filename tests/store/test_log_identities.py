@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from tests.worker.builders import CANCELLATIONS, SIGNUPS
-from worker.log_identity import LogIdentity, RecordMark
-from worker.store import Changes, Store
+from worker.messages.log_identity import LogIdentity, RecordMark
+from worker.stores.port import Changes, Store
 
 SIGNUP, CANCELLATION = (SIGNUPS, 0), (CANCELLATIONS, 0)
 ID, OTHER_ID = UUID(int=1), UUID(int=2)

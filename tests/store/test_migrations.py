@@ -15,15 +15,15 @@ from tests.store.databases import Database, DuckDBDatabase, PostgresDatabase
 from tests.store.held_file import held
 from tests.store.test_postgres_races import wait_until_it_waits
 from tests.worker.builders import ADA, BOB, SIGNUPS, customer
-from worker import composition
-from worker.cli import command_line
+from worker import bootstrap as composition
+from worker.cli.main import command_line
+from worker.errors import Exit, Refusal
 from worker.settings import Settings
-from worker.stopping import Exit, Refusal
-from worker.store import Changes, NewerStoreError, StoreError
 from worker.stores import migrations
-from worker.stores.postgres import PostgresStore, migrate_store
-from worker.stores.postgres_connection import migrate
-from worker.stores.postgres_trial import PostgresTrial
+from worker.stores.port import Changes, NewerStoreError, StoreError
+from worker.stores.postgres.connection import migrate
+from worker.stores.postgres.dry_run import PostgresTrial
+from worker.stores.postgres.store import PostgresStore, migrate_store
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_a_commit_that_comes_during_a_migration_waits_and_writes_nothing(
 def test_what_holds_the_store_for_long_is_not_waited_for_for_long(
     old: PostgresStore, url: str, newer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.stores.postgres_connection.MIGRATE_WAITS_SECONDS", 1)
+    monkeypatch.setattr("worker.stores.postgres.connection.MIGRATE_WAITS_SECONDS", 1)
     trial = PostgresTrial(url, "postgresql://here")
     newer()
     with pytest.raises(StoreError, match=r"could not be had alone within 1 s: .* run customer-worker migrate again"):

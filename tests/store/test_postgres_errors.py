@@ -7,10 +7,10 @@ import pytest
 from psycopg import errors
 
 from tests.postgres.server import Postgres, fresh_schema
-from worker.log_exceptions import rendered
-from worker.store import StoreConflictError
-from worker.stores.postgres_connection import connect, explain
-from worker.stores.postgres_session import UnusableSessionError
+from worker.logs.exceptions import rendered
+from worker.stores.port import StoreConflictError
+from worker.stores.postgres.connection import connect, explain
+from worker.stores.postgres.session import UnusableSessionError
 
 SHOWN = "postgresql://worker@db/customers"
 

@@ -10,14 +10,14 @@ from tests.postgres.pooler import Pooler, pgbouncer, running_pooler
 from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import a_bit_of_everything, prepare
 from tests.worker.builders import ADA, BOB, customer
-from worker import composition
+from worker import bootstrap as composition
+from worker.errors import Exit, Refusal
 from worker.settings import Settings
-from worker.stopping import Exit, Refusal
-from worker.store import Changes, StoreError, StoreInUseError
-from worker.stores import postgres_pooler
-from worker.stores.postgres import PostgresStore, migrate_store
-from worker.stores.postgres_locks import only_redrive
-from worker.stores.postgres_trial import PostgresTrial
+from worker.stores.port import Changes, StoreError, StoreInUseError
+from worker.stores.postgres import pooler as postgres_pooler
+from worker.stores.postgres.dry_run import PostgresTrial
+from worker.stores.postgres.locks import only_redrive
+from worker.stores.postgres.store import PostgresStore, migrate_store
 
 HERE = "postgresql://here"
 SHARED = "a pooler changes the session between transactions"

@@ -26,15 +26,15 @@ from tests.worker.builders import (
     record,
     signup,
 )
-from worker.commands.give_up import _give_up
-from worker.relay import Relay
+from worker.cli.give_up import _give_up
+from worker.errors import Stop
+from worker.outbox.relay import Relay
+from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Settings
-from worker.stopping import Stop
-from worker.store import Changes, NotTheOwnerError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
-from worker.store_thread import StoreThread
-from worker.stores.postgres import PostgresStore
-from worker.stores.postgres_locks import only_redrive
-from worker.unit_of_work import UnitOfWork
+from worker.stores.port import Changes, NotTheOwnerError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
+from worker.stores.postgres.locks import only_redrive
+from worker.stores.postgres.store import PostgresStore
+from worker.stores.thread import StoreThread
 
 CHURN = date(2026, 6, 30)
 WAITS_FOR_A_LOCK = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = %s"

@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.postgres.server import Postgres, fresh_schema
-from worker import composition
-from worker.cli import command_line
+from worker import bootstrap as composition
+from worker.cli.main import command_line
+from worker.errors import Exit, Refusal
 from worker.settings import Settings
-from worker.stopping import Exit, Refusal
-from worker.stores.postgres import PostgresStore
+from worker.stores.postgres.store import PostgresStore
 
 PASSWORD = "geheim/42"
 URL = "CUSTOMER_WORKER_STORE__URL"

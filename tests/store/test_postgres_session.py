@@ -12,15 +12,15 @@ import pytest
 from tests.postgres.server import Postgres, fresh_schema, postgres_from_the_wheel
 from tests.store.changes import a_bit_of_everything, ids, parked, prepare, waiting
 from tests.worker.builders import ADA, EVE, customer
-from worker import composition
+from worker import bootstrap as composition
+from worker.errors import Exit, Refusal
 from worker.settings import Settings
-from worker.stopping import Exit, Refusal
-from worker.store import Changes, StoreConflictError, StoreError
-from worker.stores import postgres_session as session
-from worker.stores.postgres import PostgresStore, migrate_store
-from worker.stores.postgres_connection import Connection, connect
-from worker.stores.postgres_trial import PostgresTrial
-from worker.stores.postgres_view import PostgresView
+from worker.stores.port import Changes, StoreConflictError, StoreError
+from worker.stores.postgres import session
+from worker.stores.postgres.connection import Connection, connect
+from worker.stores.postgres.dry_run import PostgresTrial
+from worker.stores.postgres.store import PostgresStore, migrate_store
+from worker.stores.postgres.view import PostgresView
 
 HERE = "postgresql://here"
 HOSTILE = {

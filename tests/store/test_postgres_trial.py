@@ -22,12 +22,12 @@ from tests.worker.builders import (
     record,
     signup,
 )
-from worker.outgoing import churned_id
-from worker.records import PlainRecord
-from worker.store import Changes, NoStoreError, Store, StoreError
-from worker.stores.postgres import PostgresStore
-from worker.stores.postgres_trial import PostgresTrial
-from worker.unit_of_work import UnitOfWork
+from worker.messages.outgoing import churned_id
+from worker.messages.record import PlainRecord
+from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.port import Changes, NoStoreError, Store, StoreError
+from worker.stores.postgres.dry_run import PostgresTrial
+from worker.stores.postgres.store import PostgresStore
 
 GUS = "55555555-5555-4555-8555-555555555555"
 FAY = "44444444-4444-4444-8444-444444444444"

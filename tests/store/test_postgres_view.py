@@ -20,13 +20,13 @@ from tests.worker.builders import (
     record,
     signup,
 )
-from worker.dead_letters.letters import Filters
-from worker.dead_letters.questions import at_stake
 from worker.settings import Settings
-from worker.store import Changes, Store
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.moving_up import copy_to_postgres
-from worker.stores.postgres import PostgresStore
+from worker.stores.arr_at_stake import at_stake
+from worker.stores.dead_letters import Filters
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.duckdb_to_postgres import copy_to_postgres
+from worker.stores.port import Changes, Store
+from worker.stores.postgres.store import PostgresStore
 
 SOURCES = {f"{SIGNUPS}-dlt": SIGNUPS, f"{CANCELLATIONS}-dlt": CANCELLATIONS}
 RECORDS = [

@@ -1,4 +1,4 @@
-"""What every store promises: the port of `worker.store`, whatever the database behind it."""
+"""What every store promises: the port in `worker.stores.port`, whatever the database behind it."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -21,9 +21,9 @@ from tests.store.changes import (
 )
 from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
-from worker.outgoing import Outgoing
-from worker.records import PlainRecord
-from worker.store import Changes, Store, StoreError
+from worker.messages.outgoing import Outgoing
+from worker.messages.record import PlainRecord
+from worker.stores.port import Changes, Store, StoreError
 
 CHURN = date(2026, 6, 30)
 NO_UUID = "not a uuid"

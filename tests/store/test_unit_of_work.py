@@ -7,10 +7,10 @@ import pytest
 from tests.store.changes import details, everything_in, ids, outgoing, waiting
 from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
-from worker.messages import Cancellation
-from worker.records import PlainRecord, Record
-from worker.store import Store, StoreError
-from worker.unit_of_work import UnitOfWork
+from worker.messages.inbound import Cancellation
+from worker.messages.record import PlainRecord, Record
+from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.port import Store, StoreError
 
 CHURN = date(2026, 6, 30)
 

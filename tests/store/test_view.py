@@ -12,8 +12,8 @@ import pytest
 from tests.store.changes import EVENT, a_bit_of_everything, outgoing, parked, particulars, prepare, waiting
 from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, customer
-from worker.store import Changes, Store
-from worker.view import ParkedTotals, StoreTotals, StoreView
+from worker.stores.port import Changes, Store
+from worker.stores.reading import ParkedTotals, StoreTotals, StoreView
 
 LETTERS = f"{CANCELLATIONS}-dlt"
 

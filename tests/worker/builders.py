@@ -5,12 +5,12 @@ from datetime import date
 from decimal import Decimal
 
 from domain.customer import MRR, Customer, Industry, PlanTier
-from worker.batch import BatchPath, BatchResult
-from worker.messages import Decoder
-from worker.outgoing import Composer
-from worker.records import Header, PlainRecord
-from worker.store import Store
-from worker.unit_of_work import UnitOfWork
+from worker.messages.inbound import Decoder
+from worker.messages.outgoing import Composer
+from worker.messages.record import Header, PlainRecord
+from worker.processing.batch import BatchPath, BatchResult
+from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.port import Store
 
 SIGNUPS = "customer.signup"
 CANCELLATIONS = "customer.cancellation"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.worker.clock import Clock
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
 
 settings.register_profile(
     "usual", deadline=None, max_examples=100, stateful_step_count=12, suppress_health_check=[HealthCheck.too_slow]

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.store.changes import prepare
-from worker.answering import Answering, NotAnswered
-from worker.question import Nothing, Question
+from worker.queries.query import Nothing, Question
+from worker.queries.server import Answering, NotAnswered
 from worker.settings import Settings
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
-from worker.stores.duckdb_view import DuckDBView
-from worker.view import StoreView
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.duckdb.view import DuckDBView
+from worker.stores.reading import StoreView
 
 FOREVER = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range % 7 <> b.range % 5"
 

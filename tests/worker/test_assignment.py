@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from worker.assignment import Assignment
-from worker.offset_mirror import OffsetMirror
+from worker.consumer.assignment import Assignment
+from worker.consumer.offset_commits import OffsetMirror
+from worker.errors import Stop
 from worker.settings import Settings
-from worker.stopping import Stop
-from worker.store_thread import StoreThread
-from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.thread import StoreThread
 
 
 def test_cancellations_whose_partitions_were_taken_meanwhile_are_left_to_the_next_assignment() -> None:

@@ -24,12 +24,12 @@ from tests.worker.builders import (
     signup_value,
     structured_value,
 )
-from worker.outgoing import churned_id
-from worker.records import PlainRecord
-from worker.store import StoreError
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
-from worker.unit_of_work import UnitOfWork
+from worker.messages.outgoing import churned_id
+from worker.messages.record import PlainRecord
+from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.port import StoreError
 
 Row = tuple[str, int, str | None]
 """A line of the journal: outcome, offset, reason."""

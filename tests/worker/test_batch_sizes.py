@@ -8,11 +8,11 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError, NotEnoughReplicasError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from worker import kafka
-from worker.batch_sizes import SMALLEST_BATCH_BYTES, BatchSizes, RecordTooLarge
-from worker.outgoing import Outgoing
-from worker.publisher import BatchProducer
-from worker.records import Header
+from worker.kafka import clients as kafka
+from worker.kafka.batch_sizes import SMALLEST_BATCH_BYTES, BatchSizes, RecordTooLarge
+from worker.messages.outgoing import Outgoing
+from worker.messages.record import Header
+from worker.outbox.publisher import BatchProducer
 
 TOPIC = "customer.signup-dlt"
 SMALL = 16 * 1024

@@ -13,13 +13,13 @@ import pytest
 from aiokafka import TopicPartition
 
 from tests.worker.builders import ADA, BOB, EVE
-from worker.churned_topic import ChurnedTopic, NotThereAnyMore, Reading
-from worker.churns import Churn, ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
-from worker.composition import open_value_reader
-from worker.raw_headers import ValueBatch
-from worker.reconcile import Report, _Reconciling
-from worker.remembered import Memory, Remembered, Stretch
+from worker.bootstrap import open_value_reader
+from worker.kafka.record_parsing import ValueBatch
+from worker.reconcile.churned_topic import ChurnedTopic, NotThereAnyMore, Reading
+from worker.reconcile.reconciliation import Report, _Reconciling
+from worker.reconcile.topic_cache import Memory, Remembered, Stretch
 from worker.settings import Settings
+from worker.stores.churns import Churn, ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
 
 PLACE, OTHER = TopicPartition("churned", 0), TopicPartition("churned", 1)
 FIRST, SECOND = date(2026, 6, 29), date(2026, 6, 30)

@@ -9,13 +9,13 @@ from decimal import Decimal
 import pytest
 
 from tests.worker.builders import ADA, BOB, CHURNED, EVE, apply, cancellation, signup
-from worker.churns import Churn, ChurnDay, ChurnPair, Mark, PendingChurn, Sum, ValueReader
-from worker.composition import open_value_reader
-from worker.reconcile import require_comparable
-from worker.stopping import Refusal
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_churns import churn_days, churn_pairs, pending_churns, published_up_to
-from worker.stores.duckdb_file import MEMORY
+from worker.bootstrap import open_value_reader
+from worker.errors import Refusal
+from worker.reconcile.reconciliation import require_comparable
+from worker.stores.churns import Churn, ChurnDay, ChurnPair, Mark, PendingChurn, Sum, ValueReader
+from worker.stores.duckdb.churns import churn_days, churn_pairs, pending_churns, published_up_to
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
 
 DAY = date(2026, 6, 30)
 LATER = date(2026, 7, 1)

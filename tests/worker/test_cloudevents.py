@@ -17,9 +17,9 @@ from tests.worker.builders import (
     signup_value,
     structured_value,
 )
-from worker import cloudevents
-from worker.cloudevents import EnvelopeError
-from worker.records import Header, PlainRecord, Record, coordinates, rfc3339
+from worker.messages import cloudevents
+from worker.messages.cloudevents import EnvelopeError
+from worker.messages.record import Header, PlainRecord, Record, coordinates, rfc3339
 
 BINARY: list[Header] = [
     ("ce_specversion", b"1.0"),

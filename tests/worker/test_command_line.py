@@ -6,7 +6,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from worker.cli import command_line
+from worker.cli.main import command_line
 
 HEAVY = {"faststream", "numpy", "prometheus_client", "psycopg", "pyarrow"}
 ALL = {
@@ -18,11 +18,11 @@ ALL = {
 @pytest.mark.parametrize("command", ["status", "explain", "parked", "dead-letters", "reconcile"])
 def test_who_only_asks_loads_no_driver_that_does_not_answer(command: str) -> None:
     program = (
-        "import sys; from worker.cli import command_line; from worker.composition import open_view\n"
-        f"command_line(['{command}']); import worker.stores.duckdb_view; print(*sys.modules)"
+        "import sys; from worker.cli.main import command_line; from worker.bootstrap import open_view\n"
+        f"command_line(['{command}']); import worker.stores.duckdb.view; print(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
-    assert "worker.asking" in loaded
+    assert "worker.queries.client" in loaded
     assert not HEAVY.intersection(loaded)
 
 

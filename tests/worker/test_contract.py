@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from worker import contract
-from worker.fields import MAX_REASON_CHARACTERS
-from worker.messages import Decoder
-from worker.outcomes import Rejected
-from worker.records import PlainRecord
+from worker.messages import schemas as contract
+from worker.messages.inbound import Decoder
+from worker.messages.record import PlainRecord
+from worker.messages.rejection import Rejected
+from worker.messages.validation import MAX_REASON_CHARACTERS
 
 CUSTOMER = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
 SIGNUP: dict[str, Any] = {

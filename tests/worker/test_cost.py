@@ -13,12 +13,12 @@ from typing import Any, cast
 import pytest
 
 from tests.worker.builders import CANCELLATIONS, SIGNUPS
-from worker.batch import BatchPath
-from worker.messages import Decoder
-from worker.outgoing import Composer
-from worker.records import PlainRecord, Record
-from worker.stores.duckdb import DuckDBStore
-from worker.unit_of_work import UnitOfWork
+from worker.messages.inbound import Decoder
+from worker.messages.outgoing import Composer
+from worker.messages.record import PlainRecord, Record
+from worker.processing.batch import BatchPath
+from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.duckdb.store import DuckDBStore
 
 HEADERS = [
     ("ce_specversion", b"1.0"),

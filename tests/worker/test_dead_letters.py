@@ -23,17 +23,17 @@ from tests.worker.builders import (
     structured_value,
 )  # fmt: skip
 from tests.worker.clock import NOON, Clock
-from worker.batch import BatchPath
-from worker.dead_letters.letters import Filters, Group, Letter, State, StoredRecord, grouped, total, with_earlier
-from worker.dead_letters.questions import LETTER_RECORDS, Rows, described
-from worker.messages import Decoder
-from worker.outgoing import Outgoing
-from worker.records import PlainRecord
-from worker.redriven import redriven
+from worker.messages.inbound import Decoder
+from worker.messages.outgoing import Outgoing
+from worker.messages.record import PlainRecord
+from worker.messages.redrive_headers import redriven
+from worker.processing.batch import BatchPath
+from worker.processing.unit_of_work import UnitOfWork
+from worker.queries.dead_letters import LETTER_RECORDS, Rows, described
 from worker.settings import Settings
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
-from worker.unit_of_work import UnitOfWork
+from worker.stores.dead_letters import Filters, Group, Letter, State, StoredRecord, grouped, total, with_earlier
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
 
 PLATINUM = '"platinum"'
 

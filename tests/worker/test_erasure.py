@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.worker.builders import ADA, BOB, CHURNED, EVE
-from worker.churns import Churn
-from worker.erasure import EventOffset, IneffectiveTombstone, erased_customer, erasures
-from worker.outgoing import churned_id
-from worker.receipts import _Reading
-from worker.records import PlainRecord
+from worker.messages.outgoing import churned_id
+from worker.messages.record import PlainRecord
+from worker.outbox.receipts import _Reading
 from worker.settings import Settings
+from worker.stores.churns import Churn
+from worker.stores.erasure import EventOffset, IneffectiveTombstone, erased_customer, erasures
 
 
 def churn(who: str) -> Churn:

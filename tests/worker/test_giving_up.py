@@ -6,11 +6,11 @@ import pytest
 
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, apply, batch_path, cancellation, record, signup
 from tests.worker.clock import NOON, Clock
-from worker.outgoing import churned_id
-from worker.redriven import redriven
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
-from worker.unit_of_work import UnitOfWork
+from worker.messages.outgoing import churned_id
+from worker.messages.redrive_headers import redriven
+from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
 
 
 def give_up(store: DuckDBStore, moment: datetime = NOON + timedelta(days=1)) -> int:

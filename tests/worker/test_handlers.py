@@ -8,12 +8,13 @@ import pytest
 
 from domain.customer import MRR, Industry, PlanTier
 from tests.worker.builders import ADA, BOB, cancellation, customer
-from worker.handlers import handle_cancellation, handle_signup
-from worker.messages import Cancellation, Signup
-from worker.outcomes import APPLIED, DUPLICATE, PARKED, Applied, Reason, Rejected
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
-from worker.unit_of_work import UnitOfWork
+from worker.messages.inbound import Cancellation, Signup
+from worker.messages.rejection import Reason, Rejected
+from worker.processing.handlers import handle_cancellation, handle_signup
+from worker.processing.outcomes import APPLIED, DUPLICATE, PARKED, Applied
+from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
 
 SIGNUP = Signup(ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal("499.00")))
 

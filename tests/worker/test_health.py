@@ -13,17 +13,17 @@ import duckdb
 import pytest
 
 from tests.worker.builders import batch_path
-from worker import health, store_watch
-from worker.consumer import Consumer
-from worker.health import Health
-from worker.metrics import Metrics
-from worker.relay import Relay
+from worker.consumer.subscriber import Consumer
+from worker.errors import Stop
+from worker.metrics.counters import Metrics
+from worker.monitoring import health, store_watch
+from worker.monitoring.health import Health
+from worker.monitoring.store_watch import StoreWatch
+from worker.outbox.relay import Relay
 from worker.settings import Settings
-from worker.stopping import Stop
-from worker.store_thread import StoreThread
-from worker.store_watch import StoreWatch
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.thread import StoreThread
 
 LIVE = ["consumer", "aiokafka", "poll", "batch"]
 READY = [*LIVE, "partitions", "kafka", "inputs", "group", "store", "receipt", "outbox"]

@@ -15,12 +15,12 @@ from starlette.types import Message
 
 from tests.store.changes import prepare
 from tests.worker.builders import ADA, BOB
-from worker.answering import Answering
-from worker.http_ask import AskRoutes
-from worker.running import CheckReport, WorkerReport
+from worker.http.query_routes import AskRoutes
+from worker.monitoring.worker_report import CheckReport, WorkerReport
+from worker.queries.server import Answering
 from worker.settings import Settings
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
 
 HERE = "127.0.0.1"
 REPORT = WorkerReport("1.2.3", datetime(2026, 6, 30, tzinfo=UTC), [CheckReport("store", ok=True, found="fine")], None)

@@ -12,14 +12,14 @@ from http.client import HTTPConnection
 import pytest
 from starlette.applications import Starlette
 
-from worker import http
-from worker.answering import Answering
-from worker.http_ask import AskRoutes
-from worker.running import WorkerReport
+from worker.errors import Exit, Refusal
+from worker.http import server as http
+from worker.http.query_routes import AskRoutes
+from worker.monitoring.worker_report import WorkerReport
+from worker.queries.server import Answering
 from worker.settings import Http, Settings
-from worker.stopping import Exit, Refusal
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
 
 REPORT = WorkerReport("1.2.3", datetime(2026, 6, 30, tzinfo=UTC), [], None)
 

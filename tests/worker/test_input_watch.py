@@ -11,11 +11,11 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTo
 
 from tests.worker.builders import CANCELLATIONS, SIGNUPS
 from tests.worker.test_health import parts
-from worker import input_watch
-from worker.group_membership import GroupMember, foreign_members
-from worker.input_watch import InputWatch
-from worker.progress import ENDS_KEPT, Progress
-from worker.topic_metadata import DESCRIBE, READ, PartitionMetadata, TopicMetadata
+from worker.consumer import input_watch
+from worker.consumer.input_watch import InputWatch
+from worker.consumer.progress import ENDS_KEPT, Progress
+from worker.kafka.group_membership import GroupMember, foreign_members
+from worker.kafka.topic_metadata import DESCRIBE, READ, PartitionMetadata, TopicMetadata
 
 INPUTS = ("signups", "cancellations")
 BOTH = frozenset(INPUTS)

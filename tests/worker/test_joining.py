@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 from typing_extensions import override
 
-from worker import joining
-from worker.joining import Joining
+from worker.consumer import joining
+from worker.consumer.joining import Joining
 from worker.settings import Settings
 
 

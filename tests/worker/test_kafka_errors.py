@@ -8,7 +8,7 @@ import pytest
 from aiokafka import errors
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from worker.kafka_errors import in_words
+from worker.kafka.errors import in_words
 
 OF_PYTHON = re.compile(r"[a-z][A-Z]|[()<>\[\]{}'\"]|Error\b|Errno")
 

@@ -7,8 +7,8 @@ import pytest
 from aiokafka import TopicPartition
 
 from tests.worker.record_batches import record_batch
-from worker import raw_headers
-from worker.leader_changes import LeaderChanges
+from worker.kafka import record_parsing as raw_headers
+from worker.kafka.leader_changes import LeaderChanges
 
 ONE, TWO = TopicPartition("topic", 1), TopicPartition("topic", 2)
 RECORDS: list[tuple[bytes | None, bytes | None, list[tuple[bytes, bytes | None]]]] = [(b"key", b"value", [])]

@@ -19,12 +19,12 @@ import pytest
 import structlog
 from pydantic import TypeAdapter
 
-from worker import logs
-from worker.log_exceptions import described
+from worker.logs import configuration as logs
+from worker.logs.exceptions import described
 from worker.settings import Log
-from worker.store import StoreError
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY, explain
+from worker.stores.duckdb.file import MEMORY, explain
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.port import StoreError
 
 MARK = "marked-content-4711"
 FORMATS = ("text", "json")
@@ -167,7 +167,7 @@ def test_harmless_messages_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     [line] = capsys.readouterr().err.splitlines()
     exception = json.loads(line)["exception"]
     assert "OSError: [Errno 28] No space left on device: '/data/x'" in exception
-    assert exception.endswith("worker.store.StoreError: the store failed: no room")
+    assert exception.endswith("worker.stores.port.StoreError: the store failed: no room")
     assert "The above exception was the direct cause of the following one:" in exception
 
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from worker.log_identity import LogIdentity, RecordMark, difference, mark_of
-from worker.records import PlainRecord
+from worker.messages.log_identity import LogIdentity, RecordMark, difference, mark_of
+from worker.messages.record import PlainRecord
 
 ID, OTHER_ID = UUID(int=1), UUID(int=2)
 LAST = RecordMark(9, 1234)

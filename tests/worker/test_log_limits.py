@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from worker.kafka_connection import LOST_AFTER_SECONDS, KafkaConnection
-from worker.log_limits import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, QUIET_SECONDS, TEXTS_OF_A_TEMPLATE, LogLimits
+from worker.logs.kafka_connection import LOST_AFTER_SECONDS, KafkaConnection
+from worker.logs.limits import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, QUIET_SECONDS, TEXTS_OF_A_TEMPLATE, LogLimits
 
 
 class Clock:
@@ -87,9 +87,11 @@ def test_texts_that_always_differ_do_not_flood(limits: LogLimits) -> None:
 def test_own_lines_repeat_only_with_an_error(limits: LogLimits) -> None:
     rejected = {"event": "record rejected", "offset": 1}
     failed = {"event": "publishing failed", "error": "no broker", "failures": 1}
-    own = [limits.filter(line(each, logger="worker.consumer")) for each in (rejected, rejected, failed, failed)]
+    own = [
+        limits.filter(line(each, logger="worker.consumer.subscriber")) for each in (rejected, rejected, failed, failed)
+    ]
     assert own == [True, True, True, False]
-    assert limits.filter(line(failed | {"error": "not authorized"}, logger="worker.consumer"))
+    assert limits.filter(line(failed | {"error": "not authorized"}, logger="worker.consumer.subscriber"))
 
 
 def test_information_is_not_limited(limits: LogLimits) -> None:
@@ -107,7 +109,7 @@ def test_lost_and_restored_connection_is_one_line_each(
 
         info = error
 
-    monkeypatch.setattr("worker.kafka_connection.log", Log())
+    monkeypatch.setattr("worker.logs.kafka_connection.log", Log())
     connection = KafkaConnection(limits, clock)
     for is_connected in (True, False, False, False, False, True, True):
         connection.note(is_connected=is_connected)

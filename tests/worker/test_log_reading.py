@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from aiokafka import TopicPartition
 
-from worker.log_reading import LogReading
-from worker.raw_headers import ValueBatch
+from worker.kafka.log_reader import LogReading
+from worker.kafka.record_parsing import ValueBatch
 
 PLACE, OTHER = TopicPartition("topic", 0), TopicPartition("topic", 1)
 

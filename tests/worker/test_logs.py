@@ -9,7 +9,7 @@ import pytest
 import structlog
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from worker import logs
+from worker.logs import configuration as logs
 from worker.settings import Log
 
 

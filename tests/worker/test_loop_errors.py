@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from worker import logs, loop_errors
+from worker.logs import configuration as logs
+from worker.logs import loop_errors
 from worker.settings import Log
 
 

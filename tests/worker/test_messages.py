@@ -23,9 +23,9 @@ from tests.worker.builders import (
     signup_value,
     structured_value,
 )
-from worker.messages import Cancellation, Decoder, Message, Signup, encode_churned, shown
-from worker.outcomes import Reason, Rejected
-from worker.records import Header, PlainRecord
+from worker.messages.inbound import Cancellation, Decoder, Message, Signup, encode_churned, shown
+from worker.messages.record import Header, PlainRecord
+from worker.messages.rejection import Reason, Rejected
 
 DECODER = Decoder(SIGNUPS, MAX_BYTES)
 MARK = "zq7never"

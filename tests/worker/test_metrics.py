@@ -12,22 +12,22 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, record, signup
-from worker.batch import BatchResult
-from worker.checks import Check
-from worker.event_ages import SECONDS, EventAges
-from worker.exposition import age_seconds, exposition
-from worker.gauges import Reading, StoreReading
-from worker.metrics import Cause, Metrics, Stage
-from worker.outgoing import Outgoing
-from worker.poll_metrics import poll_metrics
-from worker.receipts import ReceiptUnreadable
-from worker.relay import _cause
+from worker.errors import Exit, Refusal
+from worker.messages.outgoing import Outgoing
+from worker.metrics.counters import Cause, Metrics, Stage
+from worker.metrics.event_ages import SECONDS, EventAges
+from worker.metrics.poll_metrics import poll_metrics
+from worker.monitoring.checks import Check
+from worker.monitoring.exposition import age_seconds, exposition
+from worker.monitoring.gauges import Reading, StoreReading
+from worker.outbox.receipts import ReceiptUnreadable
+from worker.outbox.relay import _cause
+from worker.processing.batch import BatchResult
 from worker.settings import Topics
-from worker.stopping import Exit, Refusal
-from worker.store import StoreError
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
-from worker.view import AtStake, Waiting
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.port import StoreError
+from worker.stores.reading import AtStake, Waiting
 
 NOW = 1_782_820_800.0
 NOTHING = Reading([], {}, {}, None)

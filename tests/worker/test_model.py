@@ -26,10 +26,10 @@ from tests.worker.builders import (
     signup_value,
 )
 from tests.worker.model import Bad, Cancellation, Expected, Place, Said, Signup, expected
-from worker.outgoing import Outgoing, churned_id
-from worker.records import PlainRecord, TopicPartition
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
+from worker.messages.outgoing import Outgoing, churned_id
+from worker.messages.record import PlainRecord, TopicPartition
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
 
 PARTITIONS = 2
 MAX_LOSSES = 2  # opening a store takes longer than anything else here

@@ -7,8 +7,8 @@ import pytest
 from aiokafka import TopicPartition
 
 from tests.worker.builders import SIGNUPS
-from worker.offset_mirror import OffsetMirror
-from worker.positions import MIRROR
+from worker.consumer.offset_commits import OffsetMirror
+from worker.consumer.start_offset import MIRROR
 
 PLACE = TopicPartition(SIGNUPS, 0)
 INSTRUCTION = ""

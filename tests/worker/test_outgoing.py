@@ -24,9 +24,9 @@ from tests.worker.builders import (
     structured_value,
 )
 from worker import __version__
-from worker.outcomes import Reason, Rejected
-from worker.outgoing import DATASCHEMA, Composer, Envelope, Outgoing, churned_id, dead_letter_id
-from worker.records import Header, PlainRecord
+from worker.messages.outgoing import DATASCHEMA, Composer, Envelope, Outgoing, churned_id, dead_letter_id
+from worker.messages.record import Header, PlainRecord
+from worker.messages.rejection import Reason, Rejected
 
 CHURNED = CustomerChurned(
     customer_id=ADA,

@@ -10,16 +10,17 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.worker.builders import ADA, CANCELLATIONS, SIGNUPS, apply, cancellation, record, signup
-from worker.checks import Check
-from worker.gauges import Reading, StoreReading
-from worker.http import _CONTENT_SECURITY_POLICY
-from worker.metrics import Metrics
-from worker.pages import OperationsPage
-from worker.running import BatchReport, WorkerReport
+from worker.http.operations_page import OperationsPage
+from worker.http.server import _CONTENT_SECURITY_POLICY
+from worker.metrics.counters import Metrics
+from worker.monitoring.checks import Check
+from worker.monitoring.gauges import Reading, StoreReading
+from worker.monitoring.worker_report import WorkerReport
+from worker.processing.report import BatchReport
 from worker.settings import Kafka, Settings
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
-from worker.view import AtStake, Waiting
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.reading import AtStake, Waiting
 
 EVIL = "<script>alert(1)</script>\"'&"
 STARTED = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.partitioner import partitions_for
+from worker.kafka.partitioner import partitions_for
 
 # `Utils.murmur2` of the Java client, as its own test has it (UtilsTest.testMurmur2).
 JAVA = {

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from worker.positions import Partition, PositionRefused, starting_offset
+from worker.consumer.start_offset import Partition, starting_offset
+from worker.errors import PositionRefused
 
 USUAL = Partition("customer.signup/3", stored=50, committed=50, is_mirror=True, begin=0, end=100)
 

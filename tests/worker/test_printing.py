@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 import typer
 
-from worker.commands.ages import age_from, shown_age
-from worker.commands.printable import pretty, printable, printable_bytes
+from worker.cli.ages import age_from, shown_age
+from worker.cli.printable import pretty, printable, printable_bytes
 
 
 @pytest.mark.parametrize(("text", "shown"), [
@@ -71,8 +71,8 @@ def test_an_age_is_shown_in_its_largest_whole_unit(seconds: int, shown: str) -> 
 
 A_LONG_ANSWER = """
 import asyncio, sys
-from worker import cli
-from worker.commands.shared import run_async
+from worker.cli import main as cli
+from worker.cli.shared import run_async
 
 def long() -> None:
     run_async(lambda: asyncio.sleep(0))

@@ -16,7 +16,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-from worker.publish_errors import CannotPublish, Kind, in_words, kind_of, pause_seconds, root
+from worker.outbox.publish_errors import CannotPublish, Kind, in_words, kind_of, pause_seconds, root
 from worker.settings import Kafka
 
 SETTINGS = Kafka()

@@ -12,8 +12,8 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from worker.publish_errors import in_words
-from worker.publisher import _first_failure, _retrieve
+from worker.outbox.publish_errors import in_words
+from worker.outbox.publisher import _first_failure, _retrieve
 from worker.settings import Kafka
 
 CONSEQUENCE = InvalidTxnState()

@@ -11,15 +11,15 @@ import msgspec
 import pytest
 
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, signup
-from worker.explain import Step, Story, Whose
-from worker.outgoing import churned_id
-from worker.parked import WhoWaits
-from worker.question import Nothing, Question
-from worker.questions import PARKED, QUESTIONS, STATUS, STORY
+from worker.messages.outgoing import churned_id
+from worker.queries.catalogue import PARKED, QUESTIONS, STATUS, STORY
+from worker.queries.explain import Step, Story, Whose
+from worker.queries.parked import WhoWaits
+from worker.queries.query import Nothing, Question
 from worker.settings import Settings
-from worker.store import Store
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.port import Store
 
 A = TypeVar("A")
 LETTERS = f"{CANCELLATIONS}-dlt"
@@ -162,7 +162,7 @@ def test_the_status_says_how_the_work_stands(store: Store) -> None:
 def test_dead_letters_are_not_looked_through_where_they_are_too_many(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.status.MOST_LETTERS", 1)
+    monkeypatch.setattr("worker.queries.status.MOST_LETTERS", 1)
     refused = [signup(number, ADA, plan_tier='"gold"') for number in range(2)]
     apply(store, refused[:1])
     assert answer(store, STATUS, Nothing()).letters == {"open": 1}

@@ -12,9 +12,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException
 
 from tests.worker.record_batches import CODECS, CONTROL, FIRST_TIMESTAMP, TRANSACTIONAL, RawRecord, record_batch
-from worker import raw_headers
-from worker.raw_headers import ValueBatch
-from worker.records import Header
+from worker.kafka import record_parsing as raw_headers
+from worker.kafka.record_parsing import ValueBatch
+from worker.messages.record import Header
 
 PLACE = TopicPartition("topic", 0)
 BAD = b"na\xffme"

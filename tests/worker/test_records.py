@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.worker.builders import record
-from worker.records import coordinates, rfc3339
+from worker.messages.record import coordinates, rfc3339
 
 
 def test_coordinates_are_topic_partition_and_offset() -> None:

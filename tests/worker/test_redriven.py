@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, SIGNUPS, apply, composer, record, signup, signup_value
-from worker.outcomes import Reason, Rejected
-from worker.outgoing import Outgoing
-from worker.records import Header, PlainRecord
-from worker.redriven import claims_to_be_redriven, redriven, redriven_letter
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_file import MEMORY
+from worker.messages.outgoing import Outgoing
+from worker.messages.record import Header, PlainRecord
+from worker.messages.redrive_headers import claims_to_be_redriven, redriven, redriven_letter
+from worker.messages.rejection import Reason, Rejected
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
 
 RECEIVED = record(
     b'{"plan_tier": "platinum"}',

@@ -27,22 +27,22 @@ from tests.worker.builders import (
     record,
     signup,
 )
-from worker.commands.replay_report import print_report
-from worker.messages import Decoder
-from worker.outgoing import churned_id
-from worker.records import PlainRecord
-from worker.replay.counting import CountedPath, SeenWork
+from worker.cli.replay_report import print_report
+from worker.errors import Exit, Refusal
+from worker.messages.inbound import Decoder
+from worker.messages.outgoing import churned_id
+from worker.messages.record import PlainRecord
+from worker.processing.dry_run import CountedPath, SeenWork
 from worker.replay.interruption import SIGNALS, Interrupted, Interruption, interruptible
 from worker.replay.report import CustomerChange, CustomerState, Emit, Report
 from worker.replay.running import Replay
 from worker.replay.selection import Range, Selection, _range
 from worker.settings import Settings
-from worker.stopping import Exit, Refusal
-from worker.store import Changes, NoStoreError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
-from worker.stores import duckdb_copy
-from worker.stores.duckdb import DuckDBStore
-from worker.stores.duckdb_copy import copied
-from worker.stores.duckdb_file import MEMORY
+from worker.stores.duckdb import copy as duckdb_copy
+from worker.stores.duckdb.copy import copied
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.port import Changes, NoStoreError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
 
 CHURN = date(2026, 6, 30)
 PLACE = TopicPartition(SIGNUPS, 3)

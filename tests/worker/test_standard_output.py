@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.standard_output import CLOSED_PIPE
+from worker.cli.standard_output import CLOSED_PIPE
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [["config", "show"], ["config", "show", "--json"], ["contract", "asyncapi"]]

@@ -6,8 +6,8 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 
 from tests.kafka.local import free_ports
 from worker import start_failures
+from worker.errors import Exit, Refusal
 from worker.settings import Kafka, Settings
-from worker.stopping import Exit, Refusal
 
 
 def explained(error: Exception) -> Refusal:

@@ -4,7 +4,7 @@ import aiokafka.admin.client
 import aiokafka.client
 import pytest
 
-from worker import kafka
+from worker.kafka import clients as kafka
 from worker.settings import Kafka
 
 

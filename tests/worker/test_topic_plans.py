@@ -2,9 +2,9 @@
 
 import pytest
 
+from worker.kafka.topic_configs import Configs
+from worker.kafka.topic_plans import Difference, TopicPlan, topic_plans
 from worker.settings import Settings
-from worker.topic_configs import Configs
-from worker.topic_plans import Difference, TopicPlan, topic_plans
 
 MIB = 1024 * 1024
 DEFAULTS = {

@@ -16,16 +16,16 @@ from tests.worker.builders import (
     signup,
 )
 from tests.worker.clock import NOON, Clock
-from worker.batch import BatchPath
-from worker.dead_letters import questions
-from worker.dead_letters.letters import WAITING, Filters, total
-from worker.dead_letters.questions import described
-from worker.messages import Decoder
-from worker.redriven import redriven
+from worker.messages.inbound import Decoder
+from worker.messages.redrive_headers import redriven
+from worker.processing.batch import BatchPath
+from worker.processing.unit_of_work import UnitOfWork
+from worker.queries.dead_letters import described
 from worker.settings import Settings
-from worker.stores.duckdb import DuckDBStore
-from worker.unit_of_work import UnitOfWork
-from worker.view import AtStake, Waiting
+from worker.stores import arr_at_stake
+from worker.stores.dead_letters import WAITING, Filters, total
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.reading import AtStake, Waiting
 
 PLATINUM = '"platinum"'
 
@@ -39,7 +39,7 @@ def at_stake(store: DuckDBStore) -> AtStake:
     """It without the time, found to be what `dead-letters list` shows of the letters one by one."""
     with store.view() as view:
         letters = [letter for letter in described(view, Settings(), Filters()) if letter.state in WAITING]
-        found = questions.at_stake(view, Settings())
+        found = arr_at_stake.at_stake(view, Settings())
     since = min((letter.refused_at for letter in letters), default=None)
     assert found == AtStake(len(letters), total(letters), since)
     return found._replace(since=None)

@@ -16,9 +16,9 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from worker import addresses
+from worker.errors import Exit, Refusal
 from worker.settings import PREFIX, Settings
 from worker.settings import Kafka as KafkaSettings
-from worker.stopping import Exit, Refusal
 
 ANSWER_SECONDS = 10.0
 CREATE_SECONDS = 60.0

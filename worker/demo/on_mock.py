@@ -6,8 +6,8 @@ worker as it is; on a real Kafka the demo runs `python -m worker` itself.
 
 from functools import partial
 
-from worker import kafka
-from worker.cli import main
+from worker.cli.main import main
+from worker.kafka import clients as kafka
 
 kafka.committed_reader = partial(kafka.committed_reader, check_crcs=False)
 

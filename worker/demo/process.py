@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.demo.broker import Broker, clean_environment
+from worker.errors import Exit, Refusal
 from worker.settings import PREFIX
-from worker.stopping import Exit, Refusal
 
 STOP_SECONDS = 20.0
 LOG_LINES_SHOWN = 8

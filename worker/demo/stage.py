@@ -11,7 +11,7 @@ from worker.demo.broker import Broker
 from worker.demo.process import WorkerProcess
 from worker.demo.story import Line
 from worker.demo.traffic import Reader, Seen, Sender
-from worker.stopping import Exit, Refusal
+from worker.errors import Exit, Refusal
 
 PATIENCE_SECONDS = 60.0
 

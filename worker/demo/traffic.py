@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from worker.demo.broker import ANSWER_SECONDS, Broker
 from worker.demo.story import Line
-from worker.stopping import Exit, Refusal
+from worker.errors import Exit, Refusal
 
 OUTPUTS = ("churned", "signup-dlt", "cancellation-dlt")
 

@@ -9,15 +9,14 @@ from contextlib import asynccontextmanager
 
 from aiokafka.errors import KafkaError
 
-from worker import kafka
-from worker.one_worker import has_store, members_of
-from worker.positions import PositionRefused
-from worker.receipts import ReceiptUnreadable, keep_receipts
-from worker.relay import Relay
+from worker.consumer.single_owner_assignor import has_store, members_of
+from worker.errors import Exit, PositionRefused, Refusal, Stop
+from worker.kafka import clients as kafka
+from worker.outbox.receipts import ReceiptUnreadable, keep_receipts
+from worker.outbox.relay import Relay
 from worker.settings import Settings
-from worker.stopping import Exit, Refusal, Stop
-from worker.store import Store
-from worker.store_thread import StoreThread
+from worker.stores.port import Store
+from worker.stores.thread import StoreThread
 
 PATIENCE_SECONDS = 60.0
 LOOK_EVERY_SECONDS = 0.1

@@ -10,9 +10,9 @@ from enum import StrEnum
 import msgspec
 
 from domain.customer import Customer
-from worker.messages import shown
+from worker.messages.inbound import shown
 from worker.replay.selection import Range
-from worker.store import Changes
+from worker.stores.port import Changes
 
 
 class Emit(StrEnum):

@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from aiokafka import TopicPartition
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from worker import checks
-from worker.log_reading import LogReading, committed_reader
-from worker.records import Record
-from worker.replay.counting import CountedPath, Decisions, SeenWork
+from worker import preflight as checks
+from worker.errors import Exit, Refusal
+from worker.kafka.log_reader import LogReading, committed_reader
+from worker.messages.record import Record
+from worker.processing.dry_run import CountedPath, Decisions, SeenWork
 from worker.replay.interruption import Interruption
 from worker.replay.publishing import Publishing, publishing, read_receipts
 from worker.replay.report import Emit, Report
 from worker.replay.selection import Selection, ranges
 from worker.settings import Settings
-from worker.stopping import Exit, Refusal
-from worker.store import Changes, PendingBatch, Store, StoreConflictError, StoreError
-from worker.store_thread import StoreThread
+from worker.stores.port import Changes, PendingBatch, Store, StoreConflictError, StoreError
+from worker.stores.thread import StoreThread
 
 COLLECT_EVERY_SECONDS = 30.0
 RETRY_FOR_SECONDS = 60.0

@@ -9,10 +9,10 @@ from datetime import datetime
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from worker.log_reading import partitions_of
-from worker.records import TopicPartition as Place
+from worker.errors import Exit, Refusal
+from worker.kafka.log_reader import partitions_of
+from worker.messages.record import TopicPartition as Place
 from worker.settings import Settings
-from worker.stopping import Exit, Refusal
 
 
 @dataclass(frozen=True, slots=True)

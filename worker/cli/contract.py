@@ -1,0 +1,48 @@
+"""`customer-worker contract`: what others rely on, as documents."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from worker.monitoring import alert_rules
+from worker.settings import Settings
+
+contract = typer.Typer(help="The contract as documents.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(contract, name="contract")
+
+
+@contract.command("asyncapi")
+def show_asyncapi() -> None:
+    """Print the AsyncAPI document of what is read and sent.
+
+    Example: customer-worker contract asyncapi > asyncapi.json
+    """
+    from worker.messages import schemas as documents  # noqa: PLC0415 - FastStream is not for those who only list commands
+
+    print(json.dumps(documents.asyncapi(Settings.read().topics), indent=2))
+
+
+@contract.command("schemas")
+def show_schemas() -> None:
+    """Print the JSON Schema of each message.
+
+    Example: customer-worker contract schemas | jq .signup
+    """
+    from worker.messages import schemas as documents  # noqa: PLC0415 - FastStream is not for those who only list commands
+
+    print(json.dumps({name: documents.schema(name) for name in documents.MESSAGES}, indent=2))
+
+
+@contract.command("alerts")
+def show_alerts() -> None:
+    """Print the alert rules for Prometheus, as its rule_files take them.
+
+    Example: customer-worker contract alerts > customer-worker-alerts.yaml
+    """
+    print(alert_rules(), end="")

@@ -1,0 +1,98 @@
+"""`customer-worker parked dead-letter`: cancellations that have waited long enough for their signup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from worker.bootstrap import batch_path
+from worker.cli.ages import age_from, shown_age
+from worker.cli.own_store import own_store
+from worker.cli.shared import AsJson, console, run_async
+from worker.cli.tables import print_table
+from worker.messages.record import coordinates
+from worker.processing.unit_of_work import UnitOfWork
+from worker.queries.client import ask
+from worker.queries.giving_up import WAITING_BEFORE, Before, Waiting
+from worker.settings import Settings
+from worker.stores.port import StoreConflictError
+
+SHOWN = 20
+
+
+def register(parked: typer.Typer) -> None:
+    """Add the command."""
+    parked.command("dead-letter")(give_up)
+
+
+def give_up(
+    older_than: Annotated[
+        timedelta, typer.Option(parser=age_from, metavar="AGE", help="Parked for longer than this: 12h, 30d.")
+    ],
+    execute: Annotated[bool, typer.Option("--execute", help="Do it; without it, it is only shown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make dead letters of cancellations whose signup has not come. A dry run unless --execute is given.
+
+    They wait no longer: a customer who signs up later is active, and a redrive of the dead letter ends them. With
+    DuckDB the worker has to be stopped for it. A worker publishes the dead letters as soon as one runs.
+
+    Example: customer-worker parked dead-letter --older-than 30d --execute
+    """
+    settings = Settings.read()
+    before = datetime.now(UTC) - older_than
+    if execute:
+        waiting = _give_up(settings, before)
+    else:
+        waiting = run_async(lambda: ask(settings, WAITING_BEFORE, Before(before)))
+    if as_json:
+        found = [{"coordinates": each.coordinates, "customer_id": each.customer_id} for each in waiting]
+        print(json.dumps({"executed": execute, "count": len(waiting), "parked": found}))
+        return
+    _print(waiting, execute=execute)
+
+
+def _give_up(settings: Settings, before: datetime) -> Sequence[Waiting]:
+    path = batch_path(settings)
+    given_up: set[str] = set()
+    with own_store(settings) as store:
+        with store.view() as view:
+            found = WAITING_BEFORE.find(view, settings, Before(before))
+        while waiting := store.parked_before(before, settings.batch.max_records):
+            try:
+                with UnitOfWork(store) as work:
+                    path.give_up(waiting, work)
+                    work.commit()
+            except StoreConflictError:
+                continue  # a signup has come for some of them: what waits now is asked anew
+            given_up.update(coordinates(parked.record) for parked in waiting)
+    return [each for each in found if each.coordinates in given_up]
+
+
+def _print(waiting: Sequence[Waiting], *, execute: bool) -> None:
+    if not waiting:
+        console.print("Nothing has been parked for so long.")
+        return
+    now = datetime.now(UTC)
+    table = Table("record", "customer", "parked for", box=None, pad_edge=False)
+    for each in waiting[:SHOWN]:
+        table.add_row(each.coordinates, each.customer_id, shown_age(now - each.parked_at))
+    print_table(table)
+    if len(waiting) > SHOWN:
+        console.print(f"… and {len(waiting) - SHOWN:,} more (--json has all)", highlight=False)
+    if execute:
+        console.print(
+            f"{len(waiting):,} dead letters made, reason no_signup. A worker publishes them as soon as one runs.",
+            highlight=False,
+        )
+    else:
+        console.print(
+            f"Dry run: {len(waiting):,} dead letters would be made. Add --execute to do it; with DuckDB, stop the "
+            "worker first.",
+            highlight=False,
+        )

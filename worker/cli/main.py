@@ -1,0 +1,113 @@
+"""The command line, `customer-worker`: commands are thin, what they do is elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from worker import __version__
+from worker.cli import standard_output
+from worker.cli.shared import AsJson, console, errors, run_async
+from worker.errors import Exit, Refusal
+from worker.settings import Settings, SettingsError
+
+_MODULES = (
+    "check",
+    "topics",
+    "config",
+    "contract",
+    "status",
+    "explain",
+    "parked",
+    "dead_letters",
+    "reconcile",
+    "replay",
+    "store",
+)
+"""The modules of `worker.cli` that have a command or a group of them, by its name."""
+
+
+def main() -> None:
+    """Run the command line; errors people can mend end in one sentence and an exit code, not in a traceback."""
+    logging.getLogger().addHandler(logging.NullHandler())  # what a library warns of, a command says itself
+    standard_output.install()
+    try:
+        command_line(sys.argv[1:])()
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            errors.print(mistake, style="red", markup=False, highlight=False)
+        raise SystemExit(Exit.CONFIGURATION) from None
+    except Refusal as refusal:
+        errors.print(str(refusal), style="red", markup=False, highlight=False)
+        raise SystemExit(refusal.code) from None
+    finally:
+        standard_output.flush()
+
+
+def command_line(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with the command that these arguments name, or else with all.
+
+    Each loads what it needs, and that takes longer than most take for their answer.
+    """
+    app = typer.Typer(
+        name="customer-worker",
+        help="Kafka in, customers kept, customer.churned out, exactly once.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    app.command()(run)
+    app.command()(demo)
+    asked = arguments[0].replace("-", "_") if arguments else ""
+    if asked in {"run", "demo"}:
+        return app
+    for name in [asked] if asked in _MODULES else _MODULES:
+        import_module(f"worker.cli.{name}").register(app)
+    return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        console.print(__version__)
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Run the worker until SIGTERM.
+
+    Example: CUSTOMER_WORKER_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 customer-worker run
+    """
+    from worker.app import Worker  # noqa: PLC0415 - FastStream and the server are not for those who only ask
+
+    run_async(Worker(Settings.read()).app.run)
+
+
+def demo(
+    bootstrap_servers: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Tell the story on this Kafka, not on a broker inside the process."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Watch the worker work, be killed, and lose nothing.
+
+    Example: customer-worker demo
+    """
+    from worker.demo import run_demo  # noqa: PLC0415 - its in-process broker is not for those who only run the worker
+
+    if not run_demo(bootstrap_servers=bootstrap_servers, console=console, as_json=as_json):
+        raise typer.Exit(Exit.NO)

@@ -1,0 +1,73 @@
+"""`customer-worker parked`: cancellations that wait for their customer's signup."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from worker.cli import give_up
+from worker.cli.ages import age_from, shown_age
+from worker.cli.counted import counted
+from worker.cli.shared import AsJson, console, run_async
+from worker.cli.tables import print_table
+from worker.queries.catalogue import PARKED
+from worker.queries.client import ask
+from worker.queries.parked import MOST_CUSTOMERS, ParkedList, WaitingCustomer, WhoWaits
+from worker.settings import Settings
+
+parked = typer.Typer(help="Cancellations that wait for their customer's signup.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    give_up.register(parked)
+    app.add_typer(parked, name="parked")
+
+
+@parked.command("list")
+def list_parked(
+    older_than: Annotated[
+        timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Waiting for longer than this: 12h, 30d.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, max=MOST_CUSTOMERS, help="The most customers named, who has waited longest first.")
+    ] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Whose cancellation came before any signup, since when, and for which day.
+
+    Example: customer-worker parked list --older-than 30d
+    """
+    settings = Settings.read()
+    before = None if older_than is None else datetime.now(UTC) - older_than
+    found = run_async(lambda: ask(settings, PARKED, WhoWaits(limit, before)))
+    if as_json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        _print(found)
+
+
+def _print(found: ParkedList) -> None:
+    totals = found.totals
+    if not totals.records:
+        console.print("Nothing is parked.")
+        return
+    now = datetime.now(UTC)
+    table = Table("customer", "waiting for", "cancelled for", "records", box=None, pad_edge=False)
+    for customer in found.customers:
+        table.add_row(customer.customer_id, shown_age(now - customer.since), *_columns(customer))
+    print_table(table)
+    if len(found.customers) < totals.customers:
+        rest = counted(totals.customers - len(found.customers), "more customer")
+        console.print(f"… and {rest} (--limit)", highlight=False)
+    waiting = f"{counted(totals.records, 'cancellation')} of {counted(totals.customers, 'customer')}"
+    console.print(f"In all: {waiting}.", highlight=False)
+
+
+def _columns(customer: WaitingCustomer) -> tuple[str, str]:
+    dates = dict.fromkeys(str(each.cancellation_date or "unknown") for each in customer.cancellations)
+    return ", ".join(dates), ", ".join(each.coordinates for each in customer.cancellations)

@@ -1,0 +1,72 @@
+"""`customer-worker migrate` and `store copy`: the store's tables, and the way from DuckDB to PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr, ValidationError
+
+from worker import bootstrap as composition
+from worker.cli.progress import progress_bar
+from worker.cli.shared import AsJson, console
+from worker.settings import Settings, Store
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("migrate")(migrate)
+    store = typer.Typer(help="The store.", no_args_is_help=True)
+    store.callback()(_nothing)
+    store.command("copy")(copy)
+    app.add_typer(store, name="store")
+
+
+def _nothing() -> None:
+    """A group of one command is a group all the same."""
+
+
+def _store(url: str) -> Store:
+    """The store at an address that was typed. Raises `typer.BadParameter`."""
+    try:
+        return Store(url=SecretStr(url))
+    except ValidationError as error:
+        raise typer.BadParameter("it " + error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the store's tables to this version.
+
+    Example: customer-worker migrate
+    """
+    before, after = composition.migrate(Settings.read())
+    if as_json:
+        print(json.dumps({"before": before, "after": after}))
+    elif before == after:
+        console.print(f"The store has version {after} already.", highlight=False)
+    else:
+        console.print(f"The store has version {after} now; it had {before or 'no tables'}.", highlight=False)
+
+
+def copy(
+    source: Annotated[Store, typer.Argument(parser=_store, metavar="FROM_URL", help="duckdb:///FILE")],
+    target: Annotated[Store, typer.Argument(parser=_store, metavar="TO_URL", help="postgresql://…, an empty one")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy a whole store to another database, with no worker running. Then start workers on the copy.
+
+    Everything is copied in one transaction, and what was published is not published again. Do not start a worker on
+    the old store afterwards: it would go on from there.
+
+    Example: customer-worker store copy duckdb:///customers.duckdb postgresql://worker@db/customers
+    """
+    with progress_bar("Copying the store") as tell:
+        copied = composition.copy_store(source, target, tell)
+    if as_json:
+        print(json.dumps({"rows": copied}))
+    else:
+        console.print(
+            f"{copied:,} rows copied. Set CUSTOMER_WORKER_STORE__URL to {target.shown} and start the workers.",
+            highlight=False,
+        )

@@ -1,0 +1,66 @@
+"""`customer-worker topics`: the topics that the worker reads and writes."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from worker.cli.shared import AsJson, console, run_async
+from worker.errors import Exit
+from worker.kafka.topic_setup import SetUp, set_up_topics
+from worker.settings import Settings
+
+topics = typer.Typer(help="The Kafka topics the worker needs.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(topics, name="topics")
+
+
+@topics.command("create")
+def create_topics(
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic that is created.")] = 8,
+    replication: Annotated[int, typer.Option(min=1, help="Copies of each partition that is created.")] = 1,
+    execute: Annotated[bool, typer.Option("--execute", help="Alter existing topics that differ.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Create the topics that do not exist, with the configuration that exactly-once needs.
+
+    Print where an existing topic has another configuration; with --execute, alter it. Exit 1 if differences remain.
+
+    Example: customer-worker topics create --partitions 8 --replication 3
+    """
+    settings = Settings.read()
+    done = run_async(lambda: set_up_topics(settings, partitions, replication, is_executed=execute))
+    _print_json(done, execute) if as_json else _print_lines(done, execute)
+    if done.differences and not execute:
+        raise typer.Exit(Exit.NO)
+
+
+def _print_json(done: SetUp, is_altered: bool) -> None:
+    differences = [
+        {
+            "topic": each.topic,
+            "setting": each.setting,
+            "actual": each.actual,
+            "needed": each.value,
+            "altered": is_altered,
+        }
+        for each in done.differences
+    ]
+    print(json.dumps(done.created | {"differences": differences}))
+
+
+def _print_lines(done: SetUp, is_altered: bool) -> None:
+    for name, is_new in done.created.items():
+        hidden = ", configuration not visible: grant DESCRIBE_CONFIGS on it" if name in done.hidden else ""
+        console.print(f"{name}: {'created' if is_new else 'exists'}{hidden}", highlight=False)
+        for each in done.differences:
+            if each.topic == name:
+                change = f"{each.setting} {'altered' if is_altered else 'to alter'}: {each.actual} to {each.value}"
+                console.print(f"  {change} ({each.risk})", highlight=False)
+    if done.differences and not is_altered:
+        console.print("Run this again with --execute to alter the existing topics.", highlight=False)

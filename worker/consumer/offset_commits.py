@@ -1,0 +1,86 @@
+"""The group's committed offsets follow the store's positions, for tools that show lag. Nothing depends on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from worker.consumer.start_offset import MIRROR
+from worker.failpoints import reach
+from worker.kafka.errors import in_words
+
+log = structlog.get_logger(__name__)
+
+COMMIT_SECONDS = 3.0
+"""aiokafka repeats a commit without end, such as that of a deleted topic, and a rebalance waits for it."""
+
+
+class OffsetMirror:
+    """How far each assigned partition was read, and how much of that the group was told."""
+
+    def __init__(self) -> None:
+        self._stored: dict[TopicPartition, int] = {}
+        self._reached: dict[TopicPartition, int] = {}
+        self._passed: dict[TopicPartition, int] = {}
+        self._told: dict[TopicPartition, int] = {}
+        self._rewound: dict[TopicPartition, int] = {}
+
+    def start(self, place: TopicPartition, offset: int, stored: int) -> None:
+        """Note that reading starts at `offset`: before the `stored` position where an operator rewound the group."""
+        self._rewound[place] = self._stored[place] = stored
+        self._reached[place] = offset
+
+    @property
+    def reached(self) -> Mapping[TopicPartition, int]:
+        """The next offset to read of each assigned partition."""
+        return dict(self._reached)
+
+    def reach(self, place: TopicPartition, offset: int) -> None:
+        """Note that a batch is committed, and `offset` the next one to read."""
+        self._reached[place] = offset
+        self._stored[place] = max(offset, self._stored.get(place, 0))
+
+    def pass_over(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Note that up to these positions there is nothing but markers of transactions and aborted records.
+
+        The store keeps its own position, from which a restart passes over them once more.
+        """
+        for place, offset in positions.items():
+            # An instruction is followed to its end first: a restart would go on from here.
+            if place in self._reached and self._mark(place, self._reached[place]) == MIRROR:
+                self._passed[place] = offset
+
+    def forget(self) -> None:
+        """Start anew: the partitions are assigned again, or to another."""
+        self._passed.clear()
+        self._reached.clear()
+        self._told.clear()
+        self._rewound.clear()
+        self._stored.clear()
+
+    async def tell(self, consumer: AIOKafkaConsumer, *, again: bool = False) -> bool:
+        """Commit what the group was not told yet, or all of it `again`; whether it was taken, else it is told later."""
+        ends = {place: max(offset, self._passed.get(place, 0)) for place, offset in self._reached.items()}
+        news = {place: offset for place, offset in ends.items() if again or self._told.get(place) != offset}
+        if not news:
+            return True
+        offsets = {place: (offset, self._mark(place, self._reached[place])) for place, offset in news.items()}
+        reach("before-mirror")
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await consumer.commit(offsets)
+        except (KafkaError, TimeoutError) as error:
+            log.debug("offsets not mirrored", error=in_words(error))
+            return False
+        reach("after-mirror")
+        self._told.update(news)
+        return True
+
+    def _mark(self, place: TopicPartition, offset: int) -> str:
+        # While an operator's rewind is being read, or a skip has not begun, the offset stays an instruction: a restart
+        # goes on with it.
+        return MIRROR if self._rewound.get(place, 0) <= offset <= self._stored.get(place, 0) else ""

@@ -1,0 +1,85 @@
+"""FastStream's loop and aiokafka beneath it, looked at from outside: does the loop turn, and does Kafka answer?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
+
+from worker.consumer.assignment import Assignment
+
+log = structlog.get_logger(__name__)
+
+UNAUTHORIZED_PAUSE_SECONDS = 1.0
+
+
+class Polling:
+    """Watches the polls of the consumer that `assignment` is about."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._turned = time.monotonic()
+
+    def watch(self, subscriber: Any) -> None:
+        """Stand between FastStream's loop and its polls, of which it tells none that brought nothing.
+
+        An offset outside of the log is an event to handle: FastStream would log it and poll on.
+        """
+        poll = subscriber.get_msg
+
+        async def watched(consumer: AIOKafkaConsumer) -> Any:
+            self._turned = time.monotonic()
+            try:
+                return await poll(consumer)
+            except NoOffsetForPartitionError:  # the group has none: the assignment sets where reading starts
+                return None
+            except OffsetOutOfRangeError as error:
+                places = ", ".join(f"{place.topic}/{place.partition}/{at}" for place, at in error.args[0].items())
+                await self._assignment.look_again(f"{places} is outside of the log")
+                return None
+            except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
+                # `InputWatch` has logged it; FastStream would log it with its traceback every 5 s.
+                log.debug("nothing polled", error=type(error).__name__)
+                await asyncio.sleep(UNAUTHORIZED_PAUSE_SECONDS)
+                return None
+
+        subscriber.get_msg = watched
+
+    @property
+    def turned_seconds(self) -> float:
+        """How long ago the loop asked for records."""
+        return time.monotonic() - self._turned
+
+    @property
+    def answered_seconds(self) -> float:
+        """How long ago Kafka answered a fetch, or gave out the partitions: with records or, twice a second, without."""
+        since_set = time.monotonic() - self._assignment.set_at
+        consumer = self._assignment.consumer
+        if consumer is None:
+            return since_set
+        try:
+            answers = [consumer.last_poll_timestamp(place) for place in consumer.assignment()]
+        except IllegalStateError:  # the partitions are being taken this moment
+            return since_set
+        answered_ms = max(filter(None, answers), default=0)
+        return min(since_set, max(0.0, time.time() - answered_ms / 1000))
+
+    @property
+    def ended_task(self) -> str | None:
+        """Which of aiokafka's own tasks has ended, if one has: nothing would be fetched, and nothing would say so."""
+        consumer = self._assignment.consumer
+        # There is no public way to ask; aiokafka's minor version is pinned.
+        if consumer is None or consumer._coordinator is None:  # noqa: SLF001 - the consumer is being started
+            return None
+        tasks = {"fetching": consumer._fetcher._fetch_task, "the group": consumer._coordinator._coordination_task}  # noqa: SLF001
+        return next((name for name, task in tasks.items() if task is not None and task.done()), None)

@@ -1,0 +1,85 @@
+"""Polls applied one after the other: while one is, the next is fetched and read, and small ones become one batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from worker.consumer.assignment import Assignment
+from worker.messages.record import Record
+from worker.processing.batch import Messages
+
+SMALL_POLL = 1_000
+GATHER_SECONDS = 0.005
+
+Apply = Callable[[Sequence[Record], Messages | None, int], Awaitable[None]]
+"""Applies a poll's records, and what they say if that was read, as of the assignment with this number."""
+
+
+class Intake:
+    """Hands what is polled to `apply`, in order, one poll at a time; `fail` is told of what goes wrong in doing so."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        max_records: int,
+        read: Callable[[Sequence[Record]], Messages],
+        apply: Apply,
+        fail: Callable[[Exception], None],
+    ) -> None:
+        self._assignment = assignment
+        self._small = min(SMALL_POLL, max_records)
+        self._read = read
+        self._apply = apply
+        self._fail = fail
+        self._applying: asyncio.Task[None] | None = None
+        self._gathered: Sequence[Any] = []
+        self._gathered_in = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being applied."""
+        return self._applying is None or self._applying.done()
+
+    @property
+    def waiting(self) -> int:
+        """How many records wait for those being applied."""
+        return len(self._gathered)
+
+    async def take(self, records: Sequence[Any]) -> None:
+        """Have these applied after the poll before, and return in time for the next to be polled meanwhile.
+
+        Small polls that come meanwhile are gathered into one batch: each would else wait for all those before it.
+        """
+        if self._gathered_in != self._assignment.number:
+            self._gathered_in = self._assignment.number
+            self._gathered = []
+        records = [*self._gathered, *records]
+        self._gathered = []
+        ahead = None
+        if self._applying is not None and not self._applying.done():
+            if len(records) < self._small:
+                self._gathered = records
+                await asyncio.wait({self._applying}, timeout=GATHER_SECONDS)  # a poll costs more than its few records
+                return
+            ahead = asyncio.create_task(asyncio.to_thread(self._read, records))
+            await asyncio.wait({self._applying})  # and lets it go on where this is cancelled
+        self._applying = asyncio.create_task(self._apply_all(records, ahead))
+        await asyncio.sleep(0)  # let it reach the store's thread before the next poll keeps this one busy
+
+    async def _apply_all(self, records: Sequence[Any], ahead: asyncio.Task[Messages] | None) -> None:
+        """These records, and then what was gathered meanwhile."""
+        assignment = self._gathered_in
+        try:
+            await self._apply(records, await ahead if ahead else None, assignment)
+            while self._gathered:
+                gathered, self._gathered = self._gathered, []
+                await self._apply(gathered, None, self._gathered_in)
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task's error
+            self._fail(error)
+
+    async def drain(self) -> None:
+        """Wait for what is being applied."""
+        if self._applying is not None:
+            await self._applying

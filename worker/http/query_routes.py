@@ -1,0 +1,99 @@
+"""Questions over HTTP. Answers name customers, so they are for the machine itself, and for no web page open on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from worker.monitoring.worker_report import STORE_HEADER, WorkerReport
+from worker.queries.catalogue import QUESTIONS
+from worker.queries.server import Answering, NotAnswered
+
+_PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+
+
+class AskRoutes:
+    """Answers `GET /ask/{name}`. `store_mark` says which store is asked, `host` is the one that is listened on."""
+
+    def __init__(self, answering: Answering, report: Callable[[], WorkerReport], store_mark: str, host: str) -> None:
+        self._answering = answering
+        self._report = report
+        self._headers = {STORE_HEADER: store_mark}
+        self._names = {"localhost", "127.0.0.1", "::1", host.lower()}
+
+    def routes(self) -> list[Route]:
+        """The routes to be served."""
+        return [Route("/ask/worker", self._worker), Route("/ask/{name}", self._ask)]
+
+    async def _worker(self, request: Request) -> Response:
+        return self._refusal(request) or self._json(msgspec.json.encode(self._report()))
+
+    async def _ask(self, request: Request) -> Response:
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        question = QUESTIONS.get(request.path_params["name"])
+        if question is None:
+            return self._text(f"no such question; there are worker, {', '.join(QUESTIONS)}", 404)
+        try:
+            parameters = msgspec.json.decode(request.query_params.get("parameters", "{}"), type=question.parameters)
+            return self._json(await self._answering.answer(question, parameters))
+        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+            return self._text(f"these are no parameters of {question.name}: {error}", 400)
+        except NotAnswered as error:
+            return self._text(str(error), 503)
+
+    def _refusal(self, request: Request) -> Response | None:
+        if self._is_from_here(request):
+            return None
+        return self._text(
+            "questions about customers are answered on this machine only: run customer-worker here, where it reaches "
+            "the worker as localhost and through no proxy",
+            403,
+        )
+
+    def _is_from_here(self, request: Request) -> bool:
+        """Whether the client is on this machine and has asked for it by a name of its own.
+
+        A web page that has its own name lead here asks by that name.
+        """
+        return (
+            request.client is not None
+            and _is_loopback(request.client.host)
+            and _name(request.headers.get("host", "")) in self._names
+            and not any(header in request.headers for header in _PASSED_ON)
+        )
+
+    def _json(self, content: bytes) -> Response:
+        return Response(content, media_type="application/json", headers=self._headers)
+
+    def _text(self, sentence: str, status: int) -> Response:
+        return PlainTextResponse(f"{sentence}\n", status, headers=self._headers)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+_HOST_HEADER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]*)?").fullmatch
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, or the address in its shortest form; empty where there is neither."""
+    match = _HOST_HEADER(host)
+    if match is None:
+        return ""
+    address, name = match.groups()
+    try:
+        return ip_address(address).compressed if address else name.lower()
+    except ValueError:
+        return ""

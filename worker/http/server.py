@@ -1,0 +1,128 @@
+"""The HTTP port, GET only: health for a supervisor, metrics, a page for people, and the contract as documents."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.addresses import EVERY_ADDRESS, shown_address
+from worker.errors import Exit, Refusal
+from worker.http.operations_page import STYLE_SOURCE
+from worker.http.operations_routes import ShownRoutes
+from worker.http.query_routes import AskRoutes
+from worker.messages import schemas as contract
+from worker.monitoring.checks import Check
+from worker.monitoring.health import Health
+from worker.settings import Http, Topics
+
+_CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def listen(http: Http) -> socket.socket:
+    """The socket to serve on. Raises `Refusal` when the address cannot be had."""
+    try:
+        found = socket.getaddrinfo(http.host, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # A name that has addresses of both kinds, such as localhost, stands for the one of IPv4.
+        family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+        # `::` is every address of the machine: those of IPv4, too, where the system can do both with one socket.
+        both = http.host == EVERY_ADDRESS and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, dualstack_ipv6=both)
+    except OSError as error:
+        cause = (error.strerror or "").partition(" (")[0]  # Python adds the address as it writes tuples
+        raise Refusal(
+            f"HTTP cannot listen on {shown_address(http.host, http.port)}: {cause}. {_advice(error)}",
+            Exit.CONFIGURATION,
+        ) from error
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+        way = "Set CUSTOMER_WORKER_HTTP__PORT to another port (0 picks a free one)"
+    else:
+        way = (
+            "Set CUSTOMER_WORKER_HTTP__HOST to an address of this machine: 127.0.0.1 or ::1 for this machine alone, "
+            "0.0.0.0 for every IPv4 address, :: for every address"
+        )
+    return f"{way}, or CUSTOMER_WORKER_HTTP__ENABLED=false"
+
+
+class Server(uvicorn.Server):
+    """Serves one application on a socket until `should_exit`; the worker's own signal handlers stay."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", proxy_headers=False))
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the worker."""
+        yield
+
+
+def application(health: Health, topics: Topics, asked: AskRoutes, shown: ShownRoutes) -> ASGIApp:
+    """What is served."""
+    return Starlette(
+        routes=[
+            Route("/livez", _checks(health.live)),
+            Route("/readyz", _checks(health.ready)),
+            Route("/asyncapi.json", _asyncapi(topics)),
+            Route("/schemas/{name}.json", _schema),
+            *shown.routes(),
+            *asked.routes(),
+        ],
+        middleware=[Middleware(_SafeHeaders)],
+    )
+
+
+def _checks(look: Callable[[], list[Check]]) -> Callable[[Request], Response]:
+    def answer(request: Request) -> Response:
+        found = look()
+        status = 200 if all(check.is_well for check in found) else 503
+        if "verbose" not in request.query_params:
+            return PlainTextResponse("ok\n" if status == 200 else "not ok\n", status)  # noqa: PLR2004
+        checks = [{"name": c.name, "ok": c.is_well, "found": c.found if c.is_well else c.advice} for c in found]
+        return JSONResponse({"ok": status == 200, "checks": checks}, status)  # noqa: PLR2004
+
+    return answer
+
+
+def _asyncapi(topics: Topics) -> Callable[[Request], Response]:
+    document = contract.asyncapi(topics)
+    return lambda _: JSONResponse(document)
+
+
+def _schema(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in contract.MESSAGES:
+        return PlainTextResponse(f"no such schema; there are {', '.join(contract.MESSAGES)}\n", 404)
+    return JSONResponse(contract.schema(name), media_type="application/schema+json")
+
+
+class _SafeHeaders:
+    """Nothing here runs scripts, is framed, or is guessed at."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", _CONTENT_SECURITY_POLICY.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

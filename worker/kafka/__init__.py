@@ -1,0 +1,1 @@
+"""Clients of Kafka by one set of settings."""

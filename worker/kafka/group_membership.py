@@ -1,0 +1,257 @@
+"""The worker's consumer group as its coordinator describes it: members of the classic and of the new protocol, rights.
+
+aiokafka cannot describe a group of the consumer protocol (KIP-848). A group becomes one as soon as one member joins
+with `group.protocol=consumer`: the other members stay, and the broker shares the partitions among all of them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupIdNotFound,
+    IncompatibleBrokerVersion,
+    for_code,
+)
+from aiokafka.protocol.admin import DescribeGroupsResponse_v3
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+from aiokafka.protocol.types import (
+    Array,
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int8,
+    Int16,
+    Int32,
+    Schema,
+    String,
+    TaggedFields,
+)
+
+from worker.kafka.topic_metadata import NOT_TOLD, Client, Uuid
+
+GROUP = 0
+"""The kind of coordinator, in a request to find one."""
+CONSUMER_PROTOCOL = 1
+"""The type of a member that joined with the consumer protocol."""
+DEAD = "Dead"
+"""The state that a broker gives for a group that it has not, or of another protocol."""
+
+
+class GroupMember(NamedTuple):
+    """A member, at a `host` as the broker sees it, with the topics it subscribes to and the partitions it has."""
+
+    member_id: str
+    client_id: str
+    host: str
+    topics: frozenset[str]
+    partitions: frozenset[TopicPartition]
+    is_consumer_protocol: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The member as an operator can find it."""
+        return f"{self.client_id} at {self.host}"
+
+
+class Membership(NamedTuple):
+    """A group. `operations` are the `AclOperation`s that this client may perform on it, None where it is not told."""
+
+    state: str
+    members: list[GroupMember]
+    operations: frozenset[int] | None
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the partitions are shared out."""
+        return self.state == "Stable"
+
+
+def foreign_members(members: Iterable[GroupMember], own_name: str, topics: Iterable[str]) -> list[GroupMember]:
+    """The members that are no customer workers: by protocol, by name (its version aside) or by what they subscribe to.
+
+    A member that is joining has no subscription yet.
+    """
+    inputs = frozenset(topics)
+    return [
+        member
+        for member in members
+        if member.is_consumer_protocol
+        or member.client_id.partition("-")[0] != own_name.partition("-")[0]
+        or (member.topics and member.topics != inputs)
+    ]
+
+
+def client_name(client: Client) -> str:
+    """The name by which this client shows in a group."""
+    name: str = client._client._client_id  # noqa: SLF001 - there is no public way to ask
+    return name
+
+
+async def describe_membership(client: Client, group_id: str) -> Membership:
+    """Ask the group's coordinator.
+
+    Raises `KafkaError`, as where the right to describe the group is missing, and `NotImplementedError` where the broker
+    is older than 2.3.
+    """
+    coordinator = await _coordinator(client, group_id)
+    [group] = (await _send(client, coordinator, _DescribeGroup(group_id))).to_object()["groups"]
+    if group["error_code"]:
+        raise for_code(group["error_code"])(f"group {group_id}")
+    if group["state"] == DEAD:
+        try:
+            return await _describe_consumer_group(client, coordinator, group_id)
+        except (NotImplementedError, IncompatibleBrokerVersion, GroupIdNotFound):
+            pass  # a broker older than 4.0, or no such group
+    members = [_classic_member(member) for member in group["members"]]
+    return Membership(group["state"], members, _operations(group["authorized_operations"]))
+
+
+async def _describe_consumer_group(client: Client, coordinator: int, group_id: str) -> Membership:
+    [group] = (await _send(client, coordinator, _DescribeConsumerGroup(group_id))).to_object()["groups"]
+    if group["error_code"]:
+        raise for_code(group["error_code"])(f"group {group_id}")
+    members = [_member(member) for member in group["members"]]
+    return Membership(group["state"], members, _operations(group["operations"]))
+
+
+async def _coordinator(client: Client, group_id: str) -> int:
+    connections = client._client  # noqa: SLF001 - no public call takes a request; aiokafka's minor version is pinned
+    answer = await connections.send(connections.get_random_node(), FindCoordinatorRequest(group_id, GROUP))
+    if answer.error_code:
+        raise for_code(answer.error_code)(f"group {group_id}")
+    if answer.coordinator_id < 0:
+        raise GroupCoordinatorNotAvailableError
+    return int(answer.coordinator_id)
+
+
+async def _send(client: Client, node: int, request: Request[Any]) -> Response:
+    return await client._client.send(node, request)  # noqa: SLF001 - as above
+
+
+def _operations(bits: int) -> frozenset[int] | None:
+    return None if bits == NOT_TOLD else frozenset(n for n in range(31) if bits >> n & 1)
+
+
+def _classic_member(member: Mapping[str, Any]) -> GroupMember:
+    metadata, assignment = member["member_metadata"], member["member_assignment"]
+    try:
+        topics = frozenset(ConsumerProtocolMemberMetadata.decode(metadata).subscription if metadata else ())
+        partitions = frozenset(ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else ())
+    except (ValueError, struct.error):  # no consumer has written it
+        topics, partitions = frozenset(), frozenset()
+    return GroupMember(member["member_id"], member["client_id"], member["client_host"].lstrip("/"), topics, partitions)
+
+
+def _member(member: Mapping[str, Any]) -> GroupMember:
+    return GroupMember(
+        member["member_id"],
+        member["client_id"],
+        member["client_host"].lstrip("/"),
+        frozenset(member["topics"]),
+        frozenset(
+            TopicPartition(topic["topic"], partition)
+            for topic in member["assignment"]["topics"]
+            for partition in topic["partitions"]
+        ),
+        is_consumer_protocol=member["member_type"] == CONSUMER_PROTOCOL,
+    )
+
+
+class _DescribeGroupsRequest(RequestStruct):  # type: ignore[misc]
+    API_KEY = 15
+    API_VERSION = 3
+    RESPONSE_TYPE = DescribeGroupsResponse_v3  # aiokafka's own request of this version reads the answer of another
+    SCHEMA = Schema(("groups", Array(String("utf-8"))), ("include_authorized_operations", Boolean))
+
+
+class _DescribeGroup(Request[_DescribeGroupsRequest]):  # type: ignore[misc]
+    API_KEY = 15
+
+    def __init__(self, group_id: str) -> None:
+        self._group_id = group_id
+
+    def build(self, request_struct_class: type[_DescribeGroupsRequest]) -> _DescribeGroupsRequest:
+        return request_struct_class([self._group_id], True)  # noqa: FBT003
+
+
+_ASSIGNMENT = Schema(
+    (
+        "topics",
+        CompactArray(
+            ("topic_id", Uuid),
+            ("topic", CompactString("utf-8")),
+            ("partitions", CompactArray(Int32)),
+            ("tags", TaggedFields),
+        ),
+    ),
+    ("tags", TaggedFields),
+)
+
+
+class _ConsumerGroupDescribeResponse(Response):  # type: ignore[misc]
+    API_KEY = 69
+    API_VERSION = 1
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "groups",
+            CompactArray(
+                ("error_code", Int16),
+                ("error_message", CompactString("utf-8")),
+                ("group_id", CompactString("utf-8")),
+                ("state", CompactString("utf-8")),
+                ("group_epoch", Int32),
+                ("assignment_epoch", Int32),
+                ("assignor", CompactString("utf-8")),
+                (
+                    "members",
+                    CompactArray(
+                        ("member_id", CompactString("utf-8")),
+                        ("instance_id", CompactString("utf-8")),
+                        ("rack_id", CompactString("utf-8")),
+                        ("member_epoch", Int32),
+                        ("client_id", CompactString("utf-8")),
+                        ("client_host", CompactString("utf-8")),
+                        ("topics", CompactArray(CompactString("utf-8"))),
+                        ("topic_regex", CompactString("utf-8")),
+                        ("assignment", _ASSIGNMENT),
+                        ("target_assignment", _ASSIGNMENT),
+                        ("member_type", Int8),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _ConsumerGroupDescribeRequest(RequestStruct):  # type: ignore[misc]
+    API_KEY = 69
+    API_VERSION = 1
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _ConsumerGroupDescribeResponse
+    SCHEMA = Schema(
+        ("group_ids", CompactArray(CompactString("utf-8"))),
+        ("include_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _DescribeConsumerGroup(Request[_ConsumerGroupDescribeRequest]):  # type: ignore[misc]
+    API_KEY = 69
+
+    def __init__(self, group_id: str) -> None:
+        self._group_id = group_id
+
+    def build(self, request_struct_class: type[_ConsumerGroupDescribeRequest]) -> _ConsumerGroupDescribeRequest:
+        return request_struct_class([self._group_id], True, {})  # noqa: FBT003

@@ -1,0 +1,154 @@
+"""Partitions read from where one knows them to a fixed end, outside any group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from worker.errors import Exit, Refusal
+from worker.kafka import clients as kafka
+from worker.kafka import record_parsing as raw_headers
+from worker.kafka.record_parsing import ValueBatch
+from worker.messages.log_identity import RecordMark, mark_of
+from worker.messages.record import Record
+from worker.settings import Kafka
+
+FETCH_BYTES = 4 * 1024 * 1024
+MARK_FETCH_BYTES = 64 * 1024
+"""Of a partition, to look at one record; a broker gives a whole batch of records at least."""
+RECORDS_AT_ONCE = 50_000
+STALLED_SECONDS = 60.0
+
+
+class LogStalled(Exception):
+    """A partition cannot be read to its end for now; the message says which and what may hold it up."""
+
+
+@asynccontextmanager
+async def committed_reader(
+    settings: Kafka, fetch_bytes: int = FETCH_BYTES, *, values_only: bool = False
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started reader of what is committed, about `fetch_bytes` of a partition at once.
+
+    With `values_only` it is for `LogReading.values`. Raises `Refusal` where Kafka cannot be read.
+    """
+    raw_headers.install()
+    reader = kafka.committed_reader(
+        settings,
+        max_partition_fetch_bytes=fetch_bytes,
+        fetch_max_bytes=4 * fetch_bytes,
+        fetch_max_wait_ms=50,
+        value_deserializer=ValueBatch if values_only else None,
+    )
+    try:
+        await asyncio.wait_for(reader.start(), kafka.CONNECT_SECONDS)
+        yield reader
+    except LogStalled as stalled:
+        raise Refusal(str(stalled), Exit.UNREACHABLE) from None
+    except OffsetOutOfRangeError as gone:
+        names = ", ".join(f"{place.topic}/{place.partition}/{offset}" for place, offset in gone.args[0].items())
+        raise Refusal(f"{names} is gone: the log was cut while it was read. Run it again", Exit.UNREACHABLE) from None
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise await kafka.unreachable(settings, error) from error
+    finally:
+        await reader.stop()
+
+
+async def partitions_of(settings: Kafka, topics: Iterable[str]) -> list[TopicPartition]:
+    """Every partition of these topics, those that do not exist aside. Raises `Refusal` when no broker answers."""
+    async with kafka.admin_client(settings) as admin:
+        counts = await kafka.partition_counts(admin, topics)
+    return [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+
+
+class LogReading:
+    """One reading by a started consumer of partitions `starts`, up to where `ends` says. `positions` is how far it is.
+
+    Starts and ends are offsets; a partition whose end is not beyond its start is not read.
+    """
+
+    def __init__(
+        self, reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    ) -> None:
+        self._reader = reader
+        self._starts = starts
+        self._ends = ends
+        self.positions = {place: start for place, start in starts.items() if start < ends[place]}
+
+    @property
+    def left(self) -> list[TopicPartition]:
+        """The partitions not yet read to their end."""
+        return [place for place, position in self.positions.items() if position < self._ends[place]]
+
+    async def parts(self) -> AsyncIterator[Mapping[TopicPartition, Sequence[Record]]]:
+        """Some records by partition, again and again until the end; none where only a position moved.
+
+        Raises `LogStalled` when nothing moves for a minute. Records past the end, fetched with the last of those
+        before it, are left out.
+        """
+        if self.positions:
+            self._reader.assign(list(self.positions))
+        for place, start in self.positions.items():
+            self._reader.seek(place, start)
+        while left := self.left:
+            yield await self._some(left)
+
+    async def values(self) -> AsyncIterator[tuple[TopicPartition, list[ValueBatch]]]:
+        """Some values of one partition, again and again until the end; for a reader of values only.
+
+        Raises `LogStalled` as `parts` does.
+        """
+        async for part in self.parts():
+            for place, read in part.items():
+                batches = [batch.since(self._starts[place]) for batch in cast("Sequence[ValueBatch]", read)]
+                if left := [batch for batch in batches if batch.offsets]:
+                    yield place, left
+
+    async def _some(self, left: Sequence[TopicPartition]) -> Mapping[TopicPartition, Sequence[Record]]:
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                while True:
+                    found: Mapping[TopicPartition, Sequence[Record]] = await self._reader.getmany(
+                        *left, timeout_ms=500, max_records=RECORDS_AT_ONCE
+                    )
+                    if await self._moved(left):
+                        return {place: self._before_end(place, records) for place, records in found.items()}
+        except TimeoutError:
+            names = ", ".join(f"{place.topic}/{place.partition}" for place in left)
+            raise LogStalled(
+                f"{names} could not be read to the end within {STALLED_SECONDS:.0f} s: a transaction of another "
+                "producer may be open there (kafka-transactions.sh find-hanging)"
+            ) from None
+
+    async def _moved(self, left: Sequence[TopicPartition]) -> bool:
+        before = dict(self.positions)
+        for place in left:
+            self.positions[place] = min(await self._reader.position(place), self._ends[place])
+        return self.positions != before
+
+    def _before_end(self, place: TopicPartition, records: Sequence[Record]) -> Sequence[Record]:
+        end = self._ends[place]
+        if not records or records[-1].offset < end:
+            return records
+        return [record for record in records if record.offset < end]
+
+
+async def read_marks(settings: Kafka, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, RecordMark]:
+    """Read the record at an offset of each of these partitions, which its log must have.
+
+    A partition is left out where the record was compacted away.
+    Raises `Refusal` where Kafka cannot be read.
+    """
+    if not offsets:
+        return {}
+    found = {}
+    async with committed_reader(settings, MARK_FETCH_BYTES) as reader:
+        ends = {partition: offset + 1 for partition, offset in offsets.items()}
+        async for part in LogReading(reader, offsets, ends).parts():
+            found.update({partition: mark_of(records[0]) for partition, records in part.items() if records})
+    return found

@@ -1,0 +1,215 @@
+"""Header names that are not UTF-8: legal to send from some clients, and fatal to aiokafka's reader and writer.
+
+aiokafka decodes a name while it unpacks its batch; one bad name makes the batch, and so the partition, unreadable for
+good. Here such a batch is unpacked once more, with the bad bytes escaped the way Python escapes them in file names
+(`surrogateescape`), and written back byte for byte.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from struct import Struct
+from typing import Any, NamedTuple, TypeVar
+
+import aiokafka.consumer.fetcher
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.errors import CorruptRecordException
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import _MemoryRecordsPy
+
+from worker.kafka.leader_changes import LeaderChanges
+from worker.messages.record import Header, PlainRecord
+
+T = TypeVar("T")
+
+MAGIC_AT, WITH_EPOCH, EPOCH_AT = 16, 2, 12
+"""In a batch's header: where its format's number is, from which one on it has an epoch, and where that is."""
+_EPOCH = Struct(">i")
+
+
+def install() -> None:
+    """Make every aiokafka consumer of this process read such names, and hand over `PlainRecord`s.
+
+    One whose `value_deserializer` is `ValueBatch` hands over those; a `LeaderChanges` there is kept up to date.
+    """
+    aiokafka.consumer.fetcher.MemoryRecords = _Records
+    aiokafka.consumer.fetcher.PartitionRecords = _partition_records
+
+
+class ValueBatch(NamedTuple):
+    """The offsets and values of the records of one batch, of which there is one at least: at half the cost of records.
+
+    A batch is whole: it may begin before the offset that was asked for. Its `checksum` is of all that is in it, who
+    wrote it and when included. `tombstones` are the offsets and keys of the records without a value.
+    """
+
+    offsets: list[int]
+    values: list[bytes | None]
+    checksum: int
+    tombstones: tuple[tuple[int, bytes | None], ...] = ()
+
+    @property
+    def offset(self) -> int:
+        """That of its last record."""
+        return self.offsets[-1]
+
+    def since(self, offset: int) -> ValueBatch:
+        """What of it stands at this offset or after it: the log may begin within a batch."""
+        begin = bisect_left(self.offsets, offset)
+        if not begin:
+            return self
+        tombstones = tuple(tombstone for tombstone in self.tombstones if tombstone[0] >= offset)
+        return ValueBatch(self.offsets[begin:], self.values[begin:], self.checksum, tombstones)
+
+
+def are_plain(headers: Sequence[Header]) -> bool:
+    """Whether every name can be written by aiokafka itself."""
+    names = "".join([name for name, _ in headers])
+    return names.isascii() or not _has_escapes(names)
+
+
+def _has_escapes(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+class _EscapedBytes(bytearray):
+    """Bytes whose text never fails to decode."""
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        return _EscapedBytes(found) if isinstance(place, slice) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> str:  # noqa: ARG002
+        return super().decode(encoding, "surrogateescape")
+
+
+class _EscapedBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+    _buffer: bytearray
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer = _EscapedBytes(self._buffer)
+
+
+class _Batch:
+    """A batch that aiokafka's own reader unpacks, or the escaping one where that fails."""
+
+    def __init__(self, batch: Any, source: memoryview) -> None:
+        self._batch = batch
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._unpacked(list))
+
+    def _unpacked(self, unpack: Callable[[Iterable[Any]], T]) -> T:
+        try:
+            return unpack(self._batch)
+        except (UnicodeDecodeError, CorruptRecordException) as error:
+            if not isinstance(error.__cause__ or error, UnicodeDecodeError):
+                raise
+            return unpack(_EscapedBatch(self._source))
+
+
+class _ValuesOfBatch(_Batch):
+    """The same with one thing in it: its `ValueBatch`."""
+
+    def __iter__(self) -> Iterator[ValueBatch]:
+        if found := self._unpacked(list):
+            values = [record.value for record in found]
+            tombstones = tuple((record.offset, record.key) for record in found if record.value is None)
+            yield ValueBatch([record.offset for record in found], values, self._batch.crc, tombstones)
+
+
+class _Records(_MemoryRecordsPy):  # type: ignore[misc]
+    batch: type[_Batch] = _Batch
+    read_epoch: Callable[[int], None] | None = None
+
+    def next_batch(self) -> Any:
+        source = self._next_slice
+        if self.read_epoch is not None and (epoch := self.next_epoch) is not None:
+            self.read_epoch(epoch)
+        return self.batch(super().next_batch(), source) if source is not None else None
+
+    @property
+    def next_epoch(self) -> int | None:
+        """The leader's epoch in the header of the next batch, None where there is none."""
+        header = self._next_slice
+        if header is None or header[MAGIC_AT] < WITH_EPOCH:
+            return None
+        epoch: int = _EPOCH.unpack_from(header, EPOCH_AT)[0]
+        return epoch
+
+
+def _partition_records(place: TopicPartition, records: _Records, *options: Any) -> PartitionRecords:
+    if leaders := next((option for option in options if isinstance(option, LeaderChanges)), None):
+        if (epoch := records.next_epoch) is not None:
+            leaders.begin_fetch(place, epoch)
+        records.read_epoch = partial(leaders.read_batch, place)
+    if ValueBatch not in options:
+        return _PlainRecords(place, records, *options)
+    records.batch = _ValuesOfBatch
+    return _ValueBatches(place, records, *options)
+
+
+class _ValueBatches(PartitionRecords):  # type: ignore[misc]
+    def _consumer_record(self, place: TopicPartition, record: ValueBatch) -> ValueBatch:  # noqa: ARG002
+        return record
+
+
+class _PlainRecords(PartitionRecords):  # type: ignore[misc]
+    def _consumer_record(self, place: TopicPartition, record: Any) -> PlainRecord:
+        # A quarter of what aiokafka's own record costs, and that for every record there is.
+        return PlainRecord(
+            place.topic,
+            place.partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value,
+            record.headers,
+        )
+
+
+class _EscapedWriter(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
+    def append(self, offset: int, timestamp: Any, key: Any, value: Any, headers: Sequence[Header]) -> Any:
+        return super().append(offset, timestamp, key, value, [(_EscapedName(name), text) for name, text in headers])
+
+
+class _EscapedName(str):
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> bytes:  # noqa: ARG002
+        return super().encode(encoding, "surrogateescape")
+
+
+class EscapedBatchBuilder(BatchBuilder):  # type: ignore[misc]
+    """A batch in which names are written as they were read."""
+
+    def __init__(self, batch_size: int, codec: int = 0, *, is_transactional: int = 1) -> None:
+        super().__init__(batch_size, codec, is_transactional=is_transactional)
+        self._builder = _EscapedWriter(
+            magic=2,
+            compression_type=codec,
+            is_transactional=is_transactional,
+            producer_id=-1,
+            producer_epoch=-1,
+            base_sequence=0,
+            batch_size=batch_size,
+        )
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)

@@ -1,0 +1,1 @@
+"""The wire contract: records as they are read and written."""

@@ -1,0 +1,141 @@
+"""CloudEvents 1.0 for Kafka: the attributes of what comes in, the headers of what goes out.
+
+In: binary mode (`ce_*` headers), structured mode (the whole event as JSON) or no envelope at all.
+Source: the CloudEvents specification 1.0.2 and its Kafka protocol binding. One departure: the CloudEvents SDK for
+Python 1.x writes structured events under the content type of their data, or under none, so that the value decides.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+
+from worker.messages.carried_attributes import is_text, time_in_utc
+from worker.messages.record import Header, Record, coordinates, rfc3339
+
+STRUCTURED = b"application/cloudevents+json"
+_REQUIRED = ("specversion", "id", "source", "type")
+_MARK = b'"specversion"'
+_BINARY = frozenset(f"ce_{name}" for name in _REQUIRED)
+
+
+class EnvelopeError(ValueError):
+    """A structured event that lacks what CloudEvents requires of it; the message says what."""
+
+
+class _Structured(msgspec.Struct):
+    specversion: object = None
+    id: object = None
+    source: object = None
+    type: object = None
+    time: object = None
+    correlationid: object = None
+    traceparent: object = None
+    tracestate: object = None
+    data: msgspec.Raw = msgspec.Raw()
+    data_base64: object = None
+
+
+_decode = msgspec.json.Decoder(_Structured).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def is_structured(record: Record) -> bool:
+    """Whether the record's value is a whole CloudEvent in JSON, as its last content type says."""
+    for name, content_type in reversed(record.headers):  # of repeated headers the last one counts
+        # Most headers are told apart by their length, and most content types by being the usual one.
+        if len(name) == _CONTENT_TYPE_LENGTH and name.lower() == "content-type":
+            return content_type not in _UNSTRUCTURED and content_type.split(b";", 1)[0].strip().lower() == STRUCTURED
+    return False
+
+
+_CONTENT_TYPE_LENGTH = len("content-type")
+_UNSTRUCTURED = (b"application/json", b"", None)
+
+
+def is_unannounced(record: Record) -> bool:
+    """Whether the value is a structured event though no content type says so.
+
+    It has the required attributes, all of them text, and data. Binary mode wins: with a required attribute among the
+    headers, the value is the event's data, whatever it looks like. So does a value with a `customer_id` of its own.
+    """
+    value = record.value or b""
+    if _MARK not in value or not _BINARY.isdisjoint(name for name, _ in record.headers):
+        return False
+    try:
+        members = _decode_members(value)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return (
+        "customer_id" not in members
+        and all(name in members and bytes(members[name])[:1] == b'"' for name in _REQUIRED)
+        and not {"data", "data_base64"}.isdisjoint(members)
+    )
+
+
+def payload(value: bytes) -> bytes:
+    """The JSON inside a structured event.
+
+    Raises `EnvelopeError` where a required attribute or the data is missing, `msgspec.DecodeError` where the value
+    is not JSON, `UnicodeDecodeError` where encoded data is not UTF-8.
+    """
+    event = _decode(value)
+    for name in _REQUIRED:
+        text = getattr(event, name)
+        if not isinstance(text, str) or not text:
+            raise EnvelopeError(f"the CloudEvents attribute {name} is missing")
+    if event.specversion != "1.0":
+        raise EnvelopeError("the CloudEvents specversion is not 1.0")
+    if event.data_base64 is not None:
+        return _from_base64(event.data_base64)
+    if bytes(event.data) in {b"", b"null"}:
+        raise EnvelopeError("the CloudEvent has no data")
+    return bytes(event.data)
+
+
+def _from_base64(data: object) -> bytes:
+    try:
+        value = base64.b64decode(data, validate=True)  # type: ignore[arg-type]
+    except (TypeError, ValueError, binascii.Error):
+        raise EnvelopeError("the CloudEvents data_base64 is not base64") from None
+    value.decode()
+    return value
+
+
+def caused_by(cause: Record) -> list[Header]:
+    """The headers that an event has from the record which led to it: its time, and what it is to be traced by.
+
+    They make the event valid whatever the record holds: an attribute that cannot be carried on counts as absent.
+    """
+    said = dict(cause.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
+    if is_structured(cause) or (_MARK in (cause.value or b"") and is_unannounced(cause)):
+        said |= _structured_attributes(cause)
+    time, cause_id = said.get("ce_time"), said.get("ce_id")
+    headers: list[Header] = [
+        ("ce_time", (time and time_in_utc(time)) or rfc3339(cause.timestamp).encode()),
+        ("ce_causationid", cause_id if cause_id and is_text(cause_id) else coordinates(cause).encode()),
+    ]
+    if not _TRACES.isdisjoint(said):
+        for name, alternative in _CARRIED_ON:
+            value = said.get(name) or said.get(alternative)
+            if value and is_text(value):
+                headers.append((name, value))
+    return headers
+
+
+_CARRIED_ON = (
+    ("ce_correlationid", "ce_correlationid"),
+    ("traceparent", "ce_traceparent"),
+    ("tracestate", "ce_tracestate"),
+)
+_TRACES = frozenset(name for names in _CARRIED_ON for name in names)
+
+
+def _structured_attributes(record: Record) -> dict[str, bytes | None]:
+    """The attributes inside a structured event, named as binary mode names them."""
+    event = _decode(record.value or b"")
+    names = ("id", "time", "correlationid", "traceparent", "tracestate")
+    values = ((name, getattr(event, name)) for name in names)
+    return {f"ce_{name}": value.encode() if isinstance(value, str) else None for name, value in values}

@@ -1,0 +1,45 @@
+"""A dead letter sent back to its topic: its headers say which one it is, and the worker keeps that."""
+
+from __future__ import annotations
+
+import re
+
+from worker.messages.outgoing import DEAD_LETTER_PREFIX, REDRIVE_COUNT, Outgoing, dead_letter_id, redrive_count
+from worker.messages.record import Record
+
+_NUMBERS = [DEAD_LETTER_PREFIX + name for name in ("partition", "offset", "timestamp")]
+_NUMBER = re.compile(rb"-?[0-9]{1,19}").fullmatch
+
+
+def redriven(letter: Outgoing, source_topic: str) -> Outgoing:
+    """The record that sends a dead letter back to the partition it came from: as received, and counted up by one."""
+    headers = [header for header in letter.headers if header[0] != REDRIVE_COUNT]
+    count = str(redrive_count(letter.headers) + 1).encode()
+    return Outgoing(
+        letter.id,
+        source_topic,
+        letter.partition,
+        letter.key,
+        letter.value,
+        [*headers, (REDRIVE_COUNT, count)],
+        letter.customer_id,
+    )
+
+
+def claims_to_be_redriven(record: Record) -> bool:
+    """Whether the last header is the one that a redriven record ends with: one look, for every record there is."""
+    headers = record.headers
+    return bool(headers) and headers[-1][0] == REDRIVE_COUNT
+
+
+def redriven_letter(record: Record) -> str | None:
+    """The id of the dead letter that the record says it is; None where it does not say so, or of another topic."""
+    if not claims_to_be_redriven(record):
+        return None
+    said = dict(record.headers)
+    if said.get(f"{DEAD_LETTER_PREFIX}topic") != record.topic.encode():
+        return None
+    numbers = [said.get(name) or b"" for name in _NUMBERS]
+    if not all(map(_NUMBER, numbers)):
+        return None
+    return dead_letter_id(record.topic, *(int(number) for number in numbers))

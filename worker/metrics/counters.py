@@ -1,0 +1,165 @@
+"""What the worker counts of its work: no customer's id, nothing of a record's content.
+
+Everything is counted by the batch or by the transaction. What is looked up instead is in `gauges`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from worker.messages.outgoing import Outgoing
+from worker.messages.rejection import Reason, Rejected
+from worker.metrics.event_ages import EventAges
+from worker.processing.batch import BatchResult
+from worker.processing.outcomes import Applied, Duplicate, Parked
+from worker.settings import Topics
+
+OUTCOMES = (Applied.name, Duplicate.name, Parked.name, Rejected.name)
+STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+BATCH_RECORDS = (1, 10, 100, 1_000, 5_000, 10_000, 25_000, 50_000)
+
+
+class Stage(StrEnum):
+    """What the time of a batch is spent on; `publish` is that of a transaction of the relay.
+
+    `decode` is 0 where the batch was read while the one before was being applied.
+    """
+
+    DECODE = "decode"
+    APPLY = "apply"
+    COMMIT = "commit"
+    UPKEEP = "upkeep"
+    PUBLISH = "publish"
+
+
+class Cause(StrEnum):
+    """Why the relay reads the receipt."""
+
+    START = "start"
+    FENCED = "fenced"
+    EXPIRED = "expired"
+    AUTHORIZATION = "authorization"
+    CONFIGURATION = "configuration"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    KAFKA = "kafka"
+    RECEIPT = "receipt"
+    STORE = "store"
+
+
+class Metrics(Collector):
+    """The counts of one worker since it started, and the registry that exposes them. One thread at a time.
+
+    `decided` is by topic and outcome, `lost_arr` in dollars. All that can be counted is there from the first, as 0.
+    """
+
+    def __init__(self, topics: Topics) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a start time for each series: nobody asks for them
+        self.registry = CollectorRegistry()
+        self._started = time.time()
+        self.decided = Counter({(topic, outcome): 0 for topic in topics.inputs for outcome in OUTCOMES})
+        self.rejected: Counter[str] = Counter(dict.fromkeys(map(str, Reason), 0))
+        self.recovered: Counter[str] = Counter(dict.fromkeys(map(str, Cause), 0))
+        self.is_publishing_failing = False
+        self.batch_failures = 0
+        self.unknown_industries = 0
+        self.lost_arr = Decimal(0)
+        self._event_ages = EventAges(topics.churned)
+        self._batch_records = Histogram(
+            "customer_worker_batch_records",
+            "Records taken in one commit.",
+            registry=self.registry,
+            buckets=BATCH_RECORDS,
+        )
+        seconds = Histogram(
+            "customer_worker_batch_seconds",
+            "Time of a batch by stage; publish: of one transaction of the relay.",
+            ["stage"],
+            registry=self.registry,
+            buckets=STAGE_SECONDS,
+        )
+        self._seconds = {stage: seconds.labels(stage.value) for stage in Stage}
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def applied(self, records: int, result: BatchResult, seconds: Mapping[Stage, float]) -> None:
+        """Count a batch that was committed, and how long each of its stages took."""
+        self._batch_records.observe(records)
+        for stage, took in seconds.items():
+            self._seconds[stage].observe(took)
+        self.decided.update(result.decided)
+        self.rejected.update(rejected.reason for _, rejected in result.rejected)
+        self.unknown_industries += result.unknown_industries
+        self.lost_arr += result.lost_arr
+
+    def published(self, messages: Sequence[Outgoing], seconds: float) -> None:
+        """Count a transaction that has just become visible, and took so long."""
+        self._seconds[Stage.PUBLISH].observe(seconds)
+        self._event_ages.add(messages, time.time())
+
+    def recovering(self, cause: Cause) -> None:
+        """Count a reading of the receipt."""
+        self.recovered[cause] += 1
+
+    def batch_failed(self) -> None:
+        """Count an attempt to apply a batch that failed."""
+        self.batch_failures += 1
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        """What is counted here, for the registry."""
+        yield GaugeMetricFamily(
+            "customer_worker_start_time_seconds", "When this worker started, in seconds since 1970.", self._started
+        )
+        yield _counter(
+            "events", "Decisions; a parked record gets a second one.", ["topic", "outcome"], self.decided.items()
+        )
+        yield _counter("rejected", "Records rejected.", ["reason"], _one_label(self.rejected))
+        yield _counter(
+            "recover", "Readings of the receipt on the output topics.", ["cause"], _one_label(self.recovered)
+        )
+        yield GaugeMetricFamily(
+            "customer_worker_publishing_failing",
+            "1 from a failed attempt to publish until the next that succeeds, else 0.",
+            float(self.is_publishing_failing),
+        )
+        yield CounterMetricFamily(
+            "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures
+        )
+        yield CounterMetricFamily(
+            "customer_worker_unknown_industries",
+            "Signups whose industry has no known name and counts as Other.",
+            self.unknown_industries,
+        )
+        yield CounterMetricFamily(
+            "customer_worker_lost_arr_dollars",
+            "Annual recurring revenue of the customers who churned, in US dollars.",
+            float(self.lost_arr),
+        )
+        yield self._event_ages.family(
+            "customer_worker_event_age_seconds",
+            "From the timestamp of the record that brought an event to the event being visible.",
+        )
+
+
+def _counter(
+    name: str, documentation: str, labels: Sequence[str], counts: Iterable[tuple[Sequence[str], float]]
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"customer_worker_{name}", documentation, labels=labels)
+    for values, count in counts:
+        family.add_metric(values, count)
+    return family
+
+
+def _one_label(counts: Mapping[str, int]) -> Iterator[tuple[Sequence[str], int]]:
+    return (([value], count) for value, count in counts.items())

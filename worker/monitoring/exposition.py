@@ -1,0 +1,106 @@
+"""`/metrics`: what the worker counted and how it stands, as Prometheus reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import chain
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from worker import __version__
+from worker.metrics.counters import Metrics
+from worker.monitoring.gauges import Reading, StoreReading
+
+
+def exposition(metrics: Metrics, reading: Reading, accept: str) -> tuple[bytes, str]:
+    """All of it in the format that `accept` (a header of HTTP) asks for, and that format's content type."""
+    encode, content_type = choose_encoder(accept)
+    return encode(_Together(metrics, reading)), content_type
+
+
+class _Together(Collector):
+    """The registry of the counts, and one reading of what is looked up."""
+
+    def __init__(self, metrics: Metrics, reading: Reading) -> None:
+        self._metrics = metrics
+        self._reading = reading
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        return chain(self._metrics.registry.collect(), _gauges(self._reading))
+
+
+def _gauges(reading: Reading) -> Iterator[Metric]:
+    info = GaugeMetricFamily("customer_worker_info", "The version that runs; always 1.", None, ["version"])
+    info.add_metric([__version__], 1)
+    yield info
+    checks = GaugeMetricFamily("customer_worker_check_ok", "What /readyz looks at: 1 well, 0 not.", None, ["check"])
+    for check in reading.checks:
+        checks.add_metric([check.name], check.is_well)
+    yield checks
+    lag = GaugeMetricFamily(
+        "customer_worker_lag_records", "Offsets that wait to be read.", None, ["topic", "partition"]
+    )
+    for (topic, partition), count in sorted(reading.lag.items()):
+        lag.add_metric([topic, str(partition)], count)
+    yield lag
+    behind = GaugeMetricFamily(
+        "customer_worker_lag_seconds",
+        "How long the oldest offset that waits has been seen to wait, or its partition could not be read.",
+        None,
+        ["topic", "partition"],
+    )
+    for (topic, partition), seconds in sorted(reading.behind_seconds.items()):
+        behind.add_metric([topic, str(partition)], seconds)
+    yield behind
+    readable = GaugeMetricFamily(
+        "customer_worker_input_readable", "Whether an input topic can be read: 1 yes, 0 no.", None, ["topic"]
+    )
+    for topic, is_readable in sorted(reading.readable.items()):
+        readable.add_metric([topic], is_readable)
+    yield readable
+    if reading.store is not None:
+        yield from _of_store(reading.store, datetime.now(UTC))
+
+
+def _of_store(store: StoreReading, now: datetime) -> Iterator[Metric]:
+    waiting, at_stake = store.waiting, store.at_stake
+    yield GaugeMetricFamily(
+        "customer_worker_parked", "Cancellations that wait for their customer's signup.", waiting.parked
+    )
+    yield GaugeMetricFamily(
+        "customer_worker_parked_oldest_age_seconds",
+        "How long the oldest of them has waited; 0 where none does.",
+        age_seconds(waiting.parked_since, now),
+    )
+    yield GaugeMetricFamily(
+        "customer_worker_outbox_pending", "Events and dead letters that are not known as published.", waiting.pending
+    )
+    yield GaugeMetricFamily(
+        "customer_worker_outbox_oldest_age_seconds",
+        "How long ago the oldest of them was decided; 0 where there is none.",
+        age_seconds(waiting.pending_since, now),
+    )
+    yield GaugeMetricFamily("customer_worker_dead_letters", "Dead letters that are not settled.", at_stake.letters)
+    yield GaugeMetricFamily(
+        "customer_worker_dead_letter_arr_dollars",
+        "ARR at stake with them, in US dollars: what `customer-worker dead-letters list` adds up.",
+        float(at_stake.arr),
+    )
+    yield GaugeMetricFamily(
+        "customer_worker_dead_letter_oldest_age_seconds",
+        "How long ago the oldest of them was rejected; 0 where there is none.",
+        age_seconds(at_stake.since, now),
+    )
+    if store.size_bytes is not None:
+        yield GaugeMetricFamily("customer_worker_store_bytes", "Size of the store's files.", store.size_bytes)
+
+
+def age_seconds(since: datetime | None, now: datetime) -> float:
+    """How long ago that was; 0 where nothing was, or where the clock was set back since."""
+    return 0.0 if since is None else max(0.0, (now - since).total_seconds())

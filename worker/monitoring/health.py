@@ -1,0 +1,119 @@
+"""Is it alive, and is it ready: what a supervisor asks."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from worker import __version__
+from worker.consumer.subscriber import RETRY_FOR_SECONDS, Consumer
+from worker.monitoring.checks import Check
+from worker.monitoring.store_watch import StoreWatch
+from worker.monitoring.worker_report import CheckReport, WorkerReport
+from worker.outbox.relay import Relay
+
+BATCH_BOUND_SECONDS = RETRY_FOR_SECONDS + 60
+LOOP_BOUND_SECONDS = 60.0
+KAFKA_BOUND_SECONDS = 30.0
+OUTBOX_BOUND_SECONDS = 15.0
+
+
+class Health:
+    """Looks at the parts of a running worker. Waiting for records is progress; a broker that is away is not death."""
+
+    def __init__(self, consumer: Consumer, relay: Relay, store_watch: StoreWatch) -> None:
+        self._consumer = consumer
+        self._relay = relay
+        self._store_watch = store_watch
+
+    def live(self) -> list[Check]:
+        """Whether a restart would help."""
+        return [self._loop(), self._aiokafka(), self._poll(), self._batch()]
+
+    def ready(self) -> list[Check]:
+        """Whether the worker does its work now."""
+        return [
+            *self.live(),
+            self._partitions(),
+            self._kafka(),
+            self._inputs(),
+            self._group(),
+            self._store(),
+            self._receipt(),
+            self._outbox(),
+        ]
+
+    def report(self, started_at: datetime) -> WorkerReport:
+        """What the worker says of itself."""
+        checks = [CheckReport(c.name, c.is_well, c.found if c.is_well else c.advice) for c in self.ready()]
+        return WorkerReport(__version__, started_at, checks, self._consumer.last_batch)
+
+    def _loop(self) -> Check:
+        if not self._consumer.joining.is_over:
+            return Check("consumer", is_well=True, found="joins the group")
+        return Check("consumer", self._consumer.is_running(), "its loop runs", "the loop has ended: restart the worker")
+
+    def _aiokafka(self) -> Check:
+        ended = self._consumer.polling.ended_task
+        return Check("aiokafka", ended is None, "its tasks run", f"its task of {ended} has ended: restart the worker")
+
+    def _poll(self) -> Check:
+        seconds = self._idle_for(self._consumer.polling.turned_seconds)
+        found = f"asked for records {seconds:.1f} s ago" if self._has_partitions else "no partitions to ask for yet"
+        return Check("poll", seconds < LOOP_BOUND_SECONDS, found, f"{found}, and not since: restart the worker")
+
+    def _batch(self) -> Check:
+        began = self._consumer.batch_began
+        seconds = 0.0 if began is None else time.monotonic() - began
+        found = "none in hand" if began is None else f"in hand for {seconds:.1f} s"
+        return Check("batch", seconds < BATCH_BOUND_SECONDS, found, f"{found}: it hangs, see the log")
+
+    def _partitions(self) -> Check:
+        joining = self._consumer.joining
+        waits_for = "the group to assign some" if joining.is_over else joining.reason
+        return Check("partitions", self._has_partitions, "assigned", f"waiting: {waits_for}")
+
+    def _kafka(self) -> Check:
+        seconds = self._idle_for(self._consumer.polling.answered_seconds)
+        found = f"answered {seconds:.1f} s ago" if self._has_partitions else "no partitions to ask about yet"
+        return Check("kafka", seconds < KAFKA_BOUND_SECONDS, found, f"{found}: see that the brokers can be reached")
+
+    def _inputs(self) -> Check:
+        problems = {name: why for name, why in self._consumer.inputs.topic_problems.items() if why is not None}
+        shown = "; ".join(f"{name}: {why}" for name, why in problems.items())
+        return Check("inputs", not problems, "can be read", f"{shown}. See `customer-worker check`")
+
+    def _group(self) -> Check:
+        problem = self._consumer.inputs.group_problem
+        return Check(
+            "group", problem is None, "is this worker's", f"{problem}: its partitions are not read as they should"
+        )
+
+    def _store(self) -> Check:
+        if self._consumer.is_failing:
+            return Check("store", is_well=False, found="", advice="the last batch failed: see the log")
+        failure = self._store_watch.failure
+        return Check("store", failure is None, "takes writes", f"it cannot be written: {failure}")
+
+    def _receipt(self) -> Check:
+        if self._relay.is_standby:
+            return Check("receipt", is_well=True, found="another worker publishes; this one can take over")
+        reason = self._relay.failure or "the output topics are being read"
+        return Check("receipt", self._relay.recovered.is_set(), "read", f"recovering: {reason}")
+
+    def _outbox(self) -> Check:
+        if failure := self._relay.failure:
+            return Check("outbox", is_well=False, found="", advice=f"publishing fails: {failure}")
+        seconds = self._relay.behind_seconds
+        found = f"behind for {seconds:.1f} s" if seconds else "all is published"
+        return Check("outbox", seconds < OUTBOX_BOUND_SECONDS, found, f"{found}: nothing was published since")
+
+    @property
+    def _has_partitions(self) -> bool:
+        return self._consumer.assignment.is_set.is_set()
+
+    def _idle_for(self, seconds: float) -> float:
+        """For how long something did not happen that need not happen before partitions come, or during a batch."""
+        if not self._has_partitions or self._consumer.batch_began is not None:
+            return 0.0
+        return min(seconds, time.monotonic() - self._consumer.batch_ended)

@@ -1,0 +1,1 @@
+"""Kafka out: the transactional outbox."""

@@ -1,0 +1,1 @@
+"""One batch: decode, decide, commit."""

@@ -1,0 +1,156 @@
+"""The batch path: records in, one commit out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from hashlib import sha256
+from operator import itemgetter
+
+from worker.messages.inbound import Cancellation, Decoder, Message, Signup
+from worker.messages.outgoing import Composer
+from worker.messages.record import Record, TopicPartition
+from worker.messages.redrive_headers import claims_to_be_redriven, redriven_letter
+from worker.messages.rejection import Reason, Rejected
+from worker.processing.handlers import handle_cancellation, handle_signup
+from worker.processing.outcomes import APPLIED, Applied, Outcome, Parked
+from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.port import ParkedRecord, Redrive
+
+Messages = Sequence[Message | Rejected]
+"""What records say, in their order, or why they say nothing."""
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What a batch came to, for log and metrics: decisions by topic and outcome, and each rejected record.
+
+    A replayed record counts by outcome only where it told something new. `reached` is the offset after the batch's last
+    record of each partition, `lost_arr` the dollars a year that left.
+    """
+
+    decided: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rejected: list[tuple[Record, Rejected]] = field(default_factory=list)
+    replayed: int = 0
+    unknown_industries: int = 0
+    reached: dict[TopicPartition, int] = field(default_factory=dict)
+    lost_arr: Decimal = Decimal(0)
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """Decisions by outcome."""
+        outcomes = Counter[str]()
+        for (_, outcome), count in self.decided.items():
+            outcomes[outcome] += count
+        return outcomes
+
+
+class BatchPath:
+    """Applies records to customers, in order, each on its own merits."""
+
+    def __init__(self, decoder: Decoder, composer: Composer) -> None:
+        self._decode = decoder.decode
+        self._composer = composer
+
+    def read(self, records: Sequence[Record]) -> Messages:
+        """What each record says. It needs no store, and so can be done while the batch before is being applied."""
+        return [self._decode(record) for record in records]
+
+    def apply(self, records: Sequence[Record], work: UnitOfWork, messages: Messages | None = None) -> BatchResult:
+        """Decide every record and write down what follows; the caller commits.
+
+        `messages` is what `read` made of the records, where that was done before. A record read again (a replay) may
+        still change a customer, but what was told once is not told again: no second dead letter, and no journal row
+        that only says "duplicate". A record before the position that was never decided, because an operator skipped
+        it, is decided as a new one.
+        """
+        result = BatchResult()
+        messages = self.read(records) if messages is None else messages
+        named = {message.customer_id for message in messages if message.customer_id is not None}
+        work.customers.load(named)
+        work.parked.load(named)
+        given_up, waiting = work.parked.given_up, work.parked.waiting
+        earlier = work.earlier_decisions(records)
+        topic, partition = place = "", -1
+        next_offset = 0
+        last: dict[TopicPartition, Record] = {}
+        for record, message in zip(records, messages, strict=True):
+            if record.partition != partition or record.topic != topic:
+                topic, partition = place = record.topic, record.partition
+                next_offset = work.positions.next_offset(place)
+            offset = record.offset
+            last[place] = record
+            is_replay = offset < next_offset
+            result.replayed += is_replay
+            if is_replay and (topic, partition, offset) in given_up:
+                continue  # an operator has decided it
+            outcome = self._handle(message, work, result)
+            if not is_replay or isinstance(outcome, Applied | Parked) or earlier.is_missing(record):
+                self._write_down(record, message.customer_id, outcome, work, result)
+                if claims_to_be_redriven(record):
+                    _note_redrive(record, work)
+            if outcome is APPLIED and message.customer_id in waiting:  # a signup: what waited for it comes next
+                self._apply_released(message.customer_id, work, result)
+        result.reached = {place: record.offset + 1 for place, record in last.items()}
+        work.positions.advance(last)
+        _count(result, work)
+        return result
+
+    def give_up(self, waiting: Iterable[ParkedRecord], work: UnitOfWork) -> BatchResult:
+        """Make dead letters of cancellations that are parked in the store; the caller commits."""
+        result = BatchResult()
+        for customer_id, record in waiting:
+            work.parked.give_up(record)
+            rejected = Rejected(Reason.NO_SIGNUP, "no signup of the customer has come", customer_id)
+            self._write_down(record, customer_id, rejected, work, result)
+        _count(result, work)
+        return result
+
+    def _handle(self, message: Message | Rejected, work: UnitOfWork, result: BatchResult) -> Outcome:
+        if isinstance(message, Cancellation):
+            return handle_cancellation(message, work)
+        if isinstance(message, Signup):
+            result.unknown_industries += not message.is_industry_known
+            return handle_signup(message, work)
+        return message
+
+    def _apply_released(self, customer_id: str | None, work: UnitOfWork, result: BatchResult) -> None:
+        for record in work.parked.release(customer_id or ""):
+            message = self._decode(record)
+            self._write_down(record, message.customer_id, self._handle(message, work, result), work, result)
+
+    def _write_down(
+        self, record: Record, customer_id: str | None, outcome: Outcome, work: UnitOfWork, result: BatchResult
+    ) -> None:
+        reason = event_id = None
+        if outcome is APPLIED:
+            pass  # most records are signups: nothing to tell anybody
+        elif isinstance(outcome, Rejected):
+            reason = outcome.reason.value
+            work.outbox.append(self._composer.dead_letter(record, outcome))
+            result.rejected.append((record, outcome))
+        elif isinstance(outcome, Applied) and outcome.event is not None:
+            message = self._composer.churned(outcome.event, cause=record)
+            work.outbox.append(message)
+            event_id = message.id
+            result.lost_arr += outcome.event.lost_arr
+        work.journal.append(
+            (record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
+        )
+
+
+def _count(result: BatchResult, work: UnitOfWork) -> None:
+    result.decided = Counter(map(_TOPIC_AND_OUTCOME, work.journal))
+
+
+_TOPIC_AND_OUTCOME = itemgetter(0, 4)
+
+
+def _note_redrive(record: Record, work: UnitOfWork) -> None:
+    """Keep which dead letter the record is, if it says so; the journal has what became of it."""
+    letter = redriven_letter(record)
+    if letter is not None:
+        digest = sha256(record.value or b"").hexdigest()
+        work.redrives.append(Redrive(letter, record.topic, record.partition, record.offset, digest))

@@ -1,0 +1,64 @@
+"""The batch path and its unit of work as they are, and what they decide counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from typing_extensions import override
+
+from worker.messages.inbound import Decoder, Message
+from worker.messages.outgoing import Composer
+from worker.messages.record import Record
+from worker.messages.rejection import Rejected
+from worker.processing.batch import BatchPath, BatchResult, Messages
+from worker.processing.outcomes import Outcome
+from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.port import Changes
+
+Decisions = Counter[tuple[str, str | None]]
+"""How often by outcome, and reason of a rejection."""
+
+
+class CountedPath(BatchPath):
+    """Counts what the last batch decided, also what says nothing new.
+
+    `decided` is about the records given to it, `released` about cancellations that had waited.
+    """
+
+    def __init__(self, decoder: Decoder, composer: Composer) -> None:
+        super().__init__(decoder, composer)
+        self.decided: Decisions = Counter()
+        self.released: Decisions = Counter()
+        self._counted = self.decided
+
+    def is_about(self, record: Record, customer_id: str) -> bool:
+        """Whether the record says, readably, that it is about this customer."""
+        return self._decode(record).customer_id == customer_id
+
+    @override
+    def apply(self, records: Sequence[Record], work: UnitOfWork, messages: Messages | None = None) -> BatchResult:
+        self._counted = self.decided = Counter()
+        self.released = Counter()
+        return super().apply(records, work, messages)
+
+    @override
+    def _handle(self, message: Message | Rejected, work: UnitOfWork, result: BatchResult) -> Outcome:
+        outcome = super()._handle(message, work, result)
+        self._counted[outcome.name, outcome.reason.value if isinstance(outcome, Rejected) else None] += 1
+        return outcome
+
+    @override
+    def _apply_released(self, customer_id: str | None, work: UnitOfWork, result: BatchResult) -> None:
+        self._counted = self.released
+        super()._apply_released(customer_id, work, result)
+        self._counted = self.decided
+
+
+class SeenWork(UnitOfWork):
+    """A unit of work whose changes can be looked at."""
+
+    @property
+    def changes(self) -> Changes:
+        """What is, or was, committed."""
+        return self._changes

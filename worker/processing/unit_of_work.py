@@ -1,0 +1,190 @@
+"""One batch's changes, kept together until they are committed at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from types import TracebackType
+from typing import Self
+
+from typing_extensions import override
+
+from domain.customer import Customer, CustomerRepository
+from worker.messages.inbound import Cancellation
+from worker.messages.log_identity import mark_of
+from worker.messages.record import Record, TopicPartition
+from worker.stores.port import Changes, ParkedRecord, PendingBatch, Place, Store
+
+
+class Customers(CustomerRepository):
+    """The customers of one unit of work: each is loaded once, and written at commit."""
+
+    def __init__(self, store: Store, changes: Changes) -> None:
+        self._store = store
+        self._changes = changes
+        self._known: dict[str, Customer | None] = {}
+
+    def load(self, customer_ids: set[str]) -> None:
+        """Read these customers at once, so that `get_by_id` need not."""
+        known = self._known
+        wanted = customer_ids.difference(known) if known else customer_ids
+        known.update(dict.fromkeys(wanted))
+        known.update({customer.customer_id: customer for customer in self._store.customers(wanted)})
+
+    @override
+    def get_by_id(self, customer_id: str) -> Customer | None:
+        if customer_id not in self._known:
+            self.load({customer_id})
+        return self._known[customer_id]
+
+    @override
+    def get_all_active(self) -> Iterator[Customer]:
+        for stored in self._store.active_customers():
+            customer = self._known.get(stored.customer_id) or stored
+            if customer.is_active:
+                yield customer
+        yield from [customer for customer in self._changes.new_customers.values() if customer.is_active]
+
+    @override
+    def get_sample(self, n: int) -> list[Customer]:
+        return [self._known.get(stored.customer_id) or stored for stored in self._store.sample(n)]
+
+    @override
+    def save(self, customer: Customer) -> None:
+        customer_id = customer.customer_id
+        if customer_id not in self._changes.new_customers:
+            if customer_id not in self._known:
+                self.load({customer_id})
+            is_new = self._known[customer_id] is None
+            changed = self._changes.new_customers if is_new else self._changes.changed_customers
+            changed[customer_id] = customer
+        self._known[customer_id] = customer
+
+
+class ParkedCancellations:
+    """The cancellations that wait for a signup, in the order they came."""
+
+    def __init__(self, store: Store, changes: Changes) -> None:
+        self._store = store
+        self._changes = changes
+        self._waiting: dict[str, list[ParkedRecord]] = {}
+
+    def load(self, customer_ids: set[str]) -> None:
+        """Read what is parked for these customers; each customer once."""
+        for parked in self._store.parked(customer_ids):
+            self._waiting.setdefault(parked.customer_id, []).append(parked)
+
+    def add(self, cancellation: Cancellation) -> bool:
+        """Keep the cancellation until its customer signs up. False where this very record is kept already."""
+        place = _place(cancellation.record)
+        waiting = self._waiting.setdefault(cancellation.customer_id, [])
+        if any(_place(parked.record) == place for parked in waiting):
+            return False
+        self._changes.parked[place] = parked = ParkedRecord(cancellation.customer_id, cancellation.record)
+        waiting.append(parked)
+        return True
+
+    @property
+    def waiting(self) -> Collection[str]:
+        """The customers for whom something waits, of those that were loaded."""
+        return self._waiting
+
+    def release(self, customer_id: str) -> list[Record]:
+        """What waited for this customer, in order; it waits no longer."""
+        records = [parked.record for parked in self._waiting.pop(customer_id, [])]
+        for place in map(_place, records):
+            if self._changes.parked.pop(place, None) is None:
+                self._changes.released.append(place)
+        return records
+
+    def give_up(self, record: Record) -> None:
+        """Take out a record that is parked in the store, for good: read again, it is not parked again."""
+        self._changes.given_up.append(_place(record))
+
+    @property
+    def given_up(self) -> AbstractSet[Place]:
+        """Where the records stand that an operator decided to leave before this unit of work."""
+        return self._store.given_up
+
+
+def _place(record: Record) -> Place:
+    return record.topic, record.partition, record.offset
+
+
+class Positions:
+    """How far each input partition was read."""
+
+    def __init__(self, store: Store, changes: Changes) -> None:
+        self._stored = store.positions()
+        self._changes = changes
+
+    def next_offset(self, partition: TopicPartition) -> int:
+        """The first offset not decided in an earlier batch; reading one before it is a replay."""
+        return self._stored.get(partition, 0)
+
+    def advance(self, last: Mapping[TopicPartition, Record]) -> None:
+        """Set the next offset of each partition behind its last record; a position never moves back."""
+        for partition, record in last.items():
+            if record.offset >= self.next_offset(partition):
+                self._changes.positions[partition] = record.offset + 1
+                self._changes.last_records[partition] = mark_of(record)
+
+
+class EarlierDecisions:
+    """The decisions of earlier batches about these records, looked up at the first question.
+
+    A record before the position need not have one: an operator may have skipped it (ALLOW_SKIP_FORWARD).
+    """
+
+    def __init__(self, store: Store, changes: Changes, records: Sequence[Record]) -> None:
+        self._store = store
+        self._changes = changes
+        self._records = records
+        self._found: AbstractSet[Place] | None = None
+
+    def is_missing(self, record: Record) -> bool:
+        """Return whether the record was never decided; then the commit fails if another worker decides it first."""
+        if self._found is None:
+            self._found = self._store.decided(list(map(_place, self._records)))
+        place = _place(record)
+        if place in self._found:
+            return False
+        self._changes.undecided.append(place)
+        return True
+
+
+class UnitOfWork:
+    """One batch against one store, all or nothing.
+
+    Leaving the `with` block without `commit` forgets every change.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._changes = Changes()
+        self.customers = Customers(store, self._changes)
+        self.parked = ParkedCancellations(store, self._changes)
+        self.positions = Positions(store, self._changes)
+        self.journal = self._changes.journal
+        self.outbox = self._changes.outbox
+        self.redrives = self._changes.redrives
+
+    def __enter__(self) -> Self:
+        self._store.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._store.rollback()
+
+    def earlier_decisions(self, records: Sequence[Record]) -> EarlierDecisions:
+        """Return the decisions of earlier batches about these records."""
+        return EarlierDecisions(self._store, self._changes, records)
+
+    def commit(self) -> PendingBatch:
+        """Make every change durable at once; what is to be published. Raises `StoreError`; then nothing counts.
+
+        It is the last thing done with a unit of work.
+        """
+        return self._store.commit(self._changes)

@@ -1,0 +1,1 @@
+"""Reading a store: through the running worker, or without one."""

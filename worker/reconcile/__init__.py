@@ -1,0 +1,1 @@
+"""Customers, outbox and topic compared."""

@@ -1,0 +1,29 @@
+"""The table that statements read a batch's rows from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import duckdb
+import pyarrow as pa
+
+from worker.stores.duckdb import rows
+
+Join = Callable[[str, rows.Columns], duckdb.DuckDBPyConnection]
+"""Runs a statement that reads the table `batch`, made of these columns."""
+
+
+class BatchTable:
+    """The table `batch` of a connection: made known to it once, for that takes as long as a small insert."""
+
+    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
+        self._table = pa.table(dict(rows.ids([])))
+        db.register("batch", self)
+
+    def hold(self, columns: rows.Columns) -> None:
+        """Be made of these columns from now on."""
+        self._table = pa.table(dict(columns))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The rows, by the Arrow PyCapsule interface; DuckDB asks anew for each statement, for the columns too."""
+        return self._table.__arrow_c_stream__(requested_schema)  # type: ignore[no-untyped-call]

@@ -1,0 +1,121 @@
+"""Who churned by customers and by events in the outbox: added up by day, and one by one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+
+import duckdb
+
+from worker.stores.churns import Churn, ChurnDay, ChurnPair, Mark, PendingChurn, Sum
+
+_PARTS = "'$.customer_id', '$.churn_date', '$.lost_arr.amount', '$.lost_arr.currency'"
+_FINGERPRINT = "(sum(hash(customer_id, arr)) % 9223372036854775808)::BIGINT"
+SUM = f"count(*), sum(arr)::VARCHAR, {_FINGERPRINT}"
+
+
+def events_of(source: str) -> str:
+    """A query for the rows of `source` and what each one's `value` says: `is_event` where it is one as we write them.
+
+    Reading a part forgives other spellings of it, written back it shows them.
+    """
+    return f"""
+        SELECT
+            * EXCLUDE (value, said),
+            TRY_CAST(said[1] AS UUID) AS customer_id,
+            TRY_CAST(said[2] AS DATE) AS day,
+            TRY_CAST(said[3] AS DECIMAL(38, 2)) AS arr,
+            coalesce(
+                customer_id::VARCHAR = said[1] AND day::VARCHAR = said[2] AND arr::VARCHAR = said[3]
+                AND said[4] = 'USD' AND day BETWEEN DATE '0001-01-01' AND DATE '9999-12-31',
+                false
+            ) AS is_event
+        FROM (SELECT *, TRY(json_extract_string(decode(value), [{_PARTS}])) AS said FROM {source})
+    """
+
+
+_OUTBOX = "(SELECT seq, seq <= $published_seq OR receipted AS is_published, value FROM outbox WHERE topic = $topic)"
+_CHURNS = f"""
+WITH churned AS (
+    SELECT
+        customer_id, churn_date AS day,
+        round(mrr::DECIMAL(38, 6) * 12, 2)::DECIMAL(38, 2) AS arr -- the column's own type does not hold the largest
+    FROM customers WHERE churn_date IS NOT NULL
+), told AS MATERIALIZED ({events_of(_OUTBOX)}), events AS (SELECT * FROM told WHERE is_event)
+"""
+_BY_DAY = f"""
+{_CHURNS}, added AS (
+    SELECT 'customers' AS kind, customer_id, day, arr FROM churned
+    UNION ALL
+    SELECT if(is_published, 'published', 'pending'), customer_id, day, arr FROM events
+)
+SELECT day, kind, {SUM} FROM added WHERE day BETWEEN $since AND $until GROUP BY day, kind ORDER BY day
+"""
+_PENDING = f"""
+{_CHURNS}
+SELECT customer_id::VARCHAR, day, {SUM} FROM events WHERE NOT is_published
+GROUP BY seq, customer_id, day ORDER BY seq LIMIT $at_most
+"""
+_PAIRS = f"""
+{_CHURNS}
+SELECT
+    coalesce(churned.customer_id, events.customer_id)::VARCHAR, churned.day, churned.arr::VARCHAR,
+    events.day, events.arr::VARCHAR, coalesce(is_published, false)
+FROM churned FULL JOIN events ON churned.customer_id = events.customer_id
+WHERE list_contains($days, churned.day) OR list_contains($days, events.day)
+ORDER BY 1
+"""
+
+
+def published_up_to(db: duckdb.DuckDBPyConnection, topic: str) -> Mark:
+    """How far the outbox is published, and this output topic with it."""
+    [(published_seq,)] = db.execute("SELECT published_seq FROM relay").fetchall()
+    ends = db.execute("SELECT partition::VARCHAR, end_offset FROM output_ends WHERE topic = ?", [topic]).fetchall()
+    return Mark(published_seq, dict(ends), FINGERPRINTED_BY)
+
+
+def churn_days(
+    db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, since: date, until: date
+) -> list[ChurnDay]:
+    """Each day on which somebody left, of those from `since` to `until`; rows up to `published_seq` are published."""
+    parameters = {"topic": topic, "published_seq": published_seq, "since": since, "until": until}
+    days: dict[date, dict[str, Sum]] = defaultdict(dict)
+    for day, kind, *added in db.execute(_BY_DAY, parameters).fetchall():
+        days[day][kind] = sum_of(*added)
+    return [ChurnDay(day, **sums) for day, sums in days.items()]
+
+
+def pending_churns(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, at_most: int) -> list[PendingChurn]:
+    """The first events after `published_seq` that may not be on their topic, in order."""
+    parameters = {"topic": topic, "published_seq": published_seq, "at_most": at_most}
+    found = db.execute(_PENDING, parameters).fetchall()
+    return [PendingChurn(customer_id, day, sum_of(*added)) for customer_id, day, *added in found]
+
+
+def churn_pairs(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
+    """Every customer who left on one of these days by either account."""
+    parameters = {"topic": topic, "published_seq": published_seq, "days": list(days)}
+    return [
+        ChurnPair(
+            customer_id,
+            None if day is None else churn_of(customer_id, day, arr),
+            None if event_day is None else churn_of(customer_id, event_day, event_arr),
+            is_published,
+        )
+        for customer_id, day, arr, event_day, event_arr, is_published in db.execute(_PAIRS, parameters).fetchall()
+    ]
+
+
+FINGERPRINTED_BY = f"DuckDB {duckdb.__version__}"
+
+
+def sum_of(count: int, arr: str, fingerprint: int) -> Sum:
+    """What a row of `SUM` says."""
+    return Sum(count, Decimal(arr), fingerprint)
+
+
+def churn_of(customer_id: str, day: date, arr: str) -> Churn:
+    """What a row of one event says."""
+    return Churn(customer_id, day, Decimal(arr))

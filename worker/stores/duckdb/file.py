@@ -1,0 +1,197 @@
+"""A DuckDB file opened as the worker needs it: locked down, of the right version, every block readable."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import duckdb
+
+from worker.error_messages import message_of
+from worker.stores.migrations import migrations, newest_version, require_version
+from worker.stores.port import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
+
+
+class AtPath(Protocol):
+    """What belongs to a store at a path."""
+
+    path: str
+
+
+S = TypeVar("S", bound=AtPath)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MEMORY = ":memory:"
+_DAMAGED_ADVICE = "Restore a copy, or delete it to rebuild it"
+_CONFIG: dict[str, Any] = {
+    "threads": 1,
+    "enable_external_access": False,
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+    "python_enable_replacements": False,
+    "wal_autocheckpoint": "1TB",  # the store decides instead, between batches
+    "memory_limit": "4GB",
+    "max_temp_directory_size": "16GB",
+}
+
+
+def open_file(path: str) -> duckdb.DuckDBPyConnection:
+    """A connection to the store at `path`, made where there is none.
+
+    Raises `StoreInUseError` when another process has it, `StoreDamagedError` when it cannot be read, and `StoreError`
+    when it is no store, of another version, or cannot be opened at all.
+    """
+    os.umask(0o077)  # customers are nobody else's to read; for good, as the log is made anew at each checkpoint
+    try:
+        db = duckdb.connect(path, config=_CONFIG)
+        db.execute("SET lock_configuration = true")
+        _migrate(db, from_nothing_only=True)
+        version = _stored_version(db)
+        _require_readable(db)
+    except duckdb.Error as error:
+        raise _explain_opening(error, path) from error
+    return _require_version(db, path, version)
+
+
+def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
+    """A connection that reads the store at `path` and changes nothing of it, not even the log that a crash left.
+
+    Blocks are checked as they are read. Raises `NoStoreError` where there is no store, and else as `open_file`.
+    """
+    if path == MEMORY or not Path(path).exists():
+        raise NoStoreError(f"there is no store {path}")
+    try:
+        db = duckdb.connect(path, read_only=True, config=_CONFIG)
+        db.execute("SET lock_configuration = true")
+        if not _has_tables(db):
+            db.close()
+            raise NoStoreError(f"there is nothing in the store {path} yet")
+        version = _stored_version(db)
+    except duckdb.Error as error:
+        raise _explain_opening(error, path) from error
+    return _require_version(db, path, version)
+
+
+@contextmanager
+def only_redrive(path: str) -> Iterator[None]:
+    """Held for as long as a redrive beside this store takes. Raises `StoreInUseError` where another one holds it."""
+    directory = os.open(Path(path).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise StoreInUseError(f"another redrive runs beside the store {path}") from None
+    finally:
+        os.close(directory)  # which ends the lock, as the end of the process does
+
+
+def open_nothing() -> duckdb.DuckDBPyConnection:
+    """A connection to no store and no file, to reckon with."""
+    return duckdb.connect(MEMORY, config=_CONFIG)
+
+
+def _explain_opening(error: duckdb.Error, path: str) -> StoreError:
+    explained = explain(error, path)
+    if isinstance(explained, StoreInUseError | StoreDamagedError) or "Cannot open file" in str(error):
+        return explained
+    return StoreError(f"{explained}. {_DAMAGED_ADVICE}")
+
+
+def _require_version(db: duckdb.DuckDBPyConnection, path: str, version: int) -> duckdb.DuckDBPyConnection:
+    try:
+        require_version(path, version, newest_version("duckdb"))
+    except StoreError:
+        db.close()
+        raise
+    return db
+
+
+def _migrate(db: duckdb.DuckDBPyConnection, *, from_nothing_only: bool = False) -> tuple[int, int]:
+    """Bring the tables to this worker's version, all or nothing; the version before and after."""
+    before = _stored_version(db) if _has_tables(db) else 0
+    due = [] if before and from_nothing_only else migrations("duckdb", before)
+    if due:
+        db.execute("BEGIN")
+        for step in due:
+            db.execute(step.sql)
+            db.execute("UPDATE store_version SET version = ?", [step.version])
+        db.execute("COMMIT")
+    return before, due[-1].version if due else before
+
+
+def migrate_file(path: str) -> tuple[int, int]:
+    """Bring the store at `path` to this worker's version, made where there is none; the version before and after.
+
+    Raises `StoreInUseError` when a worker has it, and else as `open_file`.
+    """
+    os.umask(0o077)
+    try:
+        with closing(duckdb.connect(path, config=_CONFIG)) as db:
+            _require_readable(db)
+            before, after = _migrate(db)
+            require_version(path, after, newest_version("duckdb"))
+            return before, after
+    except duckdb.Error as error:
+        raise _explain_opening(error, path) from error
+
+
+def _stored_version(db: duckdb.DuckDBPyConnection) -> int:
+    return int(db.execute("SELECT version FROM store_version").fetchall()[0][0])
+
+
+def _has_tables(db: duckdb.DuckDBPyConnection) -> bool:
+    return bool(db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'store_version'").fetchall())
+
+
+def _require_readable(db: duckdb.DuckDBPyConnection) -> None:
+    """Read every block that is in use: each has a checksum, which nothing else would look at before it is needed.
+
+    Raises the driver's error where one is damaged.
+    """
+    for (table,) in db.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+        db.execute(f"SELECT bit_xor(hash({table})) FROM {table}").fetchall()
+
+
+def identity(db: duckdb.DuckDBPyConnection, path: str) -> str:
+    """A name of this file: the store's own, and the file's number, which a copy does not share."""
+    store_id = db.execute("SELECT id::VARCHAR FROM store_version").fetchall()[0][0]
+    return f"{store_id}:{0 if path == MEMORY else Path(path).stat().st_ino}"
+
+
+def explain(error: duckdb.Error, path: str) -> StoreError:
+    """What the driver's error means for whoever has to mend it. Values are left out: they are about customers."""
+    whole = str(error).partition("\n")[0]
+    text = (message_of(error) or type(error).__name__).partition("\n")[0]
+    if "Could not set lock" in whole:
+        return StoreInUseError(
+            f"the store {path} is in use by another process. Stop that one first, "
+            "or give this worker a store of its own (CUSTOMER_WORKER_STORE__URL)"
+        )
+    if "Cannot open file" in whole:
+        return StoreError(f"the store {path} cannot be opened: {text}. Check that its directory exists and is writable")
+    if "Corrupt database file" in whole:
+        return StoreDamagedError(f"the store {path} is damaged ({text}). {_DAMAGED_ADVICE}")
+    if isinstance(error, duckdb.FatalException):
+        return StoreError(f"the store {path} failed and has to be opened anew: {text}")
+    return StoreError(f"the store {path} failed: {text}")
+
+
+def wrap_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Let no error of the driver past the edge of the store."""
+
+    @wraps(method)
+    def wrapped(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except duckdb.Error as error:
+            raise explain(error, self.path) from error
+
+    return wrapped

@@ -1,0 +1,134 @@
+"""Rows between Python and DuckDB: a batch's changes as Arrow columns, and what is read back as what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+
+from domain.customer import Customer
+from worker.messages.log_identity import RecordMark
+from worker.messages.outgoing import Outgoing
+from worker.messages.record import TopicPartition
+from worker.stores.port import JournalRow, ParkedRecord, Place, Redrive
+from worker.stores.row_codec import encode_headers
+
+Columns = dict[str, "pa.Array[Any]"]
+
+
+def ids(values: Collection[str]) -> Columns:
+    """One column of ids."""
+    return {"id": pa.array(list(values), pa.string())}
+
+
+def new_customers(customers: Collection[Customer]) -> Columns:
+    """Every column of `customers`."""
+    return {
+        "id": pa.array([c.customer_id for c in customers]),
+        "industry": pa.array([c.industry for c in customers], pa.string()),
+        "plan_tier": pa.array([c.plan_tier for c in customers], pa.string()),
+        "signup_date": pa.array([c.signup_date for c in customers], pa.date32()),
+        "mrr": pa.array([c.mrr.amount for c in customers], pa.decimal128(18, 6)),
+        "churn_date": pa.array([c.churn_date for c in customers], pa.date32()),
+    }
+
+
+def churned_customers(customers: Collection[Customer]) -> Columns:
+    """What a known customer changes by: churning is the one way."""
+    return {
+        "id": pa.array([c.customer_id for c in customers]),
+        "churn_date": pa.array([c.churn_date for c in customers], pa.date32()),
+    }
+
+
+def parked(waiting: Collection[ParkedRecord], after_seq: int, now: datetime) -> Columns:
+    """Every column of `parked`, numbered from `after_seq` on."""
+    records = [each.record for each in waiting]
+    return {
+        "seq": pa.array(range(after_seq + 1, after_seq + len(records) + 1)),
+        "customer_id": pa.array([each.customer_id for each in waiting]),
+        "topic": pa.array([r.topic for r in records]),
+        "partition": pa.array([r.partition for r in records], pa.int32()),
+        "place": pa.array([r.offset for r in records]),
+        "timestamp_ms": pa.array([r.timestamp for r in records]),
+        "key": pa.array([r.key for r in records], pa.binary()),
+        "value": pa.array([r.value for r in records], pa.binary()),
+        "headers": pa.array([encode_headers(r.headers) for r in records]),
+        "parked_at": pa.repeat(pa.scalar(now), len(records)),
+    }
+
+
+def places(released: Sequence[Place]) -> Columns:
+    """Coordinates."""
+    topics, partitions, offsets = zip(*released, strict=True)
+    return {"topic": pa.array(topics), "partition": pa.array(partitions, pa.int32()), "place": pa.array(offsets)}
+
+
+def journal(rows: Sequence[JournalRow], now: datetime) -> Columns:
+    """Every column of `journal`."""
+    topics, partitions, offsets, customer_ids, outcomes, reasons, event_ids = zip(*rows, strict=True)
+    return {
+        "at": pa.repeat(pa.scalar(now), len(rows)),
+        "topic": pa.array(topics),
+        "partition": pa.array(partitions, pa.int32()),
+        "place": pa.array(offsets),
+        "customer_id": pa.array(customer_ids, pa.string()),
+        "outcome": pa.array(outcomes),
+        "reason": pa.array(reasons, pa.string()),
+        "event_id": pa.array(event_ids, pa.string()),
+    }
+
+
+def outbox(messages: Sequence[Outgoing], after_seq: int, receipted: Collection[str]) -> Columns:
+    """Every column of `outbox`, numbered from `after_seq` on; those whose id is in `receipted` are out already."""
+    return {
+        "seq": pa.array(range(after_seq + 1, after_seq + len(messages) + 1)),
+        "id": pa.array([m.id for m in messages]),
+        "topic": pa.array([m.topic for m in messages]),
+        "partition": pa.array([m.partition for m in messages], pa.int32()),
+        "key": pa.array([m.key for m in messages], pa.binary()),
+        "value": pa.array([m.value for m in messages], pa.binary()),
+        "headers": pa.array([encode_headers(m.headers) for m in messages]),
+        "customer_id": pa.array([m.customer_id for m in messages], pa.string()),
+        "receipted": pa.array([m.id in receipted for m in messages]),
+        "timestamp_ms": pa.array([m.timestamp for m in messages]),
+    }
+
+
+def redrives(found: Sequence[Redrive]) -> Columns:
+    """Every column of `redrives`."""
+    ids, topics, partitions, offsets, digests = zip(*found, strict=True)
+    return {
+        "id": pa.array(ids),
+        "topic": pa.array(topics),
+        "partition": pa.array(partitions, pa.int32()),
+        "place": pa.array(offsets),
+        "digest": pa.array(digests),
+    }
+
+
+def offsets(of: Mapping[TopicPartition, int]) -> Columns:
+    """An offset of each partition."""
+    return {
+        "topic": pa.array([topic for topic, _ in of]),
+        "partition": pa.array([partition for _, partition in of], pa.int32()),
+        "place": pa.array(of.values(), pa.int64()),
+    }
+
+
+def positions(
+    of: Mapping[TopicPartition, int],
+    last_records: Mapping[TopicPartition, RecordMark],
+    topic_ids: Mapping[TopicPartition, UUID] = MappingProxyType({}),
+) -> Columns:
+    """The next offset of each partition, the last record before it, and its topic's id, where those are given."""
+    marks = [last_records.get(place) for place in of]
+    return offsets(of) | {
+        "topic_id": pa.array([str(topic_ids[place]) if place in topic_ids else None for place in of], pa.string()),
+        "record_offset": pa.array([mark and mark.offset for mark in marks], pa.int64()),
+        "record_fingerprint": pa.array([mark and mark.fingerprint for mark in marks], pa.int64()),
+    }

@@ -1,0 +1,162 @@
+"""A DuckDB store copied into PostgreSQL, whole: the worker goes on there as if nothing had happened.
+
+DuckDB itself writes the lines that PostgreSQL's COPY reads, so that no value passes through Python one by one, and the
+indexes are made when the rows are there. Only DuckDB's cache grows with the store, up to its memory limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import duckdb
+import psycopg
+
+from worker.stores.duckdb.file import explain as explain_duckdb
+from worker.stores.duckdb.file import open_to_read
+from worker.stores.migrations import newest_version
+from worker.stores.port import StoreError
+from worker.stores.postgres.connection import Connection, connect, explain, migrate, require_store
+from worker.stores.postgres.rows import PLACES_BITS
+
+Tell = Callable[[int, int], None]
+
+LINES_AT_ONCE = 10_000
+_COPIED = {  # the columns of each table, and what they are filled with
+    "customers": ("customer_id, industry, plan_tier, signup_date, mrr, churn_date", "FROM customers"),
+    "journal": ('"at", topic, partition, "offset", customer_id, outcome, reason, event_id', "FROM journal"),
+    "parked": (
+        'customer_id, topic, partition, "offset", timestamp_ms, key, value, headers, parked_at',
+        "FROM parked ORDER BY seq",
+    ),
+    # Numbers go on where DuckDB's end: what is copied counts as commits of so many rows as one can have.
+    "outbox": (
+        "commit_id, place, id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms",
+        f"""FROM (
+            SELECT *, (seq - 1) >> {PLACES_BITS} AS commit_id, (seq - 1) % {2**PLACES_BITS} + 1 AS place FROM outbox
+        )""",
+    ),
+    "outbox_commits": (
+        "commit_id, last_place, seq_before",
+        f"""FROM (
+            SELECT (seq - 1) >> {PLACES_BITS} AS commit_id, max((seq - 1) % {2**PLACES_BITS} + 1) AS last_place,
+                commit_id << {PLACES_BITS} AS seq_before
+            FROM outbox GROUP BY commit_id
+        )""",
+    ),
+    "receipts": ("id", "FROM receipts"),
+    "redrives": ('dead_letter_id, topic, partition, "offset", value_sha256', "FROM redrives"),
+    "discards": ('dead_letter_id, "at", why', "FROM discards"),
+    "positions": (
+        "topic, partition, next_offset, topic_id, record_offset, record_fingerprint",
+        "FROM positions",
+    ),
+    "output_ends": ("topic, partition, end_offset", "FROM output_ends"),
+}
+_IS_IN_USE = " OR ".join(f"EXISTS (SELECT FROM {table})" for table in _COPIED)
+
+
+def copy_to_postgres(path: str, url: str, shown: str, tell: Tell) -> int:
+    """Copy the store in the file at `path` to the empty database at `url`, all or nothing; how many rows.
+
+    `tell` is told how far it is, and of how much: a row counts once for itself and once for each index it is in.
+    Raises `StoreInUseError` where a worker has the file, and `StoreError` where it cannot be read, or the database is
+    not empty or fails.
+    """
+    try:
+        with closing(open_to_read(path)) as source, closing(connect(url)) as target:
+            return _copy(source, target, shown, tell)
+    except duckdb.Error as error:
+        raise explain_duckdb(error, path) from error
+    except psycopg.Error as error:
+        raise explain(error, shown) from error
+
+
+def _copy(source: duckdb.DuckDBPyConnection, target: Connection, shown: str, tell: Tell) -> int:
+    migrate(target, from_nothing_only=True)
+    require_store(target, shown, newest_version("postgres"))
+    counts = {table: _count(source, what) for table, (_, what) in _COPIED.items()}
+    with target.transaction():
+        target.execute(f"LOCK TABLE {', '.join(_COPIED)}".encode())  # no worker starts on half a store
+        if target.execute(f"SELECT {_IS_IN_USE}".encode()).fetchall() == [(True,)]:
+            raise StoreError(f"the store {shown} is not empty: name an empty database, or drop its tables first")
+        target.execute(f"TRUNCATE {', '.join(_COPIED)}".encode())  # FREEZE asks for it
+        with _indexes_made_last(target, counts, tell) as told:
+            for table in _COPIED:
+                for lines in _load(source, target, table):
+                    told(lines)
+        _go_on_from_there(source, target)
+    target.execute(f"ANALYZE {', '.join(_COPIED)}".encode())
+    return sum(counts.values())
+
+
+def _count(source: duckdb.DuckDBPyConnection, what: str) -> int:
+    return int(source.execute(f"SELECT count(*) {what.partition(' ORDER BY ')[0]}").fetchall()[0][0])
+
+
+def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str) -> Iterator[int]:
+    """Copy a table, in the order in which DuckDB has its rows; how many each time."""
+    columns, what = _COPIED[table]
+    described = source.execute(f"DESCRIBE SELECT {columns} {what}").fetchall()
+    line = ", ".join(_as_text(f'"{name}"', kind) for name, kind, *_ in described)
+    # FREEZE: nobody sees the rows before this transaction's end, and no vacuum need ever look at them.
+    command = f"COPY {table} ({columns}) FROM STDIN (FREEZE)".encode()
+    found = source.execute(f"SELECT concat_ws(chr(9), {line}) {what}")
+    with target.cursor() as cursor, cursor.copy(command) as copying:
+        while lines := found.fetchmany(LINES_AT_ONCE):
+            copying.write("".join(f"{text}\n" for (text,) in lines))
+            yield len(lines)
+
+
+def _as_text(column: str, kind: str) -> str:
+    """How DuckDB writes a column so that PostgreSQL's COPY reads the same."""
+    match kind:
+        case "VARCHAR":
+            text = f"replace({column}, '\\', '\\\\')"
+            for character, escaped in ((9, "t"), (10, "n"), (13, "r")):
+                text = f"replace({text}, chr({character}), '\\{escaped}')"
+        case "BLOB":
+            text = f"'\\\\x' || hex({column})"
+        case _:
+            text = f"CAST({column} AS VARCHAR)"
+    return f"coalesce({text}, '\\N')"
+
+
+@contextmanager
+def _indexes_made_last(target: Connection, counts: dict[str, int], tell: Tell) -> Iterator[Callable[[int], None]]:
+    """Take every index away, and make all of them again at the end. What it gives is told how many rows were copied."""
+    indexes = target.execute(_INDEXES).fetchall()
+    done, total = 0, sum(counts.values()) + sum(counts.get(table, 0) for table, *_ in indexes)
+
+    def told(rows: int) -> None:
+        nonlocal done
+        done += rows
+        tell(done, total)
+
+    for table, name, _, constraint in indexes:
+        kind = f"ALTER TABLE {table} DROP CONSTRAINT" if constraint else "DROP INDEX"
+        target.execute(f"{kind} {name}".encode())
+    yield told
+    target.execute("SET LOCAL maintenance_work_mem = '256MB'")
+    for table, name, definition, constraint in indexes:
+        statement = f"ALTER TABLE {table} ADD CONSTRAINT {name} {constraint}" if constraint else definition
+        target.execute(statement.encode())
+        told(counts.get(table, 0))
+
+
+_INDEXES = f"""
+SELECT relname, indexrelid::regclass::text, pg_get_indexdef(indexrelid), pg_get_constraintdef(pg_constraint.oid)
+FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+LEFT JOIN pg_constraint ON conindid = indexrelid AND contype = 'p'
+WHERE relnamespace = current_schema::regnamespace AND relname IN ({", ".join(f"'{table}'" for table in _COPIED)})
+"""
+
+
+def _go_on_from_there(source: duckdb.DuckDBPyConnection, target: Connection) -> None:
+    """Numbers that come next come after those that were copied."""
+    [(last, published)] = source.execute(
+        "SELECT greatest((SELECT max(seq) FROM outbox), published_seq), published_seq FROM relay"
+    ).fetchall()
+    target.execute("UPDATE relay SET last_seq = %s, published_seq = %s", [last, published])
+    [(next_commit,)] = target.execute("SELECT coalesce(max(commit_id) + 1, 1) FROM outbox_commits").fetchall()
+    target.execute(f"ALTER TABLE outbox_commits ALTER commit_id RESTART WITH {int(next_commit)}".encode())

@@ -1,0 +1,108 @@
+"""What a batch was decided on, looked at once more under locks: other workers may have committed meanwhile.
+
+What is decided for good needs no second look: a customer is never deleted, a signup never changed, a churn final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from worker.messages.record import TopicPartition
+from worker.stores.port import Changes, NotTheOwnerError, Place, StoreConflictError
+from worker.stores.postgres import rows
+from worker.stores.postgres.connection import Connection
+from worker.stores.postgres.locks import Locks
+
+
+def require_ownership(
+    db: Connection,
+    wanted: Collection[TopicPartition],
+    read: Mapping[TopicPartition, int],
+    epochs: Mapping[TopicPartition, int],
+    locked_only: Collection[TopicPartition] = (),
+) -> None:
+    """Lock these positions. Raises where one is not what was read, or its partition was taken over.
+
+    `read` is what the batch started from, where it asked; `epochs` the claims of this store. The positions of
+    `locked_only` are locked with the others, in one order, and are not compared.
+    """
+    places = {*wanted, *locked_only}
+    query = """
+        SELECT topic, partition, next_offset, owner_epoch FROM positions
+        JOIN unnest(%s::text[], %s::int[]) AS wanted (topic, partition) USING (topic, partition)
+        ORDER BY topic, partition FOR UPDATE OF positions
+    """
+    found = db.execute(query, [[topic for topic, _ in places], [partition for _, partition in places]]).fetchall()
+    stored = {(topic, partition): (offset or 0, epoch) for topic, partition, offset, epoch in found}
+    for place in wanted:
+        offset, epoch = stored.get(place, (0, 0))
+        name = f"{place[0]}/{place[1]}"
+        if place in epochs and epochs[place] != epoch:
+            raise NotTheOwnerError(f"{name} was given to another worker, which goes on with it")
+        if offset != read.get(place, offset):
+            raise StoreConflictError(f"{name} was read on to {offset} by another, and not from {read[place]}")
+
+
+def decided(db: Connection, places: Collection[Place]) -> set[Place]:
+    """Return those of these records about which the journal has a decision."""
+    query = """
+        SELECT DISTINCT topic, partition, "offset"
+        FROM journal JOIN unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+            AS wanted (topic, partition, "offset") USING (topic, partition, "offset")
+    """
+    found = db.execute(query, rows.places(places)).fetchall() if places else []
+    return {(topic, partition, offset) for topic, partition, offset in found}
+
+
+def require_undecided(db: Connection, changes: Changes) -> None:
+    """Raise where a record that had no decision has one now: a worker and a replay can read it at the same time.
+
+    Whoever decides such a record holds the lock on its partition's position.
+    """
+    if changes.undecided and decided(db, changes.undecided):
+        raise StoreConflictError("another worker decided a record of this batch")
+
+
+def pass_gate(db: Connection, locks: Locks, changes: Changes) -> None:
+    """See that parking and signing up do not miss each other: the one waits for the other, then looks again."""
+    parks = {parked.customer_id for parked in changes.parked.values()}
+    if parks:
+        locks.pass_gate(db, alone=True)
+        query = "SELECT 1 FROM customers WHERE customer_id = ANY(%s::uuid[]) LIMIT 1"
+        if db.execute(query, [rows.uuids(parks)]).fetchall():
+            raise StoreConflictError("a customer signed up elsewhere while a cancellation of theirs was being parked")
+    elif changes.new_customers:
+        locks.pass_gate(db, alone=False)
+    if changes.new_customers:
+        query = 'SELECT topic, partition, "offset" FROM parked WHERE customer_id = ANY(%s::uuid[])'
+        waiting = {tuple(row) for row in db.execute(query, [rows.uuids(changes.new_customers)]).fetchall()}
+        if waiting - set(changes.released):
+            raise StoreConflictError("a cancellation was parked elsewhere while its customer signed up")
+
+
+def lock_changed(db: Connection, changes: Changes) -> None:
+    """Lock the customers that change, in the order of their ids. Raises where one has churned meanwhile."""
+    if not changes.changed_customers:
+        return
+    query = """
+        SELECT churn_date FROM customers WHERE customer_id = ANY(%s::uuid[]) ORDER BY customer_id FOR UPDATE
+    """
+    found = db.execute(query, [rows.uuids(changes.changed_customers)]).fetchall()
+    if len(found) != len(changes.changed_customers) or any(churned for (churned,) in found):
+        raise StoreConflictError("another worker changed a customer of this batch")
+
+
+def take_parked(db: Connection, changes: Changes) -> None:
+    """Delete what waits no longer. Raises where another worker took some of it."""
+    gone = changes.released + changes.given_up
+    if not gone:
+        return
+    parameters: dict[str, Any] = rows.places(gone)
+    query = """
+        DELETE FROM parked USING unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+            AS gone (topic, partition, "offset")
+        WHERE parked.topic = gone.topic AND parked.partition = gone.partition AND parked."offset" = gone."offset"
+    """
+    if db.execute(query, parameters).rowcount != len(set(gone)):
+        raise StoreConflictError("another worker took a parked cancellation of this batch")

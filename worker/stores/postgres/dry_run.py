@@ -1,0 +1,111 @@
+"""A PostgreSQL store to try something out on: what is committed to it stays in this process.
+
+Rows that are written and rolled back would have workers wait for them meanwhile, and leave dead rows behind. So nothing
+is written: the database is read as it was at one moment, in a transaction that it keeps from changing anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
+from decimal import Decimal
+
+from typing_extensions import override
+
+from domain.customer import Customer
+from worker.messages.record import TopicPartition
+from worker.stores.port import Changes, ParkedRecord, PendingBatch, Place
+from worker.stores.postgres.connection import connect, require_store, stored_id, wrap_errors
+from worker.stores.postgres.outbox import IS_PENDING, NUMBERED
+from worker.stores.postgres.store import PostgresStore
+
+
+class PostgresTrial(PostgresStore):
+    """The store as it is when this is made, with everything committed here on top of it.
+
+    It answers what deciding records asks, and reports of it; what would write to the database fails. Workers beside it
+    wait for nothing. What it keeps is what changes: a customer, a parked record and an id each.
+    """
+
+    @wrap_errors
+    @override
+    def _open(self) -> None:
+        self._customers: dict[str, Customer] = {}
+        self._parked: dict[Place, ParkedRecord] = {}
+        self._gone: set[Place] = set()
+        self._receipts: set[str] = set()
+        self._advanced: dict[TopicPartition, int] = {}
+        self._lost_arr = Decimal(0)
+        self._added = 0
+        self._db = connect(self._url)
+        try:
+            # It may wait for Kafka for as long as it takes, without a time limit: nobody waits for it.
+            self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            # The transaction's first look, which it keeps.
+            require_store(self._db, self.shown, self._version)
+            self._id = stored_id(self._db)
+        except BaseException:
+            self._db.close()
+            raise
+
+    @override
+    def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
+        found = {customer.customer_id: customer for customer in super().customers(customer_ids)}
+        changed = self._customers
+        # Copies: a batch changes what it gets, and may be given up.
+        found.update((each, copy(changed[each])) for each in customer_ids if each in changed)
+        return found.values()
+
+    @override
+    def parked(self, customer_ids: Collection[str]) -> Iterable[ParkedRecord]:
+        stored = [each for each in super().parked(customer_ids) if _place(each) not in self._gone]
+        wanted = set(customer_ids)
+        return stored + [each for each in self._parked.values() if each.customer_id in wanted]
+
+    @override
+    def positions(self) -> Mapping[TopicPartition, int]:
+        return {**super().positions(), **self._advanced}
+
+    @override
+    def lost_arr(self) -> Decimal:
+        return super().lost_arr() + self._lost_arr
+
+    @property
+    @override
+    def unpublished(self) -> int:
+        query = f"SELECT count(*) FROM {NUMBERED} WHERE {IS_PENDING} AND id <> ALL(%s)"
+        return int(self._rows(query, [list(self._receipts)])[0][0]) + self._added
+
+    @override
+    def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
+        self._receipts.update(message_id for message_id in ids if "\0" not in message_id)
+
+    @override
+    def commit(self, changes: Changes) -> PendingBatch:
+        receipted = self._receipted([message.id for message in changes.outbox])
+        for changed in (changes.new_customers, changes.changed_customers):
+            self._customers.update(changed)
+            self._lost_arr += sum(each.mrr.annual for each in changed.values() if not each.is_active)
+        self._advanced.update(changes.positions)
+        self._parked.update(changes.parked)
+        for place in changes.released + changes.given_up:
+            if self._parked.pop(place, None) is None:
+                self._gone.add(place)
+        messages = [message for message in changes.outbox if message.id not in receipted]
+        self._added += 0 if changes.is_silent else len(messages)
+        return PendingBatch(0, messages, 0)
+
+    def _receipted(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids whose record is on its topic."""
+        if not ids:
+            return set()
+        stored = {message_id for (message_id,) in self._rows("SELECT id FROM receipts WHERE id = ANY(%s)", [list(ids)])}
+        return stored | self._receipts.intersection(ids)
+
+    @override
+    def reopen(self) -> None:
+        """Not possible: another moment's store is another store. What failed goes on failing."""
+
+
+def _place(parked: ParkedRecord) -> Place:
+    return parked.record.topic, parked.record.partition, parked.record.offset

@@ -1,0 +1,200 @@
+"""The two locks between workers: the gate between signups and parking, and the relay's leadership.
+
+`AdvisoryLocks` are PostgreSQL's own; `RowLocks` do the same with rows, for databases that speak its protocol and have
+no advisory locks.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from socket import gethostname
+
+import psycopg
+from typing_extensions import override
+
+from worker.stores.port import StoreError, StoreInUseError
+from worker.stores.postgres.connection import Connection, connect, explain
+
+LEADER_SILENT_SECONDS = 5
+"""For how long a leader may be silent, frozen or cut off, until another can take its place."""
+
+
+RELAY_KEY = "hashtextextended('customer-worker relay ' || current_schema(), 0)"
+LEADER_NAME = "customer-worker, relay of "
+"""How the session of one who leads, or waits to, is named in PostgreSQL; behind it stand its machine and process."""
+
+
+class Locks(ABC):
+    """The locks of one store's workers, in the database at `url`.
+
+    `check` raises where its store is none that this worker may lead.
+    """
+
+    def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
+        self._url = url
+        self._check = check
+
+    @abstractmethod
+    def pass_gate(self, db: Connection, *, alone: bool) -> None:
+        """Hold the gate between signups and parking until the transaction ends: together with others, or alone."""
+
+    @abstractmethod
+    def lead(self) -> int | None:
+        """Try to be, or to stay, the one who publishes: the epoch of this leadership, None where another leads.
+
+        To be asked more often than every `LEADER_SILENT_SECONDS`. Raises the driver's errors.
+        """
+
+    @abstractmethod
+    def try_to_redrive(self, db: Connection) -> bool:
+        """Hold the one redrive that a store has at a time until the connection ends; False where another holds it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the leadership to another."""
+
+    def _open_connection(self, own: Mapping[str, str]) -> Connection:
+        """One that is not the batches', with these settings of its own."""
+        db = connect(self._url, own)
+        name = f"{LEADER_NAME}{gethostname()}/{os.getpid()}"
+        db.execute("SELECT set_config('application_name', %s, false)", [name])
+        return db
+
+
+class AdvisoryLocks(Locks):
+    """Leadership lasts as long as a session does; the server ends one that is silent."""
+
+    def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
+        super().__init__(url, check)
+        self._session: Connection | None = None
+        self._epoch: int | None = None
+
+    @override
+    def pass_gate(self, db: Connection, *, alone: bool) -> None:
+        kind = "" if alone else "_shared"
+        key = "hashtextextended('customer-worker signups ' || current_schema(), 0)"
+        db.execute(f"SELECT pg_advisory_xact_lock{kind}({key})".encode())
+
+    @override
+    def lead(self) -> int | None:
+        try:
+            session = self._session or self._open_session()
+            self._check(session)  # where that answers, the session lives, and so does its lock
+            if self._epoch is None and session.execute(_TRY_TO_LEAD).fetchall() == [(True,)]:
+                [(self._epoch,)] = session.execute(_NEXT_EPOCH).fetchall()
+        except (psycopg.Error, StoreError):
+            self.close()
+            raise
+        return self._epoch
+
+    @override
+    def try_to_redrive(self, db: Connection) -> bool:
+        key = "hashtextextended('customer-worker redrive ' || current_schema(), 0)"
+        return db.execute(f"SELECT pg_try_advisory_lock({key})".encode()).fetchall() == [(True,)]
+
+    def _open_session(self) -> Connection:
+        self._session = self._open_connection({"idle_session_timeout": f"{LEADER_SILENT_SECONDS}s"})
+        return self._session
+
+    @override
+    def close(self) -> None:
+        session, self._session, self._epoch = self._session, None, None
+        if session is not None:
+            _end(session)
+
+
+_TRY_TO_LEAD = f"SELECT pg_try_advisory_lock({RELAY_KEY})".encode()
+_NEXT_EPOCH = "UPDATE relay SET leader_epoch = leader_epoch + 1 RETURNING leader_epoch"
+
+
+class RowLocks(Locks):
+    """Leadership is a lease in the relay's row, renewed each time it is asked for."""
+
+    def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
+        super().__init__(url, check)
+        self._session: Connection | None = None
+        self._me = uuid.uuid4()
+
+    @override
+    def pass_gate(self, db: Connection, *, alone: bool) -> None:
+        strength = "UPDATE" if alone else "SHARE"
+        db.execute(f"SELECT 1 FROM gates WHERE name = 'signups' FOR {strength}".encode())
+
+    @override
+    def lead(self) -> int | None:
+        try:
+            self._session = self._session or self._open_connection({})
+            self._check(self._session)
+            held = self._session.execute(_RENEW, {"me": self._me, "seconds": LEADER_SILENT_SECONDS}).fetchall()
+        except (psycopg.Error, StoreError):
+            self.close()
+            raise
+        return int(held[0][0]) if held else None
+
+    @override
+    def try_to_redrive(self, db: Connection) -> bool:
+        db.execute("INSERT INTO gates VALUES ('redrive') ON CONFLICT DO NOTHING")
+        db.execute("BEGIN")
+        # Others look at nothing else of this row, so that none waits for the end of this transaction.
+        found = db.execute("SELECT 1 FROM gates WHERE name = 'redrive' FOR UPDATE SKIP LOCKED").fetchall()
+        return bool(found)
+
+    @override
+    def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(psycopg.Error):  # the lease runs out by itself
+                session.execute("UPDATE relay SET leads_until = NULL WHERE leader = %s", [self._me])
+            session.close()
+
+
+_RENEW = """
+    UPDATE relay SET
+        leader_epoch = leader_epoch + CASE WHEN leader = %(me)s AND leads_until > now() THEN 0 ELSE 1 END,
+        leader = %(me)s, leads_until = now() + make_interval(secs => %(seconds)s)
+    WHERE leader = %(me)s OR leads_until IS NULL OR leads_until <= now()
+    RETURNING leader_epoch
+"""
+
+
+def locks(kind: str, url: str, check: Callable[[Connection], None]) -> Locks:
+    """The locks of a kind, `advisory` or `rows`, in the database at `url`; `check` as `Locks` has it."""
+    return (AdvisoryLocks if kind == "advisory" else RowLocks)(url, check)
+
+
+def _end(session: Connection) -> None:
+    """Close a session whose locks are let go of first: the server notices a moment later that one was closed."""
+    with suppress(psycopg.Error):
+        session.rollback()
+        session.execute("SELECT pg_advisory_unlock_all()")
+    session.close()
+
+
+@contextmanager
+def only_redrive(kind: str, url: str, shown: str) -> Iterator[Callable[[], None]]:
+    """Held for as long as a redrive on this store takes, on whichever machine.
+
+    What it gives raises `StoreError` where the connection that holds it has ended. Raises `StoreInUseError` where
+    another one holds it, and `StoreError` where the store cannot be had.
+    """
+
+    def require_held() -> None:
+        try:
+            db.execute("SELECT 1")
+        except psycopg.Error as error:
+            raise explain(error, shown) from error
+
+    with ExitStack() as stack:
+        try:
+            db = connect(url)
+            stack.callback(_end, db)
+            is_only = locks(kind, url, lambda _: None).try_to_redrive(db)
+        except psycopg.Error as error:
+            raise explain(error, shown) from error
+        if not is_only:
+            raise StoreInUseError(f"another redrive runs on the store {shown}")
+        yield require_held

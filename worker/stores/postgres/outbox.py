@@ -1,0 +1,152 @@
+"""The outbox in PostgreSQL: rows are added by every worker, numbered in the order that counts, and published by one.
+
+What is numbered is commits, each with all its rows: one narrow row is rewritten for thousands that stay as they are.
+Two rows of one customer are in the order of their commits' numbers: the later batch waited for the earlier one's lock
+on the customer before it took its number. So whoever sees the later commit sees the earlier one, and numbers it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.messages.outgoing import Outgoing
+from worker.messages.record import TopicPartition
+from worker.stores.port import PendingBatch, StoreError
+from worker.stores.postgres import rows
+from worker.stores.postgres.connection import Connection
+
+PENDING_BYTES = 32 * 1024 * 1024
+COMMITS_AT_ONCE = 10_000
+NUMBERED = "outbox JOIN outbox_commits USING (commit_id)"
+IS_PENDING = "coalesce(seq_before + place > (SELECT published_seq FROM relay), true) AND NOT receipted"
+"""Of a row of `NUMBERED`: it is not known as published."""
+
+
+def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set[str]:
+    """Add the rows; the ids of those that have a receipt already. Silent ones pass for such, too.
+
+    The batch holds its locks by now: the commit's number says that it came after whomever it waited for.
+    """
+    if not messages:
+        return set()
+    # Receipts are kept before or after this batch, not beside it: they would miss rows that nobody sees yet.
+    db.execute("SELECT 1 FROM relay FOR KEY SHARE")
+    receipted: set[str] = set()
+    if db.execute("SELECT 1 FROM receipts LIMIT 1").fetchall():  # of a store that was lost or put back
+        query = "DELETE FROM receipts WHERE id = ANY(%s) RETURNING id"
+        receipted = {message_id for (message_id,) in db.execute(query, [sorted(m.id for m in messages)]).fetchall()}
+    query = "INSERT INTO outbox_commits (last_place) VALUES (%s) RETURNING commit_id"
+    [(commit_id,)] = db.execute(query, [len(messages)]).fetchall()
+    are_out = {message.id for message in messages} if is_silent else receipted
+    rows.copy_binary(db, rows.OUTBOX, rows.OUTBOX_TYPES, rows.outbox(commit_id, messages, are_out))
+    return receipted
+
+
+def number_new(db: Connection) -> int:
+    """Give the commits that are seen and have none their numbers; the last number there is of a row."""
+    with db.transaction():
+        if not db.execute("SELECT 1 FROM outbox_commits WHERE seq_before IS NULL LIMIT 1").fetchall():
+            return int(db.execute("SELECT last_seq FROM relay").fetchall()[0][0])
+        # One at a time, and each sees all that was numbered before.
+        [(last_seq,)] = db.execute("SELECT last_seq FROM relay FOR NO KEY UPDATE").fetchall()
+        query = """
+            WITH fresh AS (
+                SELECT commit_id, %s + sum(last_place) OVER (ORDER BY commit_id) - last_place AS seq_before
+                FROM (
+                    SELECT commit_id, last_place FROM outbox_commits
+                    WHERE seq_before IS NULL ORDER BY commit_id LIMIT %s
+                ) AS first
+            )
+            UPDATE outbox_commits SET seq_before = fresh.seq_before FROM fresh
+            WHERE outbox_commits.commit_id = fresh.commit_id RETURNING fresh.seq_before + last_place
+        """
+        ends = db.execute(query, [last_seq, COMMITS_AT_ONCE]).fetchall()
+        last_seq = max([int(last_seq), *(int(end) for (end,) in ends)])
+        db.execute("UPDATE relay SET last_seq = %s", [last_seq])
+        return last_seq
+
+
+def pending(db: Connection, after_seq: int, limit: int, end: int) -> PendingBatch:
+    """What is to be published of the rows after `after_seq` up to `end`.
+
+    Each commit's rows are asked for by themselves: a join of commits and rows would be left to a plan that is made
+    while nothing is known of tables that have just grown from nothing.
+    """
+    messages: list[Outgoing] = []
+    last_seq, bytes_left = after_seq, PENDING_BYTES
+    for commit_id, seq_before, last_place in _commits(db, after_seq, end) if after_seq < end else []:
+        first, last = max(0, after_seq - seq_before), min(last_place, end - seq_before)
+        wanted = [commit_id, first, last, limit - len(messages), bytes_left]
+        found = db.execute(_ROWS, wanted, binary=True).fetchall()
+        messages += rows.outgoing(row[1:] for row in found)
+        bytes_left -= sum(len(message.value or b"") for message in messages[len(messages) - len(found) :])
+        if len(messages) == limit or bytes_left <= 0:
+            return PendingBatch(after_seq, messages, seq_before + found[-1][0])
+        last_seq = seq_before + last
+    return PendingBatch(after_seq, messages, last_seq)
+
+
+def _commits(db: Connection, after_seq: int, end: int) -> Sequence[tuple[Any, ...]]:
+    """The commits that have rows after `after_seq` up to `end`, in their order: number, rows before, last place."""
+    query = """
+        SELECT commit_id, seq_before, last_place FROM outbox_commits
+        WHERE seq_before < %(end)s AND seq_before >= coalesce(
+            (SELECT max(seq_before) FROM outbox_commits WHERE seq_before <= %(after)s), 0
+        )
+        ORDER BY seq_before LIMIT %(limit)s
+    """
+    return db.execute(query, {"after": after_seq, "end": end, "limit": COMMITS_AT_ONCE}).fetchall()
+
+
+_ROWS = f"""
+SELECT place, {rows.OUTGOING_COLUMNS} FROM (
+    SELECT *, sum(bytes) OVER (ORDER BY place) - bytes AS bytes_before FROM (
+        SELECT *, coalesce(octet_length(value), 0) AS bytes FROM outbox
+        WHERE commit_id = %s AND place > %s AND place <= %s AND NOT receipted ORDER BY place LIMIT %s
+    ) AS next
+) AS counted
+WHERE bytes_before < %s ORDER BY place
+""".encode()
+
+
+def mark_published(db: Connection, last_seq: int, leader_epoch: int | None) -> None:
+    """Set how far the outbox is published. Raises `StoreError` where another worker publishes now."""
+    query = "UPDATE relay SET published_seq = %(seq)s WHERE coalesce(leader_epoch = %(epoch)s, true)"
+    if not db.execute(query, {"seq": last_seq, "epoch": leader_epoch}).rowcount:
+        raise _led_by_another()
+
+
+def keep_receipts(db: Connection, ids: Sequence[str], leader_epoch: int | None) -> None:
+    """Note that these ids are out, whether their rows are here or yet to come."""
+    query = "SELECT published_seq FROM relay WHERE coalesce(leader_epoch = %(epoch)s, true) FOR UPDATE"
+    held = db.execute(query, {"epoch": leader_epoch}).fetchall()
+    if not held:
+        raise _led_by_another()
+    known = sorted({message_id for message_id in ids if "\0" not in message_id})  # no id of ours; PostgreSQL refuses it
+    db.execute(
+        "UPDATE outbox SET receipted = true FROM outbox_commits WHERE outbox_commits.commit_id = outbox.commit_id"
+        " AND id = ANY(%s) AND NOT receipted AND coalesce(seq_before + place > %s, true)",
+        [known, held[0][0]],
+    )
+    db.execute(
+        "INSERT INTO receipts SELECT id FROM unnest(%s::text[]) AS found (id)"
+        " WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = found.id) ON CONFLICT DO NOTHING",
+        [known],
+    )
+
+
+def upsert(db: Connection, table: str, column: str, offsets: Mapping[TopicPartition, int]) -> None:
+    """Set an offset of each of these partitions."""
+    query = f"""
+        INSERT INTO {table} (topic, partition, {column})
+        SELECT topic, partition, place FROM unnest(%s::text[], %s::int[], %s::bigint[]) AS new (topic, partition, place)
+        ORDER BY topic, partition
+        ON CONFLICT (topic, partition) DO UPDATE SET {column} = excluded.{column}
+    """
+    topics, partitions = [topic for topic, _ in offsets], [partition for _, partition in offsets]
+    db.execute(query.encode(), [topics, partitions, list(offsets.values())])
+
+
+def _led_by_another() -> StoreError:
+    return StoreError("another worker publishes now; this one waits for its turn")

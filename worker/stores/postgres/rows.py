@@ -1,0 +1,141 @@
+"""Rows between Python and PostgreSQL: a batch's changes as rows to be copied, what is read back as what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+from domain.customer import Customer
+from worker.messages.log_identity import RecordMark
+from worker.messages.outgoing import Outgoing
+from worker.messages.record import TopicPartition
+from worker.stores.port import JournalRow, ParkedRecord, Place
+from worker.stores.postgres.connection import Connection
+from worker.stores.row_codec import decode_headers, encode_headers
+
+Rows = Iterable[Sequence[Any]]
+
+CUSTOMER_COLUMNS = "customer_id::text, industry, plan_tier, signup_date, mrr::text, churn_date"
+PARKED_COLUMNS = 'customer_id::text, topic, partition, "offset", timestamp_ms, key, value, headers'
+OUTGOING_COLUMNS = "id, topic, partition, key, value, headers, customer_id::text, timestamp_ms"
+
+PLACES_BITS = 24
+ROW_NUMBER = f"((commit_id << {PLACES_BITS}) + place)"
+"""One number for a row of the outbox, which it has from the start; `WITH_ROW_NUMBERS` finds rows by it."""
+WITH_ROW_NUMBERS = f"""(commit_id, place) IN (
+    SELECT (number - 1) >> {PLACES_BITS}, ((number - 1) & {2**PLACES_BITS - 1})::int + 1
+    FROM unnest(%(numbers)s::bigint[]) AS wanted (number)
+)"""
+
+
+def uuids(ids: Iterable[str]) -> str:
+    """An array of UUIDs as PostgreSQL reads it, for `%s::uuid[]`: of a list, the driver looks at each for quotes."""
+    return f"{{{','.join(ids)}}}"
+
+
+def dates(days: Iterable[date | None]) -> str:
+    """An array of dates, for `%s::date[]`."""
+    return f"{{{','.join('NULL' if day is None else day.isoformat() for day in days)}}}"
+
+
+def copy(db: Connection, into: str, rows: Rows) -> None:
+    """Add rows to a table; `into` names it and its columns."""
+    with db.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN".encode()) as copying:
+        for row in rows:
+            copying.write_row(row)
+
+
+def copy_binary(db: Connection, into: str, types: Sequence[str], rows: Rows) -> None:
+    """Add rows as PostgreSQL itself has them: nobody writes and reads text. `types` says how each column goes."""
+    with db.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN (FORMAT binary)".encode()) as copying:
+        copying.set_types(types)
+        for row in rows:
+            copying.write_row(row)
+
+
+def places(of: Collection[Place]) -> dict[str, list[Any]]:
+    """Coordinates as three arrays: `topics`, `partitions`, `offsets`."""
+    return {
+        "topics": [topic for topic, _, _ in of],
+        "partitions": [partition for _, partition, _ in of],
+        "offsets": [offset for _, _, offset in of],
+    }
+
+
+def positions(
+    of: Mapping[TopicPartition, int],
+    last_records: Mapping[TopicPartition, RecordMark],
+    topic_ids: Mapping[TopicPartition, UUID],
+) -> list[list[Any]]:
+    """Arrays of topic, partition, next offset, topic id, and offset and fingerprint of the last record before it."""
+    marks = [last_records.get(place) for place in of]
+    return [
+        [topic for topic, _ in of],
+        [partition for _, partition in of],
+        list(of.values()),
+        [topic_ids.get(place) for place in of],
+        [mark and mark.offset for mark in marks],
+        [mark and mark.fingerprint for mark in marks],
+    ]
+
+
+CUSTOMERS = "customers (customer_id, industry, plan_tier, signup_date, mrr, churn_date)"
+CUSTOMERS_TYPES = ("bytea", "text", "text", "int4", "numeric", "int4")
+
+
+def new_customers(customers: Iterable[Customer]) -> Rows:
+    """The columns of `CUSTOMERS`, as `CUSTOMERS_TYPES`, by id: two who add the same ones wait for each other."""
+    for c in sorted(customers, key=attrgetter("customer_id")):
+        churned = None if c.churn_date is None else c.churn_date.toordinal() - _FIRST_DAY
+        signed_up = c.signup_date.toordinal() - _FIRST_DAY
+        yield _uuid(c.customer_id), c.industry.value, c.plan_tier.value, signed_up, c.mrr.amount, churned
+
+
+def parked(waiting: Iterable[ParkedRecord], now: datetime) -> Rows:
+    """The columns of `parked`, in the order they came."""
+    for customer_id, r in waiting:
+        headers = encode_headers(r.headers)
+        yield customer_id, r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, headers, now
+
+
+JOURNAL = 'journal ("at", topic, partition, "offset", customer_id, outcome, reason, event_id)'
+JOURNAL_TYPES = ("int8", "text", "int4", "int8", "bytea", "text", "text", "bytea")
+
+
+def journal(rows: Iterable[JournalRow], now: datetime) -> Rows:
+    """The columns of `JOURNAL`, as `JOURNAL_TYPES`."""
+    at = (now - _EPOCH) // _MICROSECOND
+    for topic, partition, offset, customer_id, outcome, reason, event_id in rows:
+        yield at, topic, partition, offset, _uuid(customer_id), outcome, reason, _uuid(event_id)
+
+
+OUTBOX = "outbox (commit_id, place, id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms)"
+OUTBOX_TYPES = ("int8", "int4", "text", "text", "int4", "bytea", "bytea", "bytea", "bytea", "bool", "int8")
+
+
+def outbox(commit_id: int, messages: Iterable[Outgoing], receipted: Collection[str]) -> Rows:
+    """The columns of `OUTBOX`, as `OUTBOX_TYPES`; those whose id is in `receipted` are out already."""
+    for place, m in enumerate(messages, 1):
+        headers, is_out, about = encode_headers(m.headers), m.id in receipted, _uuid(m.customer_id)
+        yield commit_id, place, m.id, m.topic, m.partition, m.key, m.value, headers, about, is_out, m.timestamp
+
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
+_FIRST_DAY = _EPOCH.toordinal()
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _uuid(text: str | None) -> bytes | None:
+    try:
+        return None if text is None else bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return b""  # which the database refuses, as it does with whatever is no UUID
+
+
+def outgoing(found: Iterable[Sequence[Any]]) -> Iterator[Outgoing]:
+    """The messages of rows of `OUTGOING_COLUMNS`."""
+    for message_id, topic, partition, key, value, headers, customer_id, timestamp in found:
+        yield Outgoing(message_id, topic, partition, key, value, decode_headers(headers), customer_id, timestamp)
