@@ -78,7 +78,8 @@ def test_an_idle_worker_whose_store_cannot_be_written_is_not_ready_until_it_can(
 def test_a_broker_that_cannot_be_reached_is_not_death(tmp_path: Path) -> None:
     log = tmp_path / "log"
     impatient = (
-        "from worker import health; health.KAFKA_BOUND_SECONDS = 3; from worker.demo.on_mock import main; main()"
+        "from worker.monitoring import health; health.KAFKA_BOUND_SECONDS = 3; "
+        "from worker.demo.on_mock import main; main()"
     )
     with in_process_broker() as broker:
         settings = {name.removeprefix(PREFIX): value for name, value in broker.environment.items()}

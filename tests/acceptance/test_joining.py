@@ -22,13 +22,14 @@ pytestmark = pytest.mark.timeout(120)
 UNREACHABLE = 69
 CLIENT = "nightly-report"
 JOINS_UNAWARE = """
-from worker import joining, start_failures
+from worker import start_failures
+from worker.consumer import joining
 
 async def not_there_yet(*_):
     pass
 
 joining.require_compatible_members = not_there_yet
-from worker.cli import main
+from worker.cli.main import main
 main()
 """
 

@@ -92,8 +92,8 @@ def test_what_the_contract_shows_is_read() -> None:
 
 
 def test_every_module_is_on_the_map() -> None:
-    """Whoever looks for something finds the room it is in; those of a package are told by its directory."""
-    _, _, rest = README.partition("## A map of the rooms")
+    """Every module and every package of `worker` has its row; the modules of a package are covered by its directory."""
+    _, _, rest = README.partition("## Code layout")
     shown, _, _ = rest.partition("\n## ")
     modules = {path.name for path in (ROOT / "worker").glob("*.py") if not path.name.startswith("__")}
     packages = {f"{path.parent.name}/" for path in (ROOT / "worker").glob("*/__init__.py")}
