@@ -22,16 +22,16 @@ from faststream.kafka import KafkaBroker
 from worker import preflight as checks
 from worker import start_failures
 from worker.addresses import shown_address
-from worker.bootstrap import batch_path, open_store, store_mark
+from worker.bootstrap import batch_path, open_store, store_identity
 from worker.consumer import joining
-from worker.consumer.single_owner_assignor import members_of, take_out_the_dead
+from worker.consumer.single_owner_assignor import evict_dead_members, members_of
 from worker.consumer.subscriber import Consumer
 from worker.errors import Exit, Refusal, Stop, internal_error
 from worker.failpoints import reach
 from worker.http import server as http
 from worker.http.operations_page import OperationsPage
-from worker.http.operations_routes import ShownRoutes
-from worker.http.query_routes import AskRoutes
+from worker.http.operations_routes import OperationsRoutes
+from worker.http.query_routes import QueryRoutes
 from worker.kafka import clients as kafka
 from worker.kafka import record_parsing as raw_headers
 from worker.kafka import rights
@@ -123,8 +123,10 @@ class Worker:
         self._start_tasks(self._watch_store, self._consumer.joining.watch)
         if self._socket is not None:
             self._start_tasks(self._serve)  # a worker that waits for its group is to be seen
-        if store := self._store.sole_owner_of:
-            self._tasks.append(asyncio.create_task(take_out_the_dead(self._settings, before, store), name="membership"))
+        if store := self._store.exclusive_id:
+            self._tasks.append(
+                asyncio.create_task(evict_dead_members(self._settings, before, store), name="membership")
+            )
         try:
             await joining.require_compatible_members(self._settings, self._consumer.assignor.name)
             yield
@@ -200,11 +202,11 @@ class Worker:
         health = Health(self._consumer, self._relay, self._store_watch)
         gauges = Gauges(self._consumer, health, self._store, self._settings)
         page = OperationsPage(self._settings, self._metrics)
-        shown = ShownRoutes(self._metrics, gauges, page, lambda: health.report(self._started_at))
-        asked = AskRoutes(
+        shown = OperationsRoutes(self._metrics, gauges, page, lambda: health.report(self._started_at))
+        asked = QueryRoutes(
             self._answering,
             lambda: health.report(self._started_at),
-            store_mark(self._settings),
+            store_identity(self._settings),
             self._settings.http.host,
         )
         application = http.application(health, self._settings.topics, asked, shown)
@@ -223,15 +225,15 @@ class Worker:
             await asyncio.sleep(WATCH_EVERY_SECONDS)
             connection.look(self._consumer.assignment.consumer)
             if not self._consumer.is_running():
-                self._stop.for_safety("the consumer's loop has ended by itself. Start the worker again; report the log")
+                self._stop.fail_stop("the consumer's loop has ended by itself. Start the worker again; report the log")
                 return
             if ended := self._consumer.polling.ended_task:
-                self._stop.for_safety(f"aiokafka's task of {ended} has ended. Start the worker again; report the log")
+                self._stop.fail_stop(f"aiokafka's task of {ended} has ended. Start the worker again; report the log")
                 return
             for task in self._tasks:
                 if task.done() and not task.cancelled() and (error := task.exception()):
                     log.error("a part of the worker failed", part=task.get_name(), exc_info=error)
-                    self._stop.for_safety(internal_error(error))
+                    self._stop.fail_stop(internal_error(error))
                     return
 
     async def _exit_when_asked(self) -> None:

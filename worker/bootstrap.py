@@ -19,8 +19,8 @@ from worker.errors import Exit, Refusal
 from worker.messages.inbound import Decoder
 from worker.messages.outgoing import Composer
 from worker.monitoring.checks import Check
-from worker.processing.batch import BatchPath
-from worker.processing.dry_run import CountedPath
+from worker.processing.batch import BatchProcessor
+from worker.processing.dry_run import CountingProcessor
 from worker.settings import Settings
 from worker.settings import Store as StoreSettings
 from worker.stores.churns import ValueReader
@@ -80,15 +80,15 @@ def open_view(settings: Settings) -> StoreView:
 
 
 @contextmanager
-def open_trial(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[Store]:
+def open_dry_run(settings: Settings, tell: Callable[[int, int], None]) -> Iterator[Store]:
     """The store to try something out on, itself left alone: a copy of a DuckDB file, one moment of PostgreSQL.
 
     `tell` is told of how many bytes are copied, of how many. Raises `StoreError` as `duckdb_copy.copied` does.
     """
     if settings.store.is_postgres:
-        from worker.stores.postgres.dry_run import PostgresTrial
+        from worker.stores.postgres.dry_run import PostgresDryRun
 
-        with closing(PostgresTrial(settings.store.url.get_secret_value(), settings.store.shown)) as trial:
+        with closing(PostgresDryRun(settings.store.url.get_secret_value(), settings.store.shown)) as trial:
             yield trial
         return
     from worker.stores.duckdb import copy as duckdb_copy
@@ -99,7 +99,7 @@ def open_trial(settings: Settings, tell: Callable[[int, int], None]) -> Iterator
 
 
 @contextmanager
-def the_only_redrive(settings: Settings) -> Iterator[Callable[[], None]]:
+def redrive_lock(settings: Settings) -> Iterator[Callable[[], None]]:
     """One at a time beside each store: a second one would not see all that the first one sends.
 
     What it gives raises where it is the only one no longer, as a connection has ended. Raises `Refusal`.
@@ -164,7 +164,7 @@ def copy_store(source: StoreSettings, target: StoreSettings, tell: Callable[[int
         raise Refusal(str(error), Exit.UNREACHABLE) from error
 
 
-def store_mark(settings: Settings) -> str:
+def store_identity(settings: Settings) -> str:
     """What tells this store from others on the machine, be it open or not."""
     if settings.store.is_postgres:
         return sha256(settings.store.shown.encode()).hexdigest()[:16]
@@ -201,14 +201,14 @@ def _check_postgres(settings: Settings) -> Check:
     return Check("store", is_well=True, found=shown)
 
 
-def batch_path(settings: Settings) -> BatchPath:
+def batch_path(settings: Settings) -> BatchProcessor:
     """The way from records to customers, as the settings have it."""
-    return BatchPath(*_reader_and_writer(settings))
+    return BatchProcessor(*_reader_and_writer(settings))
 
 
-def counted_path(settings: Settings) -> CountedPath:
+def counted_path(settings: Settings) -> CountingProcessor:
     """The same way, which counts what it decides."""
-    return CountedPath(*_reader_and_writer(settings))
+    return CountingProcessor(*_reader_and_writer(settings))
 
 
 def _reader_and_writer(settings: Settings) -> tuple[Decoder, Composer]:

@@ -59,7 +59,7 @@ class Stop:
             self.code = code
             self._asked.set()
 
-    def for_safety(self, message: str) -> None:
+    def fail_stop(self, message: str) -> None:
         """Stop the worker because going on could do harm; the log says why and what to do, for the first reason."""
         if not self.is_asked:
             log.critical("stopped for safety", why=message)

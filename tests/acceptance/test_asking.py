@@ -25,8 +25,8 @@ from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
 from tests.kafka.local import free_ports
 from tests.store.held_file import held
-from worker.queries.explain import Story
-from worker.queries.topic_lookup import MOST_READ_BACK, Told, read_topics
+from worker.queries.explain import CustomerHistory
+from worker.queries.topic_lookup import MOST_READ_BACK, TopicLookup, look_up_topics
 from worker.settings import Settings
 
 pytestmark = pytest.mark.timeout(240)
@@ -235,14 +235,14 @@ def test_of_a_long_story_every_decision_is_told_and_the_last_records_are_read(st
     assert all(json.loads(step["said"]["value"])["customer_id"] == EVE for step in steps[10:])
 
 
-def story_of(stage: Stage) -> Story:
-    return msgspec.json.decode(run(stage, "explain", ADA, "--json")[1], type=Story)
+def story_of(stage: Stage) -> CustomerHistory:
+    return msgspec.json.decode(run(stage, "explain", ADA, "--json")[1], type=CustomerHistory)
 
 
-def topics_tell(stage: Stage, story: Story) -> Told:
+def topics_tell(stage: Stage, story: CustomerHistory) -> TopicLookup:
     """What the topics tell of a story, as `explain` has it."""
     with settings_of(stage) as settings:
-        return asyncio.run(read_topics(settings, story))
+        return asyncio.run(look_up_topics(settings, story))
 
 
 @contextmanager

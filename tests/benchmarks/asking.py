@@ -34,7 +34,7 @@ from tests.kafka.broker import running_kafka
 from worker.errors import Refusal
 from worker.queries.catalogue import STORY
 from worker.queries.client import ask
-from worker.queries.explain import Whose
+from worker.queries.explain import ExplainQuery
 from worker.settings import Settings
 
 EXPLAINED = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
@@ -132,7 +132,8 @@ class Bench:
 
         def is_told() -> bool:
             try:
-                return any(step.is_published for step in asyncio.run(ask(settings, STORY, Whose(EXPLAINED))).steps)
+                history = asyncio.run(ask(settings, STORY, ExplainQuery(EXPLAINED)))
+                return any(step.is_published for step in history.steps)
             except Refusal:
                 return False
 

@@ -17,7 +17,7 @@ from tests.acceptance.records import Message
 from tests.acceptance.stage import PARTITIONS, copy_of_store
 from tests.faults.fault import DUCKDB, Fault
 from tests.faults.play import Play
-from worker.consumer.single_owner_assignor import OneWorkerAssignor
+from worker.consumer.single_owner_assignor import SingleOwnerAssignor
 
 REBALANCES = 3
 JOIN_LIMIT_S = 60.0
@@ -30,7 +30,7 @@ NOTICE_LIMIT_S = 60.0
 GROW_LIMIT_S = 330.0  # a client looks for new partitions every five minutes, unless told otherwise
 
 
-class LateComer(OneWorkerAssignor):
+class LateComer(SingleOwnerAssignor):
     """Says that it started after everyone else, and so gets nothing."""
 
     @classmethod

@@ -273,12 +273,12 @@ def test_an_error_of_the_driver_names_the_store_and_keeps_its_cause(path: Path) 
 
 def test_a_store_knows_its_file_from_a_copy_of_it(path: Path, tmp_path: Path) -> None:
     first = DuckDBStore(str(path))
-    name = first.sole_owner_of
+    name = first.exclusive_id
     first.close()
     copy = tmp_path / "copy.duckdb"
     copy.write_bytes(path.read_bytes())
     again, copied = DuckDBStore(str(path)), DuckDBStore(str(copy))
-    assert again.sole_owner_of == name
-    assert copied.sole_owner_of != name
+    assert again.exclusive_id == name
+    assert copied.exclusive_id != name
     again.close()
     copied.close()

@@ -22,7 +22,7 @@ from worker.settings import Settings
 from worker.stores import migrations
 from worker.stores.port import Changes, NewerStoreError, StoreError
 from worker.stores.postgres.connection import migrate
-from worker.stores.postgres.dry_run import PostgresTrial
+from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.store import PostgresStore, migrate_store
 
 
@@ -231,7 +231,7 @@ def test_what_holds_the_store_for_long_is_not_waited_for_for_long(
     old: PostgresStore, url: str, newer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.stores.postgres.connection.MIGRATE_WAITS_SECONDS", 1)
-    trial = PostgresTrial(url, "postgresql://here")
+    trial = PostgresDryRun(url, "postgresql://here")
     newer()
     with pytest.raises(StoreError, match=r"could not be had alone within 1 s: .* run customer-worker migrate again"):
         migrate_store(url, "postgresql://here")

@@ -15,7 +15,7 @@ from worker.errors import Exit, Refusal
 from worker.settings import Settings
 from worker.stores.port import Changes, StoreError, StoreInUseError
 from worker.stores.postgres import pooler as postgres_pooler
-from worker.stores.postgres.dry_run import PostgresTrial
+from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.locks import only_redrive
 from worker.stores.postgres.store import PostgresStore, migrate_store
 
@@ -59,7 +59,7 @@ def test_session_mode_does_all_that_a_store_does(direct: str, kind: str) -> None
             assert other.lead()
             with closing(other.view()) as view:
                 assert view.totals().customers == 2
-            with closing(PostgresTrial(url, HERE)) as trial:
+            with closing(PostgresDryRun(url, HERE)) as trial:
                 assert trial.positions() == other.positions()
             with (
                 only_redrive(kind, url, HERE),
@@ -84,7 +84,7 @@ def test_shared_sessions_are_refused(direct: str, mode: str, size: int, idle: in
             lambda: PostgresStore(url, HERE),
             lambda: PostgresStore(url, HERE, "rows"),
             lambda: migrate_store(url, HERE),
-            lambda: PostgresTrial(url, HERE),
+            lambda: PostgresDryRun(url, HERE),
         ):
             with pytest.raises(StoreError, match=SHARED):
                 opened()

@@ -18,7 +18,7 @@ from worker.settings import Settings
 from worker.stores.port import Changes, StoreConflictError, StoreError
 from worker.stores.postgres import session
 from worker.stores.postgres.connection import Connection, connect
-from worker.stores.postgres.dry_run import PostgresTrial
+from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.store import PostgresStore, migrate_store
 from worker.stores.postgres.view import PostgresView
 
@@ -111,7 +111,7 @@ def test_every_connection_has_the_settings(hostile: User) -> None:
         assert values(lock_session(rows), wanted) == wanted
         with closing(PostgresView(hostile.url, HERE, lambda _: None)) as view:
             assert values(view._db, wanted) == wanted
-        with closing(PostgresTrial(hostile.url, HERE)) as trial:
+        with closing(PostgresDryRun(hostile.url, HERE)) as trial:
             assert values(trial._db, wanted) == wanted
         with closing(connect(hostile.url)) as db:
             assert values(db, wanted) == wanted

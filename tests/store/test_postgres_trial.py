@@ -26,7 +26,7 @@ from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.port import Changes, NoStoreError, Store, StoreError
-from worker.stores.postgres.dry_run import PostgresTrial
+from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.store import PostgresStore
 
 GUS = "55555555-5555-4555-8555-555555555555"
@@ -67,8 +67,8 @@ def store(url: str) -> Iterator[PostgresStore]:
 
 
 @pytest.fixture
-def trial(url: str, store: PostgresStore) -> Iterator[PostgresTrial]:
-    trial = PostgresTrial(url, "postgresql://here")
+def trial(url: str, store: PostgresStore) -> Iterator[PostgresDryRun]:
+    trial = PostgresDryRun(url, "postgresql://here")
     yield trial
     trial.close()
 
@@ -93,7 +93,7 @@ def told(store: Store) -> dict[str, Any]:
     }
 
 
-def test_a_trial_says_of_every_batch_what_the_store_then_says(store: PostgresStore, trial: PostgresTrial) -> None:
+def test_a_trial_says_of_every_batch_what_the_store_then_says(store: PostgresStore, trial: PostgresDryRun) -> None:
     found = [churned_id(ADA), "no\0id", f"{SIGNUPS}/0/1@{NOON_MS}"]
     trial.keep_receipts(found, {(CHURNED, 0): 9})
     tried = [(decide(trial, records), told(trial)) for records in BATCHES]
@@ -103,7 +103,7 @@ def test_a_trial_says_of_every_batch_what_the_store_then_says(store: PostgresSto
     assert [len(published) for published, _ in done] == [0, 2, 1, 1, 0], "not what the test is about"
 
 
-def test_what_is_tried_silently_does_not_wait_to_be_published(store: PostgresStore, trial: PostgresTrial) -> None:
+def test_what_is_tried_silently_does_not_wait_to_be_published(store: PostgresStore, trial: PostgresDryRun) -> None:
     before = trial.unpublished
     tried = decide(trial, BATCHES[1], is_silent=True)
     assert (len(tried), trial.unpublished) == (2, before)
@@ -111,7 +111,7 @@ def test_what_is_tried_silently_does_not_wait_to_be_published(store: PostgresSto
     assert store.unpublished == before
 
 
-def test_a_batch_that_is_given_up_leaves_the_trial_as_it_was(trial: PostgresTrial) -> None:
+def test_a_batch_that_is_given_up_leaves_the_trial_as_it_was(trial: PostgresDryRun) -> None:
     decide(trial, [signup(3, EVE, mrr='"1.00"'), signup(4, GUS)])
     before = told(trial)
     with UnitOfWork(trial) as work:
@@ -120,7 +120,7 @@ def test_a_batch_that_is_given_up_leaves_the_trial_as_it_was(trial: PostgresTria
     assert told(trial) == before
 
 
-def test_a_trial_changes_no_row_and_no_sequence(url: str, trial: PostgresTrial) -> None:
+def test_a_trial_changes_no_row_and_no_sequence(url: str, trial: PostgresDryRun) -> None:
     before = everything_kept(url)
     trial.keep_receipts(["found"], {(CHURNED, 0): 9})
     for records in BATCHES:
@@ -144,7 +144,9 @@ def everything_kept(url: str) -> dict[str, Any]:
         return kept | {"sizes": sizes, "counters": counters}
 
 
-def test_workers_wait_for_no_trial_and_a_trial_sees_nothing_of_them(store: PostgresStore, trial: PostgresTrial) -> None:
+def test_workers_wait_for_no_trial_and_a_trial_sees_nothing_of_them(
+    store: PostgresStore, trial: PostgresDryRun
+) -> None:
     for records in BATCHES:
         decide(trial, records)
     before = told(trial)
@@ -159,13 +161,13 @@ def test_workers_wait_for_no_trial_and_a_trial_sees_nothing_of_them(store: Postg
     assert told(trial) == before
 
 
-def test_a_trial_cannot_be_used_to_change_the_database(trial: PostgresTrial) -> None:
+def test_a_trial_cannot_be_used_to_change_the_database(trial: PostgresDryRun) -> None:
     with pytest.raises(StoreError, match="read-only"):
         trial.claim([(SIGNUPS, 0)])
 
 
 def test_a_trial_of_nothing_makes_no_tables(url: str) -> None:
     with pytest.raises(NoStoreError):
-        PostgresTrial(url, "postgresql://here")
+        PostgresDryRun(url, "postgresql://here")
     with psycopg.connect(url) as db:
         assert db.execute("SELECT to_regclass('customers')").fetchall() == [(None,)]

@@ -8,7 +8,7 @@ from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.messages.inbound import Decoder
 from worker.messages.outgoing import Composer
 from worker.messages.record import Header, PlainRecord
-from worker.processing.batch import BatchPath, BatchResult
+from worker.processing.batch import BatchProcessor, BatchResult
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.port import Store
 
@@ -92,9 +92,9 @@ def composer() -> Composer:
     return Composer(churned_topic=CHURNED, dead_letter_suffix="-dlt", group_id="customer-worker")
 
 
-def batch_path() -> BatchPath:
+def batch_path() -> BatchProcessor:
     """The whole way of a batch, with the settings' defaults."""
-    return BatchPath(Decoder(SIGNUPS, MAX_BYTES), composer())
+    return BatchProcessor(Decoder(SIGNUPS, MAX_BYTES), composer())
 
 
 def apply(store: Store, records: Iterable[PlainRecord]) -> BatchResult:

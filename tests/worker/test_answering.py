@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.store.changes import prepare
-from worker.queries.query import Nothing, Question
+from worker.queries.query import NoParameters, Question
 from worker.queries.server import Answering, NotAnswered
 from worker.settings import Settings
 from worker.stores.duckdb.file import MEMORY
@@ -28,11 +28,11 @@ def store() -> Iterator[DuckDBStore]:
     store.close()
 
 
-def customers(view: StoreView, _: Settings, __: Nothing) -> int:
+def customers(view: StoreView, _: Settings, __: NoParameters) -> int:
     return view.totals().customers
 
 
-COUNT = Question("count", Nothing, int, customers)
+COUNT = Question("count", NoParameters, int, customers)
 
 
 class Endless:
@@ -40,9 +40,9 @@ class Endless:
 
     def __init__(self) -> None:
         self.began = threading.Event()
-        self.question = Question("endless", Nothing, int, self._find)
+        self.question = Question("endless", NoParameters, int, self._find)
 
-    def _find(self, view: StoreView, _: Settings, __: Nothing) -> int:
+    def _find(self, view: StoreView, _: Settings, __: NoParameters) -> int:
         assert isinstance(view, DuckDBView)
         self.began.set()
         return len(view._rows(FOREVER))
@@ -52,7 +52,7 @@ def test_an_answer_comes_as_json(store: DuckDBStore) -> None:
     async def ask() -> bytes:
         answering = Answering(store, Settings())
         try:
-            return await answering.answer(COUNT, Nothing())
+            return await answering.answer(COUNT, NoParameters())
         finally:
             await answering.close()
 
@@ -62,7 +62,7 @@ def test_an_answer_comes_as_json(store: DuckDBStore) -> None:
 def test_the_event_loop_goes_on_while_an_answer_is_looked_up(store: DuckDBStore) -> None:
     async def ask() -> None:
         answering, endless = Answering(store, Settings(), bound_seconds=5), Endless()
-        asking = asyncio.create_task(answering.answer(endless.question, Nothing()))
+        asking = asyncio.create_task(answering.answer(endless.question, NoParameters()))
         assert await asyncio.to_thread(endless.began.wait, 4), "which it could not be told while the loop stood still"
         assert not asking.done()
         await answering.close()
@@ -76,8 +76,8 @@ def test_a_question_that_takes_too_long_is_ended_and_the_next_one_answered(store
     async def ask() -> None:
         answering, endless = Answering(store, Settings(), bound_seconds=0.5), Endless()
         with pytest.raises(NotAnswered, match=r"endless was not answered within 0\.5 s"):
-            await answering.answer(endless.question, Nothing())
-        assert await answering.answer(COUNT, Nothing()) == b"1"
+            await answering.answer(endless.question, NoParameters())
+        assert await answering.answer(COUNT, NoParameters()) == b"1"
         await answering.close()
 
     asyncio.run(ask())
@@ -86,17 +86,17 @@ def test_a_question_that_takes_too_long_is_ended_and_the_next_one_answered(store
 def test_one_question_at_a_time_and_none_waits_longer_than_the_bound(store: DuckDBStore) -> None:
     looked_up = []
 
-    def note(view: StoreView, _: Settings, __: Nothing) -> int:
+    def note(view: StoreView, _: Settings, __: NoParameters) -> int:
         looked_up.append(threading.current_thread())
-        return customers(view, Settings(), Nothing())
+        return customers(view, Settings(), NoParameters())
 
     async def ask() -> list[bytes | BaseException]:
         answering, endless = Answering(store, Settings(), bound_seconds=1), Endless()
-        noted = Question("noted", Nothing, int, note)
-        asking = [asyncio.create_task(answering.answer(q, Nothing())) for q in (endless.question, noted, noted)]
+        noted = Question("noted", NoParameters, int, note)
+        asking = [asyncio.create_task(answering.answer(q, NoParameters())) for q in (endless.question, noted, noted)]
         found = await asyncio.gather(*asking, return_exceptions=True)
         assert not looked_up, "while one is looked up, others wait, and then are not looked up any more"
-        assert await answering.answer(noted, Nothing()) == b"1"
+        assert await answering.answer(noted, NoParameters()) == b"1"
         await answering.close()
         return found
 
@@ -107,7 +107,7 @@ def test_one_question_at_a_time_and_none_waits_longer_than_the_bound(store: Duck
 def test_closing_ends_the_question_in_hand_and_lets_the_store_be_closed(store: DuckDBStore) -> None:
     async def ask() -> None:
         answering, endless = Answering(store, Settings(), bound_seconds=60), Endless()
-        asking = asyncio.create_task(answering.answer(endless.question, Nothing()))
+        asking = asyncio.create_task(answering.answer(endless.question, NoParameters()))
         assert await asyncio.to_thread(endless.began.wait, 10)
         async with asyncio.timeout(10):
             await answering.close()
@@ -122,7 +122,7 @@ def test_a_store_that_fails_is_told_in_its_own_words(store: DuckDBStore) -> None
         answering = Answering(store, Settings())
         store.close()
         with pytest.raises(NotAnswered, match=r"the store :memory: failed"):
-            await answering.answer(COUNT, Nothing())
+            await answering.answer(COUNT, NoParameters())
         await answering.close()
 
     asyncio.run(ask())

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.consumer.assignment import Assignment
-from worker.consumer.offset_commits import OffsetMirror
+from worker.consumer.offset_commits import OffsetCommits
 from worker.errors import Stop
 from worker.settings import Settings
 from worker.stores.duckdb.store import DuckDBStore
@@ -23,7 +23,7 @@ def test_partitions_that_were_left_are_not_taken_back_while_the_group_takes_them
 
 async def _take_back_while_revoked() -> None:
     store, thread, stop = DuckDBStore(":memory:"), StoreThread(), Stop()
-    assignment = Assignment(Settings(), store, thread, OffsetMirror(), stop)
+    assignment = Assignment(Settings(), store, thread, OffsetCommits(), stop)
     assignment.subscriber = SimpleNamespace(consumer=None)  # whoever asks it for its partitions fails
     async with assignment.in_hand:
         assignment.leave()
@@ -38,7 +38,7 @@ async def _take_back_while_revoked() -> None:
 
 async def _release_after_the_partitions_were_taken() -> None:
     store, thread, stop = DuckDBStore(":memory:"), StoreThread(), Stop()
-    assignment = Assignment(Settings(), store, thread, OffsetMirror(), stop)
+    assignment = Assignment(Settings(), store, thread, OffsetCommits(), stop)
     consumer = AIOKafkaConsumer()  # it has no partitions
     assignment.subscriber = SimpleNamespace(consumer=consumer)
     assignment._backlog = {TopicPartition("customer.signup", 0): 5}

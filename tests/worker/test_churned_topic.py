@@ -17,9 +17,9 @@ from worker.bootstrap import open_value_reader
 from worker.kafka.record_parsing import ValueBatch
 from worker.reconcile.churned_topic import ChurnedTopic, NotThereAnyMore, Reading
 from worker.reconcile.reconciliation import Report, _Reconciling
-from worker.reconcile.topic_cache import Memory, Remembered, Stretch
+from worker.reconcile.topic_cache import ReadPrefix, Remembered, TopicCache
 from worker.settings import Settings
-from worker.stores.churns import Churn, ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
+from worker.stores.churns import Churn, ChurnDay, ChurnPair, PublishedPosition, StoreDays, Sum, ValueReader
 
 PLACE, OTHER = TopicPartition("churned", 0), TopicPartition("churned", 1)
 FIRST, SECOND = date(2026, 6, 29), date(2026, 6, 30)
@@ -108,7 +108,7 @@ def test_what_stands_before_the_marked_ends_is_settled(values: ValueReader, log:
     reading = read(values, Reader(log), log, marked=2)
     assert (counts(reading.settled), counts(reading.unsettled)) == ({FIRST: 1, SECOND: 1}, {FIRST: 1, SECOND: 1})
     assert counts(reading.days()) == {FIRST: 2, SECOND: 2}
-    assert reading.stretches == {0: Stretch(0, 1, 7), 1: Stretch(0, 1, 9)}
+    assert reading.stretches == {0: ReadPrefix(0, 1, 7), 1: ReadPrefix(0, 1, 9)}
     assert reading.recent == {BOB, EVE}
 
 
@@ -119,10 +119,10 @@ def test_what_is_known_is_not_read_again_but_for_its_last_batch(values: ValueRea
     again = read(values, reader, log, remembered(values, first))
     assert reader.sought == {PLACE: 3, OTHER: 0}
     assert counts(again.settled) == {FIRST: 2, SECOND: 3}
-    assert again.stretches == {0: Stretch(0, 6, 10), 1: Stretch(0, 1, 9)}
+    assert again.stretches == {0: ReadPrefix(0, 6, 10), 1: ReadPrefix(0, 1, 9)}
     whole = read(values, Reader(log), log)
     assert (again.settled, again.stretches) == (whole.settled, whole.stretches)
-    assert first.stretches[0] == Stretch(0, 4, 8), "what was known is not changed by it"
+    assert first.stretches[0] == ReadPrefix(0, 4, 8), "what was known is not changed by it"
 
 
 def test_a_partition_that_is_new_is_read_whole(values: ValueReader, log: Log) -> None:
@@ -154,7 +154,7 @@ def test_where_the_last_batch_stands_no_more_nothing_is_known(
 
 def test_where_the_last_batch_is_gone_and_nothing_came_nothing_is_known(values: ValueReader) -> None:
     log: Log = {PLACE: [batch(0, 7, left(ADA, FIRST))]}
-    known = Remembered(values.fingerprinted_by, 1.0, {0: Stretch(0, 2, 8)}, {})
+    known = Remembered(values.fingerprinted_by, 1.0, {0: ReadPrefix(0, 2, 8)}, {})
     with pytest.raises(NotThereAnyMore):
         read(values, Reader(log), log, known)
 
@@ -169,17 +169,17 @@ def test_what_is_kept_is_recalled_as_it_was_if_it_is_young_enough_and_added_up_a
     values: ValueReader, log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    memory, settings = Memory(Settings()), Settings()
+    memory, settings = TopicCache(Settings()), Settings()
     known = remembered(values, read(values, Reader(log), log))
     memory.keep(known)
-    assert msgspec.to_builtins(Memory(settings).recall(known.fingerprinted_by, 0.5)) == msgspec.to_builtins(known)
+    assert msgspec.to_builtins(TopicCache(settings).recall(known.fingerprinted_by, 0.5)) == msgspec.to_builtins(known)
     assert not memory.recall(known.fingerprinted_by, 1.0).stretches
     assert not memory.recall("DuckDB 1.0", 0.5).stretches
     other = settings.model_copy(update={"topics": settings.topics.model_copy(update={"churned": "other"})})
-    assert not Memory(other).recall(known.fingerprinted_by, 0.5).stretches
+    assert not TopicCache(other).recall(known.fingerprinted_by, 0.5).stretches
 
 
-class Books:
+class ReconcileSource:
     """A store in which these have left, all published, which is asked by one at a time."""
 
     def __init__(self, fingerprinted_by: str, days: list[ChurnDay], pairs: Sequence[ChurnPair] = ()) -> None:
@@ -188,9 +188,9 @@ class Books:
         self._days = days
         self._is_asked = False
 
-    async def mark(self) -> Mark:
+    async def mark(self) -> PublishedPosition:
         assert not self._is_asked
-        return Mark(9, {"0": 9, "1": 9}, self._fingerprinted_by)
+        return PublishedPosition(9, {"0": 9, "1": 9}, self._fingerprinted_by)
 
     async def days(self, published_seq: int, since: date, until: date, pending_at_most: int) -> StoreDays:
         self._is_asked = True
@@ -215,7 +215,7 @@ def reported(
     told = read(values, Reader(log), log).days() if days is None else days
     nobody = Sum()
     stored = [ChurnDay(day, *((each, nobody, each) if pending else (each, each))) for day, each in told.items()]
-    books = Books(values.fingerprinted_by, stored, pairs)
+    books = ReconcileSource(values.fingerprinted_by, stored, pairs)
 
     class Ends(Reader):
         async def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:

@@ -12,7 +12,7 @@ from tests.worker.builders import ADA, BOB, CHURNED, EVE, apply, cancellation, s
 from worker.bootstrap import open_value_reader
 from worker.errors import Refusal
 from worker.reconcile.reconciliation import require_comparable
-from worker.stores.churns import Churn, ChurnDay, ChurnPair, Mark, PendingChurn, Sum, ValueReader
+from worker.stores.churns import Churn, ChurnDay, ChurnPair, PendingChurn, PublishedPosition, Sum, ValueReader
 from worker.stores.duckdb.churns import churn_days, churn_pairs, pending_churns, published_up_to
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
@@ -194,6 +194,6 @@ def test_what_is_no_event_as_the_worker_writes_it_is_a_stranger(values: ValueRea
 
 
 def test_sums_whose_fingerprints_are_made_otherwise_are_not_compared(values: ValueReader) -> None:
-    require_comparable(Mark(0, {}, values.fingerprinted_by), values)
+    require_comparable(PublishedPosition(0, {}, values.fingerprinted_by), values)
     with pytest.raises(Refusal, match=r"DuckDB 1\.0.*Use the command of the worker's own installation"):
-        require_comparable(Mark(0, {}, "DuckDB 1.0"), values)
+        require_comparable(PublishedPosition(0, {}, "DuckDB 1.0"), values)

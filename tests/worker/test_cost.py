@@ -16,7 +16,7 @@ from tests.worker.builders import CANCELLATIONS, SIGNUPS
 from worker.messages.inbound import Decoder
 from worker.messages.outgoing import Composer
 from worker.messages.record import PlainRecord, Record
-from worker.processing.batch import BatchPath
+from worker.processing.batch import BatchProcessor
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.duckdb.store import DuckDBStore
 
@@ -85,7 +85,7 @@ class World:
         self.counted = Counted(self.store._db)
         self.store._db = cast("Any", self.counted)
         composer = Composer(churned_topic="churned", dead_letter_suffix="-dlt", group_id="g")
-        self.path = BatchPath(Decoder(SIGNUPS, 65_536), composer)
+        self.path = BatchProcessor(Decoder(SIGNUPS, 65_536), composer)
 
     def apply(self, records: Sequence[Record]) -> None:
         with UnitOfWork(self.store) as work:

@@ -27,9 +27,9 @@ from worker.messages.inbound import Decoder
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
 from worker.messages.redrive_headers import redriven
-from worker.processing.batch import BatchPath
+from worker.processing.batch import BatchProcessor
 from worker.processing.unit_of_work import UnitOfWork
-from worker.queries.dead_letters import LETTER_RECORDS, Rows, described
+from worker.queries.dead_letters import LETTER_RECORDS, LetterRecordsQuery, described
 from worker.settings import Settings
 from worker.stores.dead_letters import Filters, Group, Letter, State, StoredRecord, grouped, total, with_earlier
 from worker.stores.duckdb.file import MEMORY
@@ -70,7 +70,7 @@ def sent_again(store: DuckDBStore, offset: int, value: bytes | None = None, numb
 def bad_deploy(store: DuckDBStore, records: Sequence[PlainRecord]) -> None:
     """Take the records with a worker whose limit is too low for any."""
     with UnitOfWork(store) as work:
-        BatchPath(Decoder(SIGNUPS, 10), composer()).apply(records, work)
+        BatchProcessor(Decoder(SIGNUPS, 10), composer()).apply(records, work)
         work.commit()
 
 
@@ -298,7 +298,7 @@ def test_a_record_comes_back_byte_for_byte_with_headers_that_are_no_text(store: 
     (found,) = records(store, 1, up_to_bytes=1)
     assert (found.key, found.value, found.headers[:3]) == (b"\x1b", b"\xff", headers)
     with store.view() as view:
-        (answered,) = LETTER_RECORDS.find(view, Settings(), Rows([1]))
+        (answered,) = LETTER_RECORDS.find(view, Settings(), LetterRecordsQuery([1]))
     assert answered.headers[:2] == [(b"bad\xff", b"\x00\xff"), (b"x", None)]
     assert (answered.key, answered.value, answered.plain_headers()) == (b"\x1b", b"\xff", found.headers)
 

@@ -15,7 +15,7 @@ from starlette.types import Message
 
 from tests.store.changes import prepare
 from tests.worker.builders import ADA, BOB
-from worker.http.query_routes import AskRoutes
+from worker.http.query_routes import QueryRoutes
 from worker.monitoring.worker_report import CheckReport, WorkerReport
 from worker.queries.server import Answering
 from worker.settings import Settings
@@ -75,7 +75,7 @@ def get(
 
     async def ask() -> None:
         answering = Answering(store, Settings())
-        routes = AskRoutes(answering, lambda: REPORT, "mark", listens_on).routes()
+        routes = QueryRoutes(answering, lambda: REPORT, "mark", listens_on).routes()
         await Starlette(routes=routes)(scope, receive, send)
         await answering.close()
 

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from tests.worker.builders import SIGNUPS
-from worker.consumer.offset_commits import OffsetMirror
+from worker.consumer.offset_commits import OffsetCommits
 from worker.consumer.start_offset import MIRROR
 
 PLACE = TopicPartition(SIGNUPS, 0)
@@ -34,7 +34,7 @@ class Group:
     (130, 150, MIRROR),
 ])  # fmt: skip
 def test_an_offset_is_a_mirror_of_the_store_or_still_an_instruction(started_at: int, reached: int, mark: str) -> None:
-    mirror, group = OffsetMirror(), Group()
+    mirror, group = OffsetCommits(), Group()
     mirror.start(PLACE, started_at, stored=100)
     if reached != started_at:
         mirror.reach(PLACE, reached)
@@ -47,7 +47,7 @@ def test_an_offset_is_a_mirror_of_the_store_or_still_an_instruction(started_at: 
     [(100, 103, (103, MIRROR)), (40, 43, (40, INSTRUCTION))],  # a rewind is followed to its end first
 )
 def test_markers_are_passed_over(started_at: int, passed: int, committed: tuple[int, str]) -> None:
-    mirror, group = OffsetMirror(), Group()
+    mirror, group = OffsetCommits(), Group()
     mirror.start(PLACE, started_at, stored=100)
     mirror.pass_over({PLACE: passed})
     asyncio.run(mirror.tell(group))

@@ -13,9 +13,9 @@ import pytest
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, signup
 from worker.messages.outgoing import churned_id
 from worker.queries.catalogue import PARKED, QUESTIONS, STATUS, STORY
-from worker.queries.explain import Step, Story, Whose
-from worker.queries.parked import WhoWaits
-from worker.queries.query import Nothing, Question
+from worker.queries.explain import CustomerHistory, ExplainedDecision, ExplainQuery
+from worker.queries.parked import ParkedQuery
+from worker.queries.query import NoParameters, Question
 from worker.settings import Settings
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
@@ -39,7 +39,7 @@ def answer(store: Store, question: Question[Any, A], parameters: msgspec.Struct)
     return msgspec.json.decode(encoded, type=question.answer)
 
 
-def told(step: Step) -> tuple[str, str, str | None, str]:
+def told(step: ExplainedDecision) -> tuple[str, str, str | None, str]:
     return f"{step.topic}/{step.partition}/{step.offset}", step.outcome, step.reason, step.why
 
 
@@ -52,7 +52,7 @@ def test_a_story_tells_every_decision_and_why(store: Store) -> None:
     apply(store, [cancellation(0)])
     apply(store, [signup(0), signup(1, mrr='{"amount": "5.00", "currency": "USD"}'), signup(2)])
     apply(store, [cancellation(1), cancellation(2, ADA, "2026-07-15"), signup(3, ADA, plan_tier='"gold"')])
-    story = answer(store, STORY, Whose(ADA))
+    story = answer(store, STORY, ExplainQuery(ADA))
     assert [told(step) for step in story.steps] == [
         (f"{CANCELLATIONS}/0/0", "parked", None, "no signup of the customer had come"),
         (f"{SIGNUPS}/0/0", "applied", None, "the customer is new"),
@@ -86,7 +86,7 @@ def test_a_story_tells_every_decision_and_why(store: Store) -> None:
 
 def test_a_story_shows_the_customer_as_it_stands(store: Store) -> None:
     apply(store, [signup(0, ADA, mrr='"83.333333"'), cancellation(0)])
-    customer = answer(store, STORY, Whose(ADA)).customer
+    customer = answer(store, STORY, ExplainQuery(ADA)).customer
     assert customer is not None
     assert (customer.plan_tier, customer.industry) == ("growth", "FinTech")
     assert (customer.signup_date, customer.churn_date, customer.tenure_days) == (
@@ -99,16 +99,16 @@ def test_a_story_shows_the_customer_as_it_stands(store: Store) -> None:
 
 def test_a_story_says_whether_its_event_is_published(store: Store) -> None:
     apply(store, [signup(0), cancellation(0)])
-    [left] = [step for step in answer(store, STORY, Whose(ADA)).steps if step.event_id]
+    [left] = [step for step in answer(store, STORY, ExplainQuery(ADA)).steps if step.event_id]
     assert not left.is_published
     store.mark_published(1, {})
-    [left] = [step for step in answer(store, STORY, Whose(ADA)).steps if step.event_id]
+    [left] = [step for step in answer(store, STORY, ExplainQuery(ADA)).steps if step.event_id]
     assert left.is_published
 
 
 def test_a_story_without_a_signup_says_what_waits(store: Store) -> None:
     apply(store, [cancellation(0), cancellation(1, ADA, "2026-07-15"), cancellation(2, EVE)])
-    story = answer(store, STORY, Whose(ADA))
+    story = answer(store, STORY, ExplainQuery(ADA))
     assert story.customer is None
     assert [(each.coordinates, each.cancellation_date) for each in story.waiting] == [
         (f"{CANCELLATIONS}/0/0", date(2026, 6, 30)),
@@ -119,15 +119,15 @@ def test_a_story_without_a_signup_says_what_waits(store: Store) -> None:
 
 def test_of_a_customer_nothing_came_for_there_is_no_story(store: Store) -> None:
     apply(store, [signup(0), cancellation(0), cancellation(1, EVE)])
-    story = answer(store, STORY, Whose(BOB))
-    assert story == Story(BOB, None, [], [])
+    story = answer(store, STORY, ExplainQuery(BOB))
+    assert story == CustomerHistory(BOB, None, [], [])
     assert story.is_empty
 
 
 def test_what_is_parked_is_listed_by_customer(store: Store) -> None:
     apply(store, [cancellation(0, EVE), cancellation(1, BOB)])
     apply(store, [cancellation(2, EVE, "2026-07-15"), signup(0), cancellation(3)])
-    found = answer(store, PARKED, WhoWaits(at_most=10))
+    found = answer(store, PARKED, ParkedQuery(at_most=10))
     eve, bob = found.customers
     assert (eve.customer_id, bob.customer_id) == (EVE, BOB)
     assert [(each.coordinates, str(each.cancellation_date)) for each in eve.cancellations] == [
@@ -140,10 +140,10 @@ def test_what_is_parked_is_listed_by_customer(store: Store) -> None:
 
 def test_the_list_of_the_parked_can_be_cut_and_its_totals_say_by_how_much(store: Store) -> None:
     apply(store, [cancellation(0, EVE), cancellation(1, BOB)])
-    found = answer(store, PARKED, WhoWaits(at_most=1))
+    found = answer(store, PARKED, ParkedQuery(at_most=1))
     assert [customer.customer_id for customer in found.customers] == [EVE]
     assert found.totals.customers == 2
-    early = answer(store, PARKED, WhoWaits(10, found.customers[0].since - timedelta(seconds=1)))
+    early = answer(store, PARKED, ParkedQuery(10, found.customers[0].since - timedelta(seconds=1)))
     assert (early.customers, early.totals.records) == ([], 0)
 
 
@@ -151,7 +151,7 @@ def test_the_status_says_how_the_work_stands(store: Store) -> None:
     apply(
         store, [signup(0), cancellation(0), cancellation(1), cancellation(2, ADA, "2026-07-15"), cancellation(3, EVE)]
     )
-    status = answer(store, STATUS, Nothing())
+    status = answer(store, STATUS, NoParameters())
     assert status.next_offsets() == {(SIGNUPS, 0): 1, (CANCELLATIONS, 0): 4}
     assert status.totals.decisions == {"applied": 2, "duplicate": 1, "rejected": 1, "parked": 1}
     assert status.totals.outgoing == {CHURNED: 1, LETTERS: 1}
@@ -165,6 +165,6 @@ def test_dead_letters_are_not_looked_through_where_they_are_too_many(
     monkeypatch.setattr("worker.queries.status.MOST_LETTERS", 1)
     refused = [signup(number, ADA, plan_tier='"gold"') for number in range(2)]
     apply(store, refused[:1])
-    assert answer(store, STATUS, Nothing()).letters == {"open": 1}
+    assert answer(store, STATUS, NoParameters()).letters == {"open": 1}
     apply(store, refused[1:])
-    assert answer(store, STATUS, Nothing()).letters is None
+    assert answer(store, STATUS, NoParameters()).letters is None

@@ -32,7 +32,7 @@ from worker.errors import Exit, Refusal
 from worker.messages.inbound import Decoder
 from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
-from worker.processing.dry_run import CountedPath, SeenWork
+from worker.processing.dry_run import CountingProcessor, SeenWork
 from worker.replay.interruption import SIGNALS, Interrupted, Interruption, interruptible
 from worker.replay.report import CustomerChange, CustomerState, Emit, Report
 from worker.replay.running import Replay
@@ -91,8 +91,8 @@ def test_a_log_that_ends_before_the_store_is_another_log() -> None:
 # What it counts
 
 
-def replayed(store: DuckDBStore, records: list[PlainRecord]) -> tuple[CountedPath, Report]:
-    path, report = CountedPath(Decoder(SIGNUPS, MAX_BYTES), composer()), Report(executed=True, emit=Emit.ALL)
+def replayed(store: DuckDBStore, records: list[PlainRecord]) -> tuple[CountingProcessor, Report]:
+    path, report = CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer()), Report(executed=True, emit=Emit.ALL)
     with SeenWork(store) as work:
         path.apply(records, work)
         work.commit()
@@ -143,7 +143,7 @@ class Contested(DuckDBStore):
 
 def test_a_batch_that_another_worker_was_faster_on_is_decided_anew_and_counted_once() -> None:
     store, report = Contested(MEMORY), Report(executed=True, emit=Emit.ALL)
-    path = CountedPath(Decoder(SIGNUPS, MAX_BYTES), composer())
+    path = CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer())
     replay = Replay(Settings(), Selection([SIGNUPS]), path, store, report)
     asyncio.run(replay._take_all([signup(0), signup(1, BOB), signup(2)]))
     store.close()
@@ -166,7 +166,7 @@ def test_a_report_shares_nothing_with_the_next_one() -> None:
      (signup(plan_tier='"gold"'), ADA, True), (record(b"{"), ADA, False), (record(None), ADA, False)],
 )  # fmt: skip
 def test_a_record_is_about_the_customer_that_it_says(of: PlainRecord, who: str, is_theirs: bool) -> None:
-    assert CountedPath(Decoder(SIGNUPS, MAX_BYTES), composer()).is_about(of, who) is is_theirs
+    assert CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer()).is_about(of, who) is is_theirs
 
 
 # Silence, and money
@@ -176,7 +176,7 @@ def silently(store: DuckDBStore, records: list[PlainRecord]) -> list[str]:
     """Apply the records silently; the ids of what would be published."""
     with SeenWork(store) as work:
         work.changes.is_silent = True
-        CountedPath(Decoder(SIGNUPS, MAX_BYTES), composer()).apply(records, work)
+        CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer()).apply(records, work)
         return [message.id for message in work.commit().messages]
 
 

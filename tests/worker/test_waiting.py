@@ -18,7 +18,7 @@ from tests.worker.builders import (
 from tests.worker.clock import NOON, Clock
 from worker.messages.inbound import Decoder
 from worker.messages.redrive_headers import redriven
-from worker.processing.batch import BatchPath
+from worker.processing.batch import BatchProcessor
 from worker.processing.unit_of_work import UnitOfWork
 from worker.queries.dead_letters import described
 from worker.settings import Settings
@@ -106,7 +106,7 @@ def test_a_letter_that_is_settled_is_at_stake_no_longer(store: DuckDBStore) -> N
 
 def test_a_letter_that_was_applied_when_sent_again_is_settled(store: DuckDBStore) -> None:
     with UnitOfWork(store) as work:  # a bad deploy, which takes no value of more than 10 bytes
-        BatchPath(Decoder(SIGNUPS, 10), composer()).apply([signup(0), signup(1, BOB)], work)
+        BatchProcessor(Decoder(SIGNUPS, 10), composer()).apply([signup(0), signup(1, BOB)], work)
         work.commit()
     assert at_stake(store).letters == 2
     again = redriven(store.pending(0, 1).messages[0], SIGNUPS)

@@ -31,7 +31,7 @@ from worker.errors import Exit, Refusal
 from worker.messages.rejection import Reason
 from worker.redrive.looking import look, records_of
 from worker.redrive.selection import Plan, Sent, became, plan, redrive, wait_until_read
-from worker.redrive.source import Anybody, Ourselves
+from worker.redrive.source import LocalSource, RemoteSource
 from worker.settings import Settings
 from worker.stores.dead_letters import WAITING, Filters, Letter, LetterRecord, State, with_earlier
 
@@ -106,7 +106,7 @@ def list_letters(
     settings = Settings.read()
     filters = _filters(settings, ids, reason, topic, customer, older_than, newer_than)
     gc.disable()  # a short life and maybe many letters
-    letters, note = run_async(lambda: look(settings, Anybody(settings), filters, at_most=UNREAD_LOOKED_THROUGH))
+    letters, note = run_async(lambda: look(settings, RemoteSource(settings), filters, at_most=UNREAD_LOOKED_THROUGH))
     wanted = [letter for letter in letters if letter.state in (states or WAITING)]
     print_letters(wanted, limit=limit, note=note, as_json=as_json)
 
@@ -135,7 +135,7 @@ def show_letter(
 
 
 async def _one(settings: Settings, letter_id: str) -> tuple[Letter, LetterRecord]:
-    asked = Anybody(settings)
+    asked = RemoteSource(settings)
     letters, _ = await look(settings, asked, Filters(ids=(letter_id,)), at_most=UNREAD_LOOKED_THROUGH)
     if not letters:
         raise Refusal(
@@ -194,7 +194,7 @@ def redrive_letters(
 
 async def _plan(settings: Settings, filters: Filters, max_redrives: int) -> Plan:
     with progress_bar("looking through what is not read yet") as progress:
-        letters, _ = await look(settings, Anybody(settings), filters, progress=progress)
+        letters, _ = await look(settings, RemoteSource(settings), filters, progress=progress)
     return plan(letters, max_redrives)
 
 
@@ -211,7 +211,7 @@ async def _redrive(settings: Settings, filters: Filters, max_redrives: int, rate
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    asked = Anybody(settings)
+    asked = RemoteSource(settings)
     is_worker = await asked.is_worker()
     with progress_bar("sending") as progress:
         chosen, sender = await redrive(
@@ -277,7 +277,7 @@ def discard_letters(
 
 async def _discard(settings: Settings, filters: Filters, why: str) -> Plan:
     with own_store(settings) as store:
-        ourselves = Ourselves(settings, store)
+        ourselves = LocalSource(settings, store)
         letters, _ = await look(settings, ourselves, filters)
         chosen = plan(letters, NO_LIMIT)
         every = (await ourselves.letters(Filters())).letters

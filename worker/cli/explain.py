@@ -13,8 +13,8 @@ from worker.cli.shared import AsJson, console, customer_id_typed, run_async
 from worker.errors import Exit, Refusal
 from worker.queries.catalogue import STORY
 from worker.queries.client import ask
-from worker.queries.explain import CustomerNow, Step, Story, Whose
-from worker.queries.topic_lookup import EventPlace, Said, Told, read_topics
+from worker.queries.explain import CustomerHistory, CustomerNow, ExplainedDecision, ExplainQuery
+from worker.queries.topic_lookup import EventPlace, RecordLookup, TopicLookup, look_up_topics
 from worker.settings import Settings
 
 SHOWN_OF_A_VALUE = 2_000
@@ -38,7 +38,7 @@ def explain(
     Example: customer-worker explain 6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77
     """
     settings = Settings.read()
-    story, told, away = run_async(lambda: _tell(settings, Whose(customer_id)))
+    story, told, away = run_async(lambda: _tell(settings, ExplainQuery(customer_id)))
     if as_json:
         print(msgspec.json.encode(_as_json(story, told, away)).decode())
     else:
@@ -47,7 +47,7 @@ def explain(
         raise away
 
 
-async def _tell(settings: Settings, whose: Whose) -> tuple[Story, Told, Refusal | None]:
+async def _tell(settings: Settings, whose: ExplainQuery) -> tuple[CustomerHistory, TopicLookup, Refusal | None]:
     """The story, what the topics tell of it, and what keeps them from telling."""
     story = await ask(settings, STORY, whose)
     if story.is_empty:
@@ -58,14 +58,14 @@ async def _tell(settings: Settings, whose: Whose) -> tuple[Story, Told, Refusal 
             Exit.NO,
         )
     try:
-        return story, await read_topics(settings, story), None
+        return story, await look_up_topics(settings, story), None
     except Refusal as refusal:
         if refusal.code is not Exit.UNREACHABLE:
             raise
-        return story, Told({}, {}), refusal
+        return story, TopicLookup({}, {}), refusal
 
 
-def _as_json(story: Story, told: Told, away: Refusal | None) -> dict[str, Any]:
+def _as_json(story: CustomerHistory, told: TopicLookup, away: Refusal | None) -> dict[str, Any]:
     made: dict[str, Any] = msgspec.to_builtins(story)
     for step, said in zip(made["steps"], story.steps, strict=True):
         step["said"] = _said_as_json(told.said.get(said.place))
@@ -73,14 +73,14 @@ def _as_json(story: Story, told: Told, away: Refusal | None) -> dict[str, Any]:
     return {**made, "kafka": None if away is None else str(away)}
 
 
-def _said_as_json(said: Said | None) -> dict[str, str | None] | None:
+def _said_as_json(said: RecordLookup | None) -> dict[str, str | None] | None:
     if said is None:
         return None
     text = None if said.value is None else said.value.decode(errors="backslashreplace")
     return {"value": text, "note": said.note or None}
 
 
-def _print(story: Story, told: Told) -> None:
+def _print(story: CustomerHistory, told: TopicLookup) -> None:
     _line(f"Customer {story.customer_id}")
     _line(f"  {_now(story.customer)}")
     for waiting in story.waiting:
@@ -105,11 +105,11 @@ def _now(customer: CustomerNow | None) -> str:
     return f"left {customer.churn_date}, after {customer.tenure_days:,} days: {particulars}, {money}"
 
 
-def _outcome(step: Step) -> str:
+def _outcome(step: ExplainedDecision) -> str:
     return step.outcome if step.reason is None else f"{step.outcome} {step.reason}"
 
 
-def _details(step: Step, told: Told) -> list[tuple[str, str]]:
+def _details(step: ExplainedDecision, told: TopicLookup) -> list[tuple[str, str]]:
     details = [("why", printable(step.why))]
     if step.letter_state is not None:
         details.append(("letter", step.letter_state.replace("_", " ")))
@@ -120,7 +120,7 @@ def _details(step: Step, told: Told) -> list[tuple[str, str]]:
     return details
 
 
-def _said(said: Said) -> str:
+def _said(said: RecordLookup) -> str:
     if said.value is None:
         return f"({said.note})"
     shown = printable_bytes(said.value[:SHOWN_OF_A_VALUE])
@@ -128,7 +128,7 @@ def _said(said: Said) -> str:
     return shown if rest <= 0 else f"{shown} … and {rest:,} more bytes (--json has all)"
 
 
-def _event(place: EventPlace | None, step: Step) -> str:
+def _event(place: EventPlace | None, step: ExplainedDecision) -> str:
     if place is None:
         return "published" if step.is_published else "not published yet"
     if place.offset is not None:

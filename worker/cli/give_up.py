@@ -18,7 +18,7 @@ from worker.cli.tables import print_table
 from worker.messages.record import coordinates
 from worker.processing.unit_of_work import UnitOfWork
 from worker.queries.client import ask
-from worker.queries.giving_up import WAITING_BEFORE, Before, Waiting
+from worker.queries.giving_up import WAITING_BEFORE, ParkedBefore, Waiting
 from worker.settings import Settings
 from worker.stores.port import StoreConflictError
 
@@ -49,7 +49,7 @@ def give_up(
     if execute:
         waiting = _give_up(settings, before)
     else:
-        waiting = run_async(lambda: ask(settings, WAITING_BEFORE, Before(before)))
+        waiting = run_async(lambda: ask(settings, WAITING_BEFORE, ParkedBefore(before)))
     if as_json:
         found = [{"coordinates": each.coordinates, "customer_id": each.customer_id} for each in waiting]
         print(json.dumps({"executed": execute, "count": len(waiting), "parked": found}))
@@ -62,7 +62,7 @@ def _give_up(settings: Settings, before: datetime) -> Sequence[Waiting]:
     given_up: set[str] = set()
     with own_store(settings) as store:
         with store.view() as view:
-            found = WAITING_BEFORE.find(view, settings, Before(before))
+            found = WAITING_BEFORE.find(view, settings, ParkedBefore(before))
         while waiting := store.parked_before(before, settings.batch.max_records):
             try:
                 with UnitOfWork(store) as work:

@@ -16,7 +16,7 @@ from worker.cli.shared import AsJson, console, run_async
 from worker.cli.tables import print_table
 from worker.queries.catalogue import PARKED
 from worker.queries.client import ask
-from worker.queries.parked import MOST_CUSTOMERS, ParkedList, WaitingCustomer, WhoWaits
+from worker.queries.parked import MOST_CUSTOMERS, ParkedList, ParkedQuery, WaitingCustomer
 from worker.settings import Settings
 
 parked = typer.Typer(help="Cancellations that wait for their customer's signup.", no_args_is_help=True)
@@ -44,7 +44,7 @@ def list_parked(
     """
     settings = Settings.read()
     before = None if older_than is None else datetime.now(UTC) - older_than
-    found = run_async(lambda: ask(settings, PARKED, WhoWaits(limit, before)))
+    found = run_async(lambda: ask(settings, PARKED, ParkedQuery(limit, before)))
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:

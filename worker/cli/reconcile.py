@@ -19,10 +19,10 @@ from worker.cli.tables import print_table
 from worker.errors import Exit
 from worker.queries.churns import DAYS, MARK, PAIRS, DaysAsked, PairsAsked
 from worker.queries.client import ask
-from worker.queries.query import Nothing
-from worker.reconcile.reconciliation import Accounts, Books, Difference, Report, reconcile
+from worker.queries.query import NoParameters
+from worker.reconcile.reconciliation import DayTotals, Difference, ReconcileSource, Report, reconcile
 from worker.settings import Settings
-from worker.stores.churns import Churn, ChurnPair, Mark, StoreDays, Sum
+from worker.stores.churns import Churn, ChurnPair, PublishedPosition, StoreDays, Sum
 
 SHOWN = 20
 
@@ -69,14 +69,14 @@ def reconcile_days(
         raise typer.Exit(Exit.NO)
 
 
-class _Asked(Books):
+class _Asked(ReconcileSource):
     """Whoever has the store."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def mark(self) -> Mark:
-        return await ask(self._settings, MARK, Nothing())
+    async def mark(self) -> PublishedPosition:
+        return await ask(self._settings, MARK, NoParameters())
 
     async def days(self, published_seq: int, since: date, until: date, pending_at_most: int) -> StoreDays:
         return await ask(self._settings, DAYS, DaysAsked(published_seq, since, until, pending_at_most))
@@ -135,7 +135,7 @@ def _print_end(report: Report) -> None:
     _line("Equal." if report.is_clean else f"{differences:,} differences.")
 
 
-def _row(name: str, of: Accounts) -> list[str]:
+def _row(name: str, of: DayTotals) -> list[str]:
     return [
         name,
         f"{of.customers.count:,}",
@@ -181,7 +181,7 @@ def _as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _accounts_as_json(of: Accounts) -> dict[str, Any]:
+def _accounts_as_json(of: DayTotals) -> dict[str, Any]:
     accounts = {
         "customers": of.customers,
         "events": of.events,

@@ -149,7 +149,7 @@ def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> 
                     interruption.check()
                     show(done, of)
 
-                store = copy.enter_context(composition.open_trial(settings, tell))
+                store = copy.enter_context(composition.open_dry_run(settings, tell))
             yield store
     except NoStoreError as error:
         advice = "no worker has run here yet, or CUSTOMER_WORKER_STORE__URL names another one"

@@ -19,7 +19,7 @@ from worker.errors import Exit, Refusal
 from worker.queries.catalogue import STATUS
 from worker.queries.client import ask_with_worker
 from worker.queries.lag import look_at_inputs
-from worker.queries.query import Nothing
+from worker.queries.query import NoParameters
 from worker.settings import Settings
 
 REDRAW_SECONDS = 2.0
@@ -53,7 +53,7 @@ def status(
 
 async def _look(settings: Settings) -> Found:
     """The status. Raises `Refusal` where the store cannot be asked."""
-    store, worker = await ask_with_worker(settings, STATUS, Nothing())
+    store, worker = await ask_with_worker(settings, STATUS, NoParameters())
     try:
         return Found(store, worker, await look_at_inputs(settings, store.next_offsets()), None)
     except Refusal as refusal:

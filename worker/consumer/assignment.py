@@ -16,7 +16,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 from typing_extensions import override
 
-from worker.consumer.offset_commits import OffsetMirror
+from worker.consumer.offset_commits import OffsetCommits
 from worker.consumer.start_offset import MIRROR, Partition, starting_offset
 from worker.errors import PositionRefused, Refusal, Stop
 from worker.failpoints import reach
@@ -45,7 +45,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     one assignment from the next.
     """
 
-    def __init__(self, settings: Settings, store: Store, thread: StoreThread, mirror: OffsetMirror, stop: Stop) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, thread: StoreThread, mirror: OffsetCommits, stop: Stop
+    ) -> None:
         self._settings = settings
         self._store = store
         self._thread = thread
@@ -153,12 +155,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             await self._seek(assigned, look_for_seconds)
         except (PositionRefused, NewerStoreError) as refused:
-            self._stop.for_safety(str(refused))
+            self._stop.fail_stop(str(refused))
         except Exception as error:  # aiokafka would log it and go on, from offsets that are not the store's
             if self.number != number or self._stop.is_asked:
                 log.debug("positions not set: the partitions are being taken, or the worker stops", exc_info=error)
                 return
-            self._stop.for_safety(
+            self._stop.fail_stop(
                 f"the positions of {len(assigned)} partitions of {', '.join(self._settings.topics.inputs)} could not "
                 f"be set ({described(error)}). Nothing was read: see that Kafka is well, then start the worker"
             )
@@ -171,7 +173,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _seek(self, assigned: AbstractSet[TopicPartition], look_for_seconds: float) -> None:
         number = self.number
-        if not assigned and self._store.sole_owner_of is not None and not await self._has_foreign_members():
+        if not assigned and self._store.exclusive_id is not None and not await self._has_foreign_members():
             raise PositionRefused(
                 f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
                 "store belongs to one worker. Stop the other one first, or give this one a group of its own "

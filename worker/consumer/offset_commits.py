@@ -19,7 +19,7 @@ COMMIT_SECONDS = 3.0
 """aiokafka repeats a commit without end, such as that of a deleted topic, and a rebalance waits for it."""
 
 
-class OffsetMirror:
+class OffsetCommits:
     """How far each assigned partition was read, and how much of that the group was told."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ Apply = Callable[[Sequence[Record], Messages | None, int], Awaitable[None]]
 """Applies a poll's records, and what they say if that was read, as of the assignment with this number."""
 
 
-class Intake:
+class Prefetcher:
     """Hands what is polled to `apply`, in order, one poll at a time; `fail` is told of what goes wrong in doing so."""
 
     def __init__(

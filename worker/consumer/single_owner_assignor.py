@@ -26,7 +26,7 @@ ASK_EVERY_SECONDS = 0.1
 _STARTED = time.time_ns()
 
 
-class OneWorkerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
+class SingleOwnerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     """All partitions to the member that started first. A second worker gets none, says so and stops.
 
     With any other sharing a worker started by mistake would take half of the partitions from one that does its work.
@@ -37,7 +37,7 @@ class OneWorkerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     store: ClassVar[str] = ""
 
     @classmethod
-    def with_store(cls, store: str) -> type[OneWorkerAssignor]:
+    def with_store(cls, store: str) -> type[SingleOwnerAssignor]:
         """For a worker that has this store."""
         return type(cls.__name__, (cls,), {"store": store})
 
@@ -66,7 +66,7 @@ class OneWorkerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
 
 def assignor_name(settings: Settings) -> str:
     """Name the assignor of the workers on the store that the settings name."""
-    name: str = RangePartitionAssignor.name if settings.store.is_postgres else OneWorkerAssignor.name
+    name: str = RangePartitionAssignor.name if settings.store.is_postgres else SingleOwnerAssignor.name
     return name
 
 
@@ -75,7 +75,7 @@ def _started(user_data: bytes) -> int:
 
 
 def has_store(member: kafka.Member, store: str | None) -> bool:
-    """Whether a member of the group has this very store (`Store.sole_owner_of`)."""
+    """Whether a member of the group has this very store (`Store.exclusive_id`)."""
     return store is not None and member.user_data.endswith(f" {store}".encode())
 
 
@@ -89,7 +89,7 @@ async def members_of(settings: Settings) -> Sequence[kafka.Member]:
         return ()
 
 
-async def take_out_the_dead(settings: Settings, members: Iterable[kafka.Member], store: str) -> None:
+async def evict_dead_members(settings: Settings, members: Iterable[kafka.Member], store: str) -> None:
     """Take those who had our store out of the group once we are joining it, lest it wait for their sessions to end.
 
     The store lets in one process at a time, so they are dead. Not before we join: an empty group waits for others.

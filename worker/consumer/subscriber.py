@@ -21,16 +21,16 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from worker.consumer.assignment import Assignment
 from worker.consumer.input_watch import InputWatch
 from worker.consumer.joining import Joining
-from worker.consumer.offset_commits import OffsetMirror
+from worker.consumer.offset_commits import OffsetCommits
 from worker.consumer.poll_monitor import Polling
-from worker.consumer.prefetch import Intake
-from worker.consumer.single_owner_assignor import OneWorkerAssignor
+from worker.consumer.prefetch import Prefetcher
+from worker.consumer.single_owner_assignor import SingleOwnerAssignor
 from worker.errors import Stop, internal_error
 from worker.logs.exceptions import described
 from worker.messages.record import Record, coordinates
 from worker.metrics.counters import Metrics, Stage
 from worker.outbox.relay import Relay
-from worker.processing.batch import BatchPath, BatchResult, Messages
+from worker.processing.batch import BatchProcessor, BatchResult, Messages
 from worker.processing.report import BatchReport
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Batch as BatchSettings
@@ -58,7 +58,7 @@ class Consumer:
         settings: Settings,
         store: Store,
         thread: StoreThread,
-        path: BatchPath,
+        path: BatchProcessor,
         relay: Relay,
         stop: Stop,
         metrics: Metrics,
@@ -70,11 +70,11 @@ class Consumer:
         self._relay = relay
         self._stop = stop
         self._metrics = metrics
-        self._mirror = OffsetMirror()
+        self._mirror = OffsetCommits()
         self._collected = time.monotonic()
         self.assignment = Assignment(settings, store, thread, self._mirror, stop)
         self.joining = Joining(settings)
-        self._intake = Intake(self.assignment, settings.batch.max_records, path.read, self._apply_poll, self._fail)
+        self._intake = Prefetcher(self.assignment, settings.batch.max_records, path.read, self._apply_poll, self._fail)
         self.polling = Polling(self.assignment)
         self.inputs = InputWatch(settings, self.assignment, self.positions, self._is_busy)
         self.is_failing = False
@@ -110,8 +110,8 @@ class Consumer:
     @property
     def assignor(self) -> type[Any]:
         """The assignor with which this worker joins its group."""
-        if owner := self._store.sole_owner_of:
-            return OneWorkerAssignor.with_store(owner)
+        if owner := self._store.exclusive_id:
+            return SingleOwnerAssignor.with_store(owner)
         # The same partition of both topics to the same worker: few customers are in the hands of two.
         return RangePartitionAssignor  # type: ignore[no-any-return]
 
@@ -127,7 +127,7 @@ class Consumer:
 
     def _fail(self, error: Exception) -> None:
         log.error("a poll failed outside its batch", exc_info=error)
-        self._stop.for_safety(internal_error(error))
+        self._stop.fail_stop(internal_error(error))
 
     async def _apply_poll(self, records: Sequence[Any], messages: Messages | None, assignment: int) -> None:
         """All of it in order, or none of what follows the partitions being taken: who gets them reads that again."""
@@ -161,7 +161,7 @@ class Consumer:
             log.warning("the batch in hand is left to another worker", why=str(error))
             return
         except NewerStoreError as error:
-            self._stop.for_safety(str(error))
+            self._stop.fail_stop(str(error))
             return
         except Exception as error:
             where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
@@ -169,7 +169,7 @@ class Consumer:
                 log.warning("the batch in hand is left for the next start", batch=where, error=described(error))
                 return
             log.exception("batch failed for good", batch=where)
-            self._stop.for_safety(
+            self._stop.fail_stop(
                 f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s ({described(error)}). Nothing of it took "
                 "effect, and it is taken again at the next start: mend the cause, then start the worker"
             )

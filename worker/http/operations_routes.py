@@ -17,7 +17,7 @@ from worker.monitoring.worker_report import WorkerReport
 _NO_STORE = {"cache-control": "no-store"}
 
 
-class ShownRoutes:
+class OperationsRoutes:
     """What shows how the worker stands."""
 
     def __init__(

@@ -18,13 +18,15 @@ from worker.queries.server import Answering, NotAnswered
 _PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 
-class AskRoutes:
-    """Answers `GET /ask/{name}`. `store_mark` says which store is asked, `host` is the one that is listened on."""
+class QueryRoutes:
+    """Answers `GET /ask/{name}`. `store_identity` says which store is asked, `host` is the one that is listened on."""
 
-    def __init__(self, answering: Answering, report: Callable[[], WorkerReport], store_mark: str, host: str) -> None:
+    def __init__(
+        self, answering: Answering, report: Callable[[], WorkerReport], store_identity: str, host: str
+    ) -> None:
         self._answering = answering
         self._report = report
-        self._headers = {STORE_HEADER: store_mark}
+        self._headers = {STORE_HEADER: store_identity}
         self._names = {"localhost", "127.0.0.1", "::1", host.lower()}
 
     def routes(self) -> list[Route]:

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker.addresses import EVERY_ADDRESS, shown_address
 from worker.errors import Exit, Refusal
 from worker.http.operations_page import STYLE_SOURCE
-from worker.http.operations_routes import ShownRoutes
-from worker.http.query_routes import AskRoutes
+from worker.http.operations_routes import OperationsRoutes
+from worker.http.query_routes import QueryRoutes
 from worker.messages import schemas as contract
 from worker.monitoring.checks import Check
 from worker.monitoring.health import Health
@@ -70,7 +70,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def application(health: Health, topics: Topics, asked: AskRoutes, shown: ShownRoutes) -> ASGIApp:
+def application(health: Health, topics: Topics, asked: QueryRoutes, shown: OperationsRoutes) -> ASGIApp:
     """What is served."""
     return Starlette(
         routes=[

@@ -22,7 +22,7 @@ class Leadership:
         self._store = store
         self._stop = stop
         self._thread = StoreThread()  # of its own: a batch in hand is no silence
-        self.is_held = store.sole_owner_of is not None
+        self.is_held = store.exclusive_id is not None
 
     async def gained(self) -> None:
         """Until this worker is the one who publishes."""
@@ -40,7 +40,7 @@ class Leadership:
         try:
             self.is_held = await self._thread.call(self._store.lead)
         except NewerStoreError as refused:
-            self._stop.for_safety(str(refused))
+            self._stop.fail_stop(str(refused))
             self.is_held = False
         except StoreError as error:
             log.debug("leadership is not known", error=str(error))

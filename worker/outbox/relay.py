@@ -60,7 +60,7 @@ class Relay:
         self._thread = thread
         self._stop = stop
         self._metrics = metrics or Metrics(settings.topics)
-        self._is_shared = store.sole_owner_of is None
+        self._is_shared = store.exclusive_id is None
         self._leadership = Leadership(store, stop)
         self._mark_every = 0.0 if self._is_shared else MARK_EVERY_SECONDS  # the wait would delay what others commit
         self._publisher: Publisher | None = None
@@ -172,7 +172,7 @@ class Relay:
                     await self._wait_for_more()
                     self._more.clear()
             except (PositionRefused, StoreDamagedError, NewerStoreError) as refused:
-                self._stop.for_safety(str(refused))
+                self._stop.fail_stop(str(refused))
                 return
             except RECOVERABLE as error:
                 cause = _cause(error)

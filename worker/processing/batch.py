@@ -47,7 +47,7 @@ class BatchResult:
         return outcomes
 
 
-class BatchPath:
+class BatchProcessor:
     """Applies records to customers, in order, each on its own merits."""
 
     def __init__(self, decoder: Decoder, composer: Composer) -> None:

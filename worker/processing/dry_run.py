@@ -11,7 +11,7 @@ from worker.messages.inbound import Decoder, Message
 from worker.messages.outgoing import Composer
 from worker.messages.record import Record
 from worker.messages.rejection import Rejected
-from worker.processing.batch import BatchPath, BatchResult, Messages
+from worker.processing.batch import BatchProcessor, BatchResult, Messages
 from worker.processing.outcomes import Outcome
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.port import Changes
@@ -20,7 +20,7 @@ Decisions = Counter[tuple[str, str | None]]
 """How often by outcome, and reason of a rejection."""
 
 
-class CountedPath(BatchPath):
+class CountingProcessor(BatchProcessor):
     """Counts what the last batch decided, also what says nothing new.
 
     `decided` is about the records given to it, `released` about cancellations that had waited.

@@ -6,9 +6,9 @@ from datetime import date
 
 import msgspec
 
-from worker.queries.query import Nothing, Question
+from worker.queries.query import NoParameters, Question
 from worker.settings import Settings
-from worker.stores.churns import ChurnPair, Mark, StoreDays
+from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.reading import StoreView
 
 
@@ -28,7 +28,7 @@ class PairsAsked(msgspec.Struct, frozen=True):
     days: list[date]
 
 
-def _mark(view: StoreView, settings: Settings, _: Nothing) -> Mark:
+def _mark(view: StoreView, settings: Settings, _: NoParameters) -> PublishedPosition:
     return view.published_up_to(settings.topics.churned)
 
 
@@ -41,6 +41,6 @@ def _pairs(view: StoreView, settings: Settings, asked: PairsAsked) -> list[Churn
     return view.churn_pairs(settings.topics.churned, asked.published_seq, asked.days)
 
 
-MARK = Question("published-up-to", Nothing, Mark, _mark)
+MARK = Question("published-up-to", NoParameters, PublishedPosition, _mark)
 DAYS = Question("churn-days", DaysAsked, StoreDays, _days)
 PAIRS = Question("churn-pairs", PairsAsked, list[ChurnPair], _pairs)

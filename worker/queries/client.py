@@ -13,7 +13,7 @@ import msgspec
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from worker.addresses import shown_address
-from worker.bootstrap import open_view, store_mark
+from worker.bootstrap import open_view, store_identity
 from worker.errors import Exit, Refusal
 from worker.monitoring.worker_report import STORE_HEADER, WorkerReport
 from worker.queries.query import A, P, Question
@@ -127,7 +127,7 @@ def _get(settings: Settings, path: str, kind: type[T]) -> T:
         raise _NobodyAnswers(_in_use(settings) + why, Exit.UNREACHABLE) from error
     finally:
         connection.close()
-    if answer.getheader(STORE_HEADER) != store_mark(settings):
+    if answer.getheader(STORE_HEADER) != store_identity(settings):
         raise _unreachable(
             settings,
             f"what answers at {_shown(who)} is not the worker that has it. Set CUSTOMER_WORKER_HTTP__HOST and _PORT "

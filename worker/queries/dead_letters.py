@@ -6,7 +6,7 @@ import msgspec
 
 from worker.messages.outgoing import DEAD_LETTER_PREFIX, redrive_count
 from worker.messages.record import TopicPartition
-from worker.queries.query import Nothing, Question
+from worker.queries.query import NoParameters, Question
 from worker.settings import Settings
 from worker.stores.arr_at_stake import BYTES_AT_ONCE, sources, stated, with_records
 from worker.stores.dead_letters import (
@@ -31,7 +31,7 @@ class LettersAnswer(msgspec.Struct, frozen=True):
         return {(topic, partition): offset for topic, partition, offset in self.positions}
 
 
-class Rows(msgspec.Struct, frozen=True):
+class LetterRecordsQuery(msgspec.Struct, frozen=True):
     """Rows of the outbox."""
 
     seqs: list[int]
@@ -73,15 +73,15 @@ def _described(letter: StoredLetter, record: StoredRecord, *, is_signup: bool) -
     )
 
 
-def _positions(view: StoreView, _: Settings, __: Nothing) -> list[tuple[str, int, int]]:
+def _positions(view: StoreView, _: Settings, __: NoParameters) -> list[tuple[str, int, int]]:
     return [(*place, offset) for place, offset in view.positions().items()]
 
 
 def _letters(view: StoreView, settings: Settings, filters: Filters) -> LettersAnswer:
-    return LettersAnswer(described(view, settings, filters), _positions(view, settings, Nothing()))
+    return LettersAnswer(described(view, settings, filters), _positions(view, settings, NoParameters()))
 
 
-def _records(view: StoreView, _: Settings, rows: Rows) -> list[LetterRecord]:
+def _records(view: StoreView, _: Settings, rows: LetterRecordsQuery) -> list[LetterRecord]:
     return [_answered(record) for record in view.letter_records(rows.seqs, up_to_bytes=BYTES_AT_ONCE)]
 
 
@@ -91,5 +91,5 @@ def _answered(record: StoredRecord) -> LetterRecord:
 
 
 LETTERS = Question("dead-letters", Filters, LettersAnswer, _letters)
-LETTER_RECORDS = Question("dead-letter-records", Rows, list[LetterRecord], _records)
-POSITIONS = Question("positions", Nothing, list[tuple[str, int, int]], _positions)
+LETTER_RECORDS = Question("dead-letter-records", LetterRecordsQuery, list[LetterRecord], _records)
+POSITIONS = Question("positions", NoParameters, list[tuple[str, int, int]], _positions)

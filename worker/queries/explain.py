@@ -18,7 +18,7 @@ from worker.stores.dead_letters import Filters, Letter
 from worker.stores.reading import Decision, StoreView
 
 
-class Whose(msgspec.Struct, frozen=True):
+class ExplainQuery(msgspec.Struct, frozen=True):
     """The customer whose story is told, in lower case."""
 
     customer_id: str
@@ -40,7 +40,7 @@ class CustomerNow(msgspec.Struct, frozen=True):
     arr: Decimal
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class ExplainedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """One decision about one record, and why. `event_id` is the event it brought, if any.
 
     `is_published` says whether that event is known as published; `letter_state` what became of a rejected record.
@@ -63,13 +63,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return self.topic, self.partition, self.offset
 
 
-class Story(msgspec.Struct, frozen=True):
+class CustomerHistory(msgspec.Struct, frozen=True):
     """A customer's story: how it stands, what waits for its signup, and each decision in the order it was taken."""
 
     customer_id: str
     customer: CustomerNow | None
     waiting: list[ParkedCancellation]
-    steps: list[Step]
+    steps: list[ExplainedDecision]
 
     @property
     def is_empty(self) -> bool:
@@ -77,7 +77,7 @@ class Story(msgspec.Struct, frozen=True):
         return self.customer is None and not self.waiting and not self.steps
 
 
-def tell_story(view: StoreView, settings: Settings, whose: Whose) -> Story:
+def customer_history(view: StoreView, settings: Settings, whose: ExplainQuery) -> CustomerHistory:
     """The story, as far as the store has it: what the records said is on their topics."""
     customer = view.customer(whose.customer_id)
     decisions = view.decisions(whose.customer_id)
@@ -86,7 +86,7 @@ def tell_story(view: StoreView, settings: Settings, whose: Whose) -> Story:
         for letter in described(view, settings, Filters(customer=whose.customer_id))
     }
     published = view.published([decision.event_id for decision in decisions if decision.event_id])
-    return Story(
+    return CustomerHistory(
         whose.customer_id,
         None if customer is None else _now(customer),
         parked_cancellations(view.parked(customer_id=whose.customer_id), settings),
@@ -111,11 +111,11 @@ def _step(
     letters: Mapping[tuple[str, int, int], Letter],
     published: Mapping[str, bool],
     settings: Settings,
-) -> Step:
+) -> ExplainedDecision:
     letter = letters.get((decision.topic, decision.partition, decision.offset))
     is_refused = decision.outcome == "rejected"
     why = letter.message if is_refused and letter else _WHY[decision.outcome, decision.topic == settings.topics.signup]
-    return Step(
+    return ExplainedDecision(
         at=decision.at,
         topic=decision.topic,
         partition=decision.partition,

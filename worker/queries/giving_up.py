@@ -12,7 +12,7 @@ from worker.settings import Settings
 from worker.stores.reading import StoreView
 
 
-class Before(msgspec.Struct, frozen=True):
+class ParkedBefore(msgspec.Struct, frozen=True):
     """What was parked before this moment."""
 
     moment: datetime
@@ -26,7 +26,7 @@ class Waiting(msgspec.Struct, frozen=True):
     parked_at: datetime
 
 
-def _waiting(view: StoreView, _: Settings, before: Before) -> list[Waiting]:
+def _waiting(view: StoreView, _: Settings, before: ParkedBefore) -> list[Waiting]:
     return [
         Waiting(coordinates(record), customer_id, parked_at)
         for customer_id, record, parked_at in view.parked(before=before.moment)
@@ -34,4 +34,4 @@ def _waiting(view: StoreView, _: Settings, before: Before) -> list[Waiting]:
     ]
 
 
-WAITING_BEFORE = Question("parked-before", Before, list[Waiting], _waiting)
+WAITING_BEFORE = Question("parked-before", ParkedBefore, list[Waiting], _waiting)

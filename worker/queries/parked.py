@@ -17,7 +17,7 @@ MOST_CUSTOMERS = 10_000
 """How many are named in one answer."""
 
 
-class WhoWaits(msgspec.Struct, frozen=True):
+class ParkedQuery(msgspec.Struct, frozen=True):
     """Which customers are meant: at most so many, and of those for whom the first was parked before a moment."""
 
     at_most: int
@@ -51,7 +51,7 @@ class ParkedList(msgspec.Struct, frozen=True):
     totals: ParkedTotals
 
 
-def list_parked(view: StoreView, settings: Settings, who: WhoWaits) -> ParkedList:
+def list_parked(view: StoreView, settings: Settings, who: ParkedQuery) -> ParkedList:
     """Who waits for a signup."""
     waiting: dict[str, list[ParkedSince]] = defaultdict(list)
     for each in view.parked(before=who.before, customers=min(who.at_most, MOST_CUSTOMERS)):

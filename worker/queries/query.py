@@ -15,7 +15,7 @@ P = TypeVar("P", bound=msgspec.Struct)
 A = TypeVar("A")
 
 
-class Nothing(msgspec.Struct, frozen=True):
+class NoParameters(msgspec.Struct, frozen=True):
     """The parameters of a question that has none."""
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import msgspec
 
 from worker.messages.record import TopicPartition
-from worker.queries.query import Nothing
+from worker.queries.query import NoParameters
 from worker.settings import Settings
 from worker.stores.arr_at_stake import sources
 from worker.stores.dead_letters import Filters
@@ -33,7 +33,7 @@ class StoreStatus(msgspec.Struct, frozen=True):
         return {(topic, partition): offset for topic, partition, offset in self.positions}
 
 
-def store_status(view: StoreView, settings: Settings, _: Nothing) -> StoreStatus:
+def store_status(view: StoreView, settings: Settings, _: NoParameters) -> StoreStatus:
     """How the work stands by the store, for the topics that are read now."""
     positions = [
         (topic, partition, offset)

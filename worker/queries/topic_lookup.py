@@ -13,7 +13,7 @@ from worker.kafka.log_reader import LogReading, committed_reader, partitions_of
 from worker.kafka.partitioner import partitions_for
 from worker.messages.inbound import Decoder
 from worker.messages.record import Record
-from worker.queries.explain import Step, Story
+from worker.queries.explain import CustomerHistory, ExplainedDecision
 from worker.settings import Settings
 from worker.stores.erasure import erased_customer
 from worker.stores.port import Place
@@ -25,7 +25,7 @@ BEFORE_MS = 60_000
 """By how much the clock of whoever stamps an event may be behind the journal's."""
 
 
-class Said(msgspec.Struct, frozen=True):
+class RecordLookup(msgspec.Struct, frozen=True):
     """A record as it stands on its topic; where `value` is None, `note` says why."""
 
     value: bytes | None
@@ -41,19 +41,19 @@ class EventPlace(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-class Told(NamedTuple):
+class TopicLookup(NamedTuple):
     """What was found on the topics: by the coordinates of a record, and by the id of an event."""
 
-    said: Mapping[Place, Said]
+    said: Mapping[Place, RecordLookup]
     events: Mapping[str, EventPlace]
 
 
-async def read_topics(settings: Settings, story: Story) -> Told:
+async def look_up_topics(settings: Settings, story: CustomerHistory) -> TopicLookup:
     """What the story's records said, and where its events stand. Raises `Refusal` when Kafka cannot be read."""
     places = await partitions_of(settings.kafka, (*settings.topics.inputs, settings.topics.churned))
     async with committed_reader(settings.kafka, FETCH_BYTES) as reader:
         reading = _Reading(settings, reader, places)
-        return Told(await reading.said(story), await reading.events(story))
+        return TopicLookup(await reading.said(story), await reading.events(story))
 
 
 class _Reading:
@@ -63,21 +63,21 @@ class _Reading:
         self._places = set(places)
         self._decode = Decoder(settings.topics.signup, settings.batch.max_value_bytes).decode
 
-    async def said(self, story: Story) -> dict[Place, Said]:
+    async def said(self, story: CustomerHistory) -> dict[Place, RecordLookup]:
         """Each record once, the last `MOST_READ_BACK` of them."""
         wanted = list(dict.fromkeys(step.place for step in reversed(story.steps)))
-        found = {place: Said(None, f"not read: only the last {MOST_READ_BACK} are") for place in wanted}
+        found = {place: RecordLookup(None, f"not read: only the last {MOST_READ_BACK} are") for place in wanted}
         for place in sorted(wanted[:MOST_READ_BACK]):
             found[place] = await self._said_at(place, story.customer_id)
         return found
 
-    async def _said_at(self, place: Place, customer_id: str) -> Said:
+    async def _said_at(self, place: Place, customer_id: str) -> RecordLookup:
         record = await self._record_at(*place)
         if record is None:
-            return Said(None, "gone from its topic")
+            return RecordLookup(None, "gone from its topic")
         if self._decode(record).customer_id != customer_id:
-            return Said(None, "another record stands there now: the topic was made anew")
-        return Said(record.value)
+            return RecordLookup(None, "another record stands there now: the topic was made anew")
+        return RecordLookup(record.value)
 
     async def _record_at(self, topic: str, partition: int, offset: int) -> Record | None:
         """The record at these coordinates, None where it is not there any more."""
@@ -101,11 +101,11 @@ class _Reading:
         begins, ends = await asyncio.gather(self._reader.beginning_offsets([where]), self._reader.end_offsets([where]))
         return begins[where], ends[where]
 
-    async def events(self, story: Story) -> dict[str, EventPlace]:
+    async def events(self, story: CustomerHistory) -> dict[str, EventPlace]:
         """Where each event of the story stands."""
         return {step.event_id: await self._event(story, step) for step in story.steps if step.event_id}
 
-    async def _event(self, story: Story, step: Step) -> EventPlace:
+    async def _event(self, story: CustomerHistory, step: ExplainedDecision) -> EventPlace:
         topic = self._settings.topics.churned
         count = sum(place.topic == topic for place in self._places)
         if not count:
@@ -124,7 +124,9 @@ class _Reading:
         note = "not found there" if last is None else f"erased by the tombstone at offset {last.offset}"
         return EventPlace(topic, partition, None, note if step.is_published else "not published yet")
 
-    async def _last(self, where: TopicPartition, start: int, end: int, story: Story, step: Step) -> Record | None:
+    async def _last(
+        self, where: TopicPartition, start: int, end: int, story: CustomerHistory, step: ExplainedDecision
+    ) -> Record | None:
         """Return the step's event, or the tombstone of its customer, whichever comes last."""
         last = None
         event_id = ("ce_id", (step.event_id or "").encode())

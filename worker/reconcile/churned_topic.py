@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.kafka.log_reader import LogReading
 from worker.kafka.record_parsing import ValueBatch
-from worker.reconcile.topic_cache import Remembered, Stretch
+from worker.reconcile.topic_cache import ReadPrefix, Remembered
 from worker.stores.churns import Churn, Sum, TopicDays, ValueReader
 from worker.stores.erasure import EventOffset, erased_customer
 
@@ -33,7 +33,7 @@ class Reading:
 
     settled: dict[date, Sum] = field(default_factory=lambda: defaultdict(Sum))
     unsettled: dict[date, Sum] = field(default_factory=lambda: defaultdict(Sum))
-    stretches: dict[int, Stretch] = field(default_factory=dict)
+    stretches: dict[int, ReadPrefix] = field(default_factory=dict)
     recent: set[str] = field(default_factory=set)
     strangers: list[str] = field(default_factory=list)
     tombstones: dict[str, dict[int, int]] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class ChurnedTopic:
         count = bisect_left(batches, marked, key=lambda batch: batch.offset)
         settled, unsettled = batches[:count], batches[count:]
         if settled:
-            found.stretches[place.partition] = Stretch(begin, settled[-1].offset + 1, settled[-1].checksum)
+            found.stretches[place.partition] = ReadPrefix(begin, settled[-1].offset + 1, settled[-1].checksum)
             await self._add_up(found, found.settled, place, settled)
         if unsettled:
             found.recent.update(await self._add_up(found, found.unsettled, place, unsettled, are_recent=True))
@@ -132,7 +132,7 @@ class ChurnedTopic:
         return begins
 
 
-def _last_batches(known: Remembered, begins: Mapping[TopicPartition, int]) -> dict[TopicPartition, Stretch]:
+def _last_batches(known: Remembered, begins: Mapping[TopicPartition, int]) -> dict[TopicPartition, ReadPrefix]:
     """Each known stretch by its place. Raises `NotThereAnyMore` where its log is gone, or begins elsewhere."""
     places = {place.partition: place for place in begins}
     for partition, stretch in known.stretches.items():

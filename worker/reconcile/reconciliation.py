@@ -1,7 +1,7 @@
 """Whether customers, outbox and topic say the same about who left: by day, in number and in dollars.
 
-While the worker runs, all three move. What the store had surely published when its `Mark` was taken has to be on the
-topic by then; of what it publishes meanwhile, some is there and some is not, and neither is a difference.
+While the worker runs, all three move. What the store had surely published when its `PublishedPosition` was taken has to
+be on the topic by then; of what it publishes meanwhile, some is there and some is not, and neither is a difference.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from worker.kafka import clients as kafka
 from worker.kafka.log_reader import committed_reader
 from worker.kafka.topic_configs import read_configs
 from worker.reconcile.churned_topic import ChurnedTopic, NotThereAnyMore, Reading
-from worker.reconcile.topic_cache import Memory, Remembered
+from worker.reconcile.topic_cache import Remembered, TopicCache
 from worker.settings import Settings
-from worker.stores.churns import Churn, ChurnDay, ChurnPair, Mark, StoreDays, Sum, ValueReader
+from worker.stores.churns import Churn, ChurnDay, ChurnPair, PublishedPosition, StoreDays, Sum, ValueReader
 from worker.stores.erasure import Erasures, IneffectiveTombstone, erasures
 
 DAYS_AT_ONCE = 50
 FETCH_BYTES = 8 * 1024 * 1024  # what comes at once is added up at once, and each time costs
 
 
-class Books(Protocol):
+class ReconcileSource(Protocol):
     """What the store is asked. Outbox rows after `published_seq` count as pending, unless a receipt was found."""
 
-    async def mark(self) -> Mark:
+    async def mark(self) -> PublishedPosition:
         """How far the store has published."""
 
     async def days(self, published_seq: int, since: date, until: date, pending_at_most: int) -> StoreDays:
@@ -46,7 +46,7 @@ class Books(Protocol):
         """Every customer who left on one of these days by either account."""
 
 
-class Accounts(msgspec.Struct, frozen=True):
+class DayTotals(msgspec.Struct, frozen=True):
     """What each account says of a day, or of all days.
 
     `pending` are those of `events` that are yet to be published, `erased` those that a tombstone on the topic erased.
@@ -58,8 +58,8 @@ class Accounts(msgspec.Struct, frozen=True):
     topic: Sum = Sum()
     erased: Sum = Sum()
 
-    def __add__(self, other: Accounts) -> Accounts:
-        return Accounts(
+    def __add__(self, other: DayTotals) -> DayTotals:
+        return DayTotals(
             self.customers + other.customers,
             self.events + other.events,
             self.pending + other.pending,
@@ -91,7 +91,7 @@ class Report(msgspec.Struct, frozen=True):
     `ineffective` those whose event stands there all the same.
     """
 
-    days: dict[date, Accounts]
+    days: dict[date, DayTotals]
     differences: list[Difference]
     strangers: list[str]
     receipts: int
@@ -100,9 +100,9 @@ class Report(msgspec.Struct, frozen=True):
     ineffective: list[IneffectiveTombstone] = []
 
     @property
-    def total(self) -> Accounts:
+    def total(self) -> DayTotals:
         """All days together."""
-        return sum(self.days.values(), Accounts())
+        return sum(self.days.values(), DayTotals())
 
     @property
     def is_clean(self) -> bool:
@@ -113,7 +113,7 @@ class Report(msgspec.Struct, frozen=True):
 
 async def reconcile(
     settings: Settings,
-    books: Books,
+    books: ReconcileSource,
     values: ValueReader,
     since: date | None,
     until: date | None,
@@ -137,7 +137,7 @@ async def reconcile(
     # A tombstone takes an event away, and goes itself after this time at the earliest: until half of it is over, what
     # was read is still there, or the tombstone is.
     tombstones_s = int(configs.get("delete.retention.ms", 0)) / 1000
-    memory = Memory(settings)
+    memory = TopicCache(settings)
     known = memory.recall(values.fingerprinted_by, math.inf if is_full else time.time() - tombstones_s / 2)
     places = [TopicPartition(name, number) for number in range(counts[name])]
     async with committed_reader(settings.kafka, FETCH_BYTES, values_only=True) as reader:
@@ -149,7 +149,7 @@ async def reconcile(
     return report
 
 
-def require_comparable(mark: Mark, values: ValueReader) -> None:
+def require_comparable(mark: PublishedPosition, values: ValueReader) -> None:
     """Raise `Refusal` where the store's fingerprints are not made as those of `values`."""
     if mark.fingerprinted_by != values.fingerprinted_by:
         raise Refusal(
@@ -167,8 +167,8 @@ class _Comparison:
     """
 
     began: float
-    mark: Mark
-    days: dict[date, Accounts]
+    mark: PublishedPosition
+    days: dict[date, DayTotals]
     topic: Reading
     store: StoreDays
     read_before: int
@@ -182,7 +182,9 @@ class _Comparison:
 
 
 class _Reconciling:
-    def __init__(self, topic: ChurnedTopic, books: Books, values: ValueReader, since: date, until: date) -> None:
+    def __init__(
+        self, topic: ChurnedTopic, books: ReconcileSource, values: ValueReader, since: date, until: date
+    ) -> None:
         self._topic = topic
         self._books = books
         self._values = values
@@ -269,7 +271,7 @@ class _Reconciling:
         ]
         return [difference for difference in differences if difference is not None]
 
-    async def _pairs(self, mark: Mark, days: Sequence[date]) -> dict[str, ChurnPair]:
+    async def _pairs(self, mark: PublishedPosition, days: Sequence[date]) -> dict[str, ChurnPair]:
         pairs: dict[str, ChurnPair] = {}
         for begin in range(0, len(days), DAYS_AT_ONCE):
             found = await self._books.pairs(mark.published_seq, days[begin : begin + DAYS_AT_ONCE])
@@ -277,7 +279,7 @@ class _Reconciling:
         return pairs
 
 
-def _days(store: StoreDays, topic: Mapping[date, Sum], recent: AbstractSet[str]) -> dict[date, Accounts]:
+def _days(store: StoreDays, topic: Mapping[date, Sum], recent: AbstractSet[str]) -> dict[date, DayTotals]:
     """Each day by its accounts. What was pending in the store, and is on the topic, is pending no more."""
     arrived: dict[date, Sum] = defaultdict(Sum)
     for churn in store.pending:
@@ -288,7 +290,7 @@ def _days(store: StoreDays, topic: Mapping[date, Sum], recent: AbstractSet[str])
     for day in sorted({*stored, *topic}):
         kept = stored.get(day) or ChurnDay(day)
         pending = kept.pending - arrived[day]
-        days[day] = Accounts(kept.customers, kept.published + kept.pending, pending, topic.get(day) or Sum())
+        days[day] = DayTotals(kept.customers, kept.published + kept.pending, pending, topic.get(day) or Sum())
     return days
 
 

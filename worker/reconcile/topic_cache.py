@@ -20,7 +20,7 @@ from worker.settings import Settings
 from worker.stores.churns import Sum
 
 
-class Stretch(msgspec.Struct, frozen=True):
+class ReadPrefix(msgspec.Struct, frozen=True):
     """A partition from where its log began up to `end`, before which stands a batch with this checksum.
 
     A log is written at its end only, and the checksum is of who wrote the batch and when, too: while that batch stands
@@ -41,7 +41,7 @@ class Remembered(msgspec.Struct, frozen=True):
 
     fingerprinted_by: str
     read_at: float = 0.0
-    stretches: Mapping[int, Stretch] = MappingProxyType({})
+    stretches: Mapping[int, ReadPrefix] = MappingProxyType({})
     days: Mapping[date, Sum] = MappingProxyType({})
 
     @property
@@ -50,7 +50,7 @@ class Remembered(msgspec.Struct, frozen=True):
         return sum(day.count for day in self.days.values())
 
 
-class Memory:
+class TopicCache:
     """The file for one topic of one cluster, in the user's cache directory. A user who has none remembers nothing."""
 
     def __init__(self, settings: Settings) -> None:

@@ -18,7 +18,7 @@ from worker.stores.dead_letters import Filters, Letter, LetterRecord, State
 RECORDS_AT_ONCE = 500
 
 
-class Asked(Protocol):
+class DeadLetterSource(Protocol):
     """The store, or the running worker that has it."""
 
     async def letters(self, filters: Filters) -> LettersAnswer:
@@ -33,7 +33,7 @@ class Asked(Protocol):
 
 async def look(
     settings: Settings,
-    asked: Asked,
+    asked: DeadLetterSource,
     filters: Filters,
     *,
     at_most: int | None = None,
@@ -74,7 +74,7 @@ def _redriven(letter: Letter) -> Letter:
     return msgspec.structs.replace(letter, state=State.REDRIVEN)
 
 
-async def records_of(asked: Asked, letters: Sequence[Letter]) -> AsyncIterator[tuple[Letter, LetterRecord]]:
+async def records_of(asked: DeadLetterSource, letters: Sequence[Letter]) -> AsyncIterator[tuple[Letter, LetterRecord]]:
     """The letters with their records, in order. Raises `Refusal` where the store has become another one meanwhile."""
     done = 0
     while part := letters[done : done + RECORDS_AT_ONCE]:

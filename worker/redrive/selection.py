@@ -11,14 +11,14 @@ from decimal import Decimal
 
 import msgspec
 
-from worker.bootstrap import the_only_redrive
+from worker.bootstrap import redrive_lock
 from worker.errors import Exit, Refusal
 from worker.kafka import clients as kafka
 from worker.kafka.batch_sizes import BatchSizes
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
 from worker.messages.redrive_headers import redriven
-from worker.redrive.looking import Asked, look, records_of
+from worker.redrive.looking import DeadLetterSource, look, records_of
 from worker.redrive.sending import Sender
 from worker.redrive.unread import Progress
 from worker.settings import Settings
@@ -74,7 +74,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 async def redrive(
     settings: Settings,
-    asked: Asked,
+    asked: DeadLetterSource,
     filters: Filters,
     *,
     max_redrives: int,
@@ -88,7 +88,7 @@ async def redrive(
     known what is out.
     """
     async with AsyncExitStack() as stack:
-        require_only = stack.enter_context(the_only_redrive(settings))  # before the look: what another sends is seen
+        require_only = stack.enter_context(redrive_lock(settings))  # before the look: what another sends is seen
         letters, _ = await look(settings, asked, filters)
         chosen = plan(letters, max_redrives)
         sender = await stack.enter_async_context(await _sender(settings, rate))
@@ -131,7 +131,7 @@ def _again(letter: Letter, record: LetterRecord) -> Outgoing:
 
 
 async def wait_until_read(
-    asked: Asked, ends: Mapping[TopicPartition, int], stop: asyncio.Event, progress: Progress
+    asked: DeadLetterSource, ends: Mapping[TopicPartition, int], stop: asyncio.Event, progress: Progress
 ) -> None:
     """Until the worker has read up to these ends, gets no further for a minute, or `stop` is set."""
     left, moved = dict(ends), time.monotonic()
@@ -146,7 +146,7 @@ async def wait_until_read(
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
-async def became(asked: Asked, filters: Filters, chosen: Plan, sender: Sender) -> Sent:
+async def became(asked: DeadLetterSource, filters: Filters, chosen: Plan, sender: Sender) -> Sent:
     """What the worker has made of what was sent by now, with the money that was at stake before."""
     states = {letter.id: letter.state for letter in (await asked.letters(filters)).letters}
     sent = set(sender.sent)

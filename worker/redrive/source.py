@@ -9,15 +9,15 @@ from typing_extensions import override
 from worker.consumer.single_owner_assignor import members_of
 from worker.messages.record import TopicPartition
 from worker.queries.client import ask, ask_worker
-from worker.queries.dead_letters import LETTER_RECORDS, LETTERS, POSITIONS, LettersAnswer, Rows
-from worker.queries.query import Nothing
-from worker.redrive.looking import Asked
+from worker.queries.dead_letters import LETTER_RECORDS, LETTERS, POSITIONS, LetterRecordsQuery, LettersAnswer
+from worker.queries.query import NoParameters
+from worker.redrive.looking import DeadLetterSource
 from worker.settings import Settings
 from worker.stores.dead_letters import Filters, LetterRecord
 from worker.stores.port import Store
 
 
-class Anybody(Asked):
+class RemoteSource(DeadLetterSource):
     """Whoever has the store. Raises `Refusal` where nobody answers."""
 
     def __init__(self, settings: Settings) -> None:
@@ -35,15 +35,15 @@ class Anybody(Asked):
 
     @override
     async def records(self, seqs: Sequence[int]) -> list[LetterRecord]:
-        return await ask(self._settings, LETTER_RECORDS, Rows(list(seqs)))
+        return await ask(self._settings, LETTER_RECORDS, LetterRecordsQuery(list(seqs)))
 
     @override
     async def positions(self) -> Mapping[TopicPartition, int]:
-        found = await ask(self._settings, POSITIONS, Nothing())
+        found = await ask(self._settings, POSITIONS, NoParameters())
         return {(topic, partition): offset for topic, partition, offset in found}
 
 
-class Ourselves(Asked):
+class LocalSource(DeadLetterSource):
     """The store that this process has open."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -58,7 +58,7 @@ class Ourselves(Asked):
     @override
     async def records(self, seqs: Sequence[int]) -> list[LetterRecord]:
         with self._store.view() as view:
-            return LETTER_RECORDS.find(view, self._settings, Rows(list(seqs)))
+            return LETTER_RECORDS.find(view, self._settings, LetterRecordsQuery(list(seqs)))
 
     @override
     async def positions(self) -> Mapping[TopicPartition, int]:

@@ -76,7 +76,7 @@ async def publishing(settings: Settings, store: Store, thread: StoreThread) -> A
     await _require_no_other_store(settings, store)
     relay = Relay(settings, store, thread, Stop())
     try:
-        if store.sole_owner_of is None:
+        if store.exclusive_id is None:
             await read_receipts(settings, store, thread)  # by reading alone: a new producer would end a worker's
         else:
             async with _refusals(settings):
@@ -97,10 +97,10 @@ async def _require_no_other_store(settings: Settings, store: Store) -> None:
     A member that had our DuckDB store is dead, for we have it. One that shares PostgreSQL says of no store.
     """
     members = await members_of(settings)
-    if store.sole_owner_of is None:
+    if store.exclusive_id is None:
         is_another = any(member.user_data for member in members)
     else:
-        is_another = not all(has_store(member, store.sole_owner_of) for member in members)
+        is_another = not all(has_store(member, store.exclusive_id) for member in members)
     if is_another:
         raise Refusal(
             f"a worker of the group {settings.kafka.group_id} runs on another store, and publishes under the same "

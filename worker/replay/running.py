@@ -16,7 +16,7 @@ from worker import preflight as checks
 from worker.errors import Exit, Refusal
 from worker.kafka.log_reader import LogReading, committed_reader
 from worker.messages.record import Record
-from worker.processing.dry_run import CountedPath, Decisions, SeenWork
+from worker.processing.dry_run import CountingProcessor, Decisions, SeenWork
 from worker.replay.interruption import Interruption
 from worker.replay.publishing import Publishing, publishing, read_receipts
 from worker.replay.report import Emit, Report
@@ -35,7 +35,7 @@ class Replay:
     """Gives selected records to the handlers again, batch by batch. `report` holds what is committed so far."""
 
     def __init__(
-        self, settings: Settings, selection: Selection, path: CountedPath, store: Store, report: Report
+        self, settings: Settings, selection: Selection, path: CountingProcessor, store: Store, report: Report
     ) -> None:
         self._settings = settings
         self._selection = selection

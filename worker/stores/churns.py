@@ -66,7 +66,7 @@ class ChurnPair(msgspec.Struct, frozen=True):
     is_published: bool
 
 
-class Mark(msgspec.Struct, frozen=True):
+class PublishedPosition(msgspec.Struct, frozen=True):
     """How far the store had published: its outbox up to a row, each partition of `customer.churned` up to an end.
 
     Fingerprints are comparable with those of `fingerprinted_by` only.

@@ -86,7 +86,7 @@ class Store(ABC):
 
     @property
     @abstractmethod
-    def sole_owner_of(self) -> str | None:
+    def exclusive_id(self) -> str | None:
         """A name of this very database, no copy of it, where it lets in one process at a time; else None."""
 
     @abstractmethod

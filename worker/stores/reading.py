@@ -13,7 +13,7 @@ import msgspec
 
 from domain.customer import Customer
 from worker.messages.record import Record, TopicPartition
-from worker.stores.churns import ChurnPair, Mark, StoreDays
+from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 
 
@@ -146,7 +146,7 @@ class StoreView(ABC):
         """
 
     @abstractmethod
-    def published_up_to(self, topic: str) -> Mark:
+    def published_up_to(self, topic: str) -> PublishedPosition:
         """How far the outbox is published, and this output topic with it."""
 
     @abstractmethod

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import duckdb
 
-from worker.stores.churns import Churn, ChurnDay, ChurnPair, Mark, PendingChurn, Sum
+from worker.stores.churns import Churn, ChurnDay, ChurnPair, PendingChurn, PublishedPosition, Sum
 
 _PARTS = "'$.customer_id', '$.churn_date', '$.lost_arr.amount', '$.lost_arr.currency'"
 _FINGERPRINT = "(sum(hash(customer_id, arr)) % 9223372036854775808)::BIGINT"
@@ -69,11 +69,11 @@ ORDER BY 1
 """
 
 
-def published_up_to(db: duckdb.DuckDBPyConnection, topic: str) -> Mark:
+def published_up_to(db: duckdb.DuckDBPyConnection, topic: str) -> PublishedPosition:
     """How far the outbox is published, and this output topic with it."""
     [(published_seq,)] = db.execute("SELECT published_seq FROM relay").fetchall()
     ends = db.execute("SELECT partition::VARCHAR, end_offset FROM output_ends WHERE topic = ?", [topic]).fetchall()
-    return Mark(published_seq, dict(ends), FINGERPRINTED_BY)
+    return PublishedPosition(published_seq, dict(ends), FINGERPRINTED_BY)
 
 
 def churn_days(

@@ -83,7 +83,7 @@ class DuckDBStore(Store):
 
     @property
     @override
-    def sole_owner_of(self) -> str:
+    def exclusive_id(self) -> str:
         return self._sole_owner_of
 
     @override

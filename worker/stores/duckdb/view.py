@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.churns import ChurnPair, Mark, StoreDays
+from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 from worker.stores.duckdb import churns
 from worker.stores.duckdb import dead_letters as letters
@@ -125,7 +125,7 @@ class DuckDBView(StoreView):
 
     @wrap_errors
     @override
-    def published_up_to(self, topic: str) -> Mark:
+    def published_up_to(self, topic: str) -> PublishedPosition:
         return churns.published_up_to(self._db, topic)
 
     @wrap_errors

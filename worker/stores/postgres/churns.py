@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from worker.stores.churns import ChurnDay, ChurnPair, Mark, PendingChurn
+from worker.stores.churns import ChurnDay, ChurnPair, PendingChurn, PublishedPosition
 from worker.stores.duckdb import churns as duckdb_churns
 from worker.stores.postgres import rows
 from worker.stores.postgres.connection import Connection
@@ -33,7 +33,7 @@ FROM outbox JOIN outbox_commits USING (commit_id) WHERE topic = %s
 """
 
 
-def published_up_to(db: Connection, topic: str) -> Mark:
+def published_up_to(db: Connection, topic: str) -> PublishedPosition:
     """How far the outbox is published, and this output topic with it."""
     with duckdb.connect() as gathered:
         gathered.execute(_TABLES)

@@ -20,7 +20,7 @@ from worker.stores.postgres.outbox import IS_PENDING, NUMBERED
 from worker.stores.postgres.store import PostgresStore
 
 
-class PostgresTrial(PostgresStore):
+class PostgresDryRun(PostgresStore):
     """The store as it is when this is made, with everything committed here on top of it.
 
     It answers what deciding records asks, and reports of it; what would write to the database fails. Workers beside it

@@ -115,7 +115,7 @@ class PostgresStore(Store):
 
     @property
     @override
-    def sole_owner_of(self) -> None:
+    def exclusive_id(self) -> None:
         return None
 
     @override

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.churns import ChurnPair, Mark, StoreDays
+from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 from worker.stores.migrations import newest_version
 from worker.stores.port import StoreError
@@ -138,7 +138,7 @@ class PostgresView(StoreView):
 
     @wrap_errors
     @override
-    def published_up_to(self, topic: str) -> Mark:
+    def published_up_to(self, topic: str) -> PublishedPosition:
         return churns.published_up_to(self._db, topic)
 
     @wrap_errors
