@@ -252,7 +252,7 @@ class Worker:
             # Also where reading was refused: what was decided before is published.
             if self._relay.is_running and not await step("publishing", self._relay.caught_up(), keep=3.0):
                 await step("counting the outbox", self._log_unpublished(), keep=2.6)
-            await step("committing the offsets", self._consumer.tell_the_group(), keep=2.0)
+            await step("committing the offsets", self._consumer.commit_offsets(), keep=2.0)
         reach("drained")
         for task in self._tasks:
             task.cancel()

@@ -18,7 +18,7 @@ def _apply_slowly(consumer: Consumer, *batch: object) -> object:
     global _batches  # noqa: PLW0603 - of one process
     _batches += 1
     deadline = time.monotonic() + LIMIT_S
-    while _batches == 1 and consumer._intake.waiting < int(os.environ[RECORDS_MEANWHILE]):
+    while _batches == 1 and consumer._prefetcher.waiting < int(os.environ[RECORDS_MEANWHILE]):
         if time.monotonic() > deadline:
             break  # the test sees it in the batches
         time.sleep(0.001)

@@ -38,7 +38,7 @@ def test_an_offset_is_a_mirror_of_the_store_or_still_an_instruction(started_at: 
     mirror.start(PLACE, started_at, stored=100)
     if reached != started_at:
         mirror.reach(PLACE, reached)
-    asyncio.run(mirror.tell(group))
+    asyncio.run(mirror.commit(group))
     assert group.committed == {PLACE: (reached, mark)}
 
 
@@ -50,6 +50,6 @@ def test_markers_are_passed_over(started_at: int, passed: int, committed: tuple[
     mirror, group = OffsetCommits(), Group()
     mirror.start(PLACE, started_at, stored=100)
     mirror.pass_over({PLACE: passed})
-    asyncio.run(mirror.tell(group))
+    asyncio.run(mirror.commit(group))
     assert group.committed == {PLACE: committed}
     assert mirror.reached == {PLACE: started_at}

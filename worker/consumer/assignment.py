@@ -46,12 +46,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """
 
     def __init__(
-        self, settings: Settings, store: Store, thread: StoreThread, mirror: OffsetCommits, stop: Stop
+        self, settings: Settings, store: Store, thread: StoreThread, offsets: OffsetCommits, stop: Stop
     ) -> None:
         self._settings = settings
         self._store = store
         self._thread = thread
-        self._mirror = mirror
+        self._offsets = offsets
         self._stop = stop
         self._backlog: dict[TopicPartition, int] = {}
         self._held: set[TopicPartition] = set()
@@ -91,7 +91,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.is_set.clear()
         self.number += 1
         async with self.in_hand:
-            await self._mirror.tell(self.consumer)
+            await self._offsets.commit(self.consumer)
         self._forget()
 
     @override
@@ -115,7 +115,11 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         async with self.in_hand:
             # Else the group gives them to another: a rebalance has begun, or will.
-            if self.number == number and await self._mirror.tell(self.consumer, again=True) and self.number == number:
+            if (
+                self.number == number
+                and await self._offsets.commit(self.consumer, force=True)
+                and self.number == number
+            ):
                 log.warning("claiming the partitions again: the group gives them to this worker")
                 self._left = None
                 self._forget()
@@ -144,7 +148,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self.look_again(f"topic {name} was deleted and created again")
 
     def _forget(self) -> None:
-        self._mirror.forget()
+        self._offsets.forget()
         self._backlog.clear()
         self._held.clear()
 
@@ -199,7 +203,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         for place, offset in starts.items():
             self.consumer.seek(place, offset)
             partition = partitions[place]
-            self._mirror.start(place, offset, offset if partition.is_another_log else partition.stored or 0)
+            self._offsets.start(place, offset, offset if partition.is_another_log else partition.stored or 0)
         self._hold_cancellations(starts, self.ends)
 
     async def _has_foreign_members(self) -> bool:

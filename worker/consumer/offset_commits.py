@@ -26,7 +26,7 @@ class OffsetCommits:
         self._stored: dict[TopicPartition, int] = {}
         self._reached: dict[TopicPartition, int] = {}
         self._passed: dict[TopicPartition, int] = {}
-        self._told: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
         self._rewound: dict[TopicPartition, int] = {}
 
     def start(self, place: TopicPartition, offset: int, stored: int) -> None:
@@ -58,14 +58,14 @@ class OffsetCommits:
         """Start anew: the partitions are assigned again, or to another."""
         self._passed.clear()
         self._reached.clear()
-        self._told.clear()
+        self._committed.clear()
         self._rewound.clear()
         self._stored.clear()
 
-    async def tell(self, consumer: AIOKafkaConsumer, *, again: bool = False) -> bool:
-        """Commit what the group was not told yet, or all of it `again`; whether it was taken, else it is told later."""
+    async def commit(self, consumer: AIOKafkaConsumer, *, force: bool = False) -> bool:
+        """Commit changed offsets, or all with `force`. Returns False if Kafka refused; the next call retries them."""
         ends = {place: max(offset, self._passed.get(place, 0)) for place, offset in self._reached.items()}
-        news = {place: offset for place, offset in ends.items() if again or self._told.get(place) != offset}
+        news = {place: offset for place, offset in ends.items() if force or self._committed.get(place) != offset}
         if not news:
             return True
         offsets = {place: (offset, self._mark(place, self._reached[place])) for place, offset in news.items()}
@@ -77,7 +77,7 @@ class OffsetCommits:
             log.debug("offsets not mirrored", error=in_words(error))
             return False
         reach("after-mirror")
-        self._told.update(news)
+        self._committed.update(news)
         return True
 
     def _mark(self, place: TopicPartition, offset: int) -> str:

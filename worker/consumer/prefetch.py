@@ -47,7 +47,7 @@ class Prefetcher:
         """How many records wait for those being applied."""
         return len(self._gathered)
 
-    async def take(self, records: Sequence[Any]) -> None:
+    async def submit(self, records: Sequence[Any]) -> None:
         """Have these applied after the poll before, and return in time for the next to be polled meanwhile.
 
         Small polls that come meanwhile are gathered into one batch: each would else wait for all those before it.

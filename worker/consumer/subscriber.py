@@ -70,11 +70,13 @@ class Consumer:
         self._relay = relay
         self._stop = stop
         self._metrics = metrics
-        self._mirror = OffsetCommits()
+        self._offsets = OffsetCommits()
         self._collected = time.monotonic()
-        self.assignment = Assignment(settings, store, thread, self._mirror, stop)
+        self.assignment = Assignment(settings, store, thread, self._offsets, stop)
         self.joining = Joining(settings)
-        self._intake = Prefetcher(self.assignment, settings.batch.max_records, path.read, self._apply_poll, self._fail)
+        self._prefetcher = Prefetcher(
+            self.assignment, settings.batch.max_records, path.read, self._apply_poll, self._fail
+        )
         self.polling = Polling(self.assignment)
         self.inputs = InputWatch(settings, self.assignment, self.positions, self._is_busy)
         self.is_failing = False
@@ -121,7 +123,7 @@ class Consumer:
             await asyncio.Event().wait()  # until FastStream is stopped, too: to poll on would be in vain
         try:
             if self.assignment.is_set.is_set():  # else fetched before that: these are not the records that come next
-                await self._intake.take(records)
+                await self._prefetcher.submit(records)
         except Exception as error:  # noqa: BLE001 - whatever it is
             self._fail(error)
 
@@ -179,7 +181,7 @@ class Consumer:
         if attempt.retry_state.attempt_number > 1:
             self._relay.look_again()
         for place, offset in result.reached.items():
-            self._mirror.reach(TopicPartition(*place), offset)
+            self._offsets.reach(TopicPartition(*place), offset)
         self._metrics.applied(len(records), result, seconds)
         self.last_batch = _report(records, result, time.monotonic() - began)
         _log_batch(result, self.last_batch)
@@ -239,8 +241,8 @@ class Consumer:
             await asyncio.sleep(MIRROR_EVERY_SECONDS)
             await self.assignment.take_back()
             if self.assignment.is_set.is_set() and self.inputs.group_problem is None:
-                self._mirror.pass_over(await self.positions())
-                await self._mirror.tell(self.assignment.consumer)
+                self._offsets.pass_over(await self.positions())
+                await self._offsets.commit(self.assignment.consumer)
             if self.assignment.is_set.is_set():
                 await self.assignment.release_cancellations()  # the end of a backlog can be a marker, and no record
 
@@ -248,8 +250,8 @@ class Consumer:
         """The next offset to read of each assigned partition; markers of transactions do not count as unread."""
         if not self.assignment.is_set.is_set():
             return {}
-        consumer, reached = self.assignment.consumer, self._mirror.reached
-        if not self._intake.is_idle or self._intake.waiting:
+        consumer, reached = self.assignment.consumer, self._offsets.reached
+        if not self._prefetcher.is_idle or self._prefetcher.waiting:
             return dict(reached)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
@@ -263,12 +265,12 @@ class Consumer:
 
     async def drain(self) -> None:
         """Wait for the batch in hand."""
-        await self._intake.drain()
+        await self._prefetcher.drain()
 
-    async def tell_the_group(self) -> None:
+    async def commit_offsets(self) -> None:
         """Mirror how far the store is, for the last time."""
         if self.assignment.is_set.is_set():
-            await self._mirror.tell(self.assignment.consumer)
+            await self._offsets.commit(self.assignment.consumer)
 
     def is_running(self) -> bool:
         """Whether the subscriber's loop still reads; FastStream itself does not notice when it was cancelled."""
