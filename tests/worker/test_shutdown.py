@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from worker.signals import STOP_SECONDS, StopRequest
 
 ROOT = Path(__file__).parents[2]
 STARTED = "import sys; from worker import signals; signals.install(sys.argv[1:]); "
+
+
+@pytest.fixture(autouse=True)
+def _sigint() -> Iterator[None]:
+    """Let the tests' processes receive SIGINT, also where this one runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Request(StopRequest):
