@@ -19,8 +19,7 @@ import structlog
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
 
-from worker import preflight as checks
-from worker import start_failures
+from worker import preflight, start_failures
 from worker.addresses import shown_address
 from worker.bootstrap import batch_path, open_store, store_identity
 from worker.consumer import joining
@@ -33,8 +32,7 @@ from worker.http.operations_page import OperationsPage
 from worker.http.operations_routes import OperationsRoutes
 from worker.http.query_routes import QueryRoutes
 from worker.kafka import clients as kafka
-from worker.kafka import record_parsing as raw_headers
-from worker.kafka import rights
+from worker.kafka import record_parsing, rights
 from worker.kafka.clients import Member
 from worker.kafka.security import broker_security
 from worker.logs import configuration as logs
@@ -101,7 +99,7 @@ class Worker:
         """Everything is opened before the broker connects, and closed after it has let go. Ends with the exit code."""
         logs.configure(self._settings.log)
         loop_errors.install(asyncio.get_running_loop())
-        raw_headers.install()
+        record_parsing.install()
         self._started_at = datetime.now(UTC)
         self._stop = Stop()
         self._shutdown = Shutdown(STOP_REQUEST, lambda: self._stop.code)
@@ -149,7 +147,7 @@ class Worker:
     async def _open(self) -> Sequence[Member]:
         """Open what the worker needs; gives the members of the group before it joins."""
         await rights.require_rights(self._settings)
-        await checks.require_topics(self._settings)
+        await preflight.require_topics(self._settings)
         before = await members_of(self._settings)  # while they can still be told apart
         self._store = await self._thread.call(open_store, self._settings)
         reach("store-opened")

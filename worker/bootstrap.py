@@ -154,10 +154,10 @@ def copy_store(source: StoreSettings, target: StoreSettings, tell: Callable[[int
     """Copy a whole DuckDB store to an empty PostgreSQL; how many rows. Raises `Refusal`."""
     if source.is_postgres or not target.is_postgres:
         raise Refusal("a store is copied from duckdb:///FILE to postgresql://…, and no other way", Exit.USAGE)
-    from worker.stores import duckdb_to_postgres as moving_up
+    from worker.stores import duckdb_to_postgres
 
     try:
-        return moving_up.copy_to_postgres(source.path, target.url.get_secret_value(), target.shown, tell)
+        return duckdb_to_postgres.copy_to_postgres(source.path, target.url.get_secret_value(), target.shown, tell)
     except StoreInUseError as error:
         raise Refusal(f"{error}. A copy is made while no worker runs", Exit.UNREACHABLE) from error
     except StoreError as error:

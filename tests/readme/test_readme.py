@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.messages import schemas as contract
+from worker.messages import schemas
 from worker.messages.inbound import Cancellation, Decoder, Signup
 from worker.messages.record import PlainRecord
 from worker.settings import PREFIX, Settings
@@ -72,12 +72,12 @@ def test_the_settings_table_names_every_setting_with_its_default(monkeypatch: py
 
 def test_the_churned_example_in_the_readme_follows_the_schema() -> None:
     example = json.loads(blocks("json")[0])
-    assert contract.ChurnedMessage.model_validate(example).model_dump(mode="json") == example
+    assert schemas.ChurnedMessage.model_validate(example).model_dump(mode="json") == example
 
 
 @pytest.mark.parametrize("name", ["signup", "cancellation"])
 def test_every_field_of_a_message_is_in_the_readme(name: str) -> None:
-    for field in contract.MESSAGES[name].model_fields:
+    for field in schemas.MESSAGES[name].model_fields:
         assert f"`{field}`" in README, field
 
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.postgres.server import Postgres, fresh_schema
-from worker import bootstrap as composition
+from worker import bootstrap
 from worker.cli.main import command_line
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
@@ -67,9 +67,9 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     def of(url: str) -> str:
         monkeypatch.setenv(URL, url)
         with pytest.raises(Refusal) as refusal:
-            composition.open_store(Settings.read())
+            bootstrap.open_store(Settings.read())
         said = str(refusal.value)
-        check = composition.check_store(Settings.read())
+        check = bootstrap.check_store(Settings.read())
         assert (refusal.value.code, check.is_well, check.advice) == (Exit.UNREACHABLE, False, said)
         assert PASSWORD not in said
         assert quote(PASSWORD, safe="") not in said
@@ -128,18 +128,18 @@ def test_no_right_to_make_the_tables(role: Role, refused: Callable[[str], str]) 
     role.do(f"GRANT USAGE ON SCHEMA {role.schema} TO {{}}")
     # Nothing is there yet, and `check` makes nothing: the worker's own start tells.
     with pytest.raises(Refusal, match=r"permission denied for schema .* Give the user"):
-        composition.open_store(Settings(store={"url": role.url()}))  # type: ignore[arg-type]
+        bootstrap.open_store(Settings(store={"url": role.url()}))  # type: ignore[arg-type]
 
 
 def test_no_such_schema(role: Role) -> None:
     role.do(f"DROP SCHEMA {role.schema} CASCADE")
     with pytest.raises(Refusal, match=f"Create the schema that {URL} names in its search_path"):
-        composition.open_store(Settings(store={"url": role.url()}))  # type: ignore[arg-type]
+        bootstrap.open_store(Settings(store={"url": role.url()}))  # type: ignore[arg-type]
 
 
 def test_a_read_only_user(role: Role, refused: Callable[[str], str]) -> None:
     role.do(f"GRANT ALL ON ALL TABLES IN SCHEMA {role.schema} TO {{}}")
-    composition.open_store(Settings(store={"url": role.url()})).close()  # type: ignore[arg-type]
+    bootstrap.open_store(Settings(store={"url": role.url()})).close()  # type: ignore[arg-type]
     role.do("ALTER ROLE {} SET default_transaction_read_only = on")
     said = refused(role.url())
     assert "cannot be used: default_transaction_read_only is on for this server, database or role. Turn it off" in said

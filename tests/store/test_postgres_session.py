@@ -12,7 +12,7 @@ import pytest
 from tests.postgres.server import Postgres, fresh_schema, postgres_from_the_wheel
 from tests.store.changes import a_bit_of_everything, ids, parked, prepare, waiting
 from tests.worker.builders import ADA, EVE, customer
-from worker import bootstrap as composition
+from worker import bootstrap
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
 from worker.stores.port import Changes, StoreConflictError, StoreError
@@ -231,8 +231,8 @@ def refusal(url: str) -> str:
     """Why a worker does not start on the store at an address, and why `check` fails."""
     settings = Settings(store={"url": url})  # type: ignore[arg-type]
     with pytest.raises(Refusal) as refused:
-        composition.open_store(settings)
-    check = composition.check_store(settings)
+        bootstrap.open_store(settings)
+    check = bootstrap.check_store(settings)
     assert (refused.value.code, check.is_well, check.advice) == (Exit.UNREACHABLE, False, str(refused.value))
     return str(refused.value)
 
@@ -318,8 +318,8 @@ def test_standby_is_refused_and_can_be_read() -> None:
                 store.reopen()
             settings = Settings(store={"url": server.url})  # type: ignore[arg-type]
             with pytest.raises(Refusal, match="the server is a standby"):
-                composition.open_store(settings)
-            with closing(composition.open_view(settings)) as view:
+                bootstrap.open_store(settings)
+            with closing(bootstrap.open_view(settings)) as view:
                 assert view.totals().customers == 1
             with psycopg.connect(server.url, autocommit=True) as admin:
                 admin.execute("SELECT pg_promote()")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from worker.messages import schemas as contract
+from worker.messages import schemas
 from worker.messages.inbound import Decoder
 from worker.messages.record import PlainRecord
 from worker.messages.rejection import Rejected
@@ -29,7 +29,7 @@ DECODER = Decoder("customer.signup", 65_536)
 
 
 def schema_accepts(name: str, message: object) -> bool:
-    validator = Draft202012Validator(contract.schema(name), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    validator = Draft202012Validator(schemas.schema(name), format_checker=Draft202012Validator.FORMAT_CHECKER)
     return bool(validator.is_valid(message))
 
 
@@ -38,9 +38,9 @@ def worker_accepts(name: str, message: object) -> bool:
     return not isinstance(DECODER.decode(record), Rejected)
 
 
-@pytest.mark.parametrize("name", list(contract.MESSAGES))
+@pytest.mark.parametrize("name", list(schemas.MESSAGES))
 def test_each_schema_is_a_schema(name: str) -> None:
-    Draft202012Validator.check_schema(contract.schema(name))
+    Draft202012Validator.check_schema(schemas.schema(name))
 
 
 @pytest.mark.parametrize(

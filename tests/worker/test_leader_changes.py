@@ -7,7 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from tests.worker.record_batches import record_batch
-from worker.kafka import record_parsing as raw_headers
+from worker.kafka import record_parsing
 from worker.kafka.leader_changes import LeaderChanges
 
 ONE, TWO = TopicPartition("topic", 1), TopicPartition("topic", 2)
@@ -85,7 +85,7 @@ def test_start_forgets_what_was_found(leaders: LeaderChanges, connections: Conne
 def test_epochs_are_read_from_fetched_batches(leaders: LeaderChanges, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MemoryRecords", "PartitionRecords"):
         monkeypatch.setattr(aiokafka.consumer.fetcher, name, getattr(aiokafka.consumer.fetcher, name))
-    raw_headers.install()
+    record_parsing.install()
     fetch(leaders, record_batch(RECORDS, epoch=3) + record_batch(RECORDS, base_offset=1, epoch=4), 0)
     fetch(leaders, record_batch(RECORDS, base_offset=2, epoch=4), 2)
     assert not leaders.found

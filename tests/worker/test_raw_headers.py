@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException
 
 from tests.worker.record_batches import CODECS, CONTROL, FIRST_TIMESTAMP, TRANSACTIONAL, RawRecord, record_batch
-from worker.kafka import record_parsing as raw_headers
+from worker.kafka import record_parsing
 from worker.kafka.record_parsing import ValueBatch
 from worker.messages.record import Header
 
@@ -42,7 +42,7 @@ READ = [
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MemoryRecords", "PartitionRecords"):
         monkeypatch.setattr(aiokafka.consumer.fetcher, name, getattr(aiokafka.consumer.fetcher, name))
-    raw_headers.install()
+    record_parsing.install()
 
 
 def batches(data: bytes) -> list[Any]:
@@ -176,12 +176,12 @@ def test_a_damaged_batch_of_values_is_not_handed_over() -> None:
     ([ESCAPED], False), (["ascii", ESCAPED, "größe"], False),
 ])  # fmt: skip
 def test_a_name_is_plain_unless_it_has_escaped_bytes(names: list[str], plain: bool) -> None:
-    assert raw_headers.are_plain([(name, b"") for name in names]) is plain
+    assert record_parsing.are_plain([(name, b"") for name in names]) is plain
 
 
 @pytest.mark.parametrize("records", [MIXED[:2], MIXED], ids=["two", "all"])
 def test_what_was_read_is_written_back_byte_for_byte(records: Sequence[RawRecord]) -> None:
-    builder = raw_headers.EscapedBatchBuilder(1024 * 1024)
+    builder = record_parsing.EscapedBatchBuilder(1024 * 1024)
     for key, value, names in records:
         headers: list[Header] = [(escaped(name), text) for name, text in names]
         assert builder.append(timestamp=FIRST_TIMESTAMP, key=key, value=value, headers=headers) is not None
@@ -201,7 +201,7 @@ def test_what_was_read_is_written_back_byte_for_byte(records: Sequence[RawRecord
 
 IN_PURE_PYTHON = """
 from tests.worker.test_raw_headers import MIXED, READ, read, record_batch
-from worker.kafka import record_parsing as raw_headers
+from worker.kafka import record_parsing
 raw_headers.install()
 assert read(record_batch(MIXED)) == READ
 print("read", flush=True)

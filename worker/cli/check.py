@@ -7,7 +7,7 @@ import json
 import typer
 from rich.markup import escape
 
-from worker import preflight as checks
+from worker import preflight
 from worker.bootstrap import check_store
 from worker.cli.shared import AsJson, console, run_async
 from worker.errors import Exit
@@ -54,4 +54,4 @@ def _as_json(one: Check) -> dict[str, str | bool]:
 
 
 async def _collect(settings: Settings) -> list[Check]:
-    return [one async for one in checks.kafka_checks(settings)]
+    return [one async for one in preflight.kafka_checks(settings)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker import bootstrap as composition
+from worker import bootstrap
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
 from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError
@@ -15,8 +15,8 @@ from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError
 def own_store(settings: Settings) -> Iterator[Store]:
     """The store. Raises `Refusal` where there is none, where a worker has it, and where it fails."""
     try:
-        composition.open_view(settings).close()  # a command makes no store where there is none
-        store = composition.open_store(settings)
+        bootstrap.open_view(settings).close()  # a command makes no store where there is none
+        store = bootstrap.open_store(settings)
     except NoStoreError as error:
         advice = "no worker has run here yet, or CUSTOMER_WORKER_STORE__URL names another one"
         raise Refusal(f"{error}: {advice}", Exit.UNREACHABLE) from None

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from worker import bootstrap as composition
+from worker import bootstrap
 from worker.cli.own_store import own_store
 from worker.cli.progress import progress_bar
 from worker.cli.replay_report import print_report
@@ -98,7 +98,7 @@ def _replay(settings: Settings, selection: Selection, report: Report) -> None:
     with interruptible(_say_that_it_ends) as interruption:
         try:
             with _store(settings, interruption, execute=report.executed) as store, progress_bar("Replaying") as tell:
-                replaying = Replay(settings, selection, composition.counted_path(settings), store, report)
+                replaying = Replay(settings, selection, bootstrap.counted_path(settings), store, report)
                 run_async(lambda: replaying.run(tell, interruption))
         except Interrupted:
             report.interrupted = True
@@ -149,7 +149,7 @@ def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> 
                     interruption.check()
                     show(done, of)
 
-                store = copy.enter_context(composition.open_dry_run(settings, tell))
+                store = copy.enter_context(bootstrap.open_dry_run(settings, tell))
             yield store
     except NoStoreError as error:
         advice = "no worker has run here yet, or CUSTOMER_WORKER_STORE__URL names another one"

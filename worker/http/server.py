@@ -20,7 +20,7 @@ from worker.errors import Exit, Refusal
 from worker.http.operations_page import STYLE_SOURCE
 from worker.http.operations_routes import OperationsRoutes
 from worker.http.query_routes import QueryRoutes
-from worker.messages import schemas as contract
+from worker.messages import schemas
 from worker.monitoring.checks import Check
 from worker.monitoring.health import Health
 from worker.settings import Http, Topics
@@ -98,15 +98,15 @@ def _checks(look: Callable[[], list[Check]]) -> Callable[[Request], Response]:
 
 
 def _asyncapi(topics: Topics) -> Callable[[Request], Response]:
-    document = contract.asyncapi(topics)
+    document = schemas.asyncapi(topics)
     return lambda _: JSONResponse(document)
 
 
 def _schema(request: Request) -> Response:
     name = request.path_params["name"]
-    if name not in contract.MESSAGES:
-        return PlainTextResponse(f"no such schema; there are {', '.join(contract.MESSAGES)}\n", 404)
-    return JSONResponse(contract.schema(name), media_type="application/schema+json")
+    if name not in schemas.MESSAGES:
+        return PlainTextResponse(f"no such schema; there are {', '.join(schemas.MESSAGES)}\n", 404)
+    return JSONResponse(schemas.schema(name), media_type="application/schema+json")
 
 
 class _SafeHeaders:

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from worker.errors import Exit, Refusal
 from worker.kafka import clients as kafka
-from worker.kafka import record_parsing as raw_headers
+from worker.kafka import record_parsing
 from worker.kafka.record_parsing import ValueBatch
 from worker.messages.log_identity import RecordMark, mark_of
 from worker.messages.record import Record
@@ -37,7 +37,7 @@ async def committed_reader(
 
     With `values_only` it is for `LogReading.values`. Raises `Refusal` where Kafka cannot be read.
     """
-    raw_headers.install()
+    record_parsing.install()
     reader = kafka.committed_reader(
         settings,
         max_partition_fetch_bytes=fetch_bytes,

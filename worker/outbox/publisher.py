@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from worker.failpoints import reach
 from worker.kafka import clients as kafka
-from worker.kafka import record_parsing as raw_headers
+from worker.kafka import record_parsing
 from worker.kafka.batch_sizes import BatchSizes, RecordTooLarge
 from worker.kafka.partitioner import partitions_for
 from worker.messages.outgoing import Envelope, Outgoing, customer_key
@@ -114,7 +114,7 @@ class BatchProducer:
     def _is_alone(self, message: Outgoing, size: int) -> bool:
         """Whether the message has a batch of its own, of batches of so many bytes."""
         is_event = message.partition is None  # whose headers have names of ours
-        return is_large(message, size) or not (is_event or raw_headers.are_plain(message.headers))
+        return is_large(message, size) or not (is_event or record_parsing.are_plain(message.headers))
 
     def _begin_batch(self, topic: str, message: Outgoing, size: int) -> BatchBuilder:
         """Begin a batch with the message; one that it fills is closed."""
@@ -130,8 +130,8 @@ class BatchProducer:
 
     def _batch_with(self, message: Outgoing, size: int, codec: int) -> BatchBuilder:
         # What came compressed may be far larger than a topic takes as it is.
-        is_plain = message.partition is None or raw_headers.are_plain(message.headers)
-        builder = BatchBuilder if is_plain else raw_headers.EscapedBatchBuilder
+        is_plain = message.partition is None or record_parsing.are_plain(message.headers)
+        builder = BatchBuilder if is_plain else record_parsing.EscapedBatchBuilder
         batch = builder(size, codec, is_transactional=int(self._is_transactional))
         self._append(batch, message)
         return batch

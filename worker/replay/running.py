@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from aiokafka import TopicPartition
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from worker import preflight as checks
+from worker import preflight
 from worker.errors import Exit, Refusal
 from worker.kafka.log_reader import LogReading, committed_reader
 from worker.messages.record import Record
@@ -75,7 +75,7 @@ class Replay:
 
     async def _run(self, tell: Tell) -> None:
         settings, report = self._settings, self.report
-        await checks.require_topics(settings)
+        await preflight.require_topics(settings)
         report.lost_arr_before = report.lost_arr_after = await self._thread.call(self._store.lost_arr)
         if report.executed and report.emit is Emit.ALL:
             async with publishing(settings, self._store, self._thread) as self._publishing:
