@@ -211,7 +211,7 @@ class Worker:
         await http.Server(application).serve(sockets=[self._socket])
 
     async def _watch_store(self) -> None:
-        await self._store_watch.run(is_busy=lambda: self._consumer.batch_began is not None)
+        await self._store_watch.run(is_busy=lambda: self._consumer.applier.batch_began is not None)
 
     async def _watch_inputs(self) -> None:
         await self._consumer.inputs.run()

@@ -70,8 +70,8 @@ MUTANTS = (
     ),
     Mutant(
         "a failed batch sought past",
-        (("worker/consumer/subscriber.py", "RETRY_FOR_SECONDS = 60.0", "RETRY_FOR_SECONDS = 0.0"),
-         ("worker/consumer/subscriber.py", '            log.exception("batch failed for good", batch=where)\n',
+        (("worker/consumer/applier.py", "RETRY_FOR_SECONDS = 60.0", "RETRY_FOR_SECONDS = 0.0"),
+         ("worker/consumer/applier.py", '            log.exception("batch failed for good", batch=where)\n',
           '            log.error("batch failed, trying again", error=str(error))\n            return\n')),
         ("disk full at a commit",),
         ("outcomes: ",),

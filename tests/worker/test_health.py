@@ -106,12 +106,12 @@ def test_livez_looks_at_what_a_restart_mends_and_readyz_at_all() -> None:
         (set_on("consumer", "is_running", lambda: False), "consumer"),
         (set_on("polls", "ended_task", "fetching"), "aiokafka"),
         (set_on("polls", "turned_seconds", health.LOOP_BOUND_SECONDS + 1), "poll"),
-        (lambda those: setattr(those.consumer, "batch_began", ago(health.BATCH_BOUND_SECONDS + 1)), "batch"),
+        (lambda those: setattr(those.consumer.applier, "batch_began", ago(health.BATCH_BOUND_SECONDS + 1)), "batch"),
         (lambda those: those.consumer.assignment.is_set.clear(), "partitions"),
         (set_on("polls", "answered_seconds", health.KAFKA_BOUND_SECONDS + 1), "kafka"),
         (lambda those: those.consumer.inputs.topic_problems.update(signups="it was deleted"), "inputs"),
         (lambda those: setattr(those.consumer.inputs, "group_problem", "no rights"), "group"),
-        (set_on("consumer", "is_failing", True), "store"),
+        (lambda those: setattr(those.consumer.applier, "is_failing", True), "store"),
         (set_on("watch", "failure", "the disk is full"), "store"),
         (lambda those: those.relay.recovered.clear(), "receipt"),
         (set_on("relay", "failure", "WRITE is missing"), "outbox"),
@@ -125,8 +125,8 @@ def test_each_check_fails_for_its_own_cause_alone(change: Callable[[Parts], Any]
 @pytest.mark.parametrize("ended", [1.0, 1_000.0])
 def test_a_loop_that_waits_for_a_batch_is_not_said_to_hang(ended: float) -> None:
     def long_batch(those: Parts) -> None:
-        those.consumer.batch_began = ago(health.LOOP_BOUND_SECONDS + 10)
-        those.consumer.batch_ended = ago(ended)
+        those.consumer.applier.batch_began = ago(health.LOOP_BOUND_SECONDS + 10)
+        those.consumer.applier.batch_ended = ago(ended)
         those.polls.turned_seconds = those.polls.answered_seconds = health.LOOP_BOUND_SECONDS + 10
 
     assert looked(long_batch) == []
@@ -134,7 +134,7 @@ def test_a_loop_that_waits_for_a_batch_is_not_said_to_hang(ended: float) -> None
 
 def test_after_a_long_batch_the_loop_has_time_to_turn() -> None:
     def batch_over(those: Parts) -> None:
-        those.consumer.batch_ended = ago(1)
+        those.consumer.applier.batch_ended = ago(1)
         those.polls.turned_seconds = those.polls.answered_seconds = health.LOOP_BOUND_SECONDS + 10
 
     assert looked(batch_over) == []

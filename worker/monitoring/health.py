@@ -6,7 +6,8 @@ import time
 from datetime import datetime
 
 from worker import __version__
-from worker.consumer.subscriber import RETRY_FOR_SECONDS, Consumer
+from worker.consumer.applier import RETRY_FOR_SECONDS
+from worker.consumer.subscriber import Consumer
 from worker.monitoring.checks import Check
 from worker.monitoring.store_watch import StoreWatch
 from worker.monitoring.worker_report import CheckReport, WorkerReport
@@ -46,7 +47,7 @@ class Health:
     def report(self, started_at: datetime) -> WorkerReport:
         """What the worker says of itself."""
         checks = [CheckReport(c.name, c.is_well, c.found if c.is_well else c.advice) for c in self.ready()]
-        return WorkerReport(__version__, started_at, checks, self._consumer.last_batch)
+        return WorkerReport(__version__, started_at, checks, self._consumer.applier.last_batch)
 
     def _loop(self) -> Check:
         if not self._consumer.joining.is_over:
@@ -63,7 +64,7 @@ class Health:
         return Check("poll", seconds < LOOP_BOUND_SECONDS, found, f"{found}, and not since: restart the worker")
 
     def _batch(self) -> Check:
-        began = self._consumer.batch_began
+        began = self._consumer.applier.batch_began
         seconds = 0.0 if began is None else time.monotonic() - began
         found = "none in hand" if began is None else f"in hand for {seconds:.1f} s"
         return Check("batch", seconds < BATCH_BOUND_SECONDS, found, f"{found}: it hangs, see the log")
@@ -90,7 +91,7 @@ class Health:
         )
 
     def _store(self) -> Check:
-        if self._consumer.is_failing:
+        if self._consumer.applier.is_failing:
             return Check("store", is_well=False, found="", advice="the last batch failed: see the log")
         failure = self._store_watch.failure
         return Check("store", failure is None, "takes writes", f"it cannot be written: {failure}")
@@ -114,6 +115,6 @@ class Health:
 
     def _idle_for(self, seconds: float) -> float:
         """For how long something did not happen that need not happen before partitions come, or during a batch."""
-        if not self._has_partitions or self._consumer.batch_began is not None:
+        if not self._has_partitions or self._consumer.applier.batch_began is not None:
             return 0.0
-        return min(seconds, time.monotonic() - self._consumer.batch_ended)
+        return min(seconds, time.monotonic() - self._consumer.applier.batch_ended)

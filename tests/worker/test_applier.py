@@ -1,0 +1,203 @@
+"""How a poll is applied to a store: in parts, again after a failure, and not at all where that could do harm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from aiokafka import TopicPartition
+
+from tests.worker.builders import SIGNUPS, batch_path, signup
+from worker.consumer import applier as module
+from worker.consumer.applier import Applier
+from worker.consumer.subscriber import Consumer
+from worker.errors import Exit, Stop
+from worker.messages.record import PlainRecord
+from worker.metrics.counters import Metrics
+from worker.outbox.relay import Relay
+from worker.settings import Settings
+from worker.stores.duckdb.file import MEMORY
+from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.port import Changes, NewerStoreError, NotTheOwnerError, PendingBatch, StoreConflictError, StoreError
+from worker.stores.thread import StoreThread
+
+SIGNUP = TopicPartition(SIGNUPS, 0)
+
+
+class FailingStore(DuckDBStore):
+    """A store whose next commits fail with these errors."""
+
+    def __init__(self) -> None:
+        super().__init__(MEMORY)
+        self.errors: list[Exception] = []
+        self.when_failing: Callable[[], object] = lambda: None
+        self.journaled: list[int] = []
+        self.reopened = 0
+
+    def commit(self, changes: Changes) -> PendingBatch:
+        if self.errors:
+            self.when_failing()
+            raise self.errors.pop(0)
+        self.journaled.append(len(changes.journal))
+        return super().commit(changes)
+
+    def reopen(self) -> None:
+        self.reopened += 1
+
+
+class World:
+    """An applier with its store, and a consumer around it that has partitions and no Kafka."""
+
+    def __init__(self, store: FailingStore, thread: StoreThread, settings: Settings) -> None:
+        self.store = store
+        self.stop = Stop()
+        self.metrics = Metrics(settings.topics)
+        relay = Relay(settings, store, thread, self.stop, self.metrics)
+        self.consumer = Consumer(settings, store, thread, batch_path(), relay, self.stop, self.metrics)
+        self.consumer.assignment.is_set.set()
+        self.applier: Applier = self.consumer.applier
+        self.looked_again: list[str] = []
+
+        async def look_again(why: str) -> None:
+            self.looked_again.append(why)
+
+        self.consumer.assignment.look_again = look_again  # type: ignore[method-assign]
+
+    async def apply(self, records: Sequence[PlainRecord]) -> None:
+        await self.applier.apply(records, None, self.consumer.assignment.number)
+
+    @property
+    def position(self) -> int:
+        return self.store.positions().get((SIGNUPS, 0), 0)
+
+
+@asynccontextmanager
+async def world(**settings: Any) -> AsyncIterator[World]:
+    thread = StoreThread()
+    store = await thread.call(FailingStore)
+    yield World(store, thread, Settings(**settings))
+    await thread.call(store.close)
+    thread.close()
+
+
+def within(body: Callable[[World], Coroutine[Any, Any, None]], **settings: Any) -> None:
+    async def run() -> None:
+        async with world(**settings) as it:
+            await body(it)
+
+    asyncio.run(run())
+
+
+def signups(count: int) -> list[PlainRecord]:
+    return [signup(offset, str(UUID(int=offset))) for offset in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def _short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RETRY_FOR_SECONDS", 0.3)
+
+
+def test_poll_is_committed_in_parts_of_max_records() -> None:
+    async def body(it: World) -> None:
+        await it.apply(signups(5))
+        assert it.store.journaled == [2, 2, 1]
+        assert it.position == 5
+        assert it.applier.last_batch is not None
+        assert it.applier.last_batch.records == 1
+        assert it.applier.batch_began is None
+
+    within(body, batch={"max_records": 2})
+
+
+def test_failed_commit_is_repeated_until_it_succeeds() -> None:
+    async def body(it: World) -> None:
+        it.store.errors = [StoreError("the disk is full"), StoreError("the disk is full")]
+        await it.apply(signups(3))
+        assert it.position == 3
+        assert it.store.reopened == 2
+        assert it.metrics.batch_failures == 2
+        assert not it.applier.is_failing
+        assert not it.stop.is_asked
+
+    within(body)
+
+
+def test_conflict_is_decided_anew_and_is_no_failure() -> None:
+    async def body(it: World) -> None:
+        it.store.errors = [StoreConflictError("another worker was first")]
+        await it.apply(signups(3))
+        assert it.position == 3
+        assert (it.store.reopened, it.metrics.batch_failures) == (0, 0)
+
+    within(body)
+
+
+def test_batch_that_keeps_failing_stops_the_worker() -> None:
+    async def body(it: World) -> None:
+        it.store.errors = [StoreError("the disk is full")] * 1_000
+        await it.apply(signups(3))
+        assert it.position == 0
+        assert it.stop.code is Exit.SAFETY
+        assert it.applier.is_failing
+
+    within(body)
+
+
+def test_newer_store_stops_the_worker_at_once() -> None:
+    async def body(it: World) -> None:
+        it.store.errors = [NewerStoreError("version 9")]
+        await it.apply(signups(3))
+        assert it.stop.code is Exit.SAFETY
+        assert (it.store.errors, it.store.reopened) == ([], 0)
+
+    within(body)
+
+
+def test_batch_of_another_owner_is_left_with_its_rest() -> None:
+    async def body(it: World) -> None:
+        it.store.errors = [NotTheOwnerError("another worker has the partition")]
+        await it.apply(signups(4))
+        assert it.position == 0
+        assert not it.consumer.assignment.is_set.is_set()
+        assert not it.stop.is_asked
+
+    within(body, batch={"max_records": 2})
+
+
+def test_poll_of_an_earlier_assignment_is_left_out() -> None:
+    async def body(it: World) -> None:
+        number = it.consumer.assignment.number
+        it.consumer.assignment.number += 1
+        await it.applier.apply(signups(3), None, number)
+        assert it.position == 0
+
+    within(body)
+
+
+def test_poll_after_a_change_of_leader_is_compared_first() -> None:
+    async def body(it: World) -> None:
+        it.consumer.assignment.leaders.found.add(SIGNUP)
+        await it.apply(signups(3))
+        assert it.position == 0
+        [why] = it.looked_again
+        assert f"{SIGNUPS}/0" in why
+
+    within(body)
+
+
+def test_stopping_worker_leaves_the_failing_batch() -> None:
+    async def body(it: World) -> None:
+        it.store.errors = [StoreError("the disk is full")] * 1_000
+        loop = asyncio.get_running_loop()
+        it.store.when_failing = lambda: loop.call_soon_threadsafe(it.stop.ask)
+        await it.apply(signups(3))
+        assert it.applier.is_failing
+        assert it.stop.code is Exit.DONE
+        assert it.position == 0
+
+    within(body)

@@ -1,0 +1,217 @@
+"""Applies polls to the store: in batches of bounded size, with retries, and with garbage collected between them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import structlog
+from aiokafka import TopicPartition
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from worker.consumer.assignment import Assignment
+from worker.consumer.offset_commits import OffsetCommits
+from worker.errors import Stop
+from worker.logs.exceptions import described
+from worker.messages.record import Record, coordinates
+from worker.metrics.counters import Metrics, Stage
+from worker.outbox.relay import Relay
+from worker.processing.batch import BatchProcessor, BatchResult, Messages
+from worker.processing.report import BatchReport
+from worker.processing.unit_of_work import UnitOfWork
+from worker.settings import Batch as BatchSettings
+from worker.stores.port import NewerStoreError, NotTheOwnerError, PendingBatch, Store, StoreConflictError, StoreError
+from worker.stores.thread import StoreThread
+
+log = structlog.get_logger(__name__)
+
+RETRY_FOR_SECONDS = 60.0
+RETRY_PAUSE_SECONDS = 10.0
+COLLECT_EVERY_SECONDS = 30.0
+COLLECT_ON_A_BACKLOG_EVERY_SECONDS = 300.0
+SMALL_BATCH = 1_000
+
+
+class Applier:
+    """Commits polls to the store and offers the messages to the relay; stops the worker where a batch fails for good.
+
+    `batch_began` is None between batches, `batch_ended` when the last one ended (both of the monotonic clock);
+    `is_failing` is set from a batch's first failed attempt until one succeeds.
+    """
+
+    def __init__(
+        self,
+        limits: BatchSettings,
+        store: Store,
+        thread: StoreThread,
+        processor: BatchProcessor,
+        assignment: Assignment,
+        offsets: OffsetCommits,
+        relay: Relay,
+        stop: Stop,
+        metrics: Metrics,
+    ) -> None:
+        self._limits = limits
+        self._store = store
+        self._thread = thread
+        self._processor = processor
+        self._assignment = assignment
+        self._offsets = offsets
+        self._relay = relay
+        self._stop = stop
+        self._metrics = metrics
+        self._collected = time.monotonic()
+        self.is_failing = False
+        self.batch_began: float | None = None
+        self.batch_ended = 0.0
+        self.last_batch: BatchReport | None = None
+
+    async def apply(self, records: Sequence[Record], messages: Messages | None, assignment: int) -> None:
+        """Apply a poll in order, as of the assignment with this number.
+
+        Once the partitions are taken, the rest is left out: their next owner reads it again.
+        """
+        if changed := self._assignment.leaders.found:
+            names = ", ".join(sorted(f"{place.topic}/{place.partition}" for place in changed))
+            await self._assignment.look_again(f"the leader of {names} changed, or the connection to it was lost")
+            return
+        async with self._assignment.in_hand:
+            for part in _split(records, self._limits):
+                if self._stop.is_asked or not self._assignment.is_still(assignment):
+                    return
+                self.batch_began = time.monotonic()
+                await self._apply_until_done(records[part], messages and messages[part])
+                self.batch_began, self.batch_ended = None, time.monotonic()
+        await self._assignment.release_cancellations()
+
+    async def _apply_until_done(self, records: Sequence[Record], messages: Messages | None) -> None:
+        began = time.monotonic()
+        try:
+            async for attempt in AsyncRetrying(
+                wait=wait_random_exponential(multiplier=0.2, max=RETRY_PAUSE_SECONDS),
+                stop=lambda state: self._stop.is_asked or stop_after_delay(RETRY_FOR_SECONDS)(state),
+                retry=retry_if_exception(_helps_to_try_again),
+                before_sleep=self._before_retry,
+                reraise=True,
+            ):
+                with attempt:
+                    result, committed, seconds = await self._thread.call(self._apply, records, messages)
+        except NotTheOwnerError as error:
+            self._assignment.leave()
+            log.warning("the batch in hand is left to another worker", why=str(error))
+            return
+        except NewerStoreError as error:
+            self._stop.fail_stop(str(error))
+            return
+        except Exception as error:
+            where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
+            if self._stop.is_asked:
+                log.warning("the batch in hand is left for the next start", batch=where, error=described(error))
+                return
+            log.exception("batch failed for good", batch=where)
+            self._stop.fail_stop(
+                f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s ({described(error)}). Nothing of it took "
+                "effect, and it is taken again at the next start: mend the cause, then start the worker"
+            )
+            return
+        self.is_failing = False
+        self._relay.offer(committed)
+        if attempt.retry_state.attempt_number > 1:
+            self._relay.look_again()
+        for place, offset in result.reached.items():
+            self._offsets.reach(TopicPartition(*place), offset)
+        self._metrics.applied(len(records), result, seconds)
+        self.last_batch = _report(records, result, time.monotonic() - began)
+        _log_batch(result, self.last_batch)
+
+    async def _before_retry(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, StoreConflictError):
+            log.info("batch decided anew", why=str(error), attempt=state.attempt_number)
+            return
+        self.is_failing = True
+        self._metrics.batch_failed()
+        said = described(error) if error else ""
+        log.error("batch failed, trying again", error=said, attempt=state.attempt_number, exc_info=error)
+        try:
+            await self._thread.call(self._store.reopen)
+        except NewerStoreError:
+            raise
+        except StoreError as reopening:
+            log.error("the store cannot be opened yet", error=str(reopening))  # noqa: TRY400 - the message says it all
+
+    def _apply(
+        self, records: Sequence[Record], messages: Messages | None
+    ) -> tuple[BatchResult, PendingBatch, Mapping[Stage, float]]:
+        """On the store's thread: one unit of work, and what upkeep is due after it; and how long each stage took."""
+        began = time.perf_counter()
+        if messages is None:
+            messages = self._processor.read(records)
+        read = time.perf_counter()
+        with UnitOfWork(self._store) as work:
+            result = self._processor.apply(records, work, messages)
+            decided = time.perf_counter()
+            committed = work.commit()
+        done = time.perf_counter()
+        self._store.maintain()
+        self._collect_garbage(len(records))
+        ended = time.perf_counter()
+        seconds = {
+            Stage.DECODE: read - began,
+            Stage.APPLY: decided - read,
+            Stage.COMMIT: done - decided,
+            Stage.UPKEEP: ended - done,
+        }
+        return result, committed, seconds
+
+    def _collect_garbage(self, records: int) -> None:
+        # Python's own collector would walk the batch's many live objects again and again while it is being applied.
+        # On a backlog even one walk takes most of a second, and there is next to nothing to find.
+        due_after = COLLECT_EVERY_SECONDS if records < SMALL_BATCH else COLLECT_ON_A_BACKLOG_EVERY_SECONDS
+        if gc.isenabled() or time.monotonic() - self._collected < due_after:
+            return
+        gc.collect()
+        self._collected = time.monotonic()
+
+
+def _helps_to_try_again(error: BaseException) -> bool:
+    return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError | NewerStoreError)
+
+
+def _split(records: Sequence[Record], most: BatchSettings) -> Iterator[slice]:
+    """The records in parts of so many at most, and of about so many bytes of values: a batch's memory has a bound."""
+    begin = size = 0
+    for place, record in enumerate(records):
+        size += len(record.value or b"")
+        if size >= most.max_bytes or place + 1 - begin >= most.max_records:
+            yield slice(begin, place + 1)
+            begin, size = place + 1, 0
+    if begin < len(records):
+        yield slice(begin, len(records))
+
+
+def _report(records: Sequence[Record], result: BatchResult, seconds: float) -> BatchReport:
+    outcomes = {name: result.outcomes[name] for name in ("applied", "duplicate", "parked", "rejected")}
+    return BatchReport(datetime.now(UTC), len(records), outcomes, result.replayed, round(seconds, 3))
+
+
+def _log_batch(result: BatchResult, report: BatchReport) -> None:
+    for record, rejected in result.rejected:
+        log.warning(
+            "record rejected",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            reason=rejected.reason.value,
+            message=rejected.message,
+        )
+    log.info(
+        "batch applied",
+        records=report.records,
+        **report.outcomes,
+        replayed=report.replayed,
+        unknown_industries=result.unknown_industries,
+        seconds=report.seconds,
+    )
