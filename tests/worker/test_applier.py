@@ -99,7 +99,6 @@ def signups(count: int) -> list[PlainRecord]:
 @pytest.fixture(autouse=True)
 def _short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(module, "RETRY_FOR_SECONDS", 0.3)
 
 
 def test_poll_is_committed_in_parts_of_max_records() -> None:
@@ -137,7 +136,9 @@ def test_conflict_is_decided_anew_and_is_no_failure() -> None:
     within(body)
 
 
-def test_batch_that_keeps_failing_stops_the_worker() -> None:
+def test_batch_that_keeps_failing_stops_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_FOR_SECONDS", 0.1)
+
     async def body(it: World) -> None:
         it.store.errors = [StoreError("the disk is full")] * 1_000
         await it.apply(signups(3))
@@ -195,8 +196,8 @@ def test_stopping_worker_leaves_the_failing_batch() -> None:
         it.store.errors = [StoreError("the disk is full")] * 1_000
         loop = asyncio.get_running_loop()
         it.store.when_failing = lambda: loop.call_soon_threadsafe(it.stop.ask)
-        await it.apply(signups(3))
-        assert it.applier.is_failing
+        async with asyncio.timeout(module.RETRY_FOR_SECONDS / 2):
+            await it.apply(signups(3))
         assert it.stop.code is Exit.DONE
         assert it.position == 0
 
