@@ -20,7 +20,7 @@ from worker.stores.port import Changes, JournalRow, StoreError
 
 OTHER_PROCESS = """
 import sys
-from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb.store import DuckDBStore
 store = DuckDBStore(sys.argv[1])
 print("open", flush=True)
 sys.stdin.readline()
@@ -28,7 +28,7 @@ sys.stdin.readline()
 COMMITTING_PROCESS = """
 import sys
 from tests.store.changes import a_bit_of_everything, prepare
-from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb.store import DuckDBStore
 store = DuckDBStore(sys.argv[1])
 prepare(store)
 store.commit(a_bit_of_everything())

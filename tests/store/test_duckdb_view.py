@@ -23,7 +23,7 @@ from worker.stores.port import NoStoreError, StoreDamagedError, StoreError, Stor
 KILLED_AFTER_COMMIT = """
 import os, signal, sys
 from tests.store.changes import a_bit_of_everything, prepare
-from worker.stores.duckdb import DuckDBStore
+from worker.stores.duckdb.store import DuckDBStore
 store = DuckDBStore(sys.argv[1])
 prepare(store)
 store.commit(a_bit_of_everything())

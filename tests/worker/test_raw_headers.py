@@ -202,7 +202,7 @@ def test_what_was_read_is_written_back_byte_for_byte(records: Sequence[RawRecord
 IN_PURE_PYTHON = """
 from tests.worker.test_raw_headers import MIXED, READ, read, record_batch
 from worker.kafka import record_parsing
-raw_headers.install()
+record_parsing.install()
 assert read(record_batch(MIXED)) == READ
 print("read", flush=True)
 """

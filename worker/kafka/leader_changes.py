@@ -27,7 +27,7 @@ class LeaderChanges:
         self.found: set[TopicPartition] = set()
 
     def __call__(self, value: bytes) -> bytes:
-        """Return a value as it is: aiokafka takes this for a deserializer, and `raw_headers` finds it by its type."""
+        """Return a value as it is: aiokafka takes this for a deserializer; `record_parsing` finds it by its type."""
         return value
 
     def start(self, partitions: Iterable[TopicPartition]) -> None:
