@@ -110,6 +110,21 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - every failed start ends in one sentence
             self._thread.close(wait=False)
             raise SystemExit(await self._log_failed_start(error)) from None
+        self._build(before)
+        try:
+            await joining.require_compatible_members(self._settings, self._consumer.assignor.name)
+            yield
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._stop.code = await self._log_failed_start(error)
+            await self._close_broker()
+        finally:
+            await self._close()
+        self._shutdown.finish()
+        if self._stop.code is not Exit.DONE:
+            raise SystemExit(self._stop.code)
+
+    def _build(self, members: Sequence[Member]) -> None:
+        """Make the parts, and start those that are needed while the worker waits for its group."""
         self._answering = Answering(self._store, self._settings)
         self._store_watch = StoreWatch(self._store, self._thread)
         self._relay = Relay(self._settings, self._store, self._thread, self._stop, self._metrics)
@@ -123,26 +138,19 @@ class Worker:
             self._start_tasks(self._serve)  # a worker that waits for its group is to be seen
         if store := self._store.exclusive_id:
             self._tasks.append(
-                asyncio.create_task(evict_dead_members(self._settings, before, store), name="membership")
+                asyncio.create_task(evict_dead_members(self._settings, members, store), name="membership")
             )
-        try:
-            await joining.require_compatible_members(self._settings, self._consumer.assignor.name)
-            yield
-        except Exception as error:  # noqa: BLE001 - likewise
-            self._stop.code = await self._log_failed_start(error)
-            await self._close_broker()
-        finally:
-            step = self._shutdown.step
-            await step("closing the producer", self._relay.close(), keep=0.8)
-            await step("ending questions", self._answering.close(), keep=0.6)
-            await step("closing the store", self._thread.call(self._store.close), keep=0.3)
-            self._thread.close(wait=False)
-            if self._socket is not None:
-                self._socket.close()
-            gc.enable()
-        self._shutdown.finish()
-        if self._stop.code is not Exit.DONE:
-            raise SystemExit(self._stop.code)
+
+    async def _close(self) -> None:
+        """Let go of Kafka, of questions and of the store, each within a limit."""
+        step = self._shutdown.step
+        await step("closing the producer", self._relay.close(), keep=0.8)
+        await step("ending questions", self._answering.close(), keep=0.6)
+        await step("closing the store", self._thread.call(self._store.close), keep=0.3)
+        self._thread.close(wait=False)
+        if self._socket is not None:
+            self._socket.close()
+        gc.enable()
 
     async def _open(self) -> Sequence[Member]:
         """Open what the worker needs; gives the members of the group before it joins."""
