@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import module_command, run_to_the_end
+from tests.faults.play import patiently
 from tests.kafka.secured import (
     DESCRIBE,
     DESCRIBE_CONFIGS,
@@ -42,6 +43,7 @@ def stage(secured: SecuredKafka, tmp_path: Path) -> Iterator[Stage]:
     stage.create_topics(1)
     stage.settings |= secured.settings
     secured.allow(*rights_of(stage))
+    patiently(stage.group_is_empty)  # a young broker has no coordinator yet
     yield stage
     stage.close()
 
