@@ -75,7 +75,9 @@ class Applier:
         """
         if changed := self._assignment.leaders.found:
             names = ", ".join(sorted(f"{place.topic}/{place.partition}" for place in changed))
-            await self._assignment.look_again(f"the leader of {names} changed, or the connection to it was lost")
+            await self._assignment.look_again(
+                f"{names}: another leader or connection, or a pause without a look at topic ids"
+            )
             return
         async with self._assignment.in_hand:
             for part in _split(records, self._limits):

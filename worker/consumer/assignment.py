@@ -146,6 +146,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             is_news = self.is_set.is_set() and asked_at > self.set_at
             if is_news and topic_ids.get(name, known) != known:
                 await self.look_again(f"topic {name} was deleted and created again")
+                return
+        self.leaders.note_check(asked_at)
 
     def _forget(self) -> None:
         self._offsets.forget()
