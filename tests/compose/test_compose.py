@@ -45,7 +45,7 @@ def volumes_of(name: str) -> dict[str, str]:
     return {target: source for source, target in mounts}
 
 
-def test_the_services_are_those_that_the_readme_names() -> None:
+def test_services_are_kafka_topics_worker_and_ui() -> None:
     assert set(SERVICES) == {"kafka", "topics", "worker", "kafka-ui"}
     assert OURS == ["topics", "worker"]
 

@@ -1,6 +1,6 @@
 """Signup, Cancellation and Churned on the wire: what is accepted, what is refused and why.
 
-Source of every rule: the contract, in the README under "What comes in". The rules of each field are in `fields`.
+Source of every rule: docs/contract.md. The rules of each field are in `validation`.
 """
 
 from __future__ import annotations
