@@ -84,7 +84,7 @@ def test_settings_table_equals_the_settings() -> None:
 def test_settings_exist(document: Path) -> None:
     names = settings_table.defaults()
     text = document.read_text()
-    for name in re.findall(r"(?:CUSTOMER_WORKER_)?\b[A-Z]+__[A-Z_]*", text):
+    for name in re.findall(r"\b(?:CUSTOMER_WORKER_)?[A-Z]+__[A-Z_]*", text):
         whole = name if name.startswith("CUSTOMER_WORKER_") else f"CUSTOMER_WORKER_{name}"
         assert whole in names or (whole.endswith("__") and any(each.startswith(whole) for each in names)), name
 
