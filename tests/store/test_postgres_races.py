@@ -26,7 +26,7 @@ from tests.worker.builders import (
     record,
     signup,
 )
-from worker.cli.give_up import _give_up
+from worker.cli.parked_dead_letter import _abandon
 from worker.errors import Stop
 from worker.outbox.relay import Relay
 from worker.processing.unit_of_work import UnitOfWork
@@ -364,7 +364,7 @@ def test_what_a_signup_takes_while_an_operator_gives_it_up_is_not_given_up(
 
     monkeypatch.setattr(PostgresStore, "commit", commit_after_a_worker)
     settings = Settings(store={"url": url})  # type: ignore[arg-type]
-    given_up = _give_up(settings, datetime.now(UTC) + timedelta(days=1))
+    given_up = _abandon(settings, datetime.now(UTC) + timedelta(days=1))
     assert [each.coordinates for each in given_up] == [f"{CANCELLATIONS}/0/1"]
     assert list(stores[0].parked([ADA, BOB])) == []
     assert len(stores[0].pending(0, 10).messages) == 2

@@ -145,7 +145,7 @@ def test_a_batch_that_another_worker_was_faster_on_is_decided_anew_and_counted_o
     store, report = Contested(MEMORY), Report(executed=True, emit=Emit.ALL)
     path = CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer())
     replay = Replay(Settings(), Selection([SIGNUPS]), path, store, report)
-    asyncio.run(replay._take_all([signup(0), signup(1, BOB), signup(2)]))
+    asyncio.run(replay._apply_all([signup(0), signup(1, BOB), signup(2)]))
     store.close()
     assert store.conflicts == 0
     assert (report.read, report.taken, report.outcomes) == (3, 3, {"applied": 2, "duplicate": 1})

@@ -9,7 +9,7 @@ import typer
 
 from domain.customer.value_objects import dollars
 from worker.cli.printable import printable, printable_bytes
-from worker.cli.shared import AsJson, console, customer_id_typed, run_async
+from worker.cli.shared import AsJson, parse_customer_id, print_line, run_async
 from worker.errors import Exit, Refusal
 from worker.queries.catalogue import STORY
 from worker.queries.client import ask
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     customer_id: Annotated[
-        str, typer.Argument(parser=customer_id_typed, metavar="CUSTOMER_ID", help="The customer's id, a UUID.")
+        str, typer.Argument(parser=parse_customer_id, metavar="CUSTOMER_ID", help="The customer's id, a UUID.")
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -81,18 +81,18 @@ def _said_as_json(said: RecordLookup | None) -> dict[str, str | None] | None:
 
 
 def _print(story: CustomerHistory, told: TopicLookup) -> None:
-    _line(f"Customer {story.customer_id}")
-    _line(f"  {_now(story.customer)}")
+    print_line(f"Customer {story.customer_id}")
+    print_line(f"  {_now(story.customer)}")
     for waiting in story.waiting:
-        _line(
+        print_line(
             f"  parked since {waiting.parked_at:%Y-%m-%d %H:%M:%S} UTC: a cancellation for "
             f"{waiting.cancellation_date or 'an unreadable date'}, {waiting.coordinates}"
         )
     for step in story.steps:
-        _line("")
-        _line(f"{step.at:%Y-%m-%d %H:%M:%S.%f} UTC  {step.topic}/{step.partition}/{step.offset}  {_outcome(step)}")
+        print_line("")
+        print_line(f"{step.at:%Y-%m-%d %H:%M:%S.%f} UTC  {step.topic}/{step.partition}/{step.offset}  {_outcome(step)}")
         for name, text in _details(step, told):
-            _line(f"  {name:<6} {text}")
+            print_line(f"  {name:<6} {text}")
 
 
 def _now(customer: CustomerNow | None) -> str:
@@ -135,7 +135,3 @@ def _event(place: EventPlace | None, step: ExplainedDecision) -> str:
         return f"at {place.topic}/{place.partition}/{place.offset}"
     where = place.topic if place.partition is None else f"{place.topic}/{place.partition}"
     return f"on {where}: {place.note}"
-
-
-def _line(text: str) -> None:
-    console.print(text, markup=False, highlight=False)

@@ -12,7 +12,7 @@ import typer
 
 from worker import __version__
 from worker.cli import standard_output
-from worker.cli.shared import AsJson, console, errors, run_async
+from worker.cli.shared import AsJson, console, print_error, run_async
 from worker.errors import Exit, Refusal
 from worker.settings import Settings, SettingsError
 
@@ -40,10 +40,10 @@ def main() -> None:
         command_line(sys.argv[1:])()
     except SettingsError as error:
         for mistake in error.mistakes:
-            errors.print(mistake, style="red", markup=False, highlight=False)
+            print_error(mistake)
         raise SystemExit(Exit.CONFIGURATION) from None
     except Refusal as refusal:
-        errors.print(str(refusal), style="red", markup=False, highlight=False)
+        print_error(str(refusal))
         raise SystemExit(refusal.code) from None
     finally:
         standard_output.flush()

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from domain.customer.value_objects import dollars
 from worker.bootstrap import open_value_reader
-from worker.cli.shared import AsJson, console, run_async
+from worker.cli.shared import AsJson, print_line, run_async
 from worker.cli.tables import print_table
 from worker.errors import Exit
 from worker.queries.churns import DAYS, MARK, PAIRS, DaysAsked, PairsAsked
@@ -87,7 +87,7 @@ class _Asked(ReconcileSource):
 
 def _print(report: Report, *, every_day: bool) -> None:
     if not report.days and not report.strangers and not report.tombstones:
-        console.print("Nobody has churned.")
+        print_line("Nobody has churned.")
         return
     table = Table("day", box=None)
     for column in (
@@ -104,35 +104,35 @@ def _print(report: Report, *, every_day: bool) -> None:
     table.add_row(*_row(f"{len(report.days):,} days", report.total), style="bold")
     print_table(table)
     for difference in report.differences[:SHOWN]:
-        _line(f"{difference.customer_id}: {difference.what} ({_told(difference)})")
+        print_line(f"{difference.customer_id}: {difference.what} ({_told(difference)})")
     if len(report.differences) > SHOWN:
-        _line(f"… and {len(report.differences) - SHOWN:,} more (--json has all)")
+        print_line(f"… and {len(report.differences) - SHOWN:,} more (--json has all)")
     for stranger in report.strangers[:SHOWN]:
-        _line(f"{stranger}: no churned event, and no tombstone keyed by a customer id in lower case")
+        print_line(f"{stranger}: no churned event, and no tombstone keyed by a customer id in lower case")
     for each in report.ineffective[:SHOWN]:
-        _line(f"{each.tombstone}: tombstone without effect, its customer's event stands at {each.event}")
+        print_line(f"{each.tombstone}: tombstone without effect, its customer's event stands at {each.event}")
     if len(report.strangers) > SHOWN:
-        _line(f"… and {len(report.strangers) - SHOWN:,} more records that are no churned events")
+        print_line(f"… and {len(report.strangers) - SHOWN:,} more records that are no churned events")
     _print_end(report)
 
 
 def _print_end(report: Report) -> None:
     if report.receipts:
-        _line(
+        print_line(
             f"The store is being rebuilt: {report.receipts:,} events on the topic wait for their customers to be read "
             "again. Reconcile once the worker is done."
         )
     if report.read_before:
-        _line(
+        print_line(
             f"{report.read_before:,} events on the topic were read before and stand there as they did: only what came "
             "since was read (--full reads all)."
         )
     if report.tombstones:
-        _line(
+        print_line(
             f"{report.tombstones:,} customers have a tombstone on the topic: an event that it erased is no difference."
         )
     differences = len(report.differences) + len(report.strangers) + len(report.ineffective)
-    _line("Equal." if report.is_clean else f"{differences:,} differences.")
+    print_line("Equal." if report.is_clean else f"{differences:,} differences.")
 
 
 def _row(name: str, of: DayTotals) -> list[str]:
@@ -161,10 +161,6 @@ def _told(difference: Difference) -> str:
 
 def _churns(churns: Sequence[Churn]) -> str:
     return " and ".join(f"{churn.day} {dollars(churn.lost_arr)}" for churn in churns) or "none"
-
-
-def _line(text: str) -> None:
-    console.print(text, markup=False, highlight=False)
 
 
 def _as_json(report: Report) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from worker import bootstrap
 from worker.cli.own_store import own_store
 from worker.cli.progress import progress_bar
 from worker.cli.replay_report import print_report
-from worker.cli.shared import AsJson, customer_id_typed, run_async
+from worker.cli.shared import AsJson, Execute, parse_customer_id, run_async
 from worker.errors import Exit, Refusal
 from worker.logs import configuration as logs
 from worker.replay.interruption import Interrupted, Interruption, interruptible
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(replay)
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     """A time as ISO 8601 has it, in UTC where it names no zone. Raises `typer.BadParameter`."""
     try:
         moment = datetime.fromisoformat(text)
@@ -42,30 +42,36 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+Topic = Annotated[str | None, typer.Option(metavar="signup|cancellation|NAME", help="This topic; else both.")]
+Partition = Annotated[int | None, typer.Option(min=0, help="This partition; else all.")]
+FromOffset = Annotated[int | None, typer.Option(min=0, help="From this offset of each partition on.")]
+FromTime = Annotated[
+    datetime | None,
+    typer.Option(parser=_parse_time, metavar="TIME", help="From the first record of this time on (UTC, or with zone)."),
+]
+ToOffset = Annotated[int | None, typer.Option(min=0, help="Up to this offset, itself not included.")]
+ToTime = Annotated[
+    datetime | None,
+    typer.Option(parser=_parse_time, metavar="TIME", help="Up to the first record of this time, itself not included."),
+]
+CustomerId = Annotated[
+    str | None, typer.Option(parser=parse_customer_id, metavar="ID", help="Only what is about this customer.")
+]
+EmitOption = Annotated[
+    Emit, typer.Option(help="Send the events and dead letters that come of it, or count them as sent.")
+]
+
+
 def replay(
-    topic: Annotated[
-        str | None, typer.Option(metavar="signup|cancellation|NAME", help="This topic; else both.")
-    ] = None,
-    partition: Annotated[int | None, typer.Option(min=0, help="This partition; else all.")] = None,
-    from_offset: Annotated[int | None, typer.Option(min=0, help="From this offset of each partition on.")] = None,
-    from_time: Annotated[
-        datetime | None,
-        typer.Option(parser=_moment, metavar="TIME", help="From the first record of this time on (UTC, or with zone)."),
-    ] = None,
-    to_offset: Annotated[int | None, typer.Option(min=0, help="Up to this offset, itself not included.")] = None,
-    to_time: Annotated[
-        datetime | None,
-        typer.Option(parser=_moment, metavar="TIME", help="Up to the first record of this time, itself not included."),
-    ] = None,
-    customer: Annotated[
-        str | None, typer.Option(parser=customer_id_typed, metavar="ID", help="Only what is about this customer.")
-    ] = None,
-    emit: Annotated[
-        Emit, typer.Option(help="Send the events and dead letters that come of it, or count them as sent.")
-    ] = Emit.ALL,
-    execute: Annotated[
-        bool, typer.Option("--execute", help="Do it; without it, only what would be done is shown.")
-    ] = False,
+    topic: Topic = None,
+    partition: Partition = None,
+    from_offset: FromOffset = None,
+    from_time: FromTime = None,
+    to_offset: ToOffset = None,
+    to_time: ToTime = None,
+    customer: CustomerId = None,
+    emit: EmitOption = Emit.ALL,
+    execute: Execute = False,
     as_json: AsJson = False,
 ) -> None:
     """Give records that the worker has decided to its handlers once more.

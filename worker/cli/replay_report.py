@@ -10,7 +10,7 @@ from rich.table import Table
 
 from domain.customer.value_objects import dollars
 from worker.cli.counted import counted
-from worker.cli.shared import console
+from worker.cli.shared import print_line
 from worker.cli.tables import print_table
 from worker.replay.report import CustomerState, Emit, Report
 
@@ -22,19 +22,19 @@ def print_report(report: Report, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_as_json(report)))
         return
-    _say(_heading(report))
-    _say(_what_was_read(report))
+    print_line(_heading(report))
+    print_line(_what_was_read(report))
     if report.taken and report.changes_nothing and not report.interrupted:
-        _say("Nothing to do: they say nothing that the store does not know.")
+        print_line("Nothing to do: they say nothing that the store does not know.")
     if report.outcomes:
         print_table(_outcomes(report))
     if report.changes:
         print_table(_customers(report))
         if (more := len(report.changes) - CUSTOMERS_SHOWN) > 0:
-            _say(f"… and {more:,} more customers (--json has all).")
+            print_line(f"… and {more:,} more customers (--json has all).")
     _say_what_goes_out(report)
-    _say(f"ARR lost: {dollars(report.lost_arr_before)} before, {dollars(report.lost_arr_after)} after.")
-    _say(f"It took {report.seconds:,.1f} s.")
+    print_line(f"ARR lost: {dollars(report.lost_arr_before)} before, {dollars(report.lost_arr_after)} after.")
+    print_line(f"It took {report.seconds:,.1f} s.")
 
 
 def _as_json(report: Report) -> dict[str, object]:
@@ -105,17 +105,13 @@ def _say_what_goes_out(report: Report) -> None:
     what = f"{counted(report.events, 'event')}, {counted(report.dead_letters, 'dead letter')}"
     waited = f"what had waited in the outbox before: {counted(report.waiting_before, 'record')}"
     if report.emit is Emit.NONE:
-        _say(f"Held back, as if published: {what}.")
+        print_line(f"Held back, as if published: {what}.")
         if report.waiting_before:
-            _say(f"Not held back, {waited}. The worker publishes it as soon as it runs.")
+            print_line(f"Not held back, {waited}. The worker publishes it as soon as it runs.")
         return
-    _say(f"{'Published' if report.waiting_after == 0 else 'To be published'}: {what}.")
+    print_line(f"{'Published' if report.waiting_after == 0 else 'To be published'}: {what}.")
     if report.waiting_before:
-        _say(f"With them {waited}.")
+        print_line(f"With them {waited}.")
     if report.waiting_after:
         left = counted(report.waiting_after, "record")
-        _say(f"Of all that, not published yet: {left}. The worker does so as soon as it runs.")
-
-
-def _say(line: str) -> None:
-    console.print(line, markup=False, highlight=False)
+        print_line(f"Of all that, not published yet: {left}. The worker does so as soon as it runs.")

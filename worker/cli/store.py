@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from worker import bootstrap
 from worker.cli.progress import progress_bar
-from worker.cli.shared import AsJson, console
+from worker.cli.shared import AsJson, print_line
 from worker.settings import Settings, Store
 
 
@@ -44,9 +44,9 @@ def migrate(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({"before": before, "after": after}))
     elif before == after:
-        console.print(f"The store has version {after} already.", highlight=False)
+        print_line(f"The store has version {after} already.")
     else:
-        console.print(f"The store has version {after} now; it had {before or 'no tables'}.", highlight=False)
+        print_line(f"The store has version {after} now; it had {before or 'no tables'}.")
 
 
 def copy(
@@ -66,7 +66,4 @@ def copy(
     if as_json:
         print(json.dumps({"rows": copied}))
     else:
-        console.print(
-            f"{copied:,} rows copied. Set CUSTOMER_WORKER_STORE__URL to {target.shown} and start the workers.",
-            highlight=False,
-        )
+        print_line(f"{copied:,} rows copied. Set CUSTOMER_WORKER_STORE__URL to {target.shown} and start the workers.")

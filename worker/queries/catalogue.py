@@ -8,8 +8,8 @@ from typing import Any
 from worker.queries.churns import DAYS, MARK, PAIRS
 from worker.queries.dead_letters import LETTER_RECORDS, LETTERS, POSITIONS
 from worker.queries.explain import CustomerHistory, ExplainQuery, customer_history
-from worker.queries.giving_up import WAITING_BEFORE
 from worker.queries.parked import ParkedList, ParkedQuery, list_parked
+from worker.queries.parked_before import PARKED_BEFORE
 from worker.queries.query import NoParameters, Question
 from worker.queries.status import StoreStatus, store_status
 
@@ -19,5 +19,5 @@ PARKED = Question("parked", ParkedQuery, ParkedList, list_parked)
 
 QUESTIONS: Mapping[str, Question[Any, Any]] = {
     question.name: question
-    for question in (STATUS, STORY, PARKED, LETTERS, LETTER_RECORDS, POSITIONS, MARK, DAYS, PAIRS, WAITING_BEFORE)
+    for question in (STATUS, STORY, PARKED, LETTERS, LETTER_RECORDS, POSITIONS, MARK, DAYS, PAIRS, PARKED_BEFORE)
 }

@@ -1,8 +1,9 @@
-"""Dead letters as one asks for them: of the running worker, or of the store where none has it."""
+"""Sources of dead letters: the running worker or the store, or a store that this process has open."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from typing_extensions import override
 
@@ -11,20 +12,32 @@ from worker.messages.record import TopicPartition
 from worker.queries.client import ask, ask_worker
 from worker.queries.dead_letters import LETTER_RECORDS, LETTERS, POSITIONS, LetterRecordsQuery, LettersAnswer
 from worker.queries.query import NoParameters
-from worker.redrive.looking import DeadLetterSource
 from worker.settings import Settings
 from worker.stores.dead_letters import Filters, LetterRecord
 from worker.stores.port import Store
 
 
+class DeadLetterSource(Protocol):
+    """Dead letters, their records, and the positions of the input partitions."""
+
+    async def letters(self, filters: Filters) -> LettersAnswer:
+        """Return the selected letters."""
+
+    async def records(self, seqs: Sequence[int]) -> list[LetterRecord]:
+        """Return the records of these outbox rows in order; if they are large, only the first of them, at least one."""
+
+    async def positions(self) -> Mapping[TopicPartition, int]:
+        """Return the next offset of each input partition."""
+
+
 class RemoteSource(DeadLetterSource):
-    """Whoever has the store. Raises `Refusal` where nobody answers."""
+    """The running worker, or the store if no worker runs. Methods raise `Refusal` if neither can be read."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def is_worker(self) -> bool:
-        """Whether a worker runs, and will decide what is sent."""
+    async def is_worker_running(self) -> bool:
+        """Return whether a worker runs that will decide what is sent."""
         if self._settings.store.is_postgres:
             return bool(await members_of(self._settings))
         return await ask_worker(self._settings) is not None
@@ -44,7 +57,7 @@ class RemoteSource(DeadLetterSource):
 
 
 class LocalSource(DeadLetterSource):
-    """The store that this process has open."""
+    """A store that this process has open."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings

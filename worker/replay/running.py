@@ -6,10 +6,10 @@ import asyncio
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from worker import preflight
@@ -20,7 +20,7 @@ from worker.processing.dry_run import CountingProcessor, Decisions, SeenWork
 from worker.replay.interruption import Interruption
 from worker.replay.publishing import Publishing, publishing, read_receipts
 from worker.replay.report import Emit, Report
-from worker.replay.selection import Selection, ranges
+from worker.replay.selection import Range, Selection, ranges
 from worker.settings import Settings
 from worker.stores.port import Changes, PendingBatch, Store, StoreConflictError, StoreError
 from worker.stores.thread import StoreThread
@@ -28,7 +28,7 @@ from worker.stores.thread import StoreThread
 COLLECT_EVERY_SECONDS = 30.0
 RETRY_FOR_SECONDS = 60.0
 RETRY_PAUSE_SECONDS = 10.0
-Tell = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
 
 class Replay:
@@ -47,16 +47,16 @@ class Replay:
         self._collected = time.monotonic()
         self.report = report
 
-    async def run(self, tell: Tell, interruption: Interruption) -> None:
+    async def run(self, progress: Progress, interruption: Interruption) -> None:
         """Replay everything that is selected, and publish what comes of it where that is asked for.
 
-        An interruption ends it between two batches. `tell` is told how many offsets are done, of how many.
+        An interruption ends it between two batches. `progress` gets the number of offsets done and the total.
         Raises `Refusal`.
         """
         began = time.monotonic()
         try:
             with _collected_between_batches(), interruption.cancelling():
-                await self._run(tell)
+                await self._run(progress)
         except asyncio.CancelledError:
             self.report.interrupted = True
         except Refusal:
@@ -73,34 +73,39 @@ class Replay:
             self._thread.close()
             self.report.seconds = round(time.monotonic() - began, 3)
 
-    async def _run(self, tell: Tell) -> None:
+    async def _run(self, progress: Progress) -> None:
         settings, report = self._settings, self.report
         await preflight.require_topics(settings)
         report.lost_arr_before = report.lost_arr_after = await self._thread.call(self._store.lost_arr)
         if report.executed and report.emit is Emit.ALL:
             async with publishing(settings, self._store, self._thread) as self._publishing:
-                await self._read(tell)
+                await self._read(progress)
                 await self._publishing.finish()
                 self._is_out = True
         else:
             await read_receipts(settings, self._store, self._thread)
-            await self._read(tell)
+            await self._read(progress)
 
-    async def _read(self, tell: Tell) -> None:
+    async def _read(self, progress: Progress) -> None:
         self.report.waiting_before = await self._thread.call(self._unpublished)
         async with committed_reader(self._settings.kafka) as reader:
             self.report.ranges = await ranges(self._settings, reader, self._selection, self._store.positions())
             done, size = 0, sum(each.end - each.start for each in self.report.ranges)
             for each in self.report.ranges:  # one after the other, so that a second run decides in the same order
-                place = TopicPartition(each.topic, each.partition)
-                reading = LogReading(reader, {place: each.start}, {place: each.end})
-                async for part in reading.parts():
-                    for records in part.values():
-                        await self._take_all(records)
-                    tell(done + reading.positions[place] - each.start, size)
+                async for offset in self._replay_range(reader, each):
+                    progress(done + offset - each.start, size)
                 done += each.end - each.start
 
-    async def _take_all(self, records: Sequence[Record]) -> None:
+    async def _replay_range(self, reader: AIOKafkaConsumer, selected: Range) -> AsyncIterator[int]:
+        """Replay a part of a partition. Yields the next offset after each fetch that has been applied."""
+        partition = TopicPartition(selected.topic, selected.partition)
+        reading = LogReading(reader, {partition: selected.start}, {partition: selected.end})
+        async for part in reading.parts():
+            for records in part.values():
+                await self._apply_all(records)
+            yield reading.positions[partition]
+
+    async def _apply_all(self, records: Sequence[Record]) -> None:
         at_once = self._settings.batch.max_records
         for begin in range(0, len(records), at_once):
             # A batch once begun is finished and counted on the store's thread, also where this is cancelled.
