@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from worker.cli.ages import age_from
-from worker.cli.shared import parse_customer_id
+from worker.cli.shared import customer_id_typed
 from worker.messages.rejection import Reason
 from worker.settings import Settings
 from worker.stores.dead_letters import Filters
@@ -20,7 +20,7 @@ Ids = Annotated[
 OfReason = Annotated[Reason | None, typer.Option("--reason", help="Refused for this reason.")]
 OfTopic = Annotated[str | None, typer.Option("--topic", help="Came from this topic.")]
 OfCustomer = Annotated[
-    str | None, typer.Option("--customer", parser=parse_customer_id, metavar="ID", help="Is about this customer.")
+    str | None, typer.Option("--customer", parser=customer_id_typed, metavar="ID", help="Is about this customer.")
 ]
 OlderThan = Annotated[
     timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Refused longer ago: 45m, 12h, 30d.")

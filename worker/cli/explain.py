@@ -9,7 +9,7 @@ import typer
 
 from domain.customer.value_objects import dollars
 from worker.cli.printable import printable, printable_bytes
-from worker.cli.shared import AsJson, parse_customer_id, print_line, run_async
+from worker.cli.shared import AsJson, customer_id_typed, print_line, run_async
 from worker.errors import Exit, Refusal
 from worker.queries.catalogue import STORY
 from worker.queries.client import ask
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     customer_id: Annotated[
-        str, typer.Argument(parser=parse_customer_id, metavar="CUSTOMER_ID", help="The customer's id, a UUID.")
+        str, typer.Argument(parser=customer_id_typed, metavar="CUSTOMER_ID", help="The customer's id, a UUID.")
     ],
     as_json: AsJson = False,
 ) -> None:

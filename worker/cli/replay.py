@@ -15,7 +15,7 @@ from worker import bootstrap
 from worker.cli.own_store import own_store
 from worker.cli.progress import progress_bar
 from worker.cli.replay_report import print_report
-from worker.cli.shared import AsJson, Execute, parse_customer_id, run_async
+from worker.cli.shared import AsJson, Execute, customer_id_typed, run_async
 from worker.errors import Exit, Refusal
 from worker.logs import configuration as logs
 from worker.replay.interruption import Interrupted, Interruption, interruptible
@@ -55,7 +55,7 @@ ToTime = Annotated[
     typer.Option(parser=_parse_time, metavar="TIME", help="Up to the first record of this time, itself not included."),
 ]
 CustomerId = Annotated[
-    str | None, typer.Option(parser=parse_customer_id, metavar="ID", help="Only what is about this customer.")
+    str | None, typer.Option(parser=customer_id_typed, metavar="ID", help="Only what is about this customer.")
 ]
 EmitOption = Annotated[
     Emit, typer.Option(help="Send the events and dead letters that come of it, or count them as sent.")

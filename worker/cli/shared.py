@@ -30,7 +30,7 @@ def print_error(text: str) -> None:
     errors.print(text, style="red", markup=False, highlight=False)
 
 
-def parse_customer_id(text: str) -> str:
+def customer_id_typed(text: str) -> str:
     """Parse a customer id into lower case. Raises `typer.BadParameter`."""
     try:
         return customer_id_from(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.queries.churns import DAYS, MARK, PAIRS
+from worker.queries.churns import CHURN_DAYS, CHURN_PAIRS, PUBLISHED_POSITION
 from worker.queries.dead_letters import LETTER_RECORDS, LETTERS, POSITIONS
 from worker.queries.explain import CustomerHistory, ExplainQuery, customer_history
 from worker.queries.parked import ParkedList, ParkedQuery, list_parked
@@ -19,5 +19,16 @@ PARKED = Question("parked", ParkedQuery, ParkedList, list_parked)
 
 QUESTIONS: Mapping[str, Question[Any, Any]] = {
     question.name: question
-    for question in (STATUS, STORY, PARKED, LETTERS, LETTER_RECORDS, POSITIONS, MARK, DAYS, PAIRS, PARKED_BEFORE)
+    for question in (
+        STATUS,
+        STORY,
+        PARKED,
+        LETTERS,
+        LETTER_RECORDS,
+        POSITIONS,
+        PUBLISHED_POSITION,
+        CHURN_DAYS,
+        CHURN_PAIRS,
+        PARKED_BEFORE,
+    )
 }
