@@ -91,9 +91,9 @@ def run() -> None:
 
     Example: CUSTOMER_WORKER_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 customer-worker run
     """
-    from worker.app import Worker  # noqa: PLC0415 - FastStream and the server are not for those who only ask
+    from worker.app import application  # noqa: PLC0415 - loads FastStream and the HTTP server
 
-    run_async(Worker(Settings.read()).app.run)
+    run_async(application(Settings.read()).run)
 
 
 def demo(
