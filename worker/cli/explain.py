@@ -11,8 +11,8 @@ from domain.customer.value_objects import dollars
 from worker.cli.printable import printable, printable_bytes
 from worker.cli.shared import AsJson, customer_id_typed, print_line, run_async
 from worker.errors import Exit, Refusal
-from worker.queries.catalogue import STORY
-from worker.queries.client import ask
+from worker.queries.catalogue import HISTORY
+from worker.queries.client import run_query
 from worker.queries.explain import CustomerHistory, CustomerNow, ExplainedDecision, ExplainQuery
 from worker.queries.topic_lookup import EventPlace, RecordLookup, TopicLookup, look_up_topics
 from worker.settings import Settings
@@ -49,7 +49,7 @@ def explain(
 
 async def _tell(settings: Settings, whose: ExplainQuery) -> tuple[CustomerHistory, TopicLookup, Refusal | None]:
     """The story, what the topics tell of it, and what keeps them from telling."""
-    story = await ask(settings, STORY, whose)
+    story = await run_query(settings, HISTORY, whose)
     if story.is_empty:
         raise Refusal(
             f"nothing is known of the customer {whose.customer_id}: no record about it was read yet "

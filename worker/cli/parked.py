@@ -15,7 +15,7 @@ from worker.cli.counted import counted
 from worker.cli.shared import AsJson, print_line, run_async
 from worker.cli.tables import print_table
 from worker.queries.catalogue import PARKED
-from worker.queries.client import ask
+from worker.queries.client import run_query
 from worker.queries.parked import MOST_CUSTOMERS, ParkedList, ParkedQuery, WaitingCustomer
 from worker.settings import Settings
 
@@ -44,7 +44,7 @@ def list_parked(
     """
     settings = Settings.read()
     before = None if older_than is None else datetime.now(UTC) - older_than
-    found = run_async(lambda: ask(settings, PARKED, ParkedQuery(limit, before)))
+    found = run_async(lambda: run_query(settings, PARKED, ParkedQuery(limit, before)))
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:

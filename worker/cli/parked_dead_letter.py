@@ -19,7 +19,7 @@ from worker.cli.tables import print_table
 from worker.messages.record import coordinates
 from worker.processing.batch import BatchProcessor
 from worker.processing.unit_of_work import UnitOfWork
-from worker.queries.client import ask
+from worker.queries.client import run_query
 from worker.queries.parked_before import PARKED_BEFORE, ParkedBefore, WaitingCancellation
 from worker.settings import Settings
 from worker.stores.port import ParkedRecord, Store, StoreConflictError
@@ -51,7 +51,7 @@ def dead_letter_parked(
     if execute:
         waiting = _abandon(settings, before)
     else:
-        waiting = run_async(lambda: ask(settings, PARKED_BEFORE, ParkedBefore(before)))
+        waiting = run_async(lambda: run_query(settings, PARKED_BEFORE, ParkedBefore(before)))
     if as_json:
         found = [{"coordinates": each.coordinates, "customer_id": each.customer_id} for each in waiting]
         print(json.dumps({"executed": execute, "count": len(waiting), "parked": found}))
@@ -64,7 +64,7 @@ def _abandon(settings: Settings, before: datetime) -> Sequence[WaitingCancellati
     abandoned: set[str] = set()
     with own_store(settings) as store:
         with store.view() as view:
-            found = PARKED_BEFORE.find(view, settings, ParkedBefore(before))
+            found = PARKED_BEFORE.run(view, settings, ParkedBefore(before))
         while waiting := store.parked_before(before, settings.batch.max_records):
             with suppress(StoreConflictError):  # a signup has come for some of them: read again what waits now
                 _commit_abandoned(store, path, waiting)

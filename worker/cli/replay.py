@@ -18,6 +18,7 @@ from worker.cli.replay_report import print_report
 from worker.cli.shared import AsJson, Execute, customer_id_typed, run_async
 from worker.errors import Exit, Refusal
 from worker.logs import configuration as logs
+from worker.queries.local import no_store
 from worker.replay.interruption import Interrupted, Interruption, interruptible
 from worker.replay.report import Emit, Report
 from worker.replay.running import Replay
@@ -158,8 +159,7 @@ def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> 
                 store = copy.enter_context(bootstrap.open_dry_run(settings, tell))
             yield store
     except NoStoreError as error:
-        advice = "no worker has run here yet, or CUSTOMER_WORKER_STORE__URL names another one"
-        raise Refusal(f"{error}: {advice}", Exit.UNREACHABLE) from None
+        raise no_store(error) from None
     except StoreInUseError as error:
         raise Refusal(
             f"{error}, a running worker as a rule: stop it, run the command again, then start it", Exit.UNREACHABLE

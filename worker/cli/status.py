@@ -17,7 +17,7 @@ from worker.cli.status_shown import Found, as_json_line, facts, partitions
 from worker.cli.tables import print_table
 from worker.errors import Exit, Refusal
 from worker.queries.catalogue import STATUS
-from worker.queries.client import ask_with_worker
+from worker.queries.client import run_query_and_report
 from worker.queries.lag import read_input_status
 from worker.queries.query import NoParameters
 from worker.settings import Settings
@@ -53,7 +53,7 @@ def status(
 
 async def _read_status(settings: Settings) -> Found:
     """Read the status. Raises `Refusal` if the store cannot be read."""
-    store, worker = await ask_with_worker(settings, STATUS, NoParameters())
+    store, worker = await run_query_and_report(settings, STATUS, NoParameters())
     try:
         return Found(store, worker, await read_input_status(settings, store.next_offsets()), None)
     except Refusal as refusal:

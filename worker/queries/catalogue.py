@@ -1,4 +1,4 @@
-"""Every question that can be asked about the store, whoever has it open: one entry each."""
+"""Catalogue of all queries by their name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from worker.queries.dead_letters import LETTER_RECORDS, LETTERS, POSITIONS
 from worker.queries.explain import CustomerHistory, ExplainQuery, customer_history
 from worker.queries.parked import ParkedList, ParkedQuery, list_parked
 from worker.queries.parked_before import PARKED_BEFORE
-from worker.queries.query import NoParameters, Question
+from worker.queries.query import NoParameters, Query
 from worker.queries.status import StoreStatus, store_status
 
-STATUS = Question("status", NoParameters, StoreStatus, store_status)
-STORY = Question("explain", ExplainQuery, CustomerHistory, customer_history)
-PARKED = Question("parked", ParkedQuery, ParkedList, list_parked)
+STATUS = Query("status", NoParameters, StoreStatus, store_status)
+HISTORY = Query("explain", ExplainQuery, CustomerHistory, customer_history)
+PARKED = Query("parked", ParkedQuery, ParkedList, list_parked)
 
-QUESTIONS: Mapping[str, Question[Any, Any]] = {
-    question.name: question
-    for question in (
+QUERIES: Mapping[str, Query[Any, Any]] = {
+    query.name: query
+    for query in (
         STATUS,
-        STORY,
+        HISTORY,
         PARKED,
         LETTERS,
         LETTER_RECORDS,

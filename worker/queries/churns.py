@@ -6,7 +6,7 @@ from datetime import date
 
 import msgspec
 
-from worker.queries.query import NoParameters, Question
+from worker.queries.query import NoParameters, Query
 from worker.settings import Settings
 from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.reading import StoreView
@@ -41,6 +41,6 @@ def _pairs(view: StoreView, settings: Settings, query: ChurnPairsQuery) -> list[
     return view.churn_pairs(settings.topics.churned, query.published_seq, query.days)
 
 
-PUBLISHED_POSITION = Question("published-up-to", NoParameters, PublishedPosition, _published_position)
-CHURN_DAYS = Question("churn-days", ChurnDaysQuery, StoreDays, _days)
-CHURN_PAIRS = Question("churn-pairs", ChurnPairsQuery, list[ChurnPair], _pairs)
+PUBLISHED_POSITION = Query("published-up-to", NoParameters, PublishedPosition, _published_position)
+CHURN_DAYS = Query("churn-days", ChurnDaysQuery, StoreDays, _days)
+CHURN_PAIRS = Query("churn-pairs", ChurnPairsQuery, list[ChurnPair], _pairs)

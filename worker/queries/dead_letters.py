@@ -6,7 +6,7 @@ import msgspec
 
 from worker.messages.outgoing import DEAD_LETTER_PREFIX, redrive_count
 from worker.messages.record import TopicPartition
-from worker.queries.query import NoParameters, Question
+from worker.queries.query import NoParameters, Query
 from worker.settings import Settings
 from worker.stores.arr_at_stake import BYTES_AT_ONCE, sources, stated, with_records
 from worker.stores.dead_letters import (
@@ -90,6 +90,6 @@ def _answered(record: StoredRecord) -> LetterRecord:
     return LetterRecord(record.seq, record.partition, record.key, record.value, headers)
 
 
-LETTERS = Question("dead-letters", Filters, LettersAnswer, _letters)
-LETTER_RECORDS = Question("dead-letter-records", LetterRecordsQuery, list[LetterRecord], _records)
-POSITIONS = Question("positions", NoParameters, list[tuple[str, int, int]], _positions)
+LETTERS = Query("dead-letters", Filters, LettersAnswer, _letters)
+LETTER_RECORDS = Query("dead-letter-records", LetterRecordsQuery, list[LetterRecord], _records)
+POSITIONS = Query("positions", NoParameters, list[tuple[str, int, int]], _positions)

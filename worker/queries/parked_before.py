@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from worker.messages.record import coordinates
-from worker.queries.query import Question
+from worker.queries.query import Query
 from worker.settings import Settings
 from worker.stores.reading import StoreView
 
@@ -34,4 +34,4 @@ def _parked_before(view: StoreView, _: Settings, before: ParkedBefore) -> list[W
     ]
 
 
-PARKED_BEFORE = Question("parked-before", ParkedBefore, list[WaitingCancellation], _parked_before)
+PARKED_BEFORE = Query("parked-before", ParkedBefore, list[WaitingCancellation], _parked_before)

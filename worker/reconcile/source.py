@@ -9,7 +9,7 @@ from typing import Protocol
 from typing_extensions import override
 
 from worker.queries.churns import CHURN_DAYS, CHURN_PAIRS, PUBLISHED_POSITION, ChurnDaysQuery, ChurnPairsQuery
-from worker.queries.client import ask
+from worker.queries.client import run_query
 from worker.queries.query import NoParameters
 from worker.settings import Settings
 from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
@@ -36,12 +36,12 @@ class RemoteReconcileSource(ReconcileSource):
 
     @override
     async def published_position(self) -> PublishedPosition:
-        return await ask(self._settings, PUBLISHED_POSITION, NoParameters())
+        return await run_query(self._settings, PUBLISHED_POSITION, NoParameters())
 
     @override
     async def days(self, published_seq: int, since: date, until: date, pending_at_most: int) -> StoreDays:
-        return await ask(self._settings, CHURN_DAYS, ChurnDaysQuery(published_seq, since, until, pending_at_most))
+        return await run_query(self._settings, CHURN_DAYS, ChurnDaysQuery(published_seq, since, until, pending_at_most))
 
     @override
     async def pairs(self, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
-        return await ask(self._settings, CHURN_PAIRS, ChurnPairsQuery(published_seq, list(days)))
+        return await run_query(self._settings, CHURN_PAIRS, ChurnPairsQuery(published_seq, list(days)))

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from worker.consumer.single_owner_assignor import members_of
 from worker.messages.record import TopicPartition
-from worker.queries.client import ask, ask_worker
+from worker.queries.client import fetch_worker_report, run_query
 from worker.queries.dead_letters import LETTER_RECORDS, LETTERS, POSITIONS, LetterRecordsQuery, LettersAnswer
 from worker.queries.query import NoParameters
 from worker.settings import Settings
@@ -40,19 +40,19 @@ class RemoteSource(DeadLetterSource):
         """Return whether a worker runs that will decide what is sent."""
         if self._settings.store.is_postgres:
             return bool(await members_of(self._settings))
-        return await ask_worker(self._settings) is not None
+        return await fetch_worker_report(self._settings) is not None
 
     @override
     async def letters(self, filters: Filters) -> LettersAnswer:
-        return await ask(self._settings, LETTERS, filters)
+        return await run_query(self._settings, LETTERS, filters)
 
     @override
     async def records(self, seqs: Sequence[int]) -> list[LetterRecord]:
-        return await ask(self._settings, LETTER_RECORDS, LetterRecordsQuery(list(seqs)))
+        return await run_query(self._settings, LETTER_RECORDS, LetterRecordsQuery(list(seqs)))
 
     @override
     async def positions(self) -> Mapping[TopicPartition, int]:
-        found = await ask(self._settings, POSITIONS, NoParameters())
+        found = await run_query(self._settings, POSITIONS, NoParameters())
         return {(topic, partition): offset for topic, partition, offset in found}
 
 
@@ -66,12 +66,12 @@ class LocalSource(DeadLetterSource):
     @override
     async def letters(self, filters: Filters) -> LettersAnswer:
         with self._store.view() as view:
-            return LETTERS.find(view, self._settings, filters)
+            return LETTERS.run(view, self._settings, filters)
 
     @override
     async def records(self, seqs: Sequence[int]) -> list[LetterRecord]:
         with self._store.view() as view:
-            return LETTER_RECORDS.find(view, self._settings, LetterRecordsQuery(list(seqs)))
+            return LETTER_RECORDS.run(view, self._settings, LetterRecordsQuery(list(seqs)))
 
     @override
     async def positions(self) -> Mapping[TopicPartition, int]:

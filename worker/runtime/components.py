@@ -10,7 +10,7 @@ from worker.errors import Stop
 from worker.metrics.counters import Metrics
 from worker.monitoring.store_watch import StoreWatch
 from worker.outbox.relay import Relay
-from worker.queries.server import Answering
+from worker.queries.server import QueryServer
 from worker.runtime.resources import Resources, open_resources
 from worker.settings import Settings
 from worker.stores.thread import StoreThread
@@ -32,7 +32,7 @@ class Components:
         self._members = resources.members
         self.store = store
         self.socket = resources.socket
-        self.query_server = Answering(store, settings)
+        self.query_server = QueryServer(store, settings)
         self.store_watch = StoreWatch(store, thread)
         self.relay = Relay(settings, store, thread, stop, metrics)
         self.consumer = Consumer(settings, store, thread, batch_path(settings), self.relay, stop, metrics)
