@@ -1,4 +1,4 @@
-"""`customer-worker parked`: cancellations that wait for their customer's signup."""
+"""`customer-worker parked`: list parked cancellations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`customer-worker parked dead-letter`: cancellations that have waited long enough for their signup."""
+"""`customer-worker parked dead-letter`: make dead letters of parked cancellations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`customer-worker replay`: records that were read before, given to the handlers of today."""
+"""`customer-worker replay`: apply decided records again with the current handlers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from worker.replay.selection import Selection
 from worker.settings import Settings, Topics
 from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError
 
-INTERRUPTED = 130  # as a shell has it for what Ctrl-C ended
+INTERRUPTED = 130  # the exit code of a shell for a command that Ctrl-C ended
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _parse_time(text: str) -> datetime:
-    """A time as ISO 8601 has it, in UTC where it names no zone. Raises `typer.BadParameter`."""
+    """Parse an ISO 8601 time, in UTC if it has no zone. Raises `typer.BadParameter`."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -86,9 +86,9 @@ def replay(
     settings = Settings.read()
     logs.configure(settings.log.model_copy(update={"level": "ERROR"}))
     selection = Selection(
-        _topics(settings.topics, topic), partition, from_offset, from_time, to_offset, to_time, customer
+        _selected_topics(settings.topics, topic), partition, from_offset, from_time, to_offset, to_time, customer
     )
-    _require_one_of_each(selection)
+    _require_valid_bounds(selection)
     report = Report(executed=execute, emit=emit)
     try:
         _replay(settings, selection, report)
@@ -102,25 +102,28 @@ def replay(
 
 
 def _replay(settings: Settings, selection: Selection, report: Report) -> None:
-    with interruptible(_say_that_it_ends) as interruption:
+    with interruptible(_announce_stop) as interruption:
         try:
-            with _store(settings, interruption, execute=report.executed) as store, progress_bar("Replaying") as tell:
-                replaying = Replay(settings, selection, bootstrap.counted_path(settings), store, report)
-                run_async(lambda: replaying.run(tell, interruption))
+            with (
+                _store(settings, interruption, execute=report.executed) as store,
+                progress_bar("Replaying") as progress,
+            ):
+                replay = Replay(settings, selection, bootstrap.counted_path(settings), store, report)
+                run_async(lambda: replay.run(progress, interruption))
         except Interrupted:
             report.interrupted = True
 
 
-def _say_that_it_ends() -> None:
-    with suppress(OSError):  # the terminal is lost
-        os.write(sys.stderr.fileno(), b"\nStopping. What has begun is finished first.\n")  # safe in a signal's handler
+def _announce_stop() -> None:
+    with suppress(OSError):  # the terminal may be closed
+        os.write(sys.stderr.fileno(), b"\nStopping. What has begun is finished first.\n")  # safe in a signal handler
 
 
-def _topics(topics: Topics, asked: str | None) -> tuple[str, ...]:
+def _selected_topics(topics: Topics, option: str | None) -> tuple[str, ...]:
     names = {"signup": topics.signup, "cancellation": topics.cancellation}
-    if asked is None:
+    if option is None:
         return topics.inputs
-    name = names.get(asked, asked)
+    name = names.get(option, option)
     if name not in topics.inputs:
         raise typer.BadParameter(
             f"--topic is signup, cancellation, {' or '.join(topics.inputs)}: the worker reads no other"
@@ -128,8 +131,8 @@ def _topics(topics: Topics, asked: str | None) -> tuple[str, ...]:
     return (name,)
 
 
-def _require_one_of_each(selection: Selection) -> None:
-    """Offsets and times say the same thing in two ways, and a beginning comes before its end."""
+def _require_valid_bounds(selection: Selection) -> None:
+    """Raise `typer.BadParameter` unless each bound is an offset or a time, and the start is before the end."""
     s = selection
     if None not in {s.from_offset, s.from_time}:
         raise typer.BadParameter("give --from-offset or --from-time, not both")
@@ -143,20 +146,20 @@ def _require_one_of_each(selection: Selection) -> None:
 
 @contextmanager
 def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> Iterator[Store]:
-    """The store, or one to try it out on. Raises `Refusal`, and `Interrupted` where that comes while it is copied."""
+    """Open the store, or a copy for a dry run. Raises `Refusal`, and `Interrupted` if interrupted while copying."""
     if execute:
         with own_store(settings) as store:
             yield store
         return
     try:
         with ExitStack() as copy:
-            with progress_bar("Copying the store") as show:
+            with progress_bar("Copying the store") as progress:
 
-                def tell(done: int, of: int) -> None:
+                def update(done: int, total: int) -> None:
                     interruption.check()
-                    show(done, of)
+                    progress(done, total)
 
-                store = copy.enter_context(bootstrap.open_dry_run(settings, tell))
+                store = copy.enter_context(bootstrap.open_dry_run(settings, update))
             yield store
     except NoStoreError as error:
         raise no_store(error) from None

@@ -1,4 +1,4 @@
-"""A replay's report on the screen, and as JSON."""
+"""The report of a replay, printed as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from worker.cli.shared import print_line
 from worker.cli.tables import print_table
 from worker.replay.report import CustomerState, Emit, Report
 
-CUSTOMERS_SHOWN = 20
+MAX_CUSTOMERS = 20
 
 
 def print_report(report: Report, *, as_json: bool) -> None:
-    """Everything the report says; of the customers the first 20, as JSON all."""
+    """Print the report: as text with the first changed customers, as JSON with all."""
     if as_json:
         print(json.dumps(_as_json(report)))
         return
@@ -30,7 +30,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
         print_table(_outcomes(report))
     if report.changes:
         print_table(_customers(report))
-        if (more := len(report.changes) - CUSTOMERS_SHOWN) > 0:
+        if (more := len(report.changes) - MAX_CUSTOMERS) > 0:
             print_line(f"… and {more:,} more customers (--json has all).")
     _say_what_goes_out(report)
     print_line(f"ARR lost: {dollars(report.lost_arr_before)} before, {dollars(report.lost_arr_after)} after.")
@@ -38,9 +38,9 @@ def print_report(report: Report, *, as_json: bool) -> None:
 
 
 def _as_json(report: Report) -> dict[str, object]:
-    said = dict(msgspec.to_builtins(report))
-    said["changes"] = list(said["changes"].values())
-    return said | {"customers_changed": len(report.changes), "gone": report.gone, "left": report.left}
+    made = dict(msgspec.to_builtins(report))
+    made["changes"] = list(made["changes"].values())
+    return made | {"customers_changed": len(report.changes), "gone": report.gone, "left": report.left}
 
 
 def _heading(report: Report) -> str:
@@ -57,16 +57,16 @@ def _heading(report: Report) -> str:
 
 
 def _what_was_read(report: Report) -> str:
-    said = [f"{counted(report.read, 'record')} read"]
+    parts = [f"{counted(report.read, 'record')} read"]
     if not report.read and not report.interrupted:
-        said = ["No record to replay"]
+        parts = ["No record to replay"]
     if report.taken < report.read:
-        said[0] += f", {report.taken:,} of them about the customer"
+        parts[0] += f", {report.taken:,} of them about the customer"
     if report.gone:
-        said.append(f"gone from the logs: {counted(report.gone, 'offset')}")
+        parts.append(f"gone from the logs: {counted(report.gone, 'offset')}")
     if report.left:
-        said.append(f"beyond the worker's position, and left to the worker: {counted(report.left, 'offset')}")
-    return "; ".join(said) + "."
+        parts.append(f"beyond the worker's position, and left to the worker: {counted(report.left, 'offset')}")
+    return "; ".join(parts) + "."
 
 
 def _outcomes(report: Report) -> Table:
@@ -89,7 +89,7 @@ def _outcomes(report: Report) -> Table:
 
 def _customers(report: Report) -> Table:
     table = Table(f"changed: {counted(len(report.changes), 'customer')}", "before", "after")
-    for change in islice(report.changes.values(), CUSTOMERS_SHOWN):
+    for change in islice(report.changes.values(), MAX_CUSTOMERS):
         table.add_row(change.customer_id, _state(change.before), _state(change.after))
     return table
 

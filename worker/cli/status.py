@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from worker.cli.shared import AsJson, console, print_error, run_async
-from worker.cli.status_shown import Found, as_json_line, facts, partitions
+from worker.cli.status_report import Found, as_json_line, facts, partitions
 from worker.cli.tables import print_table
 from worker.errors import Exit, Refusal
 from worker.queries.catalogue import STATUS
@@ -47,8 +47,8 @@ def status(
         return
     found = run_async(lambda: _read_status(settings))
     _print(settings, found, as_json=as_json)
-    if found.away is not None:
-        raise found.away
+    if found.unreachable is not None:
+        raise found.unreachable
 
 
 async def _read_status(settings: Settings) -> Found:

@@ -1,4 +1,4 @@
-"""`customer-worker migrate` and `store copy`: the store's tables, and the way from DuckDB to PostgreSQL."""
+"""`customer-worker migrate` and `store copy`: migrate the tables, copy DuckDB to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def register(app: typer.Typer) -> None:
 
 
 def _nothing() -> None:
-    """A group of one command is a group all the same."""
+    """Keep `store` a group: typer turns a group of one command into that command."""
 
 
 def _store(url: str) -> Store:
-    """The store at an address that was typed. Raises `typer.BadParameter`."""
+    """Parse the address of a store. Raises `typer.BadParameter`."""
     try:
         return Store(url=SecretStr(url))
     except ValidationError as error:
@@ -61,8 +61,8 @@ def copy(
 
     Example: customer-worker store copy duckdb:///customers.duckdb postgresql://worker@db/customers
     """
-    with progress_bar("Copying the store") as tell:
-        copied = bootstrap.copy_store(source, target, tell)
+    with progress_bar("Copying the store") as progress:
+        copied = bootstrap.copy_store(source, target, progress)
     if as_json:
         print(json.dumps({"rows": copied}))
     else:

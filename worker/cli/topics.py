@@ -1,4 +1,4 @@
-"""`customer-worker topics`: the topics that the worker reads and writes."""
+"""`customer-worker topics`: create the topics."""
 
 from __future__ import annotations
 

@@ -75,29 +75,29 @@ async def read_input_status(settings: Settings, positions: Mapping[plain.TopicPa
         except (KafkaError, NotImplementedError):
             workers = None
     members = None if workers is None else len(workers)
-    places = [TopicPartition(topic, number) for topic in inputs for number in sorted(topics[topic].partitions)]
+    partitions = [TopicPartition(topic, number) for topic in inputs for number in sorted(topics[topic].partitions)]
     missing = [topic for topic in inputs if topics[topic].error is UnknownTopicOrPartitionError]
     unreadable = {name: why for name, topic in topics.items() if (why := topic.unreadable_because) is not None}
-    if not places:
+    if not partitions:
         return InputStatus([], missing, members, workers, unreadable)
     async with committed_reader(settings.kafka, FETCH_BYTES) as reader:
-        begins, ends = await asyncio.gather(reader.beginning_offsets(places), reader.end_offsets(places))
-        stored = {place: positions.get((place.topic, place.partition)) for place in places}
-        starts = {place: max(begins[place], stored[place] or 0) for place in places}
+        begins, ends = await asyncio.gather(reader.beginning_offsets(partitions), reader.end_offsets(partitions))
+        stored = {partition: positions.get((partition.topic, partition.partition)) for partition in partitions}
+        starts = {partition: max(begins[partition], stored[partition] or 0) for partition in partitions}
         unread = {p: start for p, start in starts.items() if start < ends[p] and p.topic not in unreadable}
         oldest = await _first_unread(reader, unread, ends) if unread else {}
     return InputStatus(
         [
             PartitionLag(
-                place.topic,
-                place.partition,
-                stored[place],
-                ends[place],
-                max(0, ends[place] - (oldest[place].offset if place in oldest else starts[place])),
-                _seconds_since(oldest[place].sent_at if place in oldest else None),
-                unreadable.get(place.topic) or _note(stored[place], begins[place], ends[place]),
+                partition.topic,
+                partition.partition,
+                stored[partition],
+                ends[partition],
+                max(0, ends[partition] - (oldest[partition].offset if partition in oldest else starts[partition])),
+                _seconds_since(oldest[partition].sent_at if partition in oldest else None),
+                unreadable.get(partition.topic) or _note(stored[partition], begins[partition], ends[partition]),
             )
-            for place in places
+            for partition in partitions
         ],
         missing,
         members,
