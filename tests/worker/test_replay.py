@@ -34,8 +34,8 @@ from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.dry_run import CountingProcessor, SeenWork
 from worker.replay.interruption import SIGNALS, Interrupted, Interruption, interruptible
+from worker.replay.replay import Replay
 from worker.replay.report import CustomerChange, CustomerState, Emit, Report
-from worker.replay.running import Replay
 from worker.replay.selection import Range, Selection, _range
 from worker.settings import Settings
 from worker.stores.duckdb import copy as duckdb_copy

@@ -20,8 +20,8 @@ from worker.errors import Exit, Refusal
 from worker.logs import configuration as logs
 from worker.queries.local import no_store
 from worker.replay.interruption import Interrupted, Interruption, interruptible
+from worker.replay.replay import Replay
 from worker.replay.report import Emit, Report
-from worker.replay.running import Replay
 from worker.replay.selection import Selection
 from worker.settings import Settings, Topics
 from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError

@@ -1,11 +1,10 @@
-"""One replay from its first record to its last: on the store itself, or on one to try it out on."""
+"""A replay: on the store itself, or on a copy for a dry run."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,13 +15,13 @@ from worker import preflight
 from worker.errors import Exit, Refusal
 from worker.kafka.log_reader import LogReading, committed_reader
 from worker.messages.record import Record
-from worker.processing.dry_run import CountingProcessor, Decisions, SeenWork
+from worker.processing.dry_run import CountingProcessor, SeenWork
 from worker.replay.interruption import Interruption
 from worker.replay.publishing import Publishing, publishing, read_receipts
 from worker.replay.report import Emit, Report
 from worker.replay.selection import Range, Selection, ranges
 from worker.settings import Settings
-from worker.stores.port import Changes, PendingBatch, Store, StoreConflictError, StoreError
+from worker.stores.port import PendingBatch, Store, StoreConflictError, StoreError
 from worker.stores.thread import StoreThread
 
 COLLECT_EVERY_SECONDS = 30.0
@@ -32,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 
 class Replay:
-    """Gives selected records to the handlers again, batch by batch. `report` holds what is committed so far."""
+    """Applies selected records again, batch by batch. `report` has what is committed so far."""
 
     def __init__(
         self, settings: Settings, selection: Selection, path: CountingProcessor, store: Store, report: Report
@@ -48,7 +47,7 @@ class Replay:
         self.report = report
 
     async def run(self, progress: Progress, interruption: Interruption) -> None:
-        """Replay everything that is selected, and publish what comes of it where that is asked for.
+        """Replay everything that is selected, and publish the results if the report says so.
 
         An interruption ends it between two batches. `progress` gets the number of offsets done and the total.
         Raises `Refusal`.
@@ -108,13 +107,13 @@ class Replay:
     async def _apply_all(self, records: Sequence[Record]) -> None:
         at_once = self._settings.batch.max_records
         for begin in range(0, len(records), at_once):
-            # A batch once begun is finished and counted on the store's thread, also where this is cancelled.
+            # A batch that has begun is finished and counted on the store's thread, even if this task is cancelled.
             committed = await self._until_done(records[begin : begin + at_once])
             if self._publishing is not None:
                 self._publishing.offer(committed)
 
     async def _until_done(self, records: Sequence[Record]) -> PendingBatch:
-        """Apply these; what a worker beside this changed meanwhile is decided anew."""
+        """Apply records. If a concurrent worker has changed their customers, they are decided again."""
         async for attempt in AsyncRetrying(
             wait=wait_random_exponential(multiplier=0.2, max=RETRY_PAUSE_SECONDS),
             stop=stop_after_delay(RETRY_FOR_SECONDS),
@@ -126,7 +125,7 @@ class Replay:
         return committed
 
     def _apply(self, records: Sequence[Record]) -> PendingBatch:
-        """On the store's thread: one unit of work, its place in the report, and what upkeep is due."""
+        """Apply a unit of work, add it to the report, and do due maintenance. Runs on the store's thread."""
         read = len(records)
         customer_id, path = self._selection.customer_id, self._path
         if customer_id is not None:
@@ -137,23 +136,16 @@ class Replay:
             committed = work.commit()
         self.report.read += read
         self.report.taken += len(records)
-        self._count(work.changes, committed)
+        self.report.add_decisions(self._path.decided, self._path.released)
+        self.report.add_changes(work.changes)
+        events = sum(message.topic == self._settings.topics.churned for message in committed.messages)
+        self.report.events += events
+        self.report.dead_letters += len(committed.messages) - events
         self._store.maintain()
         if time.monotonic() - self._collected > COLLECT_EVERY_SECONDS:
             gc.collect()
             self._collected = time.monotonic()
         return committed
-
-    def _count(self, changes: Changes, committed: PendingBatch) -> None:
-        report = self.report
-        report.outcomes += _by_outcome(self._path.decided)
-        report.rejected += _by_reason(self._path.decided)
-        report.unparked += _by_outcome(self._path.released)
-        report.unparked_rejected += _by_reason(self._path.released)
-        report.add_changes(changes)
-        events = sum(message.topic == self._settings.topics.churned for message in committed.messages)
-        report.events += events
-        report.dead_letters += len(committed.messages) - events
 
     def _unpublished(self) -> int:
         return self._store.unpublished
@@ -162,26 +154,15 @@ class Replay:
         try:
             self.report.lost_arr_after = await self._thread.call(self._store.lost_arr)
             if self.report.executed:
-                # What workers beside this have added meanwhile is not this replay's to tell of.
+                # Rows that concurrent workers have added are not part of this replay.
                 self.report.waiting_after = 0 if self._is_out else await self._thread.call(self._unpublished)
         except StoreError:
             self.report.interrupted = True
 
 
-def _by_outcome(decisions: Decisions) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for (outcome, _), count in decisions.items():
-        found[outcome] += count
-    return found
-
-
-def _by_reason(decisions: Decisions) -> Counter[str]:
-    return Counter({reason: count for (_, reason), count in decisions.items() if reason})
-
-
 @contextmanager
 def _collected_between_batches() -> Iterator[None]:
-    """No cyclic garbage collection while a batch is applied: it would walk its many live objects again and again."""
+    """Disable cyclic garbage collection, which would traverse the many live objects of a batch repeatedly."""
     gc.disable()
     gc.freeze()
     try:
