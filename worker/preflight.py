@@ -80,7 +80,7 @@ async def _group_check(admin: AIOKafkaAdminClient, settings: Settings) -> Check:
     group_id = settings.kafka.group_id
     name = f"group {group_id}"
     try:
-        async for attempt in AsyncRetrying(  # a young cluster makes the topic of the groups at the first request
+        async for attempt in AsyncRetrying(  # a new cluster creates its offsets topic at the first request
             retry=retry_if_exception_type(GroupCoordinatorNotAvailableError),
             stop=stop_after_delay(COORDINATOR_SECONDS),
             wait=wait_fixed(0.2),
@@ -110,7 +110,7 @@ def _topic_check(settings: Settings, topic: TopicState) -> Check:
 
 
 def _room_check(topic: TopicState) -> Check:
-    """Check that the largest record which the worker may send fits the topic."""
+    """Check that the largest batch of the worker fits the topic."""
     plan, name = topic.plan, f"room in {topic.plan.name}"
     if topic.configs is None:
         advice = "see the topic above"

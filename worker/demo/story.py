@@ -1,4 +1,4 @@
-"""What is sent, act by act, and what each record must lead to: written down by hand, without the worker's code."""
+"""Records of each act, with their expected outcomes: written by hand, without the worker's code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARKED_THEN_APPLIED = 1
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One record, and what it must come to once all is done.
+    """A record and its expected outcome at the end.
 
     `outcome` is applied, duplicate, parked or rejected, `reason` the code of a rejection. `customer` is the company
     that an applied record concerns, `churn_date` the date where it makes that company leave.
@@ -38,12 +38,12 @@ class Line:
 
     @property
     def leaves(self) -> bool:
-        """Whether the record makes a customer leave, and so leads to an event."""
+        """Whether the record makes a customer churn, and so leads to an event."""
         return self.churn_date is not None
 
 
 def signup(company: Company, outcome: str = "applied", reason: str | None = None, told: str = "", **other: Any) -> Line:
-    """A company signs up; `other` are fields that differ from the company's own."""
+    """Build a signup; `other` has fields that differ from the company's own."""
     fields = {
         "customer_id": company.id,
         "industry": company.industry,
@@ -63,7 +63,7 @@ def cancellation(
     why: str = "",
     told: str = "",
 ) -> Line:
-    """A company cancels; `why` is what it told billing."""
+    """Build a cancellation; `why` is the reason in the record."""
     fields = {"customer_id": company.id, "cancellation_date": churn_date} | ({"reason": why} if why else {})
     is_applied = outcome == "applied"
     leaver, left = (company, churn_date) if is_applied else (None, None)

@@ -1,4 +1,4 @@
-"""FastStream's own metrics, of this worker's polls: it cannot read raw records by itself."""
+"""FastStream's metrics for the polls of this worker, whose raw records FastStream cannot read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PollMetrics = PrometheusMiddleware[Any, PublishCommand]
 
 
 def poll_metrics(registry: CollectorRegistry, topics: Topics) -> PollMetrics:
-    """The middleware that counts polls: what they are of, how many records and bytes each brought."""
+    """Return the middleware that counts polls, their records and their bytes."""
     return PrometheusMiddleware(
         settings_provider_factory=lambda _: _Polls(",".join(topics.inputs)),
         registry=registry,
