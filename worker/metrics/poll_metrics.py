@@ -33,7 +33,7 @@ class _Polls(MetricsSettingsProvider[Any, PublishCommand]):
     @override
     def get_consume_attrs_from_message(self, msg: StreamMessage[Any]) -> ConsumeAttrs:
         records = msg.raw_message
-        size = sum([len(record.value or b"") for record in records])
+        size = sum([len(record.value or b"") for record in records])  # noqa: C419 - faster than a generator
         return {"destination_name": self._handler, "message_size": size, "messages_count": len(records)}
 
     @override
