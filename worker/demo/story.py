@@ -83,12 +83,12 @@ KESTREL_LEFT = "2026-07-15"
 
 
 def ten_sign_up() -> list[Line]:
-    """Ten companies sign up."""
+    """Return ten signups."""
     return [signup(company) for company in cast.FIRST_TEN]
 
 
 def three_cancel() -> list[Line]:
-    """Three leave; billing says one of them twice, and a signup comes again in another spelling."""
+    """Return three cancellations, one of them repeated, and a repeated signup in another spelling."""
     harbor = cast.HARBOR
     again = signup(harbor, "duplicate", customer_id=harbor.id.upper(), plan_tier="GROWTH", mrr=499)
     lines = [cancellation(company, date, why=why) for company, date, why in FIRST_CANCELLATIONS]
@@ -96,13 +96,13 @@ def three_cancel() -> list[Line]:
 
 
 def two_cancel_ahead_of_signup() -> list[Line]:
-    """Two cancellations of customers nobody knows: one will sign up later, the other never."""
-    stranger = Company(cast.STRANGER, "", "", "0", "")
-    return [cancellation(cast.JUNIPER, "2026-07-10", why="acquired"), cancellation(stranger, "2026-07-11", "parked")]
+    """Return two cancellations of unknown customers: one signs up later, the other never."""
+    unknown = Company(cast.UNKNOWN, "", "", "0", "")
+    return [cancellation(cast.JUNIPER, "2026-07-10", why="acquired"), cancellation(unknown, "2026-07-11", "parked")]
 
 
 def nine_are_refused() -> list[Line]:
-    """What contradicts the customers known, and what cannot be read at all."""
+    """Return records that contradict the customers stored, or cannot be decoded."""
     novice = Company("Novice", "Other", "starter", "20.00", "2026-07-01")
     large = _json({"customer_id": novice.id, "padding": "x" * 70_000})
     return [
@@ -121,19 +121,19 @@ def nine_are_refused() -> list[Line]:
 
 
 def fatal_cancellation() -> Line:
-    """The one after whose commit the worker is killed."""
+    """Return the cancellation after whose commit the worker is killed."""
     return cancellation(cast.KESTREL, KESTREL_LEFT, why="merger")
 
 
 def while_down() -> list[Line]:
-    """Billing repeats what it is unsure of, the late signup comes, one more leaves, and a backlog grows."""
-    said = [(company, date) for company, date, _ in FIRST_CANCELLATIONS] + [(cast.KESTREL, KESTREL_LEFT)]
-    again = [cancellation(company, date, "duplicate") for company, date in said]
+    """Return the records sent while the worker is down: repeats, a late signup, a cancellation, and a backlog."""
+    repeated = [(company, date) for company, date, _ in FIRST_CANCELLATIONS] + [(cast.KESTREL, KESTREL_LEFT)]
+    again = [cancellation(company, date, "duplicate") for company, date in repeated]
     return [*again, signup(cast.JUNIPER), cancellation(cast.BRICKFIELD, "2026-07-16"), *backlog()]
 
 
 def backlog() -> Iterator[Line]:
-    """Thousands of nameless customers, some of whom leave; every twentieth record is sent twice."""
+    """Yield signups of thousands of customers, cancellations of some; one record in twenty is repeated."""
     chance = random.Random(42)  # noqa: S311 - the same story in every run
     plans = (("free", 0, 0), ("starter", 20, 99), ("growth", 199, 999), ("enterprise", 2_000, 9_000))
     for number in range(BACKLOG_SIGNUPS):
@@ -156,6 +156,6 @@ def _repeat(line: Line) -> Line:
 
 
 def records_before_the_crash() -> int:
-    """How many records are decided, one commit each, before the fatal one."""
+    """Return the number of records, one commit each, before the fatal cancellation."""
     acts = (ten_sign_up(), three_cancel(), two_cancel_ahead_of_signup(), nine_are_refused())
     return sum(map(len, acts))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from worker.kafka import clients as kafka
@@ -69,41 +70,46 @@ async def read_input_status(settings: Settings, positions: Mapping[plain.TopicPa
     inputs = settings.topics.inputs
     async with kafka.admin_client(settings.kafka) as admin:
         topics = await describe_topics(admin, inputs)
-        try:
-            group = await describe_membership(admin, settings.kafka.group_id)
-            workers = sorted((GroupMember(each.host, len(each.partitions)) for each in group.members), key=_by_host)
-        except (KafkaError, NotImplementedError):
-            workers = None
-    members = None if workers is None else len(workers)
+        workers = await _workers(admin, settings.kafka.group_id)
     partitions = [TopicPartition(topic, number) for topic in inputs for number in sorted(topics[topic].partitions)]
     missing = [topic for topic in inputs if topics[topic].error is UnknownTopicOrPartitionError]
     unreadable = {name: why for name, topic in topics.items() if (why := topic.unreadable_because) is not None}
-    if not partitions:
-        return InputStatus([], missing, members, workers, unreadable)
+    lags = await _lags(settings, partitions, positions, unreadable) if partitions else []
+    return InputStatus(lags, missing, None if workers is None else len(workers), workers, unreadable)
+
+
+async def _workers(admin: AIOKafkaAdminClient, group_id: str) -> list[GroupMember] | None:
+    try:
+        group = await describe_membership(admin, group_id)
+    except (KafkaError, NotImplementedError):
+        return None
+    return sorted((GroupMember(each.host, len(each.partitions)) for each in group.members), key=_by_host)
+
+
+async def _lags(
+    settings: Settings,
+    partitions: Sequence[TopicPartition],
+    positions: Mapping[plain.TopicPartition, int],
+    unreadable: Mapping[str, str],
+) -> list[PartitionLag]:
     async with committed_reader(settings.kafka, FETCH_BYTES) as reader:
         begins, ends = await asyncio.gather(reader.beginning_offsets(partitions), reader.end_offsets(partitions))
-        stored = {partition: positions.get((partition.topic, partition.partition)) for partition in partitions}
-        starts = {partition: max(begins[partition], stored[partition] or 0) for partition in partitions}
+        stored = {each: positions.get((each.topic, each.partition)) for each in partitions}
+        starts = {each: max(begins[each], stored[each] or 0) for each in partitions}
         unread = {p: start for p, start in starts.items() if start < ends[p] and p.topic not in unreadable}
         oldest = await _first_unread(reader, unread, ends) if unread else {}
-    return InputStatus(
-        [
-            PartitionLag(
-                partition.topic,
-                partition.partition,
-                stored[partition],
-                ends[partition],
-                max(0, ends[partition] - (oldest[partition].offset if partition in oldest else starts[partition])),
-                _seconds_since(oldest[partition].sent_at if partition in oldest else None),
-                unreadable.get(partition.topic) or _note(stored[partition], begins[partition], ends[partition]),
-            )
-            for partition in partitions
-        ],
-        missing,
-        members,
-        workers,
-        unreadable,
-    )
+    return [
+        PartitionLag(
+            each.topic,
+            each.partition,
+            stored[each],
+            ends[each],
+            max(0, ends[each] - (oldest[each].offset if each in oldest else starts[each])),
+            _seconds_since(oldest[each].sent_at if each in oldest else None),
+            unreadable.get(each.topic) or _note(stored[each], begins[each], ends[each]),
+        )
+        for each in partitions
+    ]
 
 
 def _by_host(member: GroupMember) -> tuple[str, int]:
