@@ -48,7 +48,7 @@ TIDEWATER = Company("Tidewater Labs", "SpaceTech", "custom", "31000.00", "2025-0
 JUNIPER = Company("Juniper Payroll", "HR Tech", "growth", "275.40", "2026-06-01")
 
 FIRST_TEN = (HARBOR, KESTREL, WILLOW, DOCKET, PEOPLEWISE, CHALKLINE, FERN, BRICKFIELD, CORNER, TIDEWATER)
-UNKNOWN = "Marigold Health"
+UNKNOWN_CUSTOMER = "Marigold Health"
 """Cancels without ever signing up."""
 
-NAMES = {company.id: company.name for company in (*FIRST_TEN, JUNIPER)} | {id_of(UNKNOWN): UNKNOWN}
+NAMES = {company.id: company.name for company in (*FIRST_TEN, JUNIPER)} | {id_of(UNKNOWN_CUSTOMER): UNKNOWN_CUSTOMER}

@@ -24,7 +24,7 @@ class Line:
     """A record and its expected outcome at the end.
 
     `outcome` is applied, duplicate, parked or rejected, `reason` the code of a rejection. `customer` is the company
-    that an applied record concerns, `churn_date` the date where it makes that company leave.
+    that an applied record concerns, `churn_date` the date if it makes that company churn. `label` is shown in tables.
     """
 
     topic: Input
@@ -34,7 +34,7 @@ class Line:
     reason: str | None = None
     customer: Company | None = None
     churn_date: str | None = None
-    told: str = ""
+    label: str = ""
 
     @property
     def leaves(self) -> bool:
@@ -42,7 +42,9 @@ class Line:
         return self.churn_date is not None
 
 
-def signup(company: Company, outcome: str = "applied", reason: str | None = None, told: str = "", **other: Any) -> Line:
+def signup(
+    company: Company, outcome: str = "applied", reason: str | None = None, label: str = "", **other: Any
+) -> Line:
     """Build a signup; `other` has fields that differ from the company's own."""
     fields = {
         "customer_id": company.id,
@@ -52,7 +54,7 @@ def signup(company: Company, outcome: str = "applied", reason: str | None = None
         "mrr": {"amount": company.mrr, "currency": "USD"},
     }
     customer = company if outcome == "applied" else None
-    return Line("signup", company.id.encode(), _json(fields | other), outcome, reason, customer, told=told)
+    return Line("signup", company.id.encode(), _json(fields | other), outcome, reason, customer, label=label)
 
 
 def cancellation(
@@ -61,13 +63,13 @@ def cancellation(
     outcome: str = "applied",
     reason: str | None = None,
     why: str = "",
-    told: str = "",
+    label: str = "",
 ) -> Line:
     """Build a cancellation; `why` is the reason in the record."""
     fields = {"customer_id": company.id, "cancellation_date": churn_date} | ({"reason": why} if why else {})
     is_applied = outcome == "applied"
     leaver, left = (company, churn_date) if is_applied else (None, None)
-    return Line("cancellation", company.id.encode(), _json(fields), outcome, reason, leaver, left, told)
+    return Line("cancellation", company.id.encode(), _json(fields), outcome, reason, leaver, left, label)
 
 
 def _json(fields: dict[str, Any]) -> bytes:
@@ -97,7 +99,7 @@ def three_cancel() -> list[Line]:
 
 def two_cancel_ahead_of_signup() -> list[Line]:
     """Return two cancellations of unknown customers: one signs up later, the other never."""
-    unknown = Company(cast.UNKNOWN, "", "", "0", "")
+    unknown = Company(cast.UNKNOWN_CUSTOMER, "", "", "0", "")
     return [cancellation(cast.JUNIPER, "2026-07-10", why="acquired"), cancellation(unknown, "2026-07-11", "parked")]
 
 
@@ -107,16 +109,16 @@ def nine_are_refused() -> list[Line]:
     large = _json({"customer_id": novice.id, "padding": "x" * 70_000})
     return [
         signup(cast.HARBOR, "rejected", "signup_conflict", "Harbor, now enterprise", plan_tier="enterprise"),
-        cancellation(cast.WILLOW, "2026-07-31", "rejected", "already_churned", told="Willow, a month later"),
-        cancellation(cast.PEOPLEWISE, "2026-01-01", "rejected", "churn_before_signup", told="Peoplewise, too early"),
+        cancellation(cast.WILLOW, "2026-07-31", "rejected", "already_churned", label="Willow, a month later"),
+        cancellation(cast.PEOPLEWISE, "2026-01-01", "rejected", "churn_before_signup", label="Peoplewise, too early"),
         signup(
             novice, "rejected", "unsupported_currency", "a signup in euros", mrr={"amount": "20.00", "currency": "EUR"}
         ),
         signup(novice, "rejected", "unknown_plan_tier", "the plan platinum", plan_tier="platinum"),
         signup(novice, "rejected", "invalid", "-5.00 a month", mrr={"amount": "-5.00", "currency": "USD"}),
-        Line("cancellation", b"billing-7", b'{"customer_id": "0b2', "rejected", "malformed", told="half a record"),
-        Line("signup", novice.id.encode(), None, "rejected", "empty", told="no value"),
-        Line("signup", None, large, "rejected", "too_large", told="70 KB of text"),
+        Line("cancellation", b"billing-7", b'{"customer_id": "0b2', "rejected", "malformed", label="half a record"),
+        Line("signup", novice.id.encode(), None, "rejected", "empty", label="no value"),
+        Line("signup", None, large, "rejected", "too_large", label="70 KB of text"),
     ]
 
 

@@ -44,7 +44,7 @@ def refusals(lines: Sequence[Line], dead_letters: Sequence[Seen]) -> Table:
     messages = {header_of(letter, "reason"): header_of(letter, "message") for letter in dead_letters}
     table = _table("what came", "refused as", "because")
     for line in lines:
-        table.add_row(line.told, f"[yellow]{line.reason}[/]", messages.get(line.reason or "", "-"))
+        table.add_row(line.label, f"[yellow]{line.reason}[/]", messages.get(line.reason or "", "-"))
     return table
 
 

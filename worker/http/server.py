@@ -85,9 +85,9 @@ def application(health: Health, topics: Topics, queries: QueryRoutes, operations
     )
 
 
-def _checks(look: Callable[[], list[Check]]) -> Callable[[Request], Response]:
+def _checks(check_all: Callable[[], list[Check]]) -> Callable[[Request], Response]:
     def answer(request: Request) -> Response:
-        found = look()
+        found = check_all()
         status = 200 if all(check.is_well for check in found) else 503
         if "verbose" not in request.query_params:
             return PlainTextResponse("ok\n" if status == 200 else "not ok\n", status)  # noqa: PLR2004
