@@ -50,7 +50,8 @@ MUTANTS = (
     ),
     Mutant(
         "recover skipped",
-        (("worker/outbox/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
+        (("worker/outbox/recovery.py",
+          "await keep_receipts(self._outputs, partitions, self._settings, self._store, self._thread)",
           'type("Nothing", (), {"found": 0, "cut": ()})'),),
         ("kill -9 at after-publish",),
         DOUBLED,
@@ -78,7 +79,8 @@ MUTANTS = (
     ),
     Mutant(
         "recover skipped by whoever takes over",
-        (("worker/outbox/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
+        (("worker/outbox/recovery.py",
+          "await keep_receipts(self._outputs, partitions, self._settings, self._store, self._thread)",
           'type("Nothing", (), {"found": 0, "cut": ()})'),),
         ("kill -9 at after-publish",),
         DOUBLED,

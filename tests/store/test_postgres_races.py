@@ -31,7 +31,7 @@ from worker.errors import Stop
 from worker.outbox.relay import Relay
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Settings
-from worker.stores.port import Changes, NotTheOwnerError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
+from worker.stores.port import Changes, Committed, NotTheOwnerError, StoreConflictError, StoreError, StoreInUseError
 from worker.stores.postgres.locks import only_redrive
 from worker.stores.postgres.store import PostgresStore
 from worker.stores.thread import StoreThread
@@ -357,7 +357,7 @@ def test_what_a_signup_takes_while_an_operator_gives_it_up_is_not_given_up(
     commit = PostgresStore.commit
     faster = iter([[signup(0)]])
 
-    def commit_after_a_worker(store: PostgresStore, changes: Changes) -> PendingBatch:
+    def commit_after_a_worker(store: PostgresStore, changes: Changes) -> Committed:
         for records in faster:
             apply(stores[1], records)
         return commit(store, changes)

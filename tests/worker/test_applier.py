@@ -22,7 +22,7 @@ from worker.outbox.relay import Relay
 from worker.settings import Settings
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, NewerStoreError, NotTheOwnerError, PendingBatch, StoreConflictError, StoreError
+from worker.stores.port import Changes, Committed, NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
 from worker.stores.thread import StoreThread
 
 SIGNUP = TopicPartition(SIGNUPS, 0)
@@ -38,7 +38,7 @@ class FailingStore(DuckDBStore):
         self.journaled: list[int] = []
         self.reopened = 0
 
-    def commit(self, changes: Changes) -> PendingBatch:
+    def commit(self, changes: Changes) -> Committed:
         if self.errors:
             self.when_failing()
             raise self.errors.pop(0)

@@ -114,7 +114,7 @@ def test_livez_looks_at_what_a_restart_mends_and_readyz_at_all() -> None:
         (lambda those: setattr(those.consumer.applier, "is_failing", True), "store"),
         (set_on("watch", "failure", "the disk is full"), "store"),
         (lambda those: those.relay.recovered.clear(), "receipt"),
-        (set_on("relay", "failure", "WRITE is missing"), "outbox"),
+        (lambda those: setattr(those.relay._failures, "shown", "WRITE is missing"), "outbox"),
         (lambda those: setattr(those.relay, "_behind_since", ago(health.OUTBOX_BOUND_SECONDS + 1)), "outbox"),
     ],
 )

@@ -22,7 +22,7 @@ from worker.processing.batch import BatchProcessor, BatchResult, Messages
 from worker.processing.report import BatchReport
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Batch as BatchSettings
-from worker.stores.port import NewerStoreError, NotTheOwnerError, PendingBatch, Store, StoreConflictError, StoreError
+from worker.stores.port import Committed, NewerStoreError, NotTheOwnerError, Store, StoreConflictError, StoreError
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -146,7 +146,7 @@ class Applier:
 
     def _apply(
         self, records: Sequence[Record], messages: Messages | None
-    ) -> tuple[BatchResult, PendingBatch, Mapping[Stage, float]]:
+    ) -> tuple[BatchResult, Committed, Mapping[Stage, float]]:
         """On the store's thread: one unit of work, and what upkeep is due after it; and how long each stage took."""
         began = time.perf_counter()
         if messages is None:

@@ -13,7 +13,7 @@ from domain.customer import Customer, CustomerRepository
 from worker.messages.inbound import Cancellation
 from worker.messages.log_identity import mark_of
 from worker.messages.record import Record, TopicPartition
-from worker.stores.port import Changes, ParkedRecord, PendingBatch, Place, Store
+from worker.stores.port import Changes, Committed, ParkedRecord, Place, Store
 
 
 class Customers(CustomerRepository):
@@ -182,8 +182,8 @@ class UnitOfWork:
         """Return the decisions of earlier batches about these records."""
         return EarlierDecisions(self._store, self._changes, records)
 
-    def commit(self) -> PendingBatch:
-        """Make every change durable at once; what is to be published. Raises `StoreError`; then nothing counts.
+    def commit(self) -> Committed:
+        """Make every change durable at once. Raises `StoreError`; then nothing counts.
 
         It is the last thing done with a unit of work.
         """

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from worker.consumer.single_owner_assignor import has_store, members_of
 from worker.errors import Exit, PositionRefused, Refusal, Stop
 from worker.kafka import clients as kafka
+from worker.outbox.output_topics import OutputTopics
 from worker.outbox.receipts import ReceiptUnreadable, keep_receipts
 from worker.outbox.relay import Relay
 from worker.settings import Settings
@@ -28,7 +29,7 @@ async def read_receipts(settings: Settings, store: Store, thread: StoreThread) -
     async with _refusals(settings):
         async with kafka.admin_client(settings.kafka) as admin:
             partitions = await kafka.partition_counts(admin, settings.topics.outputs)
-        await keep_receipts(settings, store, thread, partitions)
+        await keep_receipts(OutputTopics(settings), partitions, settings, store, thread)
 
 
 class Publishing:

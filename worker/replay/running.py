@@ -22,7 +22,7 @@ from worker.replay.publishing import Publishing, publishing, read_receipts
 from worker.replay.report import Emit, Report
 from worker.replay.selection import Selection, ranges
 from worker.settings import Settings
-from worker.stores.port import Changes, PendingBatch, Store, StoreConflictError, StoreError
+from worker.stores.port import Changes, Committed, Store, StoreConflictError, StoreError
 from worker.stores.thread import StoreThread
 
 COLLECT_EVERY_SECONDS = 30.0
@@ -108,7 +108,7 @@ class Replay:
             if self._publishing is not None:
                 self._publishing.offer(committed)
 
-    async def _until_done(self, records: Sequence[Record]) -> PendingBatch:
+    async def _until_done(self, records: Sequence[Record]) -> Committed:
         """Apply these; what a worker beside this changed meanwhile is decided anew."""
         async for attempt in AsyncRetrying(
             wait=wait_random_exponential(multiplier=0.2, max=RETRY_PAUSE_SECONDS),
@@ -120,7 +120,7 @@ class Replay:
                 committed = await self._thread.call(self._apply, records)
         return committed
 
-    def _apply(self, records: Sequence[Record]) -> PendingBatch:
+    def _apply(self, records: Sequence[Record]) -> Committed:
         """On the store's thread: one unit of work, its place in the report, and what upkeep is due."""
         read = len(records)
         customer_id, path = self._selection.customer_id, self._path
@@ -139,7 +139,7 @@ class Replay:
             self._collected = time.monotonic()
         return committed
 
-    def _count(self, changes: Changes, committed: PendingBatch) -> None:
+    def _count(self, changes: Changes, committed: Committed) -> None:
         report = self.report
         report.outcomes += _by_outcome(self._path.decided)
         report.rejected += _by_reason(self._path.decided)

@@ -42,12 +42,23 @@ class ParkedRecord(NamedTuple):
     record: Record
 
 
+class Committed(NamedTuple):
+    """The rows that a commit added to the outbox.
+
+    `messages` are those to be published: the others have a receipt already. Of silent changes, which are never
+    published, they are those that would be. `rows` are the numbers of all the added rows; None where rows get their
+    numbers after the commit.
+    """
+
+    messages: Sequence[Outgoing]
+    rows: range | None
+
+
 class PendingBatch(NamedTuple):
-    """Outgoing records to be published next, in order.
+    """The messages to be published next, in order.
 
     They are the rows of the outbox after `after_seq` up to `last_seq`, less those whose receipt was found: the
-    messages can be fewer than the rows, or none. Where rows get their numbers only later, a commit gives no rows
-    (`last_seq` is `after_seq`): what it added is then asked for by `Store.pending`.
+    messages can be fewer than the rows, or none.
     """
 
     after_seq: int
@@ -138,10 +149,10 @@ class Store(ABC):
         """Note that these dead letters are left for good: neither redriven nor, read again, applied."""
 
     @abstractmethod
-    def commit(self, changes: Changes) -> PendingBatch:
-        """Make the changes durable, all at once; what is to be published of them.
+    def commit(self, changes: Changes) -> Committed:
+        """Make the changes durable, all at once.
 
-        Outgoing records whose receipt is kept count as published. Of silent changes it gives what would be published.
+        Outgoing records whose receipt is kept count as published.
         """
 
     @abstractmethod

@@ -28,7 +28,7 @@ from worker.stores.duckdb.batch import BatchTable
 from worker.stores.duckdb.columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb.file import MEMORY, identity, open_file, wrap_errors
 from worker.stores.duckdb.view import DuckDBView
-from worker.stores.port import Changes, ParkedRecord, PendingBatch, Place, Redrive, Store
+from worker.stores.port import Changes, Committed, ParkedRecord, PendingBatch, Place, Redrive, Store
 from worker.stores.reading import StoreView
 from worker.stores.row_codec import GIVEN_UP, POSITION_LOGS, customer, log_identity, parked_record
 
@@ -168,7 +168,7 @@ class DuckDBStore(Store):
 
     @wrap_errors
     @override
-    def commit(self, changes: Changes) -> PendingBatch:
+    def commit(self, changes: Changes) -> Committed:
         now = self._now()
         with self._transaction():
             self._write_customers(changes)
@@ -185,19 +185,16 @@ class DuckDBStore(Store):
             self._write_positions(changes.positions, changes.last_records)
             reach("before-commit")
         reach("after-commit")
-        pending = PendingBatch(
-            after_seq=self._seq,
-            messages=[m for m in changes.outbox if m.id not in receipted] if receipted else changes.outbox,
-            last_seq=self._seq + len(changes.outbox),
-        )
-        self._seq = pending.last_seq
+        numbers = range(self._seq + 1, self._seq + len(changes.outbox) + 1)
+        self._seq += len(numbers)
         self._logged_decisions += len(changes.journal)
         self._parked_seq += len(changes.parked)
         self._parked_count += len(changes.parked) - len(changes.released) - len(changes.given_up)
         self._given_up.update(changes.given_up)
         self._receipts_count -= len(receipted)
         self._positions.update(changes.positions)
-        return pending
+        messages = [m for m in changes.outbox if m.id not in receipted] if receipted else changes.outbox
+        return Committed(messages, numbers)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

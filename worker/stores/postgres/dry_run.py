@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.port import Changes, ParkedRecord, PendingBatch, Place
+from worker.stores.port import Changes, Committed, ParkedRecord, Place
 from worker.stores.postgres.connection import connect, require_store, stored_id, wrap_errors
 from worker.stores.postgres.outbox import IS_PENDING, NUMBERED
 from worker.stores.postgres.store import PostgresStore
@@ -81,7 +81,7 @@ class PostgresDryRun(PostgresStore):
         self._receipts.update(message_id for message_id in ids if "\0" not in message_id)
 
     @override
-    def commit(self, changes: Changes) -> PendingBatch:
+    def commit(self, changes: Changes) -> Committed:
         receipted = self._receipted([message.id for message in changes.outbox])
         for changed in (changes.new_customers, changes.changed_customers):
             self._customers.update(changed)
@@ -93,7 +93,7 @@ class PostgresDryRun(PostgresStore):
                 self._gone.add(place)
         messages = [message for message in changes.outbox if message.id not in receipted]
         self._added += 0 if changes.is_silent else len(messages)
-        return PendingBatch(0, messages, 0)
+        return Committed(messages, rows=None)
 
     def _receipted(self, ids: Sequence[str]) -> set[str]:
         """Those of the ids whose record is on its topic."""

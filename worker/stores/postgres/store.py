@@ -24,7 +24,7 @@ from worker.failpoints import reach
 from worker.messages.log_identity import LogIdentity, RecordMark
 from worker.messages.record import TopicPartition
 from worker.stores.migrations import newest_version
-from worker.stores.port import Changes, ParkedRecord, PendingBatch, Place, Store, StoreError
+from worker.stores.port import Changes, Committed, ParkedRecord, PendingBatch, Place, Store, StoreError
 from worker.stores.postgres import checks, outbox, rows
 from worker.stores.postgres.connection import (
     Connection,
@@ -181,7 +181,7 @@ class PostgresStore(Store):
 
     @wrap_errors
     @override
-    def commit(self, changes: Changes) -> PendingBatch:
+    def commit(self, changes: Changes) -> Committed:
         now = self._clock()
         with self._db.transaction():
             self._require_version(self._db)
@@ -197,8 +197,8 @@ class PostgresStore(Store):
             reach("before-commit")
         reach("after-commit")
         self._read = {}
-        # No row has its number yet, so none is offered to the relay: the one that leads may be another's.
-        return PendingBatch(0, [message for message in changes.outbox if message.id not in receipted], 0)
+        # The relay that leads, perhaps another worker's, numbers the rows.
+        return Committed([message for message in changes.outbox if message.id not in receipted], rows=None)
 
     def _check(self, changes: Changes) -> None:
         undecided = {(topic, partition) for topic, partition, _ in changes.undecided}
