@@ -17,5 +17,5 @@ def _commit_and_fail(store: DuckDBStore, changes: Changes) -> Committed:
 
 
 if __name__ == "__main__":
-    DuckDBStore.commit = _commit_and_fail  # type: ignore[method-assign]
+    DuckDBStore.commit = _commit_and_fail  # type: ignore[assignment, method-assign]
     main()

@@ -46,7 +46,7 @@ def _fail_first(store: DuckDBStore, changes: Changes) -> Committed:
 
 if __name__ == "__main__":
     if QUOTED in os.environ:
-        DuckDBStore.commit = _fail_first  # type: ignore[method-assign]
+        DuckDBStore.commit = _fail_first  # type: ignore[assignment, method-assign]
     if largest := os.environ.get(LARGEST_FILE):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest), int(largest)))
     main()

@@ -40,9 +40,9 @@ MUTANTS = (
     ),
     Mutant(
         "positions outside the transaction",
-        (("worker/stores/duckdb/store.py",
+        (("worker/stores/duckdb/commits.py",
           "            self._write_positions(changes.positions, changes.last_records)\n", ""),
-         ("worker/stores/duckdb/store.py", "        with self._transaction():\n            self._write_customers",
+         ("worker/stores/duckdb/commits.py", "        with self._transaction():\n            self._write_customers",
           ("        self._write_positions(changes.positions, changes.last_records)\n"
           "        with self._transaction():\n            self._write_customers"))),
         ("kill -9 at before-commit",),

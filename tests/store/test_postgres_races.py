@@ -135,7 +135,7 @@ def test_two_workers_who_churn_the_same_customer_do_not_both(
 def test_a_parked_record_is_released_once(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
     stores[0].commit(Changes(parked=parked(waiting(0))))
     released = Changes(released=[(CANCELLATIONS, 0, 0)])
-    doing = race(stores, url, released, Changes(given_up=[(CANCELLATIONS, 0, 0)]))
+    doing = race(stores, url, released, Changes(abandoned=[(CANCELLATIONS, 0, 0)]))
     assert isinstance(doing.exception(), StoreConflictError)
 
 

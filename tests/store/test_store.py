@@ -59,7 +59,7 @@ def test_decided_records_are_those_in_the_journal(store: Store) -> None:
 def test_a_new_store_is_empty(database: Database, store: Store) -> None:
     assert everything_in(database, store) == {
         "customers": [], "active": [], "parked": [], "positions": {}, "published": 0, "pending": (0, [], 0),
-        "ends": {}, "journal": [], "given up": set(), "redrives": [], "discards": [],
+        "ends": {}, "journal": [], "abandoned": set(), "redrives": [], "discards": [],
     }  # fmt: skip
 
 
@@ -189,12 +189,12 @@ def test_what_was_parked_before_a_moment_is_found_oldest_first(store: Store) -> 
     assert list(store.parked_before(moment - timedelta(minutes=1), 2)) == []
 
 
-def test_what_is_given_up_waits_no_longer_and_is_known_for_it(store: Store) -> None:
+def test_abandoned_record_waits_no_longer_and_is_known(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0), waiting(1))))
     row = (CANCELLATIONS, 0, 1, EVE, "rejected", "no_signup", None)
-    store.commit(Changes(given_up=[(CANCELLATIONS, 0, 1)], journal=[row]))
+    store.commit(Changes(abandoned=[(CANCELLATIONS, 0, 1)], journal=[row]))
     assert [each.record.offset for each in store.parked([EVE])] == [0]
-    assert store.given_up == {(CANCELLATIONS, 0, 1)}
+    assert store.abandoned == {(CANCELLATIONS, 0, 1)}
     store.commit(Changes(released=[(CANCELLATIONS, 0, 0)]))
     assert list(store.parked([EVE])) == []
 
@@ -205,7 +205,7 @@ def test_a_discard_is_kept_with_its_reason(database: Database, store: Store) -> 
         (f"{SIGNUPS}/0/7@1", "a test of billing's"),
         (f"{SIGNUPS}/0/8@1", "a test of billing's"),
     ]
-    assert store.given_up == {(SIGNUPS, 0, 7), (SIGNUPS, 0, 8)}
+    assert store.abandoned == {(SIGNUPS, 0, 7), (SIGNUPS, 0, 8)}
 
 
 # The journal
@@ -440,7 +440,7 @@ def _has_everything(database: Database, store: Store) -> None:
             (SIGNUPS, 0, 0, BOB, "applied", None, None),
             (SIGNUPS, 0, 1, ADA, "applied", None, None),
         ],
-        "given up": {(CANCELLATIONS, 0, 7)},
+        "abandoned": {(CANCELLATIONS, 0, 7)},
         "redrives": [("letter", SIGNUPS, 0, 1, "0" * 64)],
         "discards": [],
     }

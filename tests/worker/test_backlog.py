@@ -95,6 +95,10 @@ def test_commits_that_were_not_added_are_read_in_their_order() -> None:
         those.commit("doubtful")
         those.backlog.add(those.commit("b"))
         assert await those.ids() == ["a", "doubtful", "b"]
+        those.store.reads = 0
+        those.backlog.add(those.commit("c"))
+        assert [message.id for message in (await those.backlog.after(3)).messages] == ["c"]
+        assert those.store.reads == 0
 
     within(body)
 

@@ -30,11 +30,12 @@ class Those:
         self.store = DuckDBStore(MEMORY)
         self.topics = TopicsInMemory(settings, partitions)
         self._settings = settings
+        self.is_shared = False
         self.begin()
 
     def begin(self) -> None:
         """Begin with the store as it is, as a new process does."""
-        self.recovery = Recovery(self._settings, self.store, self.thread, self.topics)
+        self.recovery = Recovery(self._settings, self.store, self.thread, self.topics, is_shared=self.is_shared)
 
     def commit(self, *ids: str, customer_id: str = ADA) -> None:
         self.store.commit(Changes(outbox=[event(each, customer_id) for each in ids]))
@@ -177,5 +178,17 @@ def test_rows_that_were_never_sent_do_not_count_as_published() -> None:
         truncate(those)
         await those.run()
         assert those.pending == ["never sent"]
+
+    within(body, cut_outputs=CutOutputs.PUBLISHED)
+
+
+def test_any_row_of_a_shared_store_may_have_been_sent() -> None:
+    async def body(those: Those) -> None:
+        those.is_shared = True
+        those.begin()
+        those.commit("of another worker")
+        truncate(those)
+        await those.run()
+        assert those.pending == []
 
     within(body, cut_outputs=CutOutputs.PUBLISHED)

@@ -29,7 +29,7 @@ from worker.kafka.topic_metadata import TopicMetadata, describe_topics
 from worker.logs.exceptions import described
 from worker.messages.log_identity import difference
 from worker.settings import Settings
-from worker.stores.port import NewerStoreError, Store, StoreError
+from worker.stores.port import NewerStoreError, OwnershipStore, StoreError
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """
 
     def __init__(
-        self, settings: Settings, store: Store, thread: StoreThread, offsets: OffsetCommits, stop: Stop
+        self, settings: Settings, store: OwnershipStore, thread: StoreThread, offsets: OffsetCommits, stop: Stop
     ) -> None:
         self._settings = settings
         self._store = store
@@ -179,7 +179,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _seek(self, assigned: AbstractSet[TopicPartition], look_for_seconds: float) -> None:
         number = self.number
-        if not assigned and self._store.exclusive_id is not None and not await self._has_foreign_members():
+        if not assigned and not self._store.is_shared and not await self._has_foreign_members():
             raise PositionRefused(
                 f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
                 "store belongs to one worker. Stop the other one first, or give this one a group of its own "

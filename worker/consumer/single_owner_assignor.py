@@ -64,9 +64,9 @@ class SingleOwnerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
         pass
 
 
-def assignor_name(settings: Settings) -> str:
-    """Name the assignor of the workers on the store that the settings name."""
-    name: str = RangePartitionAssignor.name if settings.store.is_postgres else SingleOwnerAssignor.name
+def assignor_name(*, is_shared: bool) -> str:
+    """Name the assignor of the workers on a store, by whether they share it."""
+    name: str = RangePartitionAssignor.name if is_shared else SingleOwnerAssignor.name
     return name
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import structlog
 
-from worker.stores.port import Store, StoreError
+from worker.stores.port import StoreError, StoreLifecycle
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -19,7 +19,7 @@ EVERY_SECONDS = 30.0
 class StoreWatch:
     """Tries a small write now and then. `failure` is what went wrong at the last one, None where nothing did."""
 
-    def __init__(self, store: Store, thread: StoreThread) -> None:
+    def __init__(self, store: StoreLifecycle, thread: StoreThread) -> None:
         self._store = store
         self._thread = thread
         self.failure: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from worker.stores.port import Committed, PendingBatch, Store
+from worker.stores.port import Committed, OutboxStore, PendingBatch
 from worker.stores.thread import StoreThread
 
 MESSAGES_A_TRANSACTION = 20_000
@@ -15,7 +15,7 @@ BATCHES_KEPT = 4
 class Backlog:
     """The rows to be published next, in order: as batches committed them, else as read from the store."""
 
-    def __init__(self, store: Store, thread: StoreThread) -> None:
+    def __init__(self, store: OutboxStore, thread: StoreThread) -> None:
         self._store = store
         self._thread = thread
         self._batches: deque[PendingBatch] = deque()
@@ -32,8 +32,6 @@ class Backlog:
             return bool(committed.messages)
         batch = PendingBatch(committed.rows[0] - 1, committed.messages, committed.rows[-1])
         self._known_seq = max(self._known_seq, batch.last_seq)
-        if self._batches and self._batches[-1].last_seq != batch.after_seq:
-            self._batches.clear()
         if batch.after_seq >= self._settled_seq:  # for earlier rows receipts may have been found since
             self._batches.append(batch)
         if len(self._batches) > BATCHES_KEPT:

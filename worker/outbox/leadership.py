@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from worker.errors import Stop
-from worker.stores.port import NewerStoreError, Store, StoreError
+from worker.stores.port import NewerStoreError, OwnershipStore, StoreError
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -20,11 +20,11 @@ ASK_EVERY_SECONDS = 1.0
 class Leadership:
     """The right to publish: `is_held`. A store that lets in one process always gives it."""
 
-    def __init__(self, store: Store, stop: Stop) -> None:
+    def __init__(self, store: OwnershipStore, stop: Stop) -> None:
         self._store = store
         self._stop = stop
         self._thread = StoreThread()  # of its own: a long batch must not look like a silent leader
-        self.is_held = store.exclusive_id is not None
+        self.is_held = not store.is_shared
 
     async def gained(self) -> None:
         """Wait until this worker leads."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from worker.messages.record import TopicPartition
-from worker.stores.port import Store
+from worker.stores.port import OutboxStore
 from worker.stores.thread import StoreThread
 
 
@@ -17,7 +17,7 @@ class Marks:
     A mark takes as long as a small batch, and may be late: recovery finds the receipts of published rows.
     """
 
-    def __init__(self, store: Store, thread: StoreThread, published_seq: int, every_seconds: float) -> None:
+    def __init__(self, store: OutboxStore, thread: StoreThread, published_seq: int, every_seconds: float) -> None:
         self._store = store
         self._thread = thread
         self._every_seconds = every_seconds

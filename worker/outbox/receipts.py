@@ -16,7 +16,7 @@ from worker.messages.record import Record
 from worker.outbox.output_topics import OutputLogs, OutputTopics
 from worker.settings import CutOutputs, Settings
 from worker.stores.erasure import erased_customer
-from worker.stores.port import Store
+from worker.stores.port import OutboxStore
 from worker.stores.thread import StoreThread
 
 RECEIPTS_AT_ONCE = 50_000
@@ -35,7 +35,7 @@ class Receipts(NamedTuple):
 
 
 async def keep_receipts(
-    outputs: OutputTopics, partitions: Mapping[str, int], settings: Settings, store: Store, thread: StoreThread
+    outputs: OutputTopics, partitions: Mapping[str, int], settings: Settings, store: OutboxStore, thread: StoreThread
 ) -> Receipts:
     """Read what the output topics hold beyond what the store knows, and keep its ids there.
 
@@ -48,7 +48,7 @@ async def keep_receipts(
 
 
 async def _keep_from(
-    logs: OutputLogs, known: Mapping[tuple[str, int], int], settings: Settings, store: Store, thread: StoreThread
+    logs: OutputLogs, known: Mapping[tuple[str, int], int], settings: Settings, store: OutboxStore, thread: StoreThread
 ) -> Receipts:
     all_logs = [_Log(p, known.get((p.topic, p.partition), 0), begin, logs.ends[p]) for p, begin in logs.begins.items()]
     cut = [log for log in all_logs if log.is_cut]
@@ -61,7 +61,7 @@ async def _keep_from(
     return Receipts(found, frozenset((log.place.topic, log.place.partition) for log in cut))
 
 
-async def _keep(reading: LogReading, churned_topic: str, store: Store, thread: StoreThread) -> int:
+async def _keep(reading: LogReading, churned_topic: str, store: OutboxStore, thread: StoreThread) -> int:
     """Read to the end, and keep the ids found in the store, part by part; returns their number."""
     found = 0
     ids: list[str] = []

@@ -19,7 +19,7 @@ from worker.outbox.output_topics import OutputTopics
 from worker.outbox.publisher import Publisher
 from worker.outbox.receipts import keep_receipts
 from worker.settings import CutOutputs, Settings
-from worker.stores.port import Store
+from worker.stores.port import OutboxStore
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -31,11 +31,14 @@ class Recovery:
     `is_settled` is set while that may be used.
     """
 
-    def __init__(self, settings: Settings, store: Store, thread: StoreThread, outputs: OutputTopics) -> None:
+    def __init__(
+        self, settings: Settings, store: OutboxStore, thread: StoreThread, outputs: OutputTopics, *, is_shared: bool
+    ) -> None:
         self._settings = settings
         self._store = store
         self._thread = thread
         self._outputs = outputs
+        self._is_shared = is_shared
         self._attempted_seq = store.last_seq  # no row after it was ever sent
         self._publisher: Publisher | None = None
         self.is_settled = asyncio.Event()
@@ -53,7 +56,7 @@ class Recovery:
         reach("predecessor-fenced")
         await self._outputs.read_sizes(partitions)
         receipts = await keep_receipts(self._outputs, partitions, self._settings, self._store, self._thread)
-        if self._store.exclusive_id is None:  # another worker may have sent any row
+        if self._is_shared:  # another worker may have sent any row
             self.note_attempt(await self._thread.call(lambda: self._store.last_seq))
         if receipts.cut and self._settings.safety.cut_outputs is CutOutputs.PUBLISHED:
             await self._count_as_published(publisher, receipts.cut)

@@ -52,10 +52,10 @@ class Relay:
         self._stop = stop
         self._metrics = metrics or Metrics(settings.topics)
         self._outputs = outputs or OutputTopics(settings)
-        self._is_shared = store.exclusive_id is None
+        self._is_shared = store.is_shared
         self._leadership = Leadership(store, stop)
         self._backlog = Backlog(store, thread)
-        self._recovery = Recovery(settings, store, thread, self._outputs)
+        self._recovery = Recovery(settings, store, thread, self._outputs, is_shared=store.is_shared)
         self._more = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._behind_since: float | None = None

@@ -13,7 +13,7 @@ import msgspec
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from worker.addresses import shown_address
-from worker.bootstrap import open_view, store_identity
+from worker.bootstrap import backend, open_view, store_identity
 from worker.errors import Exit, Refusal
 from worker.monitoring.worker_report import STORE_HEADER, WorkerReport
 from worker.queries.query import A, P, Question
@@ -71,7 +71,7 @@ def _ask_with_worker(settings: Settings, question: Question[P, A], parameters: P
 
 
 def _ask_worker(settings: Settings) -> WorkerReport | None:
-    if settings.store.is_postgres:
+    if backend(settings.store).is_shared:
         with suppress(Refusal):
             return _get(settings, "/ask/worker", WorkerReport)
         return None

@@ -11,7 +11,7 @@ import msgspec
 
 from worker.queries.query import Question
 from worker.settings import Settings
-from worker.stores.port import Store, StoreError
+from worker.stores.port import StoreError, StoreLifecycle
 from worker.stores.reading import StoreView
 
 BOUND_SECONDS = 10.0
@@ -25,7 +25,7 @@ class NotAnswered(Exception):
 class Answering:
     """Answers questions about `store`, beside the thread that changes it."""
 
-    def __init__(self, store: Store, settings: Settings, bound_seconds: float = BOUND_SECONDS) -> None:
+    def __init__(self, store: StoreLifecycle, settings: Settings, bound_seconds: float = BOUND_SECONDS) -> None:
         self._store = store
         self._settings = settings
         self._bound_seconds = bound_seconds

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from typing_extensions import override
 
+from worker.bootstrap import backend
 from worker.consumer.single_owner_assignor import members_of
 from worker.messages.record import TopicPartition
 from worker.queries.client import ask, ask_worker
@@ -25,7 +26,7 @@ class RemoteSource(DeadLetterSource):
 
     async def is_worker(self) -> bool:
         """Whether a worker runs, and will decide what is sent."""
-        if self._settings.store.is_postgres:
+        if backend(self._settings.store).is_shared:
             return bool(await members_of(self._settings))
         return await ask_worker(self._settings) is not None
 

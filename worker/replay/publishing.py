@@ -77,7 +77,7 @@ async def publishing(settings: Settings, store: Store, thread: StoreThread) -> A
     await _require_no_other_store(settings, store)
     relay = Relay(settings, store, thread, Stop())
     try:
-        if store.exclusive_id is None:
+        if store.is_shared:
             await read_receipts(settings, store, thread)  # by reading alone: a new producer would end a worker's
         else:
             async with _refusals(settings):
@@ -98,7 +98,7 @@ async def _require_no_other_store(settings: Settings, store: Store) -> None:
     A member that had our DuckDB store is dead, for we have it. One that shares PostgreSQL says of no store.
     """
     members = await members_of(settings)
-    if store.exclusive_id is None:
+    if store.is_shared:
         is_another = any(member.user_data for member in members)
     else:
         is_another = not all(has_store(member, store.exclusive_id) for member in members)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import duckdb
+from typing_extensions import override
 
+from worker.failpoints import reach
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
 from worker.stores.duckdb import rows
 from worker.stores.duckdb.batch import Join
-from worker.stores.port import PendingBatch
+from worker.stores.duckdb.file import wrap_errors
+from worker.stores.duckdb.session import DuckDBSession
+from worker.stores.port import OutboxStore, PendingBatch
 from worker.stores.row_codec import decode_headers
 
 PENDING_BYTES = 32 * 1024 * 1024
@@ -82,3 +86,55 @@ def set_ends(join: Join, ends: Mapping[TopicPartition, int]) -> None:
         " ON CONFLICT (topic, partition) DO UPDATE SET end_offset = excluded.end_offset",
         rows.offsets(ends),
     )
+
+
+class DuckDBOutbox(DuckDBSession, OutboxStore):
+    """The outbox in DuckDB."""
+
+    @property
+    @override
+    def last_seq(self) -> int:
+        return self._seq
+
+    @property
+    @override
+    def published_seq(self) -> int:
+        return self._published_seq
+
+    @property
+    @override
+    def unpublished(self) -> int:
+        query = f"SELECT count(*) FROM outbox WHERE seq > {self._published_seq} AND NOT receipted"
+        return int(self._rows(query)[0][0])
+
+    @wrap_errors
+    @override
+    def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
+        end = self._seq if up_to_seq is None else min(up_to_seq, self._seq)
+        return pending(self._db, after_seq, limit, end)
+
+    @wrap_errors
+    @override
+    def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
+        with self._transaction():
+            self._db.execute("UPDATE relay SET published_seq = ?", [last_seq])
+            set_ends(self._join, ends)
+            reach("before-mark")
+        reach("after-mark")
+        self._published_seq = last_seq
+
+    @wrap_errors
+    @override
+    def output_ends(self) -> Mapping[TopicPartition, int]:
+        ends = self._db.execute("SELECT topic, partition, end_offset FROM output_ends").fetchall()
+        return {(topic, partition): offset for topic, partition, offset in ends}
+
+    @wrap_errors
+    @override
+    def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
+        with self._transaction():
+            keep_receipts(self._join, ids, self._published_seq)
+            set_ends(self._join, ends)
+            reach("before-receipts")
+        reach("after-receipts")
+        self._receipts_count = self._one("SELECT count(*) FROM receipts")

@@ -95,7 +95,7 @@ def lock_changed(db: Connection, changes: Changes) -> None:
 
 def take_parked(db: Connection, changes: Changes) -> None:
     """Delete what waits no longer. Raises where another worker took some of it."""
-    gone = changes.released + changes.given_up
+    gone = changes.released + changes.abandoned
     if not gone:
         return
     parameters: dict[str, Any] = rows.places(gone)

@@ -52,7 +52,7 @@ class PostgresDryRun(PostgresStore):
     def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
         found = {customer.customer_id: customer for customer in super().customers(customer_ids)}
         changed = self._customers
-        # Copies: a batch changes what it gets, and may be given up.
+        # Copies: a batch changes what it gets, and may be rolled back.
         found.update((each, copy(changed[each])) for each in customer_ids if each in changed)
         return found.values()
 
@@ -88,7 +88,7 @@ class PostgresDryRun(PostgresStore):
             self._lost_arr += sum(each.mrr.annual for each in changed.values() if not each.is_active)
         self._advanced.update(changes.positions)
         self._parked.update(changes.parked)
-        for place in changes.released + changes.given_up:
+        for place in changes.released + changes.abandoned:
             if self._parked.pop(place, None) is None:
                 self._gone.add(place)
         messages = [message for message in changes.outbox if message.id not in receipted]

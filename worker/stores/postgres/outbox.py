@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
+from worker.failpoints import reach
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
-from worker.stores.port import PendingBatch, StoreError
+from worker.stores.port import OutboxStore, PendingBatch, StoreError
 from worker.stores.postgres import rows
-from worker.stores.postgres.connection import Connection
+from worker.stores.postgres.connection import Connection, wrap_errors
+from worker.stores.postgres.store_session import PostgresSession
 
 PENDING_BYTES = 32 * 1024 * 1024
 COMMITS_AT_ONCE = 10_000
@@ -136,17 +140,74 @@ def keep_receipts(db: Connection, ids: Sequence[str], leader_epoch: int | None) 
     )
 
 
-def upsert(db: Connection, table: str, column: str, offsets: Mapping[TopicPartition, int]) -> None:
-    """Set an offset of each of these partitions."""
-    query = f"""
-        INSERT INTO {table} (topic, partition, {column})
+def _set_ends(db: Connection, ends: Mapping[TopicPartition, int]) -> None:
+    if not ends:
+        return
+    query = """
+        INSERT INTO output_ends (topic, partition, end_offset)
         SELECT topic, partition, place FROM unnest(%s::text[], %s::int[], %s::bigint[]) AS new (topic, partition, place)
         ORDER BY topic, partition
-        ON CONFLICT (topic, partition) DO UPDATE SET {column} = excluded.{column}
+        ON CONFLICT (topic, partition) DO UPDATE SET end_offset = excluded.end_offset
     """
-    topics, partitions = [topic for topic, _ in offsets], [partition for _, partition in offsets]
-    db.execute(query.encode(), [topics, partitions, list(offsets.values())])
+    topics, partitions = [topic for topic, _ in ends], [partition for _, partition in ends]
+    db.execute(query, [topics, partitions, list(ends.values())])
 
 
 def _led_by_another() -> StoreError:
     return StoreError("another worker publishes now; this one waits for its turn")
+
+
+class PostgresOutbox(PostgresSession, OutboxStore):
+    """The outbox in PostgreSQL. Only the leader of the workers marks and keeps receipts."""
+
+    @property
+    @override
+    def last_seq(self) -> int:
+        return self._number_new()
+
+    @wrap_errors
+    def _number_new(self) -> int:
+        return number_new(self._db)
+
+    @property
+    @override
+    def published_seq(self) -> int:
+        return int(self._rows("SELECT published_seq FROM relay")[0][0])
+
+    @property
+    @override
+    def unpublished(self) -> int:
+        return int(self._rows(f"SELECT count(*) FROM {NUMBERED} WHERE {IS_PENDING}")[0][0])
+
+    @wrap_errors
+    @override
+    def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
+        self._require_version(self._db)
+        last_seq = number_new(self._db)
+        end = last_seq if up_to_seq is None else min(up_to_seq, last_seq)
+        return pending(self._db, after_seq, limit, end)
+
+    @wrap_errors
+    @override
+    def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
+        with self._db.transaction():
+            self._require_version(self._db)
+            mark_published(self._db, last_seq, self._leader_epoch)
+            _set_ends(self._db, ends)
+            reach("before-mark")
+        reach("after-mark")
+
+    @override
+    def output_ends(self) -> Mapping[TopicPartition, int]:
+        ends = self._rows("SELECT topic, partition, end_offset FROM output_ends")
+        return {(topic, partition): offset for topic, partition, offset in ends}
+
+    @wrap_errors
+    @override
+    def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
+        with self._db.transaction():
+            self._require_version(self._db)
+            keep_receipts(self._db, ids, self._leader_epoch)
+            _set_ends(self._db, ends)
+            reach("before-receipts")
+        reach("after-receipts")
