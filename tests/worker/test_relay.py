@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import InvalidProducerIdMapping, KafkaError, ProducerFenced
+from structlog.testing import capture_logs
 
 from tests.worker.builders import CHURNED
 from tests.worker.output_topics import TopicsInMemory, event
@@ -295,12 +296,18 @@ def test_leader_publishes_what_other_workers_commit() -> None:
 def test_deposed_leader_stops_its_producer_at_once() -> None:
     async def body(those: Those) -> None:
         assert isinstance(those.store, SharedStore)
+        with capture_logs() as logs:
+            await lose(those, those.store)
+        [lost] = [line for line in logs if line["event"] == "relay leadership lost"]
+        assert lost["reason"] == "another worker leads"
+
+    async def lose(those: Those, store: SharedStore) -> None:
         async with those.running():
             await those.until(those.relay.recovered.is_set)
             those.topics.failures = [KafkaError()] * 1_000
             await those.offer("a")
             await those.until(lambda: those.relay.failure is not None)
-            those.store.leads = False
+            store.leads = False
             await those.until(lambda: those.relay.is_standby and not those.relay.recovered.is_set())
             await those.until(lambda: those.topics.steps[-1] == "stop")
             assert (those.relay.failure, those.relay.behind_seconds) == (None, 0.0)

@@ -18,13 +18,17 @@ ASK_EVERY_SECONDS = 1.0
 
 
 class Leadership:
-    """The right to publish: `is_held`. A store that lets in one process always gives it."""
+    """The right to publish: `is_held`, always for a store that lets in one process.
+
+    `lost_because` is the reason where it was lost.
+    """
 
     def __init__(self, store: OwnershipStore, stop: Stop) -> None:
         self._store = store
         self._stop = stop
         self._thread = StoreThread()  # of its own: a long batch must not look like a silent leader
         self.is_held = not store.is_shared
+        self.lost_because = ""
 
     async def gained(self) -> None:
         """Wait until this worker leads."""
@@ -52,10 +56,11 @@ class Leadership:
     async def _ask(self) -> bool:
         try:
             self.is_held = await self._thread.call(self._store.lead)
+            self.lost_because = "another worker leads"
         except NewerStoreError as refused:
             self._stop.fail_stop(str(refused))
-            self.is_held = False
+            self.is_held, self.lost_because = False, str(refused)
         except StoreError as error:
-            log.debug("leadership is not known", error=str(error))
-            self.is_held = False
+            log.debug("leadership not known", error=str(error))
+            self.is_held, self.lost_because = False, str(error)
         return self.is_held

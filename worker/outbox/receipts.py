@@ -124,7 +124,8 @@ class _Log(NamedTuple):
                 "was recreated or cut short"
             )
         return (
-            f"{what}. To go on, decide about what the store does not know as published and may have been on it: "
-            "CUSTOMER_WORKER_SAFETY__CUT_OUTPUTS=resend sends it (again, where it was), =published counts it as "
-            "published. To keep this from happening, give the topic no retention (customer-worker check)"
+            f"{what}. To go on, decide about the rows in doubt, which the store does not know as published: "
+            "CUSTOMER_WORKER_SAFETY__CUT_OUTPUTS=resend publishes them (duplicates are possible), =published counts "
+            "them as published (losses are possible). To prevent this, disable the retention of the topic "
+            "(customer-worker check)"
         )

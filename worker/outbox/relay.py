@@ -111,11 +111,11 @@ class Relay:
         while not self._stop.is_asked:
             self._caught_up.set()  # what is left is for another
             await self._leadership.gained()
-            log.info("this worker publishes from now on")
+            log.info("relay leadership gained")
             self._caught_up.clear()
             if await self._leadership.run_while_held(self._publish):
                 continue
-            log.warning("this worker publishes no longer: another does, or the store is away")
+            log.warning("relay leadership lost", reason=self._leadership.lost_because)
             await self.close()  # at once: the next leader fences it
             self._behind_since = None
             self._failures.clear()
