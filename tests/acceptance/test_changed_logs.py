@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -114,6 +115,15 @@ def test_recreated_topic_is_refused(ready: Stage, is_running: bool, count: int) 
     assert ALLOWED in why
     again = ready.start(LOG__FORMAT="json")
     assert "deleted and created again" in refusal(again), "a restart alone must not accept it"
+
+
+def test_nothing_of_a_recreated_topic_is_read_between_comparisons(ready: Stage) -> None:
+    worker = ready.start([sys.executable, "-m", "tests.acceptance.rarely_watching_worker", "run"], LOG__FORMAT="json")
+    ready.wait_until_consumed(worker)
+    recreate_topic(ready)
+    ready.produce(signups(15, seed=2))
+    assert "deleted and created again" in refusal(worker)
+    assert len(ready.store().customers) == READ
 
 
 def test_recreated_topic_is_read_from_its_start_when_allowed(ready: Stage) -> None:
