@@ -21,7 +21,8 @@ from worker.settings import Store as StoreSettings
 from worker.stores.backend import Backend
 from worker.stores.churns import ValueReader
 from worker.stores.duckdb.backend import DuckDBBackend
-from worker.stores.port import Store, StoreError, StoreInUseError
+from worker.stores.errors import StoreError, StoreInUseError
+from worker.stores.port import Store
 from worker.stores.postgres.backend import PostgresBackend
 from worker.stores.reading import StoreView
 

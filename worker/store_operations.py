@@ -13,7 +13,7 @@ from worker.errors import Exit, Refusal
 from worker.monitoring.checks import Check
 from worker.settings import Settings
 from worker.settings import Store as StoreSettings
-from worker.stores.port import NoStoreError, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
 
 
 def check_store(settings: Settings) -> Check:

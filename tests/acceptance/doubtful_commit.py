@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from worker.cli.main import main
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, Committed, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import Changes, Committed
 
 _commit = DuckDBStore.commit
 

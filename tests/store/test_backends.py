@@ -15,7 +15,7 @@ from worker.errors import Exit, Refusal
 from worker.settings import Settings
 from worker.settings import Store as StoreSettings
 from worker.stores.backend import Backend
-from worker.stores.port import NoStoreError, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
 
 Server = Callable[[], Postgres]
 

@@ -15,8 +15,9 @@ from worker.failpoints import VARIABLE
 from worker.stores.duckdb import store as store_module
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
+from worker.stores.errors import StoreError
 from worker.stores.migrations import newest_version
-from worker.stores.port import Changes, JournalRow, StoreError
+from worker.stores.port import Changes, JournalRow
 
 OTHER_PROCESS = """
 import sys

@@ -15,7 +15,8 @@ from tests.worker.builders import ADA, EVE, customer
 from worker import bootstrap, store_operations
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
-from worker.stores.port import Changes, StoreConflictError, StoreError
+from worker.stores.errors import StoreConflictError, StoreError
+from worker.stores.port import Changes
 from worker.stores.postgres import session
 from worker.stores.postgres.connection import Connection, connect
 from worker.stores.postgres.dry_run import PostgresDryRun

@@ -1,4 +1,4 @@
-"""What every store promises: the port in `worker.stores.port`, whatever the database behind it."""
+"""The guarantees of the port in `worker.stores.port`, for every database."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,8 @@ from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
-from worker.stores.port import Changes, Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import Changes, Store
 
 CHURN = date(2026, 6, 30)
 NO_UUID = "not a uuid"

@@ -22,7 +22,8 @@ from worker.outbox.relay import Relay
 from worker.settings import Settings
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, Committed, NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
+from worker.stores.errors import NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
+from worker.stores.port import Changes, Committed
 from worker.stores.thread import StoreThread
 
 SIGNUP = TopicPartition(SIGNUPS, 0)

@@ -26,7 +26,7 @@ from worker.processing.batch import BatchResult
 from worker.settings import Topics
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import StoreError
+from worker.stores.errors import StoreError
 from worker.stores.reading import AtStake, Waiting
 
 NOW = 1_782_820_800.0

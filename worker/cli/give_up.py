@@ -20,7 +20,7 @@ from worker.processing.unit_of_work import UnitOfWork
 from worker.queries.client import ask
 from worker.queries.giving_up import WAITING_BEFORE, ParkedBefore, Waiting
 from worker.settings import Settings
-from worker.stores.port import StoreConflictError
+from worker.stores.errors import StoreConflictError
 
 SHOWN = 20
 

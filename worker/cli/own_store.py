@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from worker import bootstrap
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
-from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
+from worker.stores.port import Store
 
 
 @contextmanager

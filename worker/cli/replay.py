@@ -23,7 +23,8 @@ from worker.replay.report import Emit, Report
 from worker.replay.running import Replay
 from worker.replay.selection import Selection
 from worker.settings import Settings, Topics
-from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
+from worker.stores.port import Store
 
 INTERRUPTED = 130  # as a shell has it for what Ctrl-C ended
 

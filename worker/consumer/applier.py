@@ -22,7 +22,8 @@ from worker.processing.batch import BatchProcessor, BatchResult, Messages
 from worker.processing.report import BatchReport
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Batch as BatchSettings
-from worker.stores.port import Committed, NewerStoreError, NotTheOwnerError, Store, StoreConflictError, StoreError
+from worker.stores.errors import NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
+from worker.stores.port import Committed, Store
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)

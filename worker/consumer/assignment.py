@@ -30,7 +30,8 @@ from worker.kafka.topic_metadata import TopicMetadata, describe_topics
 from worker.logs.exceptions import described
 from worker.messages.log_identity import difference
 from worker.settings import Settings
-from worker.stores.port import NewerStoreError, OwnershipStore, StoreError
+from worker.stores.errors import NewerStoreError, StoreError
+from worker.stores.port import OwnershipStore
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)

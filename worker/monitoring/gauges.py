@@ -15,7 +15,8 @@ from worker.monitoring.checks import Check
 from worker.monitoring.health import Health
 from worker.settings import Settings
 from worker.stores.arr_at_stake import at_stake
-from worker.stores.port import StoreError, StoreLifecycle
+from worker.stores.errors import StoreError
+from worker.stores.port import StoreLifecycle
 from worker.stores.reading import AtStake, Waiting
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import structlog
 
-from worker.stores.port import StoreError, StoreLifecycle
+from worker.stores.errors import StoreError
+from worker.stores.port import StoreLifecycle
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)

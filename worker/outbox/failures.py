@@ -12,7 +12,7 @@ from worker.metrics.counters import Cause, Metrics
 from worker.outbox.publish_errors import CannotPublish, Kind, in_words, kind_of, pause_seconds
 from worker.outbox.receipts import ReceiptUnreadable
 from worker.settings import Kafka
-from worker.stores.port import StoreError
+from worker.stores.errors import StoreError
 
 log = structlog.get_logger(__name__)
 

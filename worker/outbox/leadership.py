@@ -9,7 +9,8 @@ from typing import Any
 import structlog
 
 from worker.errors import Stop
-from worker.stores.port import NewerStoreError, OwnershipStore, StoreError
+from worker.stores.errors import NewerStoreError, StoreError
+from worker.stores.port import OwnershipStore
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)

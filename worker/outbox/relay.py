@@ -25,7 +25,8 @@ from worker.outbox.output_topics import OutputTopics
 from worker.outbox.publisher import Publisher
 from worker.outbox.recovery import Recovery
 from worker.settings import Settings
-from worker.stores.port import Committed, NewerStoreError, Store, StoreDamagedError, StoreError
+from worker.stores.errors import NewerStoreError, StoreDamagedError, StoreError
+from worker.stores.port import Committed, Store
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)

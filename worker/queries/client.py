@@ -18,7 +18,7 @@ from worker.errors import Exit, Refusal
 from worker.monitoring.worker_report import STORE_HEADER, WorkerReport
 from worker.queries.query import A, P, Question
 from worker.settings import Settings
-from worker.stores.port import NoStoreError, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
 from worker.stores.reading import StoreView
 
 WAIT_SECONDS = 30.0

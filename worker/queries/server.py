@@ -11,7 +11,8 @@ import msgspec
 
 from worker.queries.query import Question
 from worker.settings import Settings
-from worker.stores.port import StoreError, StoreLifecycle
+from worker.stores.errors import StoreError
+from worker.stores.port import StoreLifecycle
 from worker.stores.reading import StoreView
 
 BOUND_SECONDS = 10.0

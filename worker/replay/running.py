@@ -22,7 +22,8 @@ from worker.replay.publishing import Publishing, publishing, read_receipts
 from worker.replay.report import Emit, Report
 from worker.replay.selection import Selection, ranges
 from worker.settings import Settings
-from worker.stores.port import Changes, Committed, Store, StoreConflictError, StoreError
+from worker.stores.errors import StoreConflictError, StoreError
+from worker.stores.port import Changes, Committed, Store
 from worker.stores.thread import StoreThread
 
 COLLECT_EVERY_SECONDS = 30.0

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from worker.stores.port import Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import Store
 from worker.stores.reading import StoreView
 
 Tell = Callable[[int, int], None]

@@ -14,8 +14,8 @@ import psycopg
 
 from worker.stores.duckdb.file import explain as explain_duckdb
 from worker.stores.duckdb.file import open_to_read
+from worker.stores.errors import StoreError
 from worker.stores.migrations import newest_version
-from worker.stores.port import StoreError
 from worker.stores.postgres.connection import Connection, connect, explain, migrate, require_store
 from worker.stores.postgres.rows import PLACES_BITS
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import NamedTuple
 
-from worker.stores.port import NewerStoreError, StoreError
+from worker.stores.errors import NewerStoreError, StoreError
 
 STEPS = files("worker.stores").joinpath("sql")
 

@@ -262,31 +262,3 @@ class StoreLifecycle(StoreRole):
 
 class Store(BatchStore, OutboxStore, OwnershipStore, StoreLifecycle):
     """A database in every role."""
-
-
-class StoreError(Exception):
-    """The store could not do what was asked: the message says what failed and what to do."""
-
-
-class StoreConflictError(StoreError):
-    """Another worker changed what this batch was decided on: decided anew, it will do."""
-
-
-class NotTheOwnerError(StoreError):
-    """The batch is of partitions that another worker has taken over: it is theirs to decide."""
-
-
-class NewerStoreError(StoreError):
-    """The tables were migrated to a version that only newer workers know: this one is to write nothing more."""
-
-
-class StoreDamagedError(StoreError):
-    """What the store wrote cannot be read back: trying again does not help."""
-
-
-class StoreInUseError(StoreError):
-    """Another process has the store open."""
-
-
-class NoStoreError(StoreError):
-    """There is no store yet where one is to be read."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing_extensions import override
 
 from worker.stores.backend import Backend, Tell
-from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
+from worker.stores.port import Store
 from worker.stores.postgres.backend import PostgresBackend
 from worker.stores.reading import StoreView
 

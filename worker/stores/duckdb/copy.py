@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.stores.duckdb.file import MEMORY
-from worker.stores.port import NoStoreError, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
 
 PART_BYTES = 16 * 1024 * 1024
 ROOM_TO_WORK_BYTES = 512 * 1024 * 1024  # the copy's own log, up to a checkpoint, and what that writes

@@ -13,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import duckdb
 
 from worker.error_messages import message_of
+from worker.stores.errors import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
 from worker.stores.migrations import migrations, newest_version, require_version
-from worker.stores.port import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
 
 
 class AtPath(Protocol):

@@ -21,7 +21,7 @@ from worker.stores.duckdb import churns
 from worker.stores.duckdb import dead_letters as letters
 from worker.stores.duckdb.columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb.file import MEMORY, open_to_read, wrap_errors
-from worker.stores.port import StoreError
+from worker.stores.errors import StoreError
 from worker.stores.reading import Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 from worker.stores.row_codec import customer, parked_record
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.messages.record import TopicPartition
-from worker.stores.port import Changes, NotTheOwnerError, Place, StoreConflictError
+from worker.stores.errors import NotTheOwnerError, StoreConflictError
+from worker.stores.port import Changes, Place
 from worker.stores.postgres import rows
 from worker.stores.postgres.connection import Connection
 from worker.stores.postgres.locks import Locks

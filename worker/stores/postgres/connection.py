@@ -13,7 +13,7 @@ from psycopg import errors
 
 from worker.error_messages import message_of
 from worker.stores import migrations
-from worker.stores.port import NoStoreError, StoreConflictError, StoreError
+from worker.stores.errors import NoStoreError, StoreConflictError, StoreError
 from worker.stores.postgres import pooler, session
 from worker.stores.postgres.session import UnusableSessionError
 

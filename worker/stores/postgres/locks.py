@@ -16,7 +16,7 @@ from socket import gethostname
 import psycopg
 from typing_extensions import override
 
-from worker.stores.port import StoreError, StoreInUseError
+from worker.stores.errors import StoreError, StoreInUseError
 from worker.stores.postgres.connection import Connection, connect, explain
 
 LEADER_SILENT_SECONDS = 5

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import psycopg
 from typing_extensions import override
 
+from worker.stores.errors import StoreError
 from worker.stores.migrations import newest_version
-from worker.stores.port import Store, StoreError
+from worker.stores.port import Store
 from worker.stores.postgres.commits import PostgresBatches
 from worker.stores.postgres.connection import connect, explain, migrate, require_store
 from worker.stores.postgres.outbox import PostgresOutbox

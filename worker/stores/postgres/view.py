@@ -16,8 +16,8 @@ from domain.customer import Customer
 from worker.messages.record import TopicPartition
 from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
+from worker.stores.errors import StoreError
 from worker.stores.migrations import newest_version
-from worker.stores.port import StoreError
 from worker.stores.postgres import churns, outbox, rows
 from worker.stores.postgres import dead_letters as letters
 from worker.stores.postgres.connection import connect, require_store, wrap_errors
