@@ -78,5 +78,5 @@ async def _require_coordinator(admin: AIOKafkaAdminClient, settings: Kafka) -> N
 
 
 def no_coordinator(settings: Kafka) -> CannotPublish:
-    """The transaction coordinator cannot be found, or does not give a producer its id."""
+    """Return the error of a transaction coordinator that is not found, or does not give a producer its id."""
     return CannotPublish(in_words(CoordinatorNotAvailableError(), settings), Kind.RETRY)

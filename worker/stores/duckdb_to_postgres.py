@@ -57,9 +57,9 @@ _IS_IN_USE = " OR ".join(f"EXISTS (SELECT FROM {table})" for table in _COPIED)
 
 
 def copy_to_postgres(path: str, url: str, shown: str, tell: Tell) -> int:
-    """Copy the store in the file at `path` to the empty database at `url`, all or nothing; how many rows.
+    """Copy the store in the file at `path` to the empty database at `url`, all or nothing; returns the number of rows.
 
-    `tell` is told how far it is, and of how much: a row counts once for itself and once for each index it is in.
+    `tell` is called with how much is done, and of how much: a row counts for itself and for each index it is in.
     Raises `StoreInUseError` where a worker has the file, and `StoreError` where it cannot be read, or the database is
     not empty or fails.
     """
@@ -95,7 +95,7 @@ def _count(source: duckdb.DuckDBPyConnection, what: str) -> int:
 
 
 def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str) -> Iterator[int]:
-    """Copy a table, in the order in which DuckDB has its rows; how many each time."""
+    """Copy a table, in the order in which DuckDB has its rows; yields the number of rows each time."""
     columns, what = _COPIED[table]
     described = source.execute(f"DESCRIBE SELECT {columns} {what}").fetchall()
     line = ", ".join(_as_text(f'"{name}"', kind) for name, kind, *_ in described)
@@ -109,7 +109,7 @@ def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str) -> 
 
 
 def _as_text(column: str, kind: str) -> str:
-    """How DuckDB writes a column so that PostgreSQL's COPY reads the same."""
+    """Return the SQL by which DuckDB writes a column as PostgreSQL's COPY reads it."""
     match kind:
         case "VARCHAR":
             text = f"replace({column}, '\\', '\\\\')"
@@ -124,7 +124,7 @@ def _as_text(column: str, kind: str) -> str:
 
 @contextmanager
 def _indexes_made_last(target: Connection, counts: dict[str, int], tell: Tell) -> Iterator[Callable[[int], None]]:
-    """Take every index away, and make all of them again at the end. What it gives is told how many rows were copied."""
+    """Drop every index, and create all of them at the end. Yields a callable that counts the rows copied."""
     indexes = target.execute(_INDEXES).fetchall()
     done, total = 0, sum(counts.values()) + sum(counts.get(table, 0) for table, *_ in indexes)
 
@@ -153,7 +153,7 @@ WHERE relnamespace = current_schema::regnamespace AND relname IN ({", ".join(f"'
 
 
 def _go_on_from_there(source: duckdb.DuckDBPyConnection, target: Connection) -> None:
-    """Numbers that come next come after those that were copied."""
+    """Make new numbers follow those that were copied."""
     [(last, published)] = source.execute(
         "SELECT greatest((SELECT max(seq) FROM outbox), published_seq), published_seq FROM relay"
     ).fetchall()

@@ -21,7 +21,7 @@ PENDING_BYTES = 32 * 1024 * 1024
 
 
 def add(join: Join, messages: Sequence[Outgoing], after_seq: int, *, is_silent: bool, has_receipts: bool) -> set[str]:
-    """Add the rows; the ids of those that have a receipt already. Silent ones pass for such, too."""
+    """Add the rows; returns the ids of those that have a receipt. Silent rows count as published, too."""
     if not messages:
         return set()
     ids = [message.id for message in messages]
@@ -38,7 +38,7 @@ def add(join: Join, messages: Sequence[Outgoing], after_seq: int, *, is_silent: 
 
 
 def pending(db: duckdb.DuckDBPyConnection, after_seq: int, limit: int, end: int) -> PendingBatch:
-    """What is to be published of the rows after `after_seq` up to `end`."""
+    """Return what is to be published of the rows after `after_seq` up to `end`."""
     if after_seq >= end:
         return PendingBatch(after_seq, [], after_seq)
     query = f"""
@@ -64,7 +64,7 @@ def pending(db: duckdb.DuckDBPyConnection, after_seq: int, limit: int, end: int)
 
 
 def keep_receipts(join: Join, ids: Sequence[str], published_seq: int) -> None:
-    """Note that these ids are out, whether their rows are here or yet to come."""
+    """Record that these ids are published, whether their rows exist or are yet to come."""
     columns = rows.ids(ids)
     join(
         f"UPDATE outbox SET receipted = true FROM batch WHERE outbox.id = batch.id AND outbox.seq > {published_seq}",
@@ -78,7 +78,7 @@ def keep_receipts(join: Join, ids: Sequence[str], published_seq: int) -> None:
 
 
 def set_ends(join: Join, ends: Mapping[TopicPartition, int]) -> None:
-    """Set up to where each of these output partitions is accounted for."""
+    """Set the offset up to which each of these output partitions is accounted for."""
     if not ends:
         return
     join(

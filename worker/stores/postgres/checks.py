@@ -1,6 +1,6 @@
-"""What a batch was decided on, looked at once more under locks: other workers may have committed meanwhile.
+"""Checks at commit, under locks, of what a batch was decided on: other workers may have committed meanwhile.
 
-What is decided for good needs no second look: a customer is never deleted, a signup never changed, a churn final.
+Final decisions need no check: a customer is never deleted, a signup never changed, a churn never undone.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def require_undecided(db: Connection, changes: Changes) -> None:
 
 
 def pass_gate(db: Connection, locks: Locks, changes: Changes) -> None:
-    """See that parking and signing up do not miss each other: the one waits for the other, then looks again."""
+    """Make parking and signing up wait for each other. Raises where one has missed the other."""
     parks = {parked.customer_id for parked in changes.parked.values()}
     if parks:
         locks.pass_gate(db, alone=True)
@@ -95,7 +95,7 @@ def lock_changed(db: Connection, changes: Changes) -> None:
 
 
 def take_parked(db: Connection, changes: Changes) -> None:
-    """Delete what waits no longer. Raises where another worker took some of it."""
+    """Delete released and abandoned cancellations. Raises where another worker took some of them."""
     gone = changes.released + changes.abandoned
     if not gone:
         return

@@ -1,4 +1,4 @@
-"""A PostgreSQL store to try something out on: what is committed to it stays in this process.
+"""A dry run on PostgreSQL: what is committed to it stays in this process.
 
 Rows that are written and rolled back would have workers wait for them meanwhile, and leave dead rows behind. So nothing
 is written: the database is read as it was at one moment, in a transaction that it keeps from changing anything.
@@ -96,7 +96,7 @@ class PostgresDryRun(PostgresStore):
         return Committed(messages, rows=None)
 
     def _receipted(self, ids: Sequence[str]) -> set[str]:
-        """Those of the ids whose record is on its topic."""
+        """Return those of the ids whose record is on its topic."""
         if not ids:
             return set()
         stored = {message_id for (message_id,) in self._rows("SELECT id FROM receipts WHERE id = ANY(%s)", [list(ids)])}
@@ -104,7 +104,7 @@ class PostgresDryRun(PostgresStore):
 
     @override
     def reopen(self) -> None:
-        """Not possible: another moment's store is another store. What failed goes on failing."""
+        """Do nothing: a new transaction would show another state of the store. Failed calls go on failing."""
 
 
 def _place(parked: ParkedRecord) -> Place:

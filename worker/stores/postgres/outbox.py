@@ -29,7 +29,7 @@ IS_PENDING = "coalesce(seq_before + place > (SELECT published_seq FROM relay), t
 
 
 def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set[str]:
-    """Add the rows; the ids of those that have a receipt already. Silent ones pass for such, too.
+    """Add the rows; returns the ids of those that have a receipt. Silent rows count as published, too.
 
     The batch holds its locks by now: the commit's number says that it came after whomever it waited for.
     """
@@ -49,7 +49,7 @@ def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set
 
 
 def number_new(db: Connection) -> int:
-    """Give the commits that are seen and have none their numbers; the last number there is of a row."""
+    """Number the visible commits that have no numbers yet; returns the last number of a row."""
     with db.transaction():
         if not db.execute("SELECT 1 FROM outbox_commits WHERE seq_before IS NULL LIMIT 1").fetchall():
             return int(db.execute("SELECT last_seq FROM relay").fetchall()[0][0])
@@ -73,7 +73,7 @@ def number_new(db: Connection) -> int:
 
 
 def pending(db: Connection, after_seq: int, limit: int, end: int) -> PendingBatch:
-    """What is to be published of the rows after `after_seq` up to `end`.
+    """Return what is to be published of the rows after `after_seq` up to `end`.
 
     Each commit's rows are asked for by themselves: a join of commits and rows would be left to a plan that is made
     while nothing is known of tables that have just grown from nothing.
@@ -93,7 +93,7 @@ def pending(db: Connection, after_seq: int, limit: int, end: int) -> PendingBatc
 
 
 def _commits(db: Connection, after_seq: int, end: int) -> Sequence[tuple[Any, ...]]:
-    """The commits that have rows after `after_seq` up to `end`, in their order: number, rows before, last place."""
+    """Return the commits that have rows after `after_seq` up to `end`, in order: number, rows before, last place."""
     query = """
         SELECT commit_id, seq_before, last_place FROM outbox_commits
         WHERE seq_before < %(end)s AND seq_before >= coalesce(
@@ -116,14 +116,14 @@ WHERE bytes_before < %s ORDER BY place
 
 
 def mark_published(db: Connection, last_seq: int, leader_epoch: int | None) -> None:
-    """Set how far the outbox is published. Raises `StoreError` where another worker publishes now."""
+    """Set the last published row. Raises `StoreError` where another worker leads now."""
     query = "UPDATE relay SET published_seq = %(seq)s WHERE coalesce(leader_epoch = %(epoch)s, true)"
     if not db.execute(query, {"seq": last_seq, "epoch": leader_epoch}).rowcount:
         raise _led_by_another()
 
 
 def keep_receipts(db: Connection, ids: Sequence[str], leader_epoch: int | None) -> None:
-    """Note that these ids are out, whether their rows are here or yet to come."""
+    """Record that these ids are published, whether their rows exist or are yet to come."""
     query = "SELECT published_seq FROM relay WHERE coalesce(leader_epoch = %(epoch)s, true) FOR UPDATE"
     held = db.execute(query, {"epoch": leader_epoch}).fetchall()
     if not held:

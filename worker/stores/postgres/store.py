@@ -22,7 +22,7 @@ from worker.stores.reading import StoreView
 
 
 def migrate_store(url: str, shown: str) -> tuple[int, int]:
-    """Bring the tables at `url` to this worker's version; the version before and after. Raises `StoreError`."""
+    """Bring the tables at `url` to this worker's version; returns the version before and after. Raises `StoreError`."""
     try:
         with closing(connect(url)) as db:
             before, after = migrate(db)

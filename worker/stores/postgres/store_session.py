@@ -67,10 +67,10 @@ class PostgresSession:
             raise
 
     def _require_version(self, db: Connection) -> None:
-        """Raise `NewerStoreError` where the tables were migrated under a worker that does not know what they mean now.
+        """Raise `NewerStoreError` where the tables were migrated to a version that this worker does not know.
 
         Raises `StoreError` where the session or the store is another one. A migration waits for the transaction that
-        this is asked in.
+        this is called in.
         """
         require_version(db, self.shown, self._version, self._id)
 
