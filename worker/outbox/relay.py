@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NoReturn
 
 import structlog
 
@@ -128,21 +129,24 @@ class Relay:
         while True:
             try:
                 self._metrics.recovering(cause)
-                publisher = await self.recover(cause)
-                while True:
-                    await self._publish_all(publisher)
-                    self._failures.clear()
-                    if not self._more.is_set():
-                        self._behind_since = None
-                        self._caught_up.set()
-                    await self._wait_for_more()
-                    self._more.clear()
+                await self._publish_with(await self.recover(cause))
             except (PositionRefused, StoreDamagedError, NewerStoreError) as refused:
                 self._stop.fail_stop(str(refused))
                 return
             except RECOVERABLE as error:
                 cause = cause_of(error)
                 await self._recover_after(error)
+
+    async def _publish_with(self, publisher: Publisher) -> NoReturn:
+        """Publish until cancelled. Raises the first failure."""
+        while True:
+            await self._publish_all(publisher)
+            self._failures.clear()
+            if not self._more.is_set():
+                self._behind_since = None
+                self._caught_up.set()
+            await self._wait_for_more()
+            self._more.clear()
 
     async def recover(self, cause: str) -> Publisher:
         """Settle what is published, and return a publisher to go on with. Raises as `Recovery.run` does."""
@@ -162,24 +166,27 @@ class Relay:
         if self._is_shared:
             self._backlog.look_again()
         try:
-            while True:
-                pending = await self._backlog.after(marks.published_seq)
-                if pending.last_seq == marks.published_seq:
-                    if marks.is_complete:
-                        return
-                    self._more.clear()
-                    if await self._more_within(marks.due_in_seconds):
-                        continue
-                else:
-                    self._recovery.note_attempt(pending.last_seq)
-                    marks.published(pending.last_seq, await self._send(publisher, pending.messages))
-                    self._behind_since = time.monotonic()
-                    if marks.due_in_seconds > 0:
-                        continue
-                if await marks.write():
-                    self._failures.clear()  # a backlog may keep this loop busy for long
+            while await self._publish_next(publisher, marks):
+                pass
         finally:
             await marks.finish()
+
+    async def _publish_next(self, publisher: Publisher, marks: Marks) -> bool:
+        """Publish the next batch, and mark what is published when due; returns False once nothing is left."""
+        pending = await self._backlog.after(marks.published_seq)
+        if pending.last_seq != marks.published_seq:
+            self._recovery.note_attempt(pending.last_seq)
+            marks.published(pending.last_seq, await self._send(publisher, pending.messages))
+            self._behind_since = time.monotonic()
+            is_due = marks.due_in_seconds <= 0
+        elif marks.is_complete:
+            return False
+        else:
+            self._more.clear()
+            is_due = not await self._more_within(marks.due_in_seconds)
+        if is_due and await marks.write():
+            self._failures.clear()  # a backlog may keep this loop busy for long
+        return True
 
     async def _send(self, publisher: Publisher, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
         if not messages:

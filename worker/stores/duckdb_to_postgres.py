@@ -83,8 +83,7 @@ def _copy(source: duckdb.DuckDBPyConnection, target: Connection, shown: str, tel
         target.execute(f"TRUNCATE {', '.join(_COPIED)}".encode())  # FREEZE asks for it
         with _indexes_made_last(target, counts, tell) as told:
             for table in _COPIED:
-                for lines in _load(source, target, table):
-                    told(lines)
+                _load(source, target, table, told)
         _go_on_from_there(source, target)
     target.execute(f"ANALYZE {', '.join(_COPIED)}".encode())
     return sum(counts.values())
@@ -94,8 +93,8 @@ def _count(source: duckdb.DuckDBPyConnection, what: str) -> int:
     return int(source.execute(f"SELECT count(*) {what.partition(' ORDER BY ')[0]}").fetchall()[0][0])
 
 
-def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str) -> Iterator[int]:
-    """Copy a table, in the order in which DuckDB has its rows; yields the number of rows each time."""
+def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str, told: Callable[[int], None]) -> None:
+    """Copy a table, in the order in which DuckDB has its rows; `told` is called with the number of rows each time."""
     columns, what = _COPIED[table]
     described = source.execute(f"DESCRIBE SELECT {columns} {what}").fetchall()
     line = ", ".join(_as_text(f'"{name}"', kind) for name, kind, *_ in described)
@@ -105,7 +104,7 @@ def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str) -> 
     with target.cursor() as cursor, cursor.copy(command) as copying:
         while lines := found.fetchmany(LINES_AT_ONCE):
             copying.write("".join(f"{text}\n" for (text,) in lines))
-            yield len(lines)
+            told(len(lines))
 
 
 def _as_text(column: str, kind: str) -> str:
