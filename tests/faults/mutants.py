@@ -94,7 +94,7 @@ MUTANTS = (
     ),
     Mutant(
         "topic ids and last records not compared",
-        (("worker/consumer/assignment.py", "difference=differences.get(place)", "difference=None"),),
+        (("worker/consumer/start_positions.py", "difference=differences.get(partition)", "difference=None"),),
         ("an input recreated with more records",),
         ("ended with", "did not end"),
     ),

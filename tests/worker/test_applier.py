@@ -61,12 +61,12 @@ class World:
         self.consumer = Consumer(settings, store, thread, batch_path(), relay, self.stop, self.metrics)
         self.consumer.assignment.is_set.set()
         self.applier: Applier = self.consumer.applier
-        self.looked_again: list[str] = []
+        self.compared_again: list[str] = []
 
-        async def look_again(why: str) -> None:
-            self.looked_again.append(why)
+        async def compare_again(reason: str) -> None:
+            self.compared_again.append(reason)
 
-        self.consumer.assignment.look_again = look_again  # type: ignore[method-assign]
+        self.consumer.assignment.compare_again = compare_again  # type: ignore[method-assign]
 
     async def apply(self, records: Sequence[PlainRecord]) -> None:
         await self.applier.apply(records, None, self.consumer.assignment.number)
@@ -186,7 +186,7 @@ def test_poll_after_a_change_of_leader_is_compared_first() -> None:
         it.consumer.assignment.leaders.found.add(SIGNUP)
         await it.apply(signups(3))
         assert it.position == 0
-        [why] = it.looked_again
+        [why] = it.compared_again
         assert f"{SIGNUPS}/0" in why
 
     within(body)

@@ -44,8 +44,10 @@ class Polling:
             except NoOffsetForPartitionError:  # the group has none: the assignment sets where reading starts
                 return None
             except OffsetOutOfRangeError as error:
-                places = ", ".join(f"{place.topic}/{place.partition}/{at}" for place, at in error.args[0].items())
-                await self._assignment.look_again(f"{places} is outside of the log")
+                positions = ", ".join(
+                    f"{each.topic}/{each.partition}/{offset}" for each, offset in error.args[0].items()
+                )
+                await self._assignment.compare_again(f"{positions} is outside of the log")
                 return None
             except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
                 # `InputWatch` has logged it; FastStream would log it with its traceback every 5 s.
@@ -68,7 +70,7 @@ class Polling:
         if consumer is None:
             return since_set
         try:
-            answers = [consumer.last_poll_timestamp(place) for place in consumer.assignment()]
+            answers = [consumer.last_poll_timestamp(partition) for partition in consumer.assignment()]
         except IllegalStateError:  # the partitions are being taken this moment
             return since_set
         answered_ms = max(filter(None, answers), default=0)
