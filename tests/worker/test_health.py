@@ -43,6 +43,7 @@ class Parts:
 
     def __init__(self, store: DuckDBStore, thread: StoreThread) -> None:
         settings, stop = Settings(), Stop()
+        self.stop = stop
         metrics = Metrics(settings.topics)
         self.polls = Polls()
         self.relay = Relay(settings, store, thread, stop, metrics)
