@@ -1,4 +1,4 @@
-"""Whether the configured input topics can be read, and how far behind the worker is: by the topics, not the assignment.
+"""Watch of the configured input topics: their readability and lag, independent of the assignment.
 
 Each second Kafka is asked for the topics (ids, rights), the ends of their partitions, and the group. A topic that is
 deleted, or may not be read any more, leaves the assignment without an error; here it stays, with its last known end.

@@ -59,12 +59,12 @@ class Polling:
 
     @property
     def turned_seconds(self) -> float:
-        """How long ago the loop asked for records."""
+        """Seconds since the loop last polled."""
         return time.monotonic() - self._turned
 
     @property
     def answered_seconds(self) -> float:
-        """How long ago Kafka answered a fetch, or gave out the partitions: with records or, twice a second, without."""
+        """Seconds since Kafka last answered a fetch (an empty answer comes twice a second) or assigned partitions."""
         since_set = time.monotonic() - self._assignment.set_at
         consumer = self._assignment.consumer
         if consumer is None:
@@ -78,7 +78,7 @@ class Polling:
 
     @property
     def ended_task(self) -> str | None:
-        """Which of aiokafka's own tasks has ended, if one has: nothing would be fetched, and nothing would say so."""
+        """The background task of aiokafka that has ended, None if all run; without it nothing is fetched."""
         consumer = self._assignment.consumer
         # There is no public way to ask; aiokafka's minor version is pinned.
         if consumer is None or consumer._coordinator is None:  # noqa: SLF001 - the consumer is being started

@@ -1,4 +1,4 @@
-"""Where assigned partitions start: the store's positions, after a comparison with the logs and the group's offsets."""
+"""Start positions of assigned partitions: the store's, after a comparison with the logs and the group's offsets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class StartPosition(NamedTuple):
-    """Where a partition starts: `offset`, which the store has as `stored`; `end` is the end of its log now."""
+    """Start of a partition: `offset` to read from, the `stored` position, and the `end` of its log now."""
 
     offset: int
     stored: int

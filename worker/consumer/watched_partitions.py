@@ -23,7 +23,7 @@ DESCRIBED_SECONDS = 5.0
 
 
 class WatchedPartitions:
-    """All partitions but those of other workers, with their progress as last known.
+    """Partitions of the input topics, without those of other workers, with their progress as last known.
 
     Times are of one monotonic clock, in seconds. `described_at` is when the topics were last described; `busy_at` when
     a batch was last in progress that takes long, so that no position moves.

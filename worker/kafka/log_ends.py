@@ -1,4 +1,4 @@
-"""Where the logs of partitions end, asked of their leaders: open transactions included, and without trying again."""
+"""Ends of the logs of partitions, requested from their leaders once; records of open transactions count."""
 
 from __future__ import annotations
 
