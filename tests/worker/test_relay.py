@@ -255,16 +255,31 @@ def test_failed_mark_is_repeated_and_its_rows_are_not() -> None:
 
 
 @pytest.mark.parametrize("error", [PositionRefused("receipts are lost"), StoreDamagedError("a block is unreadable")])
-def test_lost_receipts_and_a_damaged_store_stop_the_worker(error: Exception) -> None:
+@pytest.mark.parametrize("kind", [WatchedStore, SharedStore])
+def test_lost_receipts_and_a_damaged_store_stop_the_worker(error: Exception, kind: type[WatchedStore]) -> None:
     async def body(those: Those) -> None:
         those.commit("a")
         those.topics.unmet = [error]
-        async with those.running():
-            await those.until(lambda: those.stop.is_asked)
+        with capture_logs() as logs:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                await those.relay.run()
         assert those.stop.code is Exit.SAFETY
         assert those.topics.ids == []
+        assert "relay leadership lost" not in [line["event"] for line in logs]
 
-    within(body)
+    within(body, kind)
+
+
+@pytest.mark.parametrize("kind", [WatchedStore, SharedStore])
+def test_unforeseen_error_ends_the_relay(kind: type[WatchedStore]) -> None:
+    async def body(those: Those) -> None:
+        those.topics.unmet = [ZeroDivisionError()]
+        async with asyncio.timeout(LIMIT_SECONDS):
+            with pytest.raises(ZeroDivisionError):
+                await those.relay.run()
+        assert not those.relay.is_running
+
+    within(body, kind)
 
 
 def test_standby_publishes_once_it_leads() -> None:
