@@ -11,6 +11,7 @@ from aiokafka.errors import (
 )
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from worker.bootstrap import backend
 from worker.consumer.joining import NO_COORDINATOR, look_at_group
 from worker.consumer.single_owner_assignor import assignor_name
 from worker.errors import Exit, Refusal
@@ -87,7 +88,9 @@ async def _group_check(admin: AIOKafkaAdminClient, settings: Settings) -> Check:
             reraise=True,
         ):
             with attempt:
-                members = await look_at_group(admin, group_id, assignor_name(settings))
+                members = await look_at_group(
+                    admin, group_id, assignor_name(is_shared=backend(settings.store).is_shared)
+                )
     except GroupCoordinatorNotAvailableError:
         return Check(name, is_well=False, found="its coordinator is not available", advice=NO_COORDINATOR)
     except GroupAuthorizationFailedError:

@@ -42,7 +42,8 @@ from worker.stores.duckdb import copy as duckdb_copy
 from worker.stores.duckdb.copy import copied
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, NoStoreError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreConflictError, StoreError, StoreInUseError
+from worker.stores.port import Changes, Committed
 
 CHURN = date(2026, 6, 30)
 PLACE = TopicPartition(SIGNUPS, 3)
@@ -134,7 +135,7 @@ class Contested(DuckDBStore):
 
     conflicts = 2
 
-    def commit(self, changes: Changes) -> PendingBatch:
+    def commit(self, changes: Changes) -> Committed:
         if self.conflicts:
             self.conflicts -= 1
             raise StoreConflictError("another worker was faster")

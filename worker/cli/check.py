@@ -8,11 +8,11 @@ import typer
 from rich.markup import escape
 
 from worker import preflight
-from worker.bootstrap import check_store
 from worker.cli.shared import AsJson, console, run_async
 from worker.errors import Exit
 from worker.monitoring.checks import Check
 from worker.settings import Settings
+from worker.store_operations import check_store
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,8 @@ from worker import bootstrap
 from worker.errors import Exit, Refusal
 from worker.queries.local import no_store
 from worker.settings import Settings
-from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
+from worker.stores.port import Store
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from worker.processing.unit_of_work import UnitOfWork
 from worker.queries.client import run_query
 from worker.queries.parked_before import PARKED_BEFORE, ParkedBefore, WaitingCancellation
 from worker.settings import Settings
-from worker.stores.port import ParkedRecord, Store, StoreConflictError
+from worker.stores.errors import StoreConflictError
+from worker.stores.port import ParkedRecord, Store
 
 SHOWN = 20
 

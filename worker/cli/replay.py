@@ -24,7 +24,8 @@ from worker.replay.replay import Replay
 from worker.replay.report import Emit, Report
 from worker.replay.selection import Selection
 from worker.settings import Settings, Topics
-from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
+from worker.stores.port import Store
 
 INTERRUPTED = 130  # the exit code of a shell for a command that Ctrl-C ended
 

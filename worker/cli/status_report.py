@@ -10,6 +10,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from worker.bootstrap import backend
 from worker.cli.ages import shown_age
 from worker.cli.counted import counted
 from worker.errors import Refusal
@@ -62,7 +63,7 @@ def _facts(settings: Settings, found: Found, now: datetime) -> Iterator[tuple[st
     yield "worker", _worker(settings, found.worker, now)
     yield "last batch", _last_batch(found.worker, now)
     yield "group", settings.kafka.group_id + _members(found.inputs)
-    if settings.store.is_postgres:
+    if backend(settings.store).is_shared:
         yield "publishes", found.store.leader or "no worker: one that runs does so within 6 s"
     yield "store", f"{settings.store.shown}, {_size(totals.size_bytes)}"
     yield "customers", f"{totals.customers:,}, of whom {totals.churned:,} left"
@@ -81,7 +82,7 @@ def _facts(settings: Settings, found: Found, now: datetime) -> Iterator[tuple[st
 
 
 def _worker(settings: Settings, worker: WorkerReport | None, now: datetime) -> str:
-    if worker is None and settings.store.is_postgres:
+    if worker is None and backend(settings.store).is_shared:
         where = f"none answers at port {settings.http.port} of this machine"
         if not settings.http.enabled:
             where = "none can be asked, as CUSTOMER_WORKER_HTTP__ENABLED is false"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr, ValidationError
 
-from worker import bootstrap
+from worker import store_operations
 from worker.cli.progress import progress_bar
 from worker.cli.shared import AsJson, print_line
 from worker.settings import Settings, Store
@@ -40,7 +40,7 @@ def migrate(as_json: AsJson = False) -> None:
 
     Example: customer-worker migrate
     """
-    before, after = bootstrap.migrate(Settings.read())
+    before, after = store_operations.migrate(Settings.read())
     if as_json:
         print(json.dumps({"before": before, "after": after}))
     elif before == after:
@@ -62,7 +62,7 @@ def copy(
     Example: customer-worker store copy duckdb:///customers.duckdb postgresql://worker@db/customers
     """
     with progress_bar("Copying the store") as progress:
-        copied = bootstrap.copy_store(source, target, progress)
+        copied = store_operations.copy_store(source, target, progress)
     if as_json:
         print(json.dumps({"rows": copied}))
     else:

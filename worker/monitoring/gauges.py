@@ -15,7 +15,8 @@ from worker.monitoring.checks import Check
 from worker.monitoring.health import Health
 from worker.settings import Settings
 from worker.stores.arr_at_stake import at_stake
-from worker.stores.port import Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import StoreLifecycle
 from worker.stores.reading import AtStake, Waiting
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ class Reading:
 class Gauges:
     """Reads the components of a running worker."""
 
-    def __init__(self, consumer: Consumer, health: Health, store: Store, settings: Settings) -> None:
+    def __init__(self, consumer: Consumer, health: Health, store: StoreLifecycle, settings: Settings) -> None:
         self._consumer = consumer
         self._health = health
         self._store = store

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import structlog
 
-from worker.stores.port import Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import StoreLifecycle
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -19,7 +20,7 @@ EVERY_SECONDS = 30.0
 class StoreWatch:
     """Makes a small write periodically. `failure` is the error of the last one, None if it succeeded."""
 
-    def __init__(self, store: Store, thread: StoreThread) -> None:
+    def __init__(self, store: StoreLifecycle, thread: StoreThread) -> None:
         self._store = store
         self._thread = thread
         self.failure: str | None = None

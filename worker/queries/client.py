@@ -11,13 +11,14 @@ from urllib.parse import urlencode
 import msgspec
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from worker.bootstrap import backend
 from worker.errors import Refusal
 from worker.monitoring.worker_report import WorkerReport
 from worker.queries.local import read_store
 from worker.queries.query import A, P, Query
 from worker.queries.worker_http import NoResponse, get
 from worker.settings import Settings
-from worker.stores.port import StoreInUseError
+from worker.stores.errors import StoreInUseError
 from worker.stores.reading import StoreView
 
 RETRY_FOR_SECONDS = 5.0
@@ -57,7 +58,7 @@ def _run_query(settings: Settings, query: Query[P, A], parameters: P) -> A:
 
 
 def _fetch_worker_report(settings: Settings) -> WorkerReport | None:
-    if settings.store.is_postgres:
+    if backend(settings.store).is_shared:
         with suppress(Refusal):
             return get(settings, "/ask/worker", WorkerReport)
         return None

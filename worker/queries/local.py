@@ -8,7 +8,7 @@ from typing import TypeVar
 from worker.bootstrap import open_view
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
-from worker.stores.port import NoStoreError, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
 from worker.stores.reading import StoreView
 
 T = TypeVar("T")

@@ -11,7 +11,8 @@ import msgspec
 
 from worker.queries.query import Query
 from worker.settings import Settings
-from worker.stores.port import Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import StoreLifecycle
 from worker.stores.reading import StoreView
 
 TIME_LIMIT_SECONDS = 10.0
@@ -25,7 +26,9 @@ class QueryFailed(Exception):
 class QueryServer:
     """Runs queries on `store`, concurrently with the thread that changes it."""
 
-    def __init__(self, store: Store, settings: Settings, time_limit_seconds: float = TIME_LIMIT_SECONDS) -> None:
+    def __init__(
+        self, store: StoreLifecycle, settings: Settings, time_limit_seconds: float = TIME_LIMIT_SECONDS
+    ) -> None:
         self._store = store
         self._settings = settings
         self._time_limit_seconds = time_limit_seconds

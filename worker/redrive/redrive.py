@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
-from worker.bootstrap import redrive_lock
 from worker.errors import Exit, Refusal
 from worker.kafka import clients as kafka
 from worker.kafka.batch_sizes import BatchSizes
@@ -22,6 +21,7 @@ from worker.redrive.sender import Sender
 from worker.redrive.source import DeadLetterSource
 from worker.redrive.unread import Progress
 from worker.settings import Settings
+from worker.store_operations import redrive_lock
 from worker.stores.dead_letters import Filters, Group, Letter, LetterRecord, State, grouped
 
 STALLED_AFTER_SECONDS = 60.0

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
+from worker.bootstrap import backend
 from worker.consumer.single_owner_assignor import members_of
 from worker.messages.record import TopicPartition
 from worker.queries.client import fetch_worker_report, run_query
@@ -38,7 +39,7 @@ class RemoteSource(DeadLetterSource):
 
     async def is_worker_running(self) -> bool:
         """Return whether a worker runs that will decide what is sent."""
-        if self._settings.store.is_postgres:
+        if backend(self._settings.store).is_shared:
             return bool(await members_of(self._settings))
         return await fetch_worker_report(self._settings) is not None
 

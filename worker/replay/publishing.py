@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from worker.consumer.single_owner_assignor import has_store, members_of
 from worker.errors import Exit, PositionRefused, Refusal, Stop
 from worker.kafka import clients as kafka
+from worker.outbox.output_topics import OutputTopics
 from worker.outbox.receipts import ReceiptUnreadable, keep_receipts
 from worker.outbox.relay import Relay
 from worker.settings import Settings
@@ -28,7 +29,7 @@ async def read_receipts(settings: Settings, store: Store, thread: StoreThread) -
     async with _refusals(settings):
         async with kafka.admin_client(settings.kafka) as admin:
             partitions = await kafka.partition_counts(admin, settings.topics.outputs)
-        await keep_receipts(settings, store, thread, partitions)
+        await keep_receipts(OutputTopics(settings), partitions, settings, store, thread)
 
 
 class Publishing:
@@ -76,7 +77,7 @@ async def publishing(settings: Settings, store: Store, thread: StoreThread) -> A
     await _require_no_other_store(settings, store)
     relay = Relay(settings, store, thread, Stop())
     try:
-        if store.exclusive_id is None:
+        if store.is_shared:
             await read_receipts(settings, store, thread)  # by reading only: a new producer would fence that of a worker
         else:
             async with _refusals(settings):
@@ -98,7 +99,7 @@ async def _require_no_other_store(settings: Settings, store: Store) -> None:
     store in their user data.
     """
     members = await members_of(settings)
-    if store.exclusive_id is None:
+    if store.is_shared:
         is_another = any(member.user_data for member in members)
     else:
         is_another = not all(has_store(member, store.exclusive_id) for member in members)

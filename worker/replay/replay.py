@@ -21,7 +21,8 @@ from worker.replay.publishing import Publishing, publishing, read_receipts
 from worker.replay.report import Emit, Report
 from worker.replay.selection import Range, Selection, ranges
 from worker.settings import Settings
-from worker.stores.port import PendingBatch, Store, StoreConflictError, StoreError
+from worker.stores.errors import StoreConflictError, StoreError
+from worker.stores.port import Committed, Store
 from worker.stores.thread import StoreThread
 
 COLLECT_EVERY_SECONDS = 30.0
@@ -112,7 +113,7 @@ class Replay:
             if self._publishing is not None:
                 self._publishing.offer(committed)
 
-    async def _until_done(self, records: Sequence[Record]) -> PendingBatch:
+    async def _until_done(self, records: Sequence[Record]) -> Committed:
         """Apply records. If a concurrent worker has changed their customers, they are decided again."""
         async for attempt in AsyncRetrying(
             wait=wait_random_exponential(multiplier=0.2, max=RETRY_PAUSE_SECONDS),
@@ -124,7 +125,7 @@ class Replay:
                 committed = await self._thread.call(self._apply, records)
         return committed
 
-    def _apply(self, records: Sequence[Record]) -> PendingBatch:
+    def _apply(self, records: Sequence[Record]) -> Committed:
         """Apply a unit of work, add it to the report, and do due maintenance. Runs on the store's thread."""
         read = len(records)
         customer_id, path = self._selection.customer_id, self._path

@@ -1,7 +1,7 @@
 """Settings, read from environment variables: prefix `CUSTOMER_WORKER_`, sections nested by `__`."""
 
 from worker.settings.environment import PREFIX, Settings, SettingsError
-from worker.settings.sections import Batch, CutOutputs, Http, Kafka, Log, Topics
+from worker.settings.sections import Batch, CutOutputs, Http, Kafka, Log, Safety, Topics
 from worker.settings.store import Store
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Http",
     "Kafka",
     "Log",
+    "Safety",
     "Settings",
     "SettingsError",
     "Store",
