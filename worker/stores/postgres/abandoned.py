@@ -1,4 +1,4 @@
-"""Which records were given up, looked up only when somebody asks: a batch that reads nothing again does not."""
+"""The abandoned records, looked up at the first use: a batch that reads nothing again needs none."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from functools import cached_property
 from typing import Any
 
 from worker.stores.port import Place
-from worker.stores.row_codec import GIVEN_UP
+from worker.stores.row_codec import ABANDONED
 
 
-class GivenUp(AbstractSet[Place]):
-    """The places of the records that an operator decided to leave."""
+class Abandoned(AbstractSet[Place]):
+    """Coordinates of the records that an operator decided to leave."""
 
     def __init__(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
         self._rows = rows
 
     @cached_property
     def _places(self) -> frozenset[tuple[Any, ...]]:
-        return frozenset(self._rows(GIVEN_UP))
+        return frozenset(self._rows(ABANDONED))
 
     def __contains__(self, place: object) -> bool:
         return place in self._places
