@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import environment, module_command
 from tests.kafka.local import free_ports
+from tests.support.processes import run_process
 
 COMMAND_LIMIT_S = 60.0
 
@@ -30,15 +30,8 @@ def cache(stage: Stage) -> Path:
 
 def run(stage: Stage, *arguments: str, **settings: str) -> tuple[int, bytes, str]:
     """Run one command: its exit code, and what it wrote to standard output and to standard error."""
-    done = subprocess.run(
-        module_command(*arguments),
-        env=environment(stage.settings | settings) | {"XDG_CACHE_HOME": str(cache(stage))},
-        cwd=stage.directory,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=COMMAND_LIMIT_S,
-        check=False,
-    )
+    variables = environment(stage.settings | settings) | {"XDG_CACHE_HOME": str(cache(stage))}
+    done = run_process(module_command(*arguments), variables, stage.directory, COMMAND_LIMIT_S)
     return done.returncode, done.stdout, done.stderr.decode(errors="replace")
 
 

@@ -1,12 +1,25 @@
 """One test's own world on the shared Kafka: its topics, its group, its store, and the workers it starts."""
 
+import asyncio
+import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any, Literal
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+import pytest
+from confluent_kafka import (
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from tests.acceptance.comparison import require_as_expected
 from tests.acceptance.oracle import Expected, expected
@@ -14,9 +27,11 @@ from tests.acceptance.producing import produce
 from tests.acceptance.reader import CommittedReader, read_committed
 from tests.acceptance.records import Message, Record, Topics
 from tests.acceptance.store_reader import StoreContent, read_postgres, read_store
-from tests.acceptance.worker_process import WorkerProcess, module_command, run_to_the_end
+from tests.acceptance.worker_process import PREFIX, WorkerProcess, module_command
 from tests.kafka.cluster import Kafka
 from tests.kafka.tool import reset_offsets
+from worker.kafka.topic_setup import set_up_topics
+from worker.settings import Settings
 
 PARTITIONS = 8
 JOB_LIMIT_S = 120.0
@@ -52,10 +67,20 @@ class Stage:
         return self.directory / "customers.duckdb"
 
     def create_topics(self, partitions: int = PARTITIONS, replication: int = 1) -> None:
-        """As an operator does: by the worker's own command."""
-        command = module_command("topics", "create", "--partitions", str(partitions), "--replication", str(replication))
-        code, said = run_to_the_end(command, self.settings, self.directory)
-        assert code == 0, said
+        """Create them as `topics create` does; none that exists may differ from what the worker needs."""
+        with self.worker_settings() as settings:
+            done = asyncio.run(set_up_topics(settings, partitions, replication, is_executed=False))
+        assert not done.differences
+
+    @contextmanager
+    def worker_settings(self) -> Iterator[Settings]:
+        """Read the settings as a worker of the stage does; the environment has them until the block ends."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
+                patch.delenv(name)
+            for name, value in self.settings.items():
+                patch.setenv(PREFIX + name, value)
+            yield Settings.read()
 
     def produce(self, messages: Iterable[Message], codec: str = "none") -> None:
         """Put records on the input topics."""
@@ -84,11 +109,7 @@ class Stage:
 
     def wait_until_consumed(self, worker: WorkerProcess, limit_s: float = JOB_LIMIT_S) -> None:
         """Until the group's offsets, which mirror the store's, have reached the ends of the input topics."""
-        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": self.group})
-        try:
-            worker.wait_until(lambda: self._has_no_lag(consumer), "everything consumed", limit_s)
-        finally:
-            consumer.close()
+        worker.wait_until(self._has_no_lag, "everything consumed", limit_s)
 
     def wait_until_published(self, worker: WorkerProcess, limit_s: float = JOB_LIMIT_S) -> None:
         """Until as many records are out as must come of what went in; one too many shows in the comparison."""
@@ -127,26 +148,30 @@ class Stage:
         """Move the stopped group's offsets by Kafka's own tool."""
         reset_offsets(self.kafka, self.group, *how, topics=self.topics.inputs)
 
+    def move_group(self, to: Literal["start", "end"]) -> None:
+        """Move the stopped group's offsets to an end of each input log, as Kafka's own tool does."""
+        spec = OffsetSpec.earliest() if to == "start" else OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        found = self._admin.list_offsets(dict.fromkeys(self._inputs(), spec))
+        offsets = [TopicPartition(each.topic, each.partition, at.result(30).offset) for each, at in found.items()]
+        request = ConsumerGroupTopicPartitions(self.group, offsets)
+        moved = self._admin.alter_consumer_group_offsets([request])[self.group].result(30).topic_partitions
+        assert not [each.error for each in moved if each.error]
+
     def group_is_empty(self) -> bool:
         """Whether no member is left in the group."""
-        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
-        described = admin.describe_consumer_groups([self.group])[self.group].result(30)
+        described = self._described_group()
         return not described.members and described.state in {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}
 
     def members(self) -> int:
         """How many members share the group's partitions; 0 while it is being balanced."""
-        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
-        described = admin.describe_consumer_groups([self.group])[self.group].result(30)
+        described = self._described_group()
         return len(described.members) if described.state is ConsumerGroupState.STABLE else 0
 
     def committed(self) -> dict[tuple[str, int], int]:
         """The group's offsets; partitions without one are left out."""
-        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": self.group})
-        try:
-            offsets = consumer.committed(self._inputs(consumer), timeout=30)
-            return {(each.topic, each.partition): each.offset for each in offsets if each.offset >= 0}
-        finally:
-            consumer.close()
+        request = ConsumerGroupTopicPartitions(self.group, self._inputs())
+        offsets = self._admin.list_consumer_group_offsets([request])[self.group].result(30).topic_partitions
+        return {(each.topic, each.partition): each.offset for each in offsets if each.offset >= 0}
 
     def close(self) -> None:
         """End what still runs, and print every worker's log: pytest shows it where the test failed."""
@@ -154,25 +179,40 @@ class Stage:
             worker.kill()
             print(f"--- worker {number} ended with {worker.exit_code}; it said:\n{worker.tail()}")
 
-    def _inputs(self, consumer: Consumer) -> list[TopicPartition]:
-        metadata = consumer.list_topics(timeout=30).topics
-        return [TopicPartition(topic, number) for topic in self.topics.inputs for number in metadata[topic].partitions]
+    @property
+    def _admin(self) -> AdminClient:
+        return admin_client(self.kafka.bootstrap_servers)
 
-    def _has_no_lag(self, consumer: Consumer) -> bool:
+    def _described_group(self) -> Any:
+        return self._admin.describe_consumer_groups([self.group])[self.group].result(30)
+
+    def _inputs(self) -> list[TopicPartition]:
+        described = self._admin.describe_topics(TopicCollection(list(self.topics.inputs)))
+        return [
+            TopicPartition(topic, partition.id)
+            for topic in described
+            for partition in described[topic].result(30).partitions
+        ]
+
+    def _has_no_lag(self) -> bool:
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        ends = self._admin.list_offsets(dict.fromkeys(self._inputs(), latest))
         try:
-            return self._lag(consumer) == 0
+            committed = self.committed()
         except KafkaException as error:
             # A young broker is still looking for the group's coordinator.
             if error.args[0].code() in {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}:
                 return False
             raise
+        return all(
+            committed.get((place.topic, place.partition), 0) == end.result(30).offset for place, end in ends.items()
+        )
 
-    def _lag(self, consumer: Consumer) -> int:
-        lag = 0
-        for place in consumer.committed(self._inputs(consumer), timeout=30):
-            _, end = consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=30)
-            lag += end - max(place.offset, 0)
-        return lag
+
+@cache
+def admin_client(bootstrap_servers: str) -> AdminClient:
+    """Give the process's one client of that Kafka."""
+    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 2})
 
 
 def copy_of_store(stage: Stage, into: Path) -> None:

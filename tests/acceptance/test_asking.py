@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -23,11 +23,11 @@ from tests.acceptance.records import Message, Record
 from tests.acceptance.spelling import cancellation, quoted, signup
 from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
+from tests.kafka.cluster import Kafka
 from tests.kafka.local import free_ports
 from tests.store.held_file import held
 from worker.queries.explain import CustomerHistory
 from worker.queries.topic_lookup import MOST_READ_BACK, TopicLookup, look_up_topics
-from worker.settings import Settings
 
 pytestmark = pytest.mark.timeout(240)
 ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
@@ -48,8 +48,9 @@ def left(who: str, day: str = "2026-06-30") -> Message:
 
 def take(stage: Stage, worker: WorkerProcess, *messages: Message) -> None:
     """Let the worker decide these, after all that came before."""
+    decided = worker.records_taken() + len(messages)
     stage.produce(messages)
-    stage.wait_until_consumed(worker)
+    worker.wait_until(lambda: worker.records_taken() >= decided, "everything consumed")
 
 
 def started(stage: Stage, partitions: int = 1) -> WorkerProcess:
@@ -241,44 +242,41 @@ def story_of(stage: Stage) -> CustomerHistory:
 
 def topics_tell(stage: Stage, story: CustomerHistory) -> TopicLookup:
     """What the topics tell of a story, as `explain` has it."""
-    with settings_of(stage) as settings:
+    with stage.worker_settings() as settings:
         return asyncio.run(look_up_topics(settings, story))
 
 
-@contextmanager
-def settings_of(stage: Stage) -> Iterator[Settings]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(stage.settings).items():
-            if name.startswith("CUSTOMER_WORKER_"):
-                patch.setenv(name, value)
-        yield Settings.read()
-
-
-def test_an_event_older_than_its_journal_is_found_as_after_a_rebuild(stage: Stage) -> None:
+@pytest.fixture(scope="module")
+def asked(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The contradicted worker, for tests that only read."""
+    stage = Stage(kafka, tmp_path_factory.mktemp("asked"))
     contradicted(stage)
-    story = story_of(stage)
+    yield stage
+    stage.close()
+
+
+def test_an_event_older_than_its_journal_is_found_as_after_a_rebuild(asked: Stage) -> None:
+    story = story_of(asked)
     later = [msgspec.structs.replace(step, at=step.at + timedelta(hours=1)) for step in story.steps]
-    [place] = topics_tell(stage, msgspec.structs.replace(story, steps=later)).events.values()
-    assert (place.offset, place.note) == (event_of(stage, ADA).offset, "")
+    [place] = topics_tell(asked, msgspec.structs.replace(story, steps=later)).events.values()
+    assert (place.offset, place.note) == (event_of(asked, ADA).offset, "")
 
 
-def test_an_event_that_is_not_there_is_said_to_be_missing_or_yet_to_come(stage: Stage) -> None:
-    contradicted(stage)
-    story = story_of(stage)
+def test_an_event_that_is_not_there_is_said_to_be_missing_or_yet_to_come(asked: Stage) -> None:
+    story = story_of(asked)
     for is_published, note in ((True, "not found there"), (False, "not published yet")):
         steps = [
             msgspec.structs.replace(step, event_id=NOBODY, is_published=is_published) if step.event_id else step
             for step in story.steps
         ]
-        [place] = topics_tell(stage, msgspec.structs.replace(story, steps=steps)).events.values()
+        [place] = topics_tell(asked, msgspec.structs.replace(story, steps=steps)).events.values()
         assert (place.offset, place.note) == (None, note)
 
 
-def test_another_record_at_the_same_coordinates_is_not_taken_for_it(stage: Stage) -> None:
-    contradicted(stage)
+def test_another_record_at_the_same_coordinates_is_not_taken_for_it(asked: Stage) -> None:
     notes = {
         each.note
-        for each in topics_tell(stage, msgspec.structs.replace(story_of(stage), customer_id=BOB)).said.values()
+        for each in topics_tell(asked, msgspec.structs.replace(story_of(asked), customer_id=BOB)).said.values()
     }
     assert notes == {"another record stands there now: the topic was made anew"}
 

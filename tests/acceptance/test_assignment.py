@@ -21,7 +21,7 @@ def test_nothing_is_taken_before_the_positions_are_set(stage: Stage) -> None:
     stage.run_to_the_end_of_the_topics()
     before = stage.store()
     stage.produce(make_corpus(500, PARTITIONS, seed=2, troubles=False).messages)
-    stage.reset_group("--to-latest")
+    stage.move_group("end")
     stage.produce(make_corpus(500, PARTITIONS, seed=3, troubles=False).messages)
     worker = stage.start(SLOW_SEEK)
     assert worker.wait() == REFUSED, worker.tail()

@@ -18,7 +18,7 @@ from tests.acceptance.records import Headers, Message, Record
 from tests.acceptance.spelling import cancellation, quoted, signup
 from tests.acceptance.stage import Stage
 from tests.acceptance.worker_process import WorkerProcess, module_command
-from tests.kafka.tool import reset_offsets
+from tests.kafka.configuring import configure
 
 pytestmark = pytest.mark.timeout(240)
 BAD_DEPLOY = [sys.executable, "-m", "tests.acceptance.old_plan_tiers", "run"]
@@ -283,8 +283,7 @@ def test_a_record_larger_than_its_topic_takes_is_named_and_the_others_are_sent(s
 
 
 def _limit(stage: Stage, topic: str, size: int) -> None:
-    which = ("--entity-type", "topics", "--entity-name", topic)
-    stage.kafka.tool("kafka.admin.ConfigCommand", "--alter", *which, "--add-config", f"max.message.bytes={size}")
+    configure(stage.kafka.bootstrap_servers, topic, "max.message.bytes", str(size))
 
 
 def test_a_discarded_letter_is_left_alone_from_then_on(stage: Stage) -> None:
@@ -369,7 +368,7 @@ def test_what_became_of_each_letter_is_known_after_everything_was_read_again(sta
     if how == "rebuilt":
         for file in stage.directory.glob("customers.duckdb*"):
             file.unlink()
-    reset_offsets(stage.kafka, stage.group, "--to-earliest", topics=stage.topics.inputs)
+    stage.move_group("start")
     worker = stage.start()
     worker.wait_until(lambda: _taken(worker) >= 6, "everything read again")
     assert states(stage) == {"refused_again": 3, "open": 3}

@@ -18,7 +18,7 @@ def test_a_deleted_store_is_rebuilt_from_the_topics_without_one_further_record(s
     stage.run_to_the_end_of_the_topics()
     before = stage.published()
     delete_store(stage)
-    stage.reset_group("--to-earliest")
+    stage.move_group("start")
     stage.run_to_the_end_of_the_topics()
     _require_nothing_further(before, stage.published())
     stage.require_as_expected()
@@ -53,7 +53,7 @@ def test_a_copy_from_midway_put_back_catches_up_without_one_further_record(
     for file in copy.iterdir():
         (stage.directory / file.name).write_bytes(file.read_bytes())
     if group == "reset to the start":
-        stage.reset_group("--to-earliest")
+        stage.move_group("start")
     worker = stage.start()
     wanted = _inputs(stage) if group == "reset to the start" else _inputs(stage) - len(_first_half_of(corpus))
     worker.wait_until(lambda: _records_taken(worker.events("batch applied")) >= wanted, "all read again")

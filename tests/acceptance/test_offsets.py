@@ -46,13 +46,13 @@ def test_skipped_records_are_decided_once_after_a_rewind(stage: Stage) -> None:
     stage.produce([Message("signup", b"", signup(ADA)), *refused(3)])
     stage.run_to_the_end_of_the_topics()
     stage.produce([*refused(4), Message("signup", b"", signup(ADA))])
-    stage.reset_group("--to-latest")
+    stage.move_group("end")
     stage.produce(refused(2))
     worker = stage.start(SAFETY__ALLOW_SKIP_FORWARD="true")
     stage.wait_until_consumed(worker)
     assert worker.stop() == 0, worker.tail()
     assert len(stage.published()) == 3 + 2
-    stage.reset_group("--to-earliest")
+    stage.move_group("start")
     stage.run_to_the_end_of_the_topics()
     stage.require_as_expected()
 
@@ -68,7 +68,7 @@ def test_skipping_forward_is_done_where_the_setting_allows_it(stage: Stage) -> N
     stage.run_to_the_end_of_the_topics()
     customers = len(stage.store().customers)
     stage.produce(make_corpus(500, PARTITIONS, seed=2, troubles=False).messages)
-    stage.reset_group("--to-latest")
+    stage.move_group("end")
     # Plain first signups, of people whom the skipped records say nothing of.
     stage.produce(make_corpus(10, PARTITIONS, seed=3, troubles=False).signups[:10])
     worker = stage.start(SAFETY__ALLOW_SKIP_FORWARD="true")

@@ -101,7 +101,7 @@ def test_what_is_read_again_later_is_neither_parked_nor_applied_and_its_letter_i
     stage.produce([joined(WHO[0])])
     stage.wait_until_consumed(stage.workers[-1])
     assert stage.workers[-1].stop() == 0
-    stage.reset_group("--to-earliest")
+    stage.move_group("start")
     worker = stage.start()
     worker.wait_until(lambda: sum(int(str(b["replayed"])) for b in worker.events("batch applied")) == 4, "read again")
     assert worker.stop() == 0

@@ -94,7 +94,7 @@ def test_done_while_two_workers_decide_on_the_same_customers_it_is_as_the_oracle
     stage.produce(custom(early) + left(early))
     stage.run_to_the_end_of_the_topics()
     stage.produce(custom(skipped))
-    stage.reset_group("--to-latest")  # a mistake, which a replay is to mend
+    stage.move_group("end")  # a mistake, which a replay is to mend
     workers = two_workers(stage, SAFETY__ALLOW_SKIP_FORWARD="true", BATCH__MAX_RECORDS="50")
     stage.produce(custom(late))
     stage.wait_until_consumed(workers[0])

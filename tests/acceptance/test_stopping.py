@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage
+from tests.acceptance.stage import PARTITIONS, Stage, admin_client
 from tests.acceptance.test_http import url_of
 from tests.acceptance.worker_process import WorkerProcess, environment, module_command
 from tests.kafka.cluster import wait_until_ready
@@ -93,7 +93,7 @@ def test_stop_with_a_store_that_hangs_ends_in_time(stage: Stage, url: str) -> No
 
 def test_stop_after_a_topic_was_deleted_ends_in_time(stage: Stage) -> None:
     worker = _in_the_middle_of_work(stage)
-    stage.kafka.tool("org.apache.kafka.tools.TopicCommand", "--delete", "--topic", stage.topics.signup)
+    admin_client(stage.kafka.bootstrap_servers).delete_topics([stage.topics.signup])[stage.topics.signup].result(30)
     assert _seconds_to_end(worker, 0) < PROMISED_S
 
 

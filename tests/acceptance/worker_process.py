@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.support.processes import MODULE, REPOSITORY, run_process, start_process
+
 PREFIX = "CUSTOMER_WORKER_"
 EXIT_LIMIT_S = 40.0
 KILLED = -signal.SIGKILL
@@ -18,7 +19,7 @@ SHOWN_OF_A_LOG = 4_000
 
 def module_command(*arguments: str) -> list[str]:
     """The worker's own command line."""
-    return [sys.executable, "-m", "worker", *arguments]
+    return [*MODULE, "worker", *arguments]
 
 
 def faststream_command() -> list[str]:
@@ -39,15 +40,10 @@ class WorkerProcess:
 
     def __init__(self, command: Sequence[str], settings: Mapping[str, str], directory: Path, log: Path) -> None:
         self._log = log
+        self._parsed: list[dict[str, object]] = []
+        self._parsed_bytes = 0
         with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                env=environment(settings),
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+            self._process = start_process(command, environment(settings), directory, output, output)
 
     @property
     def pid(self) -> int:
@@ -100,13 +96,23 @@ class WorkerProcess:
         """The log lines of one event, such as `batch applied`, in order."""
         return [line for line in self._lines() if line.get("event") == name]
 
+    def records_taken(self) -> int:
+        """How many records its batches had."""
+        return sum(int(str(batch["records"])) for batch in self.events("batch applied"))
+
     def errors(self) -> list[dict[str, object]]:
         """The log lines that say something went wrong, in order."""
         return [line for line in self._lines() if line.get("level") in {"error", "critical"}]
 
     def _lines(self) -> list[dict[str, object]]:
-        lines = [line for line in self.said().splitlines() if line.startswith("{") and line.endswith("}")]
-        return [json.loads(line) for line in lines]
+        """Parse what was printed since the last call: conditions are asked for 20 times a second."""
+        with self._log.open("rb") as log:
+            log.seek(self._parsed_bytes)
+            while (line := log.readline()).endswith(b"\n"):
+                self._parsed_bytes += len(line)
+                if line.startswith(b"{") and line.endswith(b"}\n"):
+                    self._parsed.append(json.loads(line.decode(errors="replace")))
+        return self._parsed
 
     def require_running(self) -> None:
         """Raise `AssertionError` with its log where it has ended."""
@@ -127,16 +133,5 @@ def run_to_the_end(
     command: Sequence[str], settings: Mapping[str, str], directory: Path, limit_s: float = EXIT_LIMIT_S
 ) -> tuple[int, str]:
     """Run a command that ends by itself: its exit code and all that it printed."""
-    done = subprocess.run(
-        command,
-        env=environment(settings),
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=limit_s,
-        check=False,
-    )
-    return done.returncode, done.stdout
+    done = run_process(command, environment(settings), directory, limit_s, merged=True)
+    return done.returncode, done.stdout.decode(errors="replace")

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -41,8 +43,15 @@ def end_of(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def runs() -> list[subprocess.CompletedProcess[str]]:
+def runs(
+    computed_once: Callable[[str, Callable[[], list[subprocess.CompletedProcess[str]]]], Any],
+) -> list[subprocess.CompletedProcess[str]]:
     """Two runs and one with `--json`, at the same time: they share nothing."""
+    ended: list[subprocess.CompletedProcess[str]] = computed_once("demo", three_runs)
+    return ended
+
+
+def three_runs() -> list[subprocess.CompletedProcess[str]]:
     return [end_of(process) for process in [start(), start(), start("--json")]]
 
 

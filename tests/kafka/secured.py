@@ -50,6 +50,7 @@ class SecuredKafka:
 
     def __init__(self, kafka: Kafka, sasl_port: int) -> None:
         self.kafka = kafka
+        self.sasl_port = sasl_port
         self.settings = {
             "KAFKA__BOOTSTRAP_SERVERS": f"{LOOPBACK}:{sasl_port}",
             "KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",

@@ -16,13 +16,12 @@ from tests.kafka.tool import reset_offsets
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_one_broker_takes_a_record_gives_it_back_and_resets_a_group() -> None:
-    with running_kafka() as kafka:
-        topic = _topic(kafka, replicas=1)
-        _send(kafka, topic, b"hello")
-        assert _read(kafka, topic, group="reader") == [b"hello"]
-        assert "NEW-OFFSET" in reset_offsets(kafka, "reader", "--to-earliest")
-        assert _read(kafka, topic, group="reader") == [b"hello"]
+def test_one_broker_takes_a_record_gives_it_back_and_resets_a_group(kafka: Kafka) -> None:
+    topic, group = _topic(kafka, replicas=1), f"reader-{uuid.uuid4()}"
+    _send(kafka, topic, b"hello")
+    assert _read(kafka, topic, group) == [b"hello"]
+    assert "NEW-OFFSET" in reset_offsets(kafka, group, "--to-earliest")
+    assert _read(kafka, topic, group) == [b"hello"]
 
 
 def test_three_brokers_lose_nothing_when_one_is_killed_paused_or_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
