@@ -25,7 +25,7 @@ test-fast: install
 	$(BIN)/python -m pytest tests/domain tests/store tests/worker tests/compose
 
 acceptance: install
-	$(BIN)/python -m pytest tests/acceptance tests/kafka
+	$(BIN)/python -m pytest tests/acceptance
 
 lint: install imports
 	$(BIN)/ruff check .

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.kafka.cluster import Kafka
-from tests.kafka.secured import SecuredKafka
-from tests.postgres.server import Postgres, running_postgres
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.secured import SecuredKafka
+from tests.support.postgres.server import Postgres, running_postgres
 from tests.support.processes import fork_server
 from tests.support.services import (
     Call,

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stage import Stage
-from tests.kafka.cluster import Kafka
-from tests.kafka.local import local_kafka
-from tests.kafka.secured import SecuredKafka
-from tests.postgres.server import Postgres, fresh_schema
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.local import local_kafka
+from tests.support.kafka.secured import SecuredKafka
+from tests.support.postgres.server import Postgres, fresh_schema
+from tests.support.stage import Stage
 
 
 @pytest.fixture(scope="session")

@@ -18,14 +18,14 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.operating import answer, run, said, serve, store_bytes
-from tests.acceptance.records import Message, Record
-from tests.acceptance.spelling import cancellation, quoted, signup
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
-from tests.kafka.cluster import Kafka
-from tests.kafka.local import free_ports
 from tests.store.held_file import held
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.local import free_ports
+from tests.support.operating import answer, run, said, serve, store_bytes
+from tests.support.records import Message, Record
+from tests.support.spelling import cancellation, quoted, signup
+from tests.support.stage import Stage
+from tests.support.worker_process import KILLED, WorkerProcess, environment, module_command
 from worker.queries.explain import CustomerHistory
 from worker.queries.topic_lookup import MOST_READ_BACK, TopicLookup, look_up_topics
 

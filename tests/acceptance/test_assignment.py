@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage, copy_of_store
+from tests.support.corpus import make_corpus
+from tests.support.stage import PARTITIONS, Stage, copy_of_store
 
 pytestmark = pytest.mark.timeout(180)
 REFUSED = 70

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.operating import said
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import padded
-from tests.acceptance.stage import Stage
-from tests.kafka.configuring import configure
-from tests.kafka.secured import SecuredKafka, least_rights
+from tests.support.comparison import require_as_expected
+from tests.support.kafka.configuring import configure
+from tests.support.kafka.secured import SecuredKafka, least_rights
+from tests.support.operating import said
+from tests.support.records import Message
+from tests.support.spelling import padded
+from tests.support.stage import Stage
 from tests.worker.builders import ADA, cancellation_value, signup_value
 
 pytestmark = pytest.mark.timeout(120)

@@ -13,11 +13,11 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import WorkerProcess
-from tests.kafka.cluster import wait_until_ready
-from tests.kafka.local import LocalKafka, LocalNode, local_kafka
+from tests.support.kafka.cluster import wait_until_ready
+from tests.support.kafka.local import LocalKafka, LocalNode, local_kafka
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 from tests.worker.builders import signup_value
 
 pytestmark = pytest.mark.timeout(180)

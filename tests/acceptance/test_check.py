@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import module_command, run_to_the_end
-from tests.kafka.configuring import configure
+from tests.support.kafka.configuring import configure
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import module_command, run_to_the_end
 
 pytestmark = pytest.mark.timeout(120)
 ID = b"6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"

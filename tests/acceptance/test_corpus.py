@@ -7,15 +7,15 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from tests.acceptance.bad_records import BadRecord, bad_records
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.murmur2 import murmur2, partition_of
-from tests.acceptance.odd_records import odd_cancellations, odd_signups
-from tests.acceptance.oracle import Expected, expected
-from tests.acceptance.producing import CODECS, produce
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Headers, Message, Record, Topics
-from tests.kafka.cluster import Kafka
+from tests.support.bad_records import BadRecord, bad_records
+from tests.support.corpus import make_corpus
+from tests.support.kafka.cluster import Kafka
+from tests.support.murmur2 import murmur2, partition_of
+from tests.support.odd_records import odd_cancellations, odd_signups
+from tests.support.oracle import Expected, expected
+from tests.support.producing import CODECS, produce
+from tests.support.reader import read_committed
+from tests.support.records import Headers, Message, Record, Topics
 
 pytestmark = pytest.mark.timeout(120)
 PARTITIONS = 8

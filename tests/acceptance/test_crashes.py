@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.records import Message
-from tests.acceptance.stage import JOB_LIMIT_S, PARTITIONS, Stage
-from tests.acceptance.worker_process import KILLED
+from tests.support.corpus import make_corpus
+from tests.support.records import Message
+from tests.support.stage import JOB_LIMIT_S, PARTITIONS, Stage
+from tests.support.worker_process import KILLED
 
 pytestmark = pytest.mark.timeout(240)
 SMALL_BATCHES = {"BATCH__MAX_RECORDS": "500"}

@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
+from tests.support.records import Message
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.timeout(180)
 REFUSED, KILLED = 70, -9

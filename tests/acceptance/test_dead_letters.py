@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.operating import answer, ends, run, said, serve, store_bytes
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Headers, Message, Record
-from tests.acceptance.spelling import cancellation, quoted, signup
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import WorkerProcess, module_command
-from tests.kafka.configuring import configure
+from tests.support.kafka.configuring import configure
+from tests.support.operating import answer, ends, run, said, serve, store_bytes
+from tests.support.reader import read_committed
+from tests.support.records import Headers, Message, Record
+from tests.support.spelling import cancellation, quoted, signup
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess, module_command
 
 pytestmark = pytest.mark.timeout(240)
 BAD_DEPLOY = [sys.executable, "-m", "tests.acceptance.old_plan_tiers", "run"]

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage
+from tests.support.corpus import make_corpus
+from tests.support.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage
-from tests.acceptance.worker_process import environment, faststream_command
+from tests.support.corpus import make_corpus
+from tests.support.stage import PARTITIONS, Stage
+from tests.support.worker_process import environment, faststream_command
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.impatient_worker import LOOP_BOUND_SECONDS
-from tests.acceptance.stage import Stage
 from tests.acceptance.test_http import get, url_of
-from tests.acceptance.worker_process import WorkerProcess
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 from worker.demo.broker import in_process_broker
 from worker.settings import PREFIX
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import WorkerProcess
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.timeout(120)
 WRONG_CONFIGURATION = 78

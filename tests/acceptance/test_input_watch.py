@@ -11,14 +11,14 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.operating import answer, serve
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
 from tests.acceptance.test_health import unwell
 from tests.acceptance.test_http import get, url_of
 from tests.acceptance.test_metrics import Scraped
-from tests.acceptance.worker_process import WorkerProcess
-from tests.kafka.secured import DESCRIBE, GROUP, READ, TOPIC, SecuredKafka, least_rights
+from tests.support.kafka.secured import DESCRIBE, GROUP, READ, TOPIC, SecuredKafka, least_rights
+from tests.support.operating import answer, serve
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 from tests.worker.builders import signup_value
 
 pytestmark = pytest.mark.timeout(180)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import padded, signup
-from tests.acceptance.stage import Stage
+from tests.support.records import Message
+from tests.support.spelling import padded, signup
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.timeout(120)
 BROKER_LIMIT = 1_048_588

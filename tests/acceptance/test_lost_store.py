@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.corpus import Corpus, make_corpus
-from tests.acceptance.records import Record
-from tests.acceptance.stage import PARTITIONS, Stage, copy_of_store, delete_store
+from tests.support.corpus import Corpus, make_corpus
+from tests.support.records import Record
+from tests.support.stage import PARTITIONS, Stage, copy_of_store, delete_store
 
 pytestmark = pytest.mark.timeout(240)
 

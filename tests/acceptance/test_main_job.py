@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.acceptance.bad_records import MARK, bad_records
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.oracle import DEAD_LETTER_PREFIX
-from tests.acceptance.producing import CODECS
-from tests.acceptance.stage import PARTITIONS, Stage
+from tests.support.bad_records import MARK, bad_records
+from tests.support.corpus import make_corpus
+from tests.support.oracle import DEAD_LETTER_PREFIX
+from tests.support.producing import CODECS
+from tests.support.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -6,14 +6,14 @@ from socket import gethostname
 import psycopg
 import pytest
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.operating import answer, said
-from tests.acceptance.stage import PARTITIONS, Stage
-from tests.acceptance.store_reader import read_postgres
-from tests.acceptance.worker_process import WorkerProcess, module_command, run_to_the_end
-from tests.kafka.local import free_ports
-from tests.postgres.server import Postgres, fresh_schema
+from tests.support.comparison import require_as_expected
+from tests.support.corpus import make_corpus
+from tests.support.kafka.local import free_ports
+from tests.support.operating import answer, said
+from tests.support.postgres.server import Postgres, fresh_schema
+from tests.support.stage import PARTITIONS, Stage
+from tests.support.store_reader import read_postgres
+from tests.support.worker_process import WorkerProcess, module_command, run_to_the_end
 from worker.errors import Exit
 
 pytestmark = pytest.mark.timeout(280)

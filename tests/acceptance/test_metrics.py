@@ -11,13 +11,13 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.oracle import Expected
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import quoted, signup
-from tests.acceptance.stage import PARTITIONS, Stage
 from tests.acceptance.test_http import get, url_of
 from tests.monitoring.promtool import require_firing, run_promtool
+from tests.support.corpus import make_corpus
+from tests.support.oracle import Expected
+from tests.support.records import Message
+from tests.support.spelling import quoted, signup
+from tests.support.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(180)
 SIGNUPS = 4_000

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import signup
-from tests.acceptance.stage import PARTITIONS, Stage
+from tests.support.corpus import make_corpus
+from tests.support.records import Message
+from tests.support.spelling import signup
+from tests.support.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(180)
 REFUSED = 70

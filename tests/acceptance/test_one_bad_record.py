@@ -4,9 +4,9 @@ import uuid
 
 import pytest
 
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import signup
-from tests.acceptance.stage import Stage
+from tests.support.records import Message
+from tests.support.spelling import signup
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.timeout(120)
 RECORDS = 50_000

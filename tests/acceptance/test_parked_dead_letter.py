@@ -6,12 +6,12 @@ import uuid
 
 import pytest
 
-from tests.acceptance.operating import answer, ends, said, serve, store_bytes
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import cancellation, signup
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import WorkerProcess
+from tests.support.operating import answer, ends, said, serve, store_bytes
+from tests.support.reader import read_committed
+from tests.support.records import Message
+from tests.support.spelling import cancellation, signup
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.timeout(240)
 GIVE_UP = ("parked", "dead-letter", "--older-than", "0s")

@@ -12,14 +12,14 @@ from uuid import UUID
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.operating import ends
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
 from tests.acceptance.test_http import get, url_of
-from tests.acceptance.worker_process import WorkerProcess
-from tests.kafka.local import local_kafka
-from tests.kafka.secured import READ, TOPIC, TRANSACTIONAL_ID, WRITE, Right, SecuredKafka, least_rights
+from tests.support.comparison import require_as_expected
+from tests.support.kafka.local import local_kafka
+from tests.support.kafka.secured import READ, TOPIC, TRANSACTIONAL_ID, WRITE, Right, SecuredKafka, least_rights
+from tests.support.operating import ends
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 from tests.worker.builders import cancellation_value, signup_value
 
 pytestmark = pytest.mark.timeout(180)

@@ -12,14 +12,14 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.leaving import events, lives, people, put
-from tests.acceptance.operating import answer, cache, ends, run, said, serve, store_bytes
-from tests.acceptance.producing import raw_producer
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import KILLED, WorkerProcess
-from tests.kafka.cluster import Kafka
-from tests.kafka.configuring import configure
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.configuring import configure
+from tests.support.leaving import events, lives, people, put
+from tests.support.operating import answer, cache, ends, run, said, serve, store_bytes
+from tests.support.producing import raw_producer
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import KILLED, WorkerProcess
 
 pytestmark = pytest.mark.timeout(240)
 FIRST, SECOND = "2026-06-29", "2026-06-30"

@@ -18,12 +18,12 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.operating import answer, ends, run, said, store_bytes
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import cancellation, quoted, signup
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
+from tests.support.operating import answer, ends, run, said, store_bytes
+from tests.support.reader import read_committed
+from tests.support.records import Message
+from tests.support.spelling import cancellation, quoted, signup
+from tests.support.stage import Stage
+from tests.support.worker_process import KILLED, WorkerProcess, environment, module_command
 from worker.errors import Exit, Refusal
 from worker.kafka.log_reader import LogReading, committed_reader
 from worker.replay.interruption import SIGNALS

@@ -8,13 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.operating import answer, said
-from tests.acceptance.reader import read_committed
-from tests.acceptance.stage import Stage
-from tests.acceptance.store_reader import read_postgres
 from tests.acceptance.test_replay import LEFT, REFUSED, bad_night, custom, events, left, numbers, people
-from tests.acceptance.worker_process import WorkerProcess, environment, module_command
+from tests.support.comparison import require_as_expected
+from tests.support.operating import answer, said
+from tests.support.reader import read_committed
+from tests.support.stage import Stage
+from tests.support.store_reader import read_postgres
+from tests.support.worker_process import WorkerProcess, environment, module_command
 
 pytestmark = pytest.mark.timeout(240)
 KEPT = ("customers", "journal", "parked", "outbox", "receipts", "redrives", "discards", "positions", "relay")

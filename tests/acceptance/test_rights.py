@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import module_command, run_to_the_end
 from tests.faults.play import patiently
-from tests.kafka.secured import (
+from tests.support.kafka.secured import (
     DESCRIBE,
     DESCRIBE_CONFIGS,
     GROUP,
@@ -24,6 +22,8 @@ from tests.kafka.secured import (
     SecuredKafka,
     least_rights,
 )
+from tests.support.stage import Stage
+from tests.support.worker_process import module_command, run_to_the_end
 
 pytestmark = pytest.mark.timeout(120)
 UNREACHABLE = 69

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage
-from tests.kafka.local import free_ports
 from tests.store.held_file import held
+from tests.support.corpus import make_corpus
+from tests.support.kafka.local import free_ports
+from tests.support.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(120)
 CONFIGURATION, UNREACHABLE = 78, 69

@@ -12,11 +12,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage, admin_client
 from tests.acceptance.test_http import url_of
-from tests.acceptance.worker_process import WorkerProcess, environment, module_command
-from tests.kafka.cluster import wait_until_ready
+from tests.support.corpus import make_corpus
+from tests.support.kafka.cluster import wait_until_ready
+from tests.support.stage import PARTITIONS, Stage, admin_client
+from tests.support.worker_process import WorkerProcess, environment, module_command
 
 pytestmark = pytest.mark.timeout(180)
 SMALL_BATCHES = {"BATCH__MAX_RECORDS": "500"}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from tests.kafka.container import IMAGE as TESTED_KAFKA
+from tests.support.kafka.container import IMAGE as TESTED_KAFKA
 from worker.cli.main import command_line
 from worker.settings import PREFIX, Settings
 from worker.signals import STOP_SECONDS

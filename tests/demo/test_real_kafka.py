@@ -5,7 +5,7 @@ import sys
 
 from confluent_kafka.admin import AdminClient
 
-from tests.kafka.cluster import Kafka
+from tests.support.kafka.cluster import Kafka
 
 
 def test_it_ends_well_on_a_real_kafka_and_removes_its_topics(kafka: Kafka) -> None:

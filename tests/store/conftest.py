@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres.server import Postgres
 from tests.store.databases import DURABLE, EVERY, Database, Factory
+from tests.support.postgres.server import Postgres
 from worker.stores.port import Store
 
 

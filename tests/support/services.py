@@ -16,9 +16,9 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
 
-from tests.kafka.broker import GivenKafka, running_kafka
-from tests.kafka.cluster import Kafka, Node
-from tests.kafka.secured import SecuredKafka, secured_kafka
+from tests.support.kafka.broker import GivenKafka, running_kafka
+from tests.support.kafka.cluster import Kafka, Node
+from tests.support.kafka.secured import SecuredKafka, secured_kafka
 
 CREATING = "auto.create.topics.enable=true\nmessage.max.bytes=8388608\n"
 QUIET_WEEK = """\

@@ -5,9 +5,9 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.acceptance.envelope import SIZE_LIMIT
-from tests.acceptance.records import Headers, Kind
-from tests.acceptance.spelling import cancellation, padded, quoted, signup, structured
+from tests.support.envelope import SIZE_LIMIT
+from tests.support.records import Headers, Kind
+from tests.support.spelling import cancellation, padded, quoted, signup, structured
 
 STRUCTURED_TYPE: Headers = (("content-type", b"application/cloudevents+json"),)
 # Stands in refused values, so that a test can look for it where a value must not be repeated.

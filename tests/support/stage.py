@@ -21,15 +21,15 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.oracle import Expected, expected
-from tests.acceptance.producing import produce
-from tests.acceptance.reader import CommittedReader, read_committed
-from tests.acceptance.records import Message, Record, Topics
-from tests.acceptance.store_reader import StoreContent, read_postgres, read_store
-from tests.acceptance.worker_process import PREFIX, WorkerProcess, module_command
-from tests.kafka.cluster import Kafka
-from tests.kafka.tool import reset_offsets
+from tests.support.comparison import require_as_expected
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.tool import reset_offsets
+from tests.support.oracle import Expected, expected
+from tests.support.producing import produce
+from tests.support.reader import CommittedReader, read_committed
+from tests.support.records import Message, Record, Topics
+from tests.support.store_reader import StoreContent, read_postgres, read_store
+from tests.support.worker_process import PREFIX, WorkerProcess, module_command
 from worker.kafka.topic_setup import set_up_topics
 from worker.settings import Settings
 

@@ -10,8 +10,8 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.network import Network
 
-from tests.kafka.cluster import Node, ToolFailed, wait_until_ready
-from tests.kafka.local import CLUSTER_ID, free_ports, replication
+from tests.support.kafka.cluster import Node, ToolFailed, wait_until_ready
+from tests.support.kafka.local import CLUSTER_ID, free_ports, replication
 
 IMAGE = "apache/kafka:4.3.1"
 CLIENT_PORT, INTERNAL_PORT, CONTROLLER_PORT = 9092, 29092, 29093

@@ -6,7 +6,7 @@ from typing import Any
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as Delivery
 
-from tests.acceptance.records import Message, Topics
+from tests.support.records import Message, Topics
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 SEND_LIMIT_S = 120

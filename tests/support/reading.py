@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 
-from tests.acceptance.envelope import Attributes, Number, Refused, Undecided, open_record
-from tests.acceptance.records import Kind, Record
+from tests.support.envelope import Attributes, Number, Refused, Undecided, open_record
+from tests.support.records import Kind, Record
 
 TOO_MUCH = Decimal(10) ** 12
 INDUSTRIES = ("FinTech", "HealthTech", "LegalTech", "HR Tech", "EdTech", "InsurTech", "PropTech", "RetailTech", "Other")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.acceptance.records import Topics
-from tests.acceptance.stage import Stage
-from tests.kafka.secured import READ, TOPIC, SecuredKafka, least_rights
+from tests.support.kafka.secured import READ, TOPIC, SecuredKafka, least_rights
+from tests.support.records import Topics
+from tests.support.stage import Stage
 
 
 def test_least_rights_run_the_worker_and_no_fewer(secured_kafka: SecuredKafka, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from docker.errors import DockerException
 
-from tests.kafka import broker
-from tests.kafka.broker import running_kafka
-from tests.kafka.cluster import Kafka
-from tests.kafka.tool import reset_offsets
+from tests.support.kafka import broker
+from tests.support.kafka.broker import running_kafka
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.tool import reset_offsets
 
 pytestmark = pytest.mark.timeout(180)
 

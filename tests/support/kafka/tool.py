@@ -2,8 +2,8 @@
 
 import subprocess
 
-from tests.kafka import jars
-from tests.kafka.cluster import Kafka, ToolFailed
+from tests.support.kafka import jars
+from tests.support.kafka.cluster import Kafka, ToolFailed
 
 CONSUMER_GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 REASSIGN_PARTITIONS = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"

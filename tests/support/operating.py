@@ -9,10 +9,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import environment, module_command
-from tests.kafka.local import free_ports
+from tests.support.kafka.local import free_ports
 from tests.support.processes import run_process
+from tests.support.stage import Stage
+from tests.support.worker_process import environment, module_command
 
 COMMAND_LIMIT_S = 60.0
 

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from tests.acceptance.murmur2 import partition_of
-from tests.acceptance.oracle import DEAD_LETTER_PREFIX, Event, Expected
-from tests.acceptance.records import Coordinates, Record, Topics
-from tests.acceptance.store_reader import JournalRow, StoreContent
+from tests.support.murmur2 import partition_of
+from tests.support.oracle import DEAD_LETTER_PREFIX, Event, Expected
+from tests.support.records import Coordinates, Record, Topics
+from tests.support.store_reader import JournalRow, StoreContent
 
 SHOWN = 5
 PARTITIONS_OF_CHURNED = 8

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Delivery
 
-from tests.acceptance.records import Record
+from tests.support.records import Record
 
 READ_LIMIT_S = 60.0
 

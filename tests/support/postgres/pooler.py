@@ -13,7 +13,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.kafka.local import free_ports
+from tests.support.kafka.local import free_ports
 
 START_LIMIT_S = 10.0
 NOT_ROOT = "nobody"

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 
-from tests.acceptance.envelope import UNDECIDED, Refused, Undecided, header, moment
-from tests.acceptance.reading import Cancellation, Signup, read
-from tests.acceptance.records import Coordinates, Headers, Kind, Record, Topics
+from tests.support.envelope import UNDECIDED, Refused, Undecided, header, moment
+from tests.support.reading import Cancellation, Signup, read
+from tests.support.records import Coordinates, Headers, Kind, Record, Topics
 
 DEAD_LETTER_PREFIX = "__dlq.errors."
 FIRST_DAYS = 90

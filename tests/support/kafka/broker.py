@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from tests.kafka.cluster import Kafka, Node, wait_until_ready
-from tests.kafka.container import DockerUnavailable, container_kafka
-from tests.kafka.jars import SOON_GONE, JarsUnavailable
-from tests.kafka.local import local_kafka
-from tests.kafka.tool import run_from_jars
+from tests.support.kafka.cluster import Kafka, Node, wait_until_ready
+from tests.support.kafka.container import DockerUnavailable, container_kafka
+from tests.support.kafka.jars import SOON_GONE, JarsUnavailable
+from tests.support.kafka.local import local_kafka
+from tests.support.kafka.tool import run_from_jars
 
 ADDRESS = "TEST_KAFKA_BOOTSTRAP_SERVERS"
 

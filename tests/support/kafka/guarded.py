@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from tests.kafka.local import LOOPBACK, free_ports, local_kafka
+from tests.support.kafka.local import LOOPBACK, free_ports, local_kafka
 
 USER = "worker"
 PASSWORD = "worker-password"

@@ -11,9 +11,9 @@ from pathlib import Path
 from random import SystemRandom
 from typing import NamedTuple
 
-from tests.kafka import jars
-from tests.kafka.cluster import Node, wait_until_ready
-from tests.kafka.tool import run_from_jars
+from tests.support.kafka import jars
+from tests.support.kafka.cluster import Node, wait_until_ready
+from tests.support.kafka.tool import run_from_jars
 
 FORMAT_LIMIT_S = 120
 STOP_LIMIT_S = 60

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 POM = Path(__file__).with_name("pom.xml")
-LIBS = Path(__file__).parents[2] / ".cache" / "kafka-libs"
+LIBS = Path(__file__).parents[3] / ".cache" / "kafka-libs"
 OLDEST_JAVA = 17
 SOON_GONE = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """For what runs minutes or less: compiling as for months takes a third of its time."""

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tests.acceptance.bad_records import bad_records
-from tests.acceptance.murmur2 import partition_of
-from tests.acceptance.odd_records import odd_cancellations, odd_signups
-from tests.acceptance.reading import INDUSTRIES, PLAN_TIERS
-from tests.acceptance.records import Headers, Kind, Message
-from tests.acceptance.spelling import quoted, spelled, structured
-from tests.acceptance.spelling import signup as plain_signup
+from tests.support.bad_records import bad_records
+from tests.support.murmur2 import partition_of
+from tests.support.odd_records import odd_cancellations, odd_signups
+from tests.support.reading import INDUSTRIES, PLAN_TIERS
+from tests.support.records import Headers, Kind, Message
+from tests.support.spelling import quoted, spelled, structured
+from tests.support.spelling import signup as plain_signup
 
 SEED = 20_260_115
 ODD_KEYS = (None, b"", b"\xff\xfe\x00", b"k" * 200_000, b"00000000-0000-0000-0000-000000000000")

@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from tests.acceptance.records import Headers, Record
+from tests.support.records import Headers, Record
 
 SIZE_LIMIT = 64 * 1024
 # Far apart on purpose: what lies between is deep for some readers and not for others.

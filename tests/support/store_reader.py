@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 import psycopg
 
-from tests.acceptance.oracle import Customer
-from tests.acceptance.records import Coordinates
+from tests.support.oracle import Customer
+from tests.support.records import Coordinates
 
 
 @dataclass(frozen=True, slots=True)

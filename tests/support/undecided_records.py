@@ -1,7 +1,7 @@
 """Records of which the contract does not say how they end; it only says that they end, and stop nobody."""
 
-from tests.acceptance.records import Headers, Message
-from tests.acceptance.spelling import cancellation, quoted, signup, structured
+from tests.support.records import Headers, Message
+from tests.support.spelling import cancellation, quoted, signup, structured
 
 STRUCTURED: Headers = (("content-type", b"application/cloudevents+json"),)
 

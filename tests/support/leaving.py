@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from tests.acceptance.producing import raw_producer
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Message, Record
-from tests.acceptance.spelling import cancellation, quoted, signup
-from tests.acceptance.stage import Stage
+from tests.support.producing import raw_producer
+from tests.support.reader import read_committed
+from tests.support.records import Message, Record
+from tests.support.spelling import cancellation, quoted, signup
+from tests.support.stage import Stage
 
 DAY = "2026-06-30"
 

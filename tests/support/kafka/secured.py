@@ -16,8 +16,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from tests.kafka.cluster import Kafka
-from tests.kafka.local import LOOPBACK, free_ports, local_kafka
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.local import LOOPBACK, free_ports, local_kafka
 
 USER = "worker"
 PASSWORD = "worker-password"

@@ -5,10 +5,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.acceptance.bad_records import STRUCTURED_TYPE
-from tests.acceptance.envelope import SIZE_LIMIT
-from tests.acceptance.records import Headers
-from tests.acceptance.spelling import cancellation, padded, quoted, signup, spelled, structured
+from tests.support.bad_records import STRUCTURED_TYPE
+from tests.support.envelope import SIZE_LIMIT
+from tests.support.records import Headers
+from tests.support.spelling import cancellation, padded, quoted, signup, spelled, structured
 
 
 @dataclass(frozen=True, slots=True)
