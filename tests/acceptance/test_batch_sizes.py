@@ -77,7 +77,7 @@ def test_backlog_fits_topics_whose_configuration_is_hidden(creating_stage: Stage
     require_all_published(stage)
 
 
-def test_record_that_never_fits_is_named_and_published_once_it_fits(creating_stage: Stage) -> None:
+def test_oversized_record_is_named_and_published_once_it_fits(creating_stage: Stage) -> None:
     stage = creating_stage
     stage.create_topics(1)
     [letters, _] = stage.topics.dead_letters

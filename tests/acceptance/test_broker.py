@@ -16,7 +16,7 @@ from tests.support.kafka.tool import reset_offsets
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_one_broker_takes_a_record_gives_it_back_and_resets_a_group(kafka: Kafka) -> None:
+def test_one_broker_stores_a_record_and_resets_a_group(kafka: Kafka) -> None:
     topic, group = _topic(kafka, replicas=1), f"reader-{uuid.uuid4()}"
     _send(kafka, topic, b"hello")
     assert _read(kafka, topic, group) == [b"hello"]
@@ -24,7 +24,7 @@ def test_one_broker_takes_a_record_gives_it_back_and_resets_a_group(kafka: Kafka
     assert _read(kafka, topic, group) == [b"hello"]
 
 
-def test_three_brokers_lose_nothing_when_one_is_killed_paused_or_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_brokers_survive_a_kill_a_pause_and_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(broker.ADDRESS, raising=False)  # a given Kafka is not ours to hurt
     with running_kafka(brokers=3) as kafka:
         topic = _topic(kafka, replicas=3)

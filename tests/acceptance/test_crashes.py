@@ -15,7 +15,7 @@ CRASHES = 2
 @pytest.mark.parametrize(
     "failpoint", ["before-commit", "after-commit", "in-transaction", "after-publish", "in-recover"]
 )
-def test_killed_at_this_point_again_and_again_nothing_is_lost_or_repeated(stage: Stage, failpoint: str) -> None:
+def test_repeated_kill_at_failpoint_keeps_exactly_once(stage: Stage, failpoint: str) -> None:
     stage.settings |= SMALL_BATCHES
     stage.create_topics()
     messages = make_corpus(2_000, PARTITIONS).messages

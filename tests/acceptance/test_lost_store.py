@@ -11,7 +11,7 @@ from tests.support.stage import PARTITIONS, Stage, copy_of_store, delete_store
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_a_deleted_store_is_rebuilt_from_the_topics_without_one_further_record(stage: Stage) -> None:
+def test_deleted_store_is_rebuilt_and_publishes_nothing(stage: Stage) -> None:
     corpus = make_corpus(3_000, PARTITIONS)
     stage.create_topics()
     stage.produce(corpus.messages)
@@ -24,7 +24,7 @@ def test_a_deleted_store_is_rebuilt_from_the_topics_without_one_further_record(s
     stage.require_as_expected()
 
 
-def test_a_deleted_store_is_rebuilt_also_where_the_group_was_left_at_the_end(stage: Stage) -> None:
+def test_deleted_store_is_rebuilt_with_group_offsets_at_end(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(make_corpus(1_000, PARTITIONS).messages)
     stage.run_to_the_end_of_the_topics()
@@ -39,7 +39,7 @@ def test_a_deleted_store_is_rebuilt_also_where_the_group_was_left_at_the_end(sta
 
 
 @pytest.mark.parametrize("group", ["reset to the start", "left where it was"])
-def test_a_copy_from_midway_put_back_catches_up_without_one_further_record(
+def test_restored_older_store_catches_up_publishing_nothing(
     stage: Stage, group: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     corpus = make_corpus(3_000, PARTITIONS)

@@ -122,7 +122,7 @@ def _require_no_customer(wanted: Expected, text: str) -> None:
     assert named == []
 
 
-def test_what_waits_shows_as_lag_and_the_end_of_a_transaction_does_not(stage: Stage) -> None:
+def test_lag_counts_records_but_no_transaction_markers(stage: Stage) -> None:
     stage.create_topics()
     worker = stage.start(HTTP__ENABLED="true", HTTP__PORT="0", LOG__FORMAT="json")
     url = url_of(worker)

@@ -13,7 +13,7 @@ ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
 SETTING = "CUSTOMER_WORKER_SAFETY__ALLOW_SKIP_FORWARD"
 
 
-def test_a_group_rewound_to_the_start_reads_all_again_and_publishes_nothing(stage: Stage) -> None:
+def test_rewound_group_rereads_all_and_publishes_nothing(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(make_corpus(2_000, PARTITIONS).messages)
     stage.run_to_the_end_of_the_topics()
@@ -28,7 +28,7 @@ def test_a_group_rewound_to_the_start_reads_all_again_and_publishes_nothing(stag
 
 
 @pytest.mark.parametrize("how", [("--to-latest",), ("--shift-by", "30")], ids=["to the end", "by 30 records"])
-def test_a_group_moved_forward_is_refused_and_the_log_names_the_setting(stage: Stage, how: tuple[str, ...]) -> None:
+def test_group_moved_forward_is_refused_and_names_the_setting(stage: Stage, how: tuple[str, ...]) -> None:
     stage.create_topics()
     stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)
     stage.run_to_the_end_of_the_topics()

@@ -79,7 +79,7 @@ def differences(stage: Stage, *options: str) -> dict[str, str]:
     return {each["customer_id"]: each["what"] for each in found}
 
 
-def test_where_all_is_well_the_three_accounts_are_equal_by_day_and_in_dollars(stage: Stage) -> None:
+def test_customers_outbox_and_topic_are_equal_by_day(stage: Stage) -> None:
     played(stage, lives(people(3), FIRST) + lives(people(2, 1), SECOND, "83.333333"))
     before = (ends(stage), store_bytes(stage))
     books = answer(stage, "reconcile")
@@ -134,7 +134,7 @@ def test_what_was_published_and_not_marked_is_no_difference(stage: Stage) -> Non
     assert books["total"]["pending"] == NOBODY
 
 
-def test_while_the_worker_works_the_books_are_equal_again_and_again(stage: Stage) -> None:
+def test_reconcile_beside_a_busy_worker_finds_no_difference(stage: Stage) -> None:
     serve(stage)
     stage.settings["BATCH__MAX_RECORDS"] = "500"
     stage.create_topics()
@@ -189,7 +189,7 @@ def test_each_difference_is_told_by_customer(stage: Stage) -> None:
     assert "5 differences." in out.decode()
 
 
-def test_an_event_that_counts_as_published_and_is_not_there_is_a_difference(stage: Stage) -> None:
+def test_published_event_missing_on_the_topic_is_a_difference(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(lives(people(3), FIRST) + lives(people(2, 1)))
     assert stage.start(FAILPOINT="before-publish").wait() == KILLED
@@ -199,7 +199,7 @@ def test_an_event_that_counts_as_published_and_is_not_there_is_a_difference(stag
     assert differences(stage) == dict.fromkeys(people(3) + people(2, 1), lost)
 
 
-def test_what_was_deleted_from_the_topic_is_missed_though_its_batch_is_still_there(stage: Stage) -> None:
+def test_deleted_event_is_missed_while_its_batch_remains(stage: Stage) -> None:
     played(stage, lives(people(20)))
     gone = next(record for record in events(stage).values() if record.offset == 0)
     delete_first(stage, gone.partition)
@@ -279,7 +279,7 @@ def test_what_the_store_has_not_marked_is_read_again(stage: Stage) -> None:
     assert read_before(stage) == 7
 
 
-def test_what_was_read_is_read_again_before_a_tombstone_can_have_come_and_gone(stage: Stage) -> None:
+def test_cache_expires_before_tombstones_are_compacted(stage: Stage) -> None:
     played(stage, lives(people(3)))
     assert (read_before(stage), read_before(stage)) == (0, 3)
     configure(stage.kafka.bootstrap_servers, stage.topics.churned, "delete.retention.ms", "1")

@@ -60,7 +60,7 @@ def rows_with_their_places(url: str) -> dict[str, list[tuple[Any, ...]]]:
         return {table: db.execute(f"SELECT ctid, xmin, * FROM {table}".encode()).fetchall() for table in KEPT}
 
 
-def test_tried_and_done_beside_workers_and_without_them_it_is_as_was_said(stage: Stage, url: str) -> None:
+def test_replay_beside_workers_matches_its_dry_run(stage: Stage, url: str) -> None:
     who = bad_night(stage)
     workers = two_workers(stage)
     before = rows_at_rest(url)
@@ -87,7 +87,7 @@ def test_tried_and_done_beside_workers_and_without_them_it_is_as_was_said(stage:
     assert "Nothing to do" in said(stage, "replay")
 
 
-def test_done_while_two_workers_decide_on_the_same_customers_it_is_as_the_oracle_says(stage: Stage, url: str) -> None:
+def test_replay_beside_workers_on_the_same_customers(stage: Stage, url: str) -> None:
     skipped, everybody = people(2_000), people(2_500)
     early, late = everybody[2_000:2_200], everybody[2_200:]
     stage.create_topics()

@@ -26,7 +26,7 @@ PROMISED_S = 10
 STORE_LOCK = b"LOCK TABLE customers, journal, positions IN ACCESS EXCLUSIVE MODE"
 
 
-def test_sigterm_in_the_middle_publishes_what_was_decided_and_leaves_the_group(stage: Stage) -> None:
+def test_sigterm_publishes_decided_records_and_leaves_the_group(stage: Stage) -> None:
     worker = _in_the_middle_of_work(stage)
     worker.terminate()
     assert worker.wait(IN_GOOD_ORDER_S) == 0, worker.tail()

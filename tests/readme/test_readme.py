@@ -63,7 +63,7 @@ def test_make_targets_in_the_readme_exist(command: str) -> None:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
 
 
-def test_the_settings_table_names_every_setting_with_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_table_has_every_setting_and_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)  # the machine's own settings are no defaults
     rows = dict(re.findall(r"^\| `(CUSTOMER_WORKER_[A-Z_]+)` \| `?([^`|]*?)`? \|", README, re.MULTILINE))
