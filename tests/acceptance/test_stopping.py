@@ -11,11 +11,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from tests.acceptance.test_http import url_of
 from tests.support.corpus import make_corpus
 from tests.support.kafka.cluster import wait_until_ready
-from tests.support.stage import PARTITIONS, Stage, admin_client
+from tests.support.stage import PARTITIONS, Stage
 from tests.support.worker_process import WorkerProcess, environment, module_command
 
 pytestmark = pytest.mark.timeout(180)
@@ -93,7 +94,9 @@ def test_stop_with_a_store_that_hangs_ends_in_time(stage: Stage, url: str) -> No
 
 def test_stop_after_a_topic_was_deleted_ends_in_time(stage: Stage) -> None:
     worker = _in_the_middle_of_work(stage)
-    admin_client(stage.kafka.bootstrap_servers).delete_topics([stage.topics.signup])[stage.topics.signup].result(30)
+    AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers}).delete_topics([stage.topics.signup])[
+        stage.topics.signup
+    ].result(30)
     assert _seconds_to_end(worker, 0) < PROMISED_S
 
 

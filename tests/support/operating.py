@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from tests.support.kafka.local import free_ports
 from tests.support.processes import run_process
+from tests.support.reader import partitions_of
 from tests.support.stage import Stage
 from tests.support.worker_process import environment, module_command
 
@@ -55,11 +56,9 @@ def ends(stage: Stage) -> dict[tuple[str, int], int]:
     consumer = Consumer({"bootstrap.servers": stage.kafka.bootstrap_servers, "group.id": "ends"})
     topics = (*stage.topics.inputs, stage.topics.churned, *stage.topics.dead_letters)
     try:
-        metadata = consumer.list_topics(timeout=30).topics
         return {
-            (topic, partition): consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1]
-            for topic in topics
-            for partition in metadata[topic].partitions
+            place: consumer.get_watermark_offsets(TopicPartition(*place), timeout=30)[1]
+            for place in sorted(partitions_of(consumer, topics))
         }
     finally:
         consumer.close()

@@ -32,16 +32,8 @@ class CommittedReader:
                 "log_level": 2,  # a broker that is away is no news to the fault tests
             }
         )
-        self._unfinished = self._partitions(topics)
+        self._unfinished = partitions_of(self._consumer, topics)
         self._consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in self._unfinished])
-
-    def _partitions(self, topics: Sequence[str]) -> set[tuple[str, int]]:
-        """Every partition, once the broker that is asked has heard of all the topics: they may be young."""
-        deadline = time.monotonic() + READ_LIMIT_S
-        while not set(topics) <= (found := self._consumer.list_topics(timeout=READ_LIMIT_S).topics).keys():
-            assert time.monotonic() < deadline, f"there are no topics {set(topics) - found.keys()}"
-            time.sleep(0.1)
-        return {(topic, partition) for topic in topics for partition in found[topic].partitions}
 
     def read_to_the_end(self, limit_s: float = READ_LIMIT_S) -> list[Record]:
         """Read until every partition has shown its end once."""
@@ -78,6 +70,16 @@ class CommittedReader:
             self._unfinished.discard((topic, partition))
         else:
             raise KafkaException(error)
+
+
+def partitions_of(client: Any, topics: Sequence[str]) -> set[tuple[str, int]]:
+    """Every partition, once the broker that is asked has heard of all the topics: they may be young."""
+    deadline = time.monotonic() + READ_LIMIT_S
+    # One topic at a time: a shared Kafka has thousands of partitions.
+    while not all(found := [client.list_topics(each, timeout=READ_LIMIT_S).topics[each].partitions for each in topics]):
+        assert time.monotonic() < deadline, f"of the topics {topics} one does not exist"
+        time.sleep(0.1)
+    return {(topic, partition) for topic, partitions in zip(topics, found, strict=True) for partition in partitions}
 
 
 def read_committed(bootstrap_servers: str, *topics: str) -> list[Record]:

@@ -6,27 +6,19 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from confluent_kafka import (
-    ConsumerGroupState,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from tests.support.comparison import require_as_expected
 from tests.support.kafka.cluster import Kafka
 from tests.support.kafka.tool import reset_offsets
 from tests.support.oracle import Expected, expected
 from tests.support.producing import produce
-from tests.support.reader import CommittedReader, read_committed
+from tests.support.reader import CommittedReader, partitions_of, read_committed
 from tests.support.records import Message, Record, Topics
 from tests.support.store_reader import StoreContent, read_postgres, read_store
 from tests.support.worker_process import PREFIX, WorkerProcess, module_command
@@ -71,6 +63,7 @@ class Stage:
         with self.worker_settings() as settings:
             done = asyncio.run(set_up_topics(settings, partitions, replication, is_executed=False))
         assert not done.differences
+        partitions_of(AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers}), list(done.created))
 
     @contextmanager
     def worker_settings(self) -> Iterator[Settings]:
@@ -109,7 +102,11 @@ class Stage:
 
     def wait_until_consumed(self, worker: WorkerProcess, limit_s: float = JOB_LIMIT_S) -> None:
         """Until the group's offsets, which mirror the store's, have reached the ends of the input topics."""
-        worker.wait_until(self._has_no_lag, "everything consumed", limit_s)
+        consumer = self._group_consumer()
+        try:
+            worker.wait_until(lambda: self._has_no_lag(consumer), "everything consumed", limit_s)
+        finally:
+            consumer.close()
 
     def wait_until_published(self, worker: WorkerProcess, limit_s: float = JOB_LIMIT_S) -> None:
         """Until as many records are out as must come of what went in; one too many shows in the comparison."""
@@ -150,11 +147,15 @@ class Stage:
 
     def move_group(self, to: Literal["start", "end"]) -> None:
         """Move the stopped group's offsets to an end of each input log, as Kafka's own tool does."""
-        spec = OffsetSpec.earliest() if to == "start" else OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        found = self._admin.list_offsets(dict.fromkeys(self._inputs(), spec))
-        offsets = [TopicPartition(each.topic, each.partition, at.result(30).offset) for each, at in found.items()]
-        request = ConsumerGroupTopicPartitions(self.group, offsets)
-        moved = self._admin.alter_consumer_group_offsets([request])[self.group].result(30).topic_partitions
+        consumer = self._group_consumer()
+        try:
+            offsets = []
+            for place in self._inputs(consumer):
+                first, end = consumer.get_watermark_offsets(place, timeout=30)
+                offsets.append(TopicPartition(place.topic, place.partition, first if to == "start" else end))
+            moved = consumer.commit(offsets=offsets, asynchronous=False)
+        finally:
+            consumer.close()
         assert not [each.error for each in moved if each.error]
 
     def group_is_empty(self) -> bool:
@@ -169,9 +170,12 @@ class Stage:
 
     def committed(self) -> dict[tuple[str, int], int]:
         """The group's offsets; partitions without one are left out."""
-        request = ConsumerGroupTopicPartitions(self.group, self._inputs())
-        offsets = self._admin.list_consumer_group_offsets([request])[self.group].result(30).topic_partitions
-        return {(each.topic, each.partition): each.offset for each in offsets if each.offset >= 0}
+        consumer = self._group_consumer()
+        try:
+            offsets = consumer.committed(self._inputs(consumer), timeout=30)
+            return {(each.topic, each.partition): each.offset for each in offsets if each.offset >= 0}
+        finally:
+            consumer.close()
 
     def close(self) -> None:
         """End what still runs, and print every worker's log: pytest shows it where the test failed."""
@@ -179,40 +183,34 @@ class Stage:
             worker.kill()
             print(f"--- worker {number} ended with {worker.exit_code}; it said:\n{worker.tail()}")
 
-    @property
-    def _admin(self) -> AdminClient:
-        return admin_client(self.kafka.bootstrap_servers)
+    def _group_consumer(self) -> Consumer:
+        return Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": self.group})
 
     def _described_group(self) -> Any:
-        return self._admin.describe_consumer_groups([self.group])[self.group].result(30)
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        return admin.describe_consumer_groups([self.group])[self.group].result(30)
 
-    def _inputs(self) -> list[TopicPartition]:
-        described = self._admin.describe_topics(TopicCollection(list(self.topics.inputs)))
+    def _inputs(self, consumer: Consumer) -> list[TopicPartition]:
         return [
-            TopicPartition(topic, partition.id)
-            for topic in described
-            for partition in described[topic].result(30).partitions
+            TopicPartition(topic, partition)
+            for topic in self.topics.inputs
+            for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions
         ]
 
-    def _has_no_lag(self) -> bool:
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        ends = self._admin.list_offsets(dict.fromkeys(self._inputs(), latest))
+    def _has_no_lag(self, consumer: Consumer) -> bool:
         try:
-            committed = self.committed()
+            committed = consumer.committed(self._inputs(consumer), timeout=30)
         except KafkaException as error:
             # A young broker is still looking for the group's coordinator.
             if error.args[0].code() in {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}:
                 return False
             raise
+        # The first partition that lags is answer enough.
         return all(
-            committed.get((place.topic, place.partition), 0) == end.result(30).offset for place, end in ends.items()
+            consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=30)[1]
+            <= max(place.offset, 0)
+            for place in committed
         )
-
-
-@cache
-def admin_client(bootstrap_servers: str) -> AdminClient:
-    """Give the process's one client of that Kafka."""
-    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 2})
 
 
 def copy_of_store(stage: Stage, into: Path) -> None:
