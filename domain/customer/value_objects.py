@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from enum import StrEnum
 
 CENT = Decimal("0.01")
@@ -34,12 +34,17 @@ class MRR:
 
     def __post_init__(self) -> None:
         amount = self.amount
-        if not isinstance(amount, Decimal):
+        # One MRR is made per signup and per customer loaded: a valid amount is recognised without a call.
+        if type(amount) is not Decimal and not isinstance(amount, Decimal):
             raise TypeError(f"MRR takes a Decimal, not {type(amount).__name__}; for a float use MRR.from_float")
+        try:
+            if _NOTHING <= amount < MRR_LIMIT:
+                return
+        except InvalidOperation:  # NaN is not comparable
+            pass
         if not amount.is_finite():
             raise ValueError("MRR is a finite amount")
-        if not _NOTHING <= amount < MRR_LIMIT:
-            raise ValueError("MRR is never negative" if amount < _NOTHING else "MRR is below 10^12 dollars")
+        raise ValueError("MRR is never negative" if amount < _NOTHING else "MRR is below 10^12 dollars")
 
     @classmethod
     def from_float(cls, amount: float) -> MRR:

@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from domain.customer.value_objects import dollars
+from domain.customer import dollars
 from worker.bootstrap import open_value_reader
 from worker.cli.shared import AsJson, console, run_async
 from worker.cli.tables import print_table

@@ -109,12 +109,14 @@ class BatchProcessor:
         return result
 
     def _handle(self, message: Message | Rejected, work: UnitOfWork, result: BatchResult) -> Outcome:
-        if isinstance(message, Cancellation):
-            return handle_cancellation(message, work)
-        if isinstance(message, Signup):
-            result.unknown_industries += not message.is_industry_known
-            return handle_signup(message, work)
-        return message
+        match message:
+            case Signup():
+                result.unknown_industries += not message.is_industry_known
+                return handle_signup(message, work)
+            case Cancellation():
+                return handle_cancellation(message, work)
+            case Rejected():
+                return message
 
     def _apply_released(self, customer_id: str | None, work: UnitOfWork, result: BatchResult) -> None:
         for record in work.parked.release(customer_id or ""):

@@ -9,8 +9,8 @@ from decimal import Decimal
 import msgspec
 
 from domain.customer import Customer, Industry, PlanTier
-from worker.messages.inbound import shown
-from worker.messages.validation import is_canonical_uuid
+from worker.messages.churned_event import shown
+from worker.messages.uuid_fast_path import is_canonical_uuid
 from worker.queries.dead_letters import described
 from worker.queries.parked import ParkedCancellation, parked_cancellations
 from worker.settings import Settings
