@@ -1,8 +1,8 @@
 """The usual spelling of a signup and a cancellation, which msgspec validates in C while it parses.
 
-A signup takes 1.1 µs this way, 9 µs by `message_parsing`. Every other spelling, and whatever is refused, gives None
-and is left to `message_parsing`. tests/worker/test_fast_path.py holds the two together: a message made here equals the
-one made there.
+A signup takes 1.2 µs this way, 5.3 µs by `message_parsing`; a cancellation 0.3 and 1.8 µs. Every other spelling, and
+whatever is refused, gives None and is left to `message_parsing`. tests/worker/test_fast_path.py holds the two together:
+a message made here equals the one made there.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class DuckDBStore(Store):
 
     @override
     def lost_arr(self) -> Decimal:
-        query = "SELECT sum(round(mrr::DECIMAL(38, 6) * 12, 2))::VARCHAR FROM customers WHERE churn_date IS NOT NULL"
+        query = "SELECT sum(arr)::VARCHAR FROM customer_arr WHERE churn_date IS NOT NULL"
         return Decimal(self._rows(query)[0][0] or "0.00")
 
     @override

@@ -143,7 +143,7 @@ class PostgresStore(Store):
 
     @override
     def lost_arr(self) -> Decimal:
-        query = "SELECT coalesce(sum(round(mrr * 12, 2)), 0.00) FROM customers WHERE churn_date IS NOT NULL"
+        query = "SELECT coalesce(sum(arr), 0.00) FROM customer_arr WHERE churn_date IS NOT NULL"
         return Decimal(self._rows(query)[0][0])
 
     @override
