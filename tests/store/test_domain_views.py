@@ -12,7 +12,7 @@ from tests.store.databases import Database
 from tests.worker.builders import CANCELLATIONS, SIGNUPS, composer, record
 from worker.messages.rejection import Reason, Rejected
 from worker.stores.dead_letters import WAITING, Filters, State
-from worker.stores.port import Changes, Redrive, Store
+from worker.stores.port import Changes, JournalRow, Redrive, Store
 
 HALF_CENTS = ("0.00125", "0.00375", "83.33375", "0.000416", "0.000417")  # of a year's revenue, and beside them
 EDGES = ("0", "0.000001", "83.333333", "499.00", "999999999999.999999", *HALF_CENTS)
@@ -52,15 +52,15 @@ def refused_letters(store: Store) -> None:
         refused = record(b"%d" % number, SIGNUPS, number)
         letter = composer().dead_letter(refused, Rejected(Reason.INVALID, "mrr is missing"))
         changes.outbox.append(letter)
-        changes.journal.append((SIGNUPS, 0, number, None, "rejected", "invalid", None))
+        changes.journal.append(JournalRow(SIGNUPS, 0, number, None, "rejected", "invalid", None))
         if outcome != "rejected":
-            changes.journal.append((SIGNUPS, 0, number, None, outcome, None, None))
+            changes.journal.append(JournalRow(SIGNUPS, 0, number, None, outcome, None, None))
         if redrive != "not sent":
             digest = sha256(refused.value or b"").hexdigest()
             changes.redrives.append(Redrive(letter.id, SIGNUPS, 0, 1000 + number, digest))
         if redrive not in {"not sent", "not read"}:
             reason = "invalid" if redrive == "rejected" else None
-            changes.journal.append((SIGNUPS, 0, 1000 + number, None, redrive, reason, None))
+            changes.journal.append(JournalRow(SIGNUPS, 0, 1000 + number, None, redrive, reason, None))
         if is_discarded:
             discarded.append(letter.id)
     store.commit(changes)
@@ -82,7 +82,7 @@ def test_the_state_of_every_dead_letter_is_the_domain_s(database: Database, stor
 def test_a_redrive_with_another_value_changes_no_state(database: Database, store: Store) -> None:
     letter = composer().dead_letter(record(b"x", SIGNUPS, 0), Rejected(Reason.MALFORMED, "not a JSON object"))
     changes = Changes(outbox=[letter], redrives=[Redrive(letter.id, SIGNUPS, 0, 7, sha256(b"y").hexdigest())])
-    changes.journal.append((SIGNUPS, 0, 0, None, "rejected", "malformed", None))
-    changes.journal.append((SIGNUPS, 0, 7, None, "applied", None, None))
+    changes.journal.append(JournalRow(SIGNUPS, 0, 0, None, "rejected", "malformed", None))
+    changes.journal.append(JournalRow(SIGNUPS, 0, 7, None, "applied", None, None))
     store.commit(changes)
     assert database.rows(store, "SELECT state, redriven_to FROM dead_letters") == [("open", None)]

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
-from operator import itemgetter
+from operator import attrgetter
 
+from domain.customer import CustomerChurned
 from worker.messages.inbound import Cancellation, Decoder, Message, Signup
 from worker.messages.outgoing import Composer
 from worker.messages.record import Record, TopicPartition
 from worker.messages.redrive_headers import claims_to_be_redriven, redriven_letter
 from worker.messages.rejection import Reason, Rejected
 from worker.processing.handlers import handle_cancellation, handle_signup
-from worker.processing.outcomes import APPLIED, Applied, Outcome, Parked
+from worker.processing.outcomes import Applied, Duplicate, Outcome, Parked
 from worker.processing.unit_of_work import UnitOfWork
-from worker.stores.port import ParkedRecord, Redrive
+from worker.stores.port import JournalRow, ParkedRecord, Redrive
 
 Messages = Sequence[Message | Rejected]
 """What records say, in their order, or why they say nothing."""
@@ -91,7 +92,7 @@ class BatchProcessor:
                 self._write_down(record, message.customer_id, outcome, work, result)
                 if claims_to_be_redriven(record):
                     _note_redrive(record, work)
-            if outcome is APPLIED and message.customer_id in waiting:  # a signup: what waited for it comes next
+            if waiting and isinstance(message, Signup) and isinstance(outcome, Applied):
                 self._apply_released(message.customer_id, work, result)
         result.reached = {place: record.offset + 1 for place, record in last.items()}
         work.positions.advance(last)
@@ -127,19 +128,20 @@ class BatchProcessor:
         self, record: Record, customer_id: str | None, outcome: Outcome, work: UnitOfWork, result: BatchResult
     ) -> None:
         reason = event_id = None
-        if outcome is APPLIED:
-            pass  # most records are signups: nothing to tell anybody
-        elif isinstance(outcome, Rejected):
-            reason = outcome.reason.value
-            work.outbox.append(self._composer.dead_letter(record, outcome))
-            result.rejected.append((record, outcome))
-        elif isinstance(outcome, Applied) and outcome.event is not None:
-            message = self._composer.churned(outcome.event, cause=record)
-            work.outbox.append(message)
-            event_id = message.id
-            result.lost_arr += outcome.event.lost_arr
+        match outcome:
+            case Applied(event=CustomerChurned() as event):
+                message = self._composer.churned(event, cause=record)
+                work.outbox.append(message)
+                event_id = message.id
+                result.lost_arr += event.lost_arr
+            case Rejected():
+                reason = outcome.reason.value
+                work.outbox.append(self._composer.dead_letter(record, outcome))
+                result.rejected.append((record, outcome))
+            case Applied() | Duplicate() | Parked():
+                pass
         work.journal.append(
-            (record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
+            JournalRow(record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
         )
 
 
@@ -147,7 +149,7 @@ def _count(result: BatchResult, work: UnitOfWork) -> None:
     result.decided = Counter(map(_TOPIC_AND_OUTCOME, work.journal))
 
 
-_TOPIC_AND_OUTCOME = itemgetter(0, 4)
+_TOPIC_AND_OUTCOME = attrgetter("topic", "outcome")
 
 
 def _note_redrive(record: Record, work: UnitOfWork) -> None:

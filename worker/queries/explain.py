@@ -15,6 +15,7 @@ from worker.queries.dead_letters import described
 from worker.queries.parked import ParkedCancellation, parked_cancellations
 from worker.settings import Settings
 from worker.stores.dead_letters import Filters, Letter
+from worker.stores.port import RecordCoordinates
 from worker.stores.reading import Decision, StoreView
 
 
@@ -58,9 +59,9 @@ class ExplainedDecision(msgspec.Struct, frozen=True, kw_only=True):
     is_published: bool = False
 
     @property
-    def place(self) -> tuple[str, int, int]:
+    def place(self) -> RecordCoordinates:
         """Where the record stood."""
-        return self.topic, self.partition, self.offset
+        return RecordCoordinates(self.topic, self.partition, self.offset)
 
 
 class CustomerHistory(msgspec.Struct, frozen=True):

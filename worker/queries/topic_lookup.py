@@ -16,7 +16,7 @@ from worker.messages.record import Record
 from worker.queries.explain import CustomerHistory, ExplainedDecision
 from worker.settings import Settings
 from worker.stores.erasure import erased_customer
-from worker.stores.port import Place
+from worker.stores.port import RecordCoordinates
 
 MOST_READ_BACK = 50
 READ_SECONDS = 5.0
@@ -44,7 +44,7 @@ class EventPlace(msgspec.Struct, frozen=True):
 class TopicLookup(NamedTuple):
     """What was found on the topics: by the coordinates of a record, and by the id of an event."""
 
-    said: Mapping[Place, RecordLookup]
+    said: Mapping[RecordCoordinates, RecordLookup]
     events: Mapping[str, EventPlace]
 
 
@@ -63,7 +63,7 @@ class _Reading:
         self._places = set(places)
         self._decode = Decoder(settings.topics.signup, settings.batch.max_value_bytes).decode
 
-    async def said(self, story: CustomerHistory) -> dict[Place, RecordLookup]:
+    async def said(self, story: CustomerHistory) -> dict[RecordCoordinates, RecordLookup]:
         """Each record once, the last `MOST_READ_BACK` of them."""
         wanted = list(dict.fromkeys(step.place for step in reversed(story.steps)))
         found = {place: RecordLookup(None, f"not read: only the last {MOST_READ_BACK} are") for place in wanted}
@@ -71,7 +71,7 @@ class _Reading:
             found[place] = await self._said_at(place, story.customer_id)
         return found
 
-    async def _said_at(self, place: Place, customer_id: str) -> RecordLookup:
+    async def _said_at(self, place: RecordCoordinates, customer_id: str) -> RecordLookup:
         record = await self._record_at(*place)
         if record is None:
             return RecordLookup(None, "gone from its topic")

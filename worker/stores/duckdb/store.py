@@ -28,7 +28,7 @@ from worker.stores.duckdb.batch import BatchTable
 from worker.stores.duckdb.columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb.file import MEMORY, identity, open_file, wrap_errors
 from worker.stores.duckdb.view import DuckDBView
-from worker.stores.port import Changes, ParkedRecord, PendingBatch, Place, Redrive, Store
+from worker.stores.port import Changes, ParkedRecord, PendingBatch, RecordCoordinates, Redrive, Store
 from worker.stores.reading import StoreView
 from worker.stores.row_codec import GIVEN_UP, POSITION_LOGS, customer, log_identity, parked_record
 
@@ -66,7 +66,7 @@ class DuckDBStore(Store):
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
         self._published_seq: int = self._one("SELECT published_seq FROM relay")
         self._logged_decisions = 0
-        self._given_up = set(self._db.execute(GIVEN_UP).fetchall())
+        self._given_up = set(map(RecordCoordinates._make, self._db.execute(GIVEN_UP).fetchall()))
         positions = self._db.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
         self._positions = {(topic, partition): offset for topic, partition, offset in positions}
 
@@ -143,12 +143,12 @@ class DuckDBStore(Store):
 
     @property
     @override
-    def given_up(self) -> AbstractSet[Place]:
+    def given_up(self) -> AbstractSet[RecordCoordinates]:
         return self._given_up
 
     @wrap_errors
     @override
-    def decided(self, places: Collection[Place]) -> AbstractSet[Place]:
+    def decided(self, places: Collection[RecordCoordinates]) -> AbstractSet[RecordCoordinates]:
         if not places:
             return set()
         offsets = [offset for _, _, offset in places]
@@ -158,13 +158,13 @@ class DuckDBStore(Store):
             ON journal.topic = batch.topic AND journal.partition = batch.partition AND journal."offset" = batch.place
             WHERE journal."offset" BETWEEN {min(offsets)} AND {max(offsets)}
         """
-        return set(self._join(query, rows.places(list(places))).fetchall())
+        return set(map(RecordCoordinates._make, self._join(query, rows.places(list(places))).fetchall()))
 
     @wrap_errors
     @override
     def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:
         self._join("INSERT INTO discards SELECT id, ?, ? FROM batch", rows.ids(dead_letter_ids), [self._now(), why])
-        self._given_up = set(self._db.execute(GIVEN_UP).fetchall())
+        self._given_up = set(map(RecordCoordinates._make, self._db.execute(GIVEN_UP).fetchall()))
 
     @wrap_errors
     @override

@@ -24,7 +24,7 @@ from worker.failpoints import reach
 from worker.messages.log_identity import LogIdentity, RecordMark
 from worker.messages.record import TopicPartition
 from worker.stores.migrations import newest_version
-from worker.stores.port import Changes, ParkedRecord, PendingBatch, Place, Store, StoreError
+from worker.stores.port import Changes, ParkedRecord, PendingBatch, RecordCoordinates, Store, StoreError
 from worker.stores.postgres import checks, outbox, rows
 from worker.stores.postgres.connection import (
     Connection,
@@ -165,12 +165,12 @@ class PostgresStore(Store):
 
     @property
     @override
-    def given_up(self) -> AbstractSet[Place]:
+    def given_up(self) -> AbstractSet[RecordCoordinates]:
         return GivenUp(self._rows)
 
     @wrap_errors
     @override
-    def decided(self, places: Collection[Place]) -> AbstractSet[Place]:
+    def decided(self, places: Collection[RecordCoordinates]) -> AbstractSet[RecordCoordinates]:
         return checks.decided(self._db, places)
 
     @wrap_errors
