@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -21,6 +23,8 @@ from tests.worker.builders import signup_value
 pytestmark = pytest.mark.timeout(180)
 REFUSED = 70
 ALLOWED = "CUSTOMER_WORKER_SAFETY__ALLOW_LOST_RECORDS=true"
+FETCH_WAIT_SECONDS = 0.5
+"""For how long a broker lets a fetch wait for records (`fetch.max.wait.ms`)."""
 READ = 10
 """How many signups the worker has read before the ground changes."""
 
@@ -43,6 +47,12 @@ def start_and_read(stage: Stage) -> WorkerProcess:
     worker = stage.start(LOG__FORMAT="json")
     stage.wait_until_consumed(worker)
     return worker
+
+
+def freeze_without_fetches(worker: WorkerProcess) -> None:
+    """Freeze the worker, and let the fetches expire that wait at the broker: they would still bring records."""
+    worker.freeze()
+    time.sleep(2 * FETCH_WAIT_SECONDS)  # nothing shows when they have
 
 
 def delete_records(stage: Stage, before: int) -> None:
@@ -70,7 +80,7 @@ def refusal(worker: WorkerProcess) -> str:
 def test_deleted_records_are_refused_and_named(ready: Stage, is_running: bool) -> None:
     worker = start_and_read(ready)
     if is_running:
-        worker.freeze()
+        freeze_without_fetches(worker)
     else:
         assert worker.stop() == 0
     ready.produce(signups(50, seed=2))
@@ -89,7 +99,7 @@ def test_deleted_records_are_refused_and_named(ready: Stage, is_running: bool) -
 def test_deleted_records_are_passed_over_when_allowed(ready: Stage) -> None:
     worker = ready.start(LOG__FORMAT="json", SAFETY__ALLOW_LOST_RECORDS="true")
     ready.wait_until_consumed(worker)
-    worker.freeze()
+    freeze_without_fetches(worker)
     ready.produce(signups(50, seed=2))
     delete_records(ready, before=50)
     worker.thaw()
@@ -114,6 +124,17 @@ def test_recreated_topic_is_refused(ready: Stage, is_running: bool, count: int) 
     assert ALLOWED in why
     again = ready.start(LOG__FORMAT="json")
     assert "deleted and created again" in refusal(again), "a restart alone must not accept it"
+
+
+def test_nothing_of_a_recreated_topic_is_read_between_comparisons(ready: Stage) -> None:
+    worker = ready.start([sys.executable, "-m", "tests.acceptance.rarely_watching_worker", "run"], LOG__FORMAT="json")
+    ready.wait_until_consumed(worker)
+    freeze_without_fetches(worker)  # else the group would rebalance at the deletion, and that compares, too
+    recreate_topic(ready)
+    ready.produce(signups(15, seed=2))
+    worker.thaw()
+    assert "deleted and created again" in refusal(worker)
+    assert len(ready.store().customers) == READ
 
 
 def test_recreated_topic_is_read_from_its_start_when_allowed(ready: Stage) -> None:

@@ -97,6 +97,14 @@ MUTANTS = (
         ("ended with", "did not end"),
     ),
     Mutant(
+        "fetches by topic name",
+        (("worker/kafka/topic_id_fetches.py", "{topic: self.topic_ids.get(topic) for", "{topic: None for"),
+         ("worker/kafka/topic_id_fetches.py", "requested[each[0]] == self.topic_ids.get(each[0])", "True"),
+         ("worker/consumer/input_watch.py", "LOOK_EVERY_SECONDS = 1.0", "LOOK_EVERY_SECONDS = 20.0")),
+        ("an input recreated with more records",),
+        ("customers: ", "journal: ", "did not end", "ended with"),
+    ),
+    Mutant(
         "changes of leaders overlooked",
         (("worker/kafka/leader_changes.py", "self.found.add(partition)", "pass"),),
         ("an input truncated by an unclean election",),

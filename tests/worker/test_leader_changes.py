@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import aiokafka.consumer.fetcher
 import pytest
 from aiokafka import TopicPartition
 
 from tests.worker.record_batches import record_batch
-from worker.kafka import leader_changes, record_parsing
+from worker.kafka import record_parsing
 from worker.kafka.leader_changes import LeaderChanges
 
 ONE, TWO = TopicPartition("topic", 1), TopicPartition("topic", 2)
@@ -71,19 +69,6 @@ def test_first_connection_after_the_comparison_is_a_change(connections: Connecti
     known = connections.pop(ONE)
     leaders.start([ONE])
     connections[ONE] = known
-    leaders.begin_fetch(ONE, 3)
-    assert leaders.found == {ONE}
-
-
-def test_fetch_after_a_pause_without_checks_is_a_change(
-    leaders: LeaderChanges, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + leader_changes.UNCHECKED_SECONDS + 1)
-    leaders.note_check(now + leader_changes.UNCHECKED_SECONDS)
-    leaders.begin_fetch(ONE, 3)
-    assert not leaders.found
-    monkeypatch.setattr(time, "monotonic", lambda: now + 2 * leader_changes.UNCHECKED_SECONDS + 1)
     leaders.begin_fetch(ONE, 3)
     assert leaders.found == {ONE}
 

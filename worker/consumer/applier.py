@@ -75,9 +75,7 @@ class Applier:
         """
         if changed := self._assignment.leaders.found:
             names = ", ".join(sorted(f"{place.topic}/{place.partition}" for place in changed))
-            await self._assignment.look_again(
-                f"{names}: another leader or connection, or a pause without a look at topic ids"
-            )
+            await self._assignment.look_again(f"{names}: another leader or connection")
             return
         async with self._assignment.in_hand:
             for part in _split(records, self._limits):

@@ -25,6 +25,7 @@ from worker.kafka.errors import in_words
 from worker.kafka.group_membership import client_name, describe_membership, foreign_members
 from worker.kafka.leader_changes import LeaderChanges, leader_connection
 from worker.kafka.log_reader import read_marks
+from worker.kafka.topic_id_fetches import TopicIdFetches
 from worker.kafka.topic_metadata import TopicMetadata, describe_topics
 from worker.logs.exceptions import described
 from worker.messages.log_identity import difference
@@ -63,7 +64,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.number = 0
         self.ends: dict[TopicPartition, int] = {}
         self.leaders = LeaderChanges(lambda partition: leader_connection(self.consumer, partition))
-        self._topic_ids: Mapping[str, UUID] = {}
+        self._fetches = TopicIdFetches()
         self.trusts_committed = True  # False once a foreign member has been in the group: it commits offsets, too
 
     @property
@@ -142,12 +143,11 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def compare_topic_ids(self, topic_ids: Mapping[str, UUID], asked_at: float) -> None:
         """Look again where a topic is another one than when its partitions were assigned, if that was before."""
-        for name, known in self._topic_ids.items():
+        for name, known in self._fetches.topic_ids.items():
             is_news = self.is_set.is_set() and asked_at > self.set_at
             if is_news and topic_ids.get(name, known) != known:
                 await self.look_again(f"topic {name} was deleted and created again")
                 return
-        self.leaders.note_check(asked_at)
 
     def _forget(self) -> None:
         self._offsets.forget()
@@ -158,6 +158,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         number = self.number
         # aiokafka fetches while this runs, from offsets that are not the store's: nothing of it may be handed over.
         self.consumer.pause(*assigned)
+        self._fetches.attach(self.consumer)
         try:
             await self._seek(assigned, look_for_seconds)
         except (PositionRefused, NewerStoreError) as refused:
@@ -199,9 +200,10 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 # Where there are more workers than partitions, this one has none, and is there for when another ends.
                 starts = {place: await self._start(place, partition) for place, partition in partitions.items()}
         self.ends = {place: partition.end for place, partition in partitions.items()}
-        self._topic_ids = {topic.name: topic.topic_id for topic in topics.values() if topic.topic_id is not None}
-        topic_ids = {(p.topic, p.partition): self._topic_ids[p.topic] for p in starts if p.topic in self._topic_ids}
-        await self._thread.call(self._store.identify_logs, topic_ids)
+        topic_ids = {topic.name: topic.topic_id for topic in topics.values() if topic.topic_id is not None}
+        log_ids = {(p.topic, p.partition): topic_ids[p.topic] for p in starts if p.topic in topic_ids}
+        await self._thread.call(self._store.identify_logs, log_ids)
+        self._fetches.topic_ids = topic_ids
         for place, offset in starts.items():
             self.consumer.seek(place, offset)
             partition = partitions[place]

@@ -18,23 +18,11 @@ from aiokafka.errors import (
     IncompatibleBrokerVersion,
     for_code,
 )
-from aiokafka.protocol.admin import DescribeGroupsResponse_v3
-from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.api import Request, Response
 from aiokafka.protocol.coordination import FindCoordinatorRequest
-from aiokafka.protocol.types import (
-    Array,
-    Boolean,
-    CompactArray,
-    CompactString,
-    Int8,
-    Int16,
-    Int32,
-    Schema,
-    String,
-    TaggedFields,
-)
 
-from worker.kafka.topic_metadata import NOT_TOLD, Client, Uuid
+from worker.kafka.protocol import ConsumerGroupDescribeRequest1, DescribeGroupsRequest3
+from worker.kafka.topic_metadata import NOT_TOLD, Client
 
 GROUP = 0
 """The kind of coordinator, in a request to find one."""
@@ -164,94 +152,21 @@ def _member(member: Mapping[str, Any]) -> GroupMember:
     )
 
 
-class _DescribeGroupsRequest(RequestStruct):  # type: ignore[misc]
-    API_KEY = 15
-    API_VERSION = 3
-    RESPONSE_TYPE = DescribeGroupsResponse_v3  # aiokafka's own request of this version reads the answer of another
-    SCHEMA = Schema(("groups", Array(String("utf-8"))), ("include_authorized_operations", Boolean))
-
-
-class _DescribeGroup(Request[_DescribeGroupsRequest]):  # type: ignore[misc]
+class _DescribeGroup(Request[DescribeGroupsRequest3]):  # type: ignore[misc]
     API_KEY = 15
 
     def __init__(self, group_id: str) -> None:
         self._group_id = group_id
 
-    def build(self, request_struct_class: type[_DescribeGroupsRequest]) -> _DescribeGroupsRequest:
+    def build(self, request_struct_class: type[DescribeGroupsRequest3]) -> DescribeGroupsRequest3:
         return request_struct_class([self._group_id], True)  # noqa: FBT003
 
 
-_ASSIGNMENT = Schema(
-    (
-        "topics",
-        CompactArray(
-            ("topic_id", Uuid),
-            ("topic", CompactString("utf-8")),
-            ("partitions", CompactArray(Int32)),
-            ("tags", TaggedFields),
-        ),
-    ),
-    ("tags", TaggedFields),
-)
-
-
-class _ConsumerGroupDescribeResponse(Response):  # type: ignore[misc]
-    API_KEY = 69
-    API_VERSION = 1
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "groups",
-            CompactArray(
-                ("error_code", Int16),
-                ("error_message", CompactString("utf-8")),
-                ("group_id", CompactString("utf-8")),
-                ("state", CompactString("utf-8")),
-                ("group_epoch", Int32),
-                ("assignment_epoch", Int32),
-                ("assignor", CompactString("utf-8")),
-                (
-                    "members",
-                    CompactArray(
-                        ("member_id", CompactString("utf-8")),
-                        ("instance_id", CompactString("utf-8")),
-                        ("rack_id", CompactString("utf-8")),
-                        ("member_epoch", Int32),
-                        ("client_id", CompactString("utf-8")),
-                        ("client_host", CompactString("utf-8")),
-                        ("topics", CompactArray(CompactString("utf-8"))),
-                        ("topic_regex", CompactString("utf-8")),
-                        ("assignment", _ASSIGNMENT),
-                        ("target_assignment", _ASSIGNMENT),
-                        ("member_type", Int8),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("operations", Int32),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
-
-
-class _ConsumerGroupDescribeRequest(RequestStruct):  # type: ignore[misc]
-    API_KEY = 69
-    API_VERSION = 1
-    FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _ConsumerGroupDescribeResponse
-    SCHEMA = Schema(
-        ("group_ids", CompactArray(CompactString("utf-8"))),
-        ("include_authorized_operations", Boolean),
-        ("tags", TaggedFields),
-    )
-
-
-class _DescribeConsumerGroup(Request[_ConsumerGroupDescribeRequest]):  # type: ignore[misc]
+class _DescribeConsumerGroup(Request[ConsumerGroupDescribeRequest1]):  # type: ignore[misc]
     API_KEY = 69
 
     def __init__(self, group_id: str) -> None:
         self._group_id = group_id
 
-    def build(self, request_struct_class: type[_ConsumerGroupDescribeRequest]) -> _ConsumerGroupDescribeRequest:
+    def build(self, request_struct_class: type[ConsumerGroupDescribeRequest1]) -> ConsumerGroupDescribeRequest1:
         return request_struct_class([self._group_id], True, {})  # noqa: FBT003

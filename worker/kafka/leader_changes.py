@@ -4,21 +4,14 @@ After an unclean election, or when a broker comes back with an older copy of its
 were read already, and new records may stand at their offsets. Two signs show that this is possible: the epoch of the
 leader that appended a batch of records, which Kafka writes into the batch, and the connection to the leader, which a
 broker that restarts closes. Epochs alone do not suffice: a cluster whose metadata is restored, too, counts them again.
-
-A topic that is recreated shows neither sign, only another topic id. Ids are compared about once a second; what is
-fetched after a longer pause of the process, in which that was not done, counts as a change.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import ConnectionGroup
-
-UNCHECKED_SECONDS = 2.5
-"""For how long fetched records are taken without a comparison of topic ids."""
 
 
 class LeaderChanges:
@@ -31,7 +24,6 @@ class LeaderChanges:
         self._connection = connection
         self._connections: dict[TopicPartition, object] = {}
         self._epochs: dict[TopicPartition, int] = {}
-        self._checked_at = time.monotonic()
         self.found: set[TopicPartition] = set()
 
     def __call__(self, value: bytes) -> bytes:
@@ -43,18 +35,12 @@ class LeaderChanges:
         self._connections = {partition: self._connection(partition) for partition in partitions}
         self._epochs.clear()
         self.found.clear()
-        self._checked_at = time.monotonic()
-
-    def note_check(self, at: float) -> None:
-        """Note that topic ids, requested `at` this time of the monotonic clock, are those that were assigned."""
-        self._checked_at = max(self._checked_at, at)
 
     def begin_fetch(self, partition: TopicPartition, epoch: int) -> None:
         """Note the epoch of the first batch of a fetch; `found` gets the partition where its leader has changed."""
         is_same_epoch = self._epochs.setdefault(partition, epoch) == epoch
         is_same_connection = self._connection(partition) is self._connections.get(partition)
-        is_checked = time.monotonic() - self._checked_at < UNCHECKED_SECONDS
-        if not (is_same_epoch and is_same_connection and is_checked):
+        if not (is_same_epoch and is_same_connection):
             self.found.add(partition)
 
     def read_batch(self, partition: TopicPartition, epoch: int) -> None:

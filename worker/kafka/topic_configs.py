@@ -19,8 +19,9 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.types import Array, Boolean, Int8, Int16, Int32, Schema, String
+from aiokafka.protocol.api import Request
+
+from worker.kafka.protocol import IncrementalAlterConfigsRequest0
 
 MAX_MESSAGE_BYTES = "max.message.bytes"
 """The largest record batch that a topic takes; a record counts with its batch."""
@@ -69,54 +70,13 @@ async def alter_configs(admin: AIOKafkaAdminClient, topic: str, changes: Configs
             raise for_code(code)(message)
 
 
-class _AlterConfigsResponse(Response):  # type: ignore[misc]
-    API_KEY = 44
-    API_VERSION = 0
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "responses",
-            Array(
-                ("error_code", Int16),
-                ("error_message", String("utf-8")),
-                ("resource_type", Int8),
-                ("resource_name", String("utf-8")),
-            ),
-        ),
-    )
-
-
-class _AlterConfigsRequest(RequestStruct):  # type: ignore[misc]
-    API_KEY = 44
-    API_VERSION = 0
-    RESPONSE_TYPE = _AlterConfigsResponse
-    SCHEMA = Schema(
-        (
-            "resources",
-            Array(
-                ("resource_type", Int8),
-                ("resource_name", String("utf-8")),
-                (
-                    "configs",
-                    Array(
-                        ("name", String("utf-8")),
-                        ("config_operation", Int8),
-                        ("value", String("utf-8")),
-                    ),
-                ),
-            ),
-        ),
-        ("validate_only", Boolean),
-    )
-
-
-class _AlterTopic(Request[_AlterConfigsRequest]):  # type: ignore[misc]
+class _AlterTopic(Request[IncrementalAlterConfigsRequest0]):  # type: ignore[misc]
     API_KEY = 44
 
     def __init__(self, topic: str, changes: Configs) -> None:
         self._topic = topic
         self._changes = changes
 
-    def build(self, request_struct_class: type[_AlterConfigsRequest]) -> _AlterConfigsRequest:
+    def build(self, request_struct_class: type[IncrementalAlterConfigsRequest0]) -> IncrementalAlterConfigsRequest0:
         entries = [(name, _SET, value) for name, value in self._changes.items()]
         return request_struct_class([(_TOPIC, self._topic, entries)], False)  # noqa: FBT003

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from io import BytesIO
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -23,19 +22,10 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.api import Request, Response
 from aiokafka.protocol.metadata import MetadataRequest
-from aiokafka.protocol.types import (
-    AbstractType,
-    Boolean,
-    CompactArray,
-    CompactString,
-    Int16,
-    Int32,
-    Schema,
-    TaggedFields,
-)
-from typing_extensions import override
+
+from worker.kafka.protocol import MetadataRequest12
 
 NO_ID = UUID(int=0)
 NOT_TOLD = -(2**31)
@@ -133,88 +123,11 @@ def _error(code: int) -> type[KafkaError] | None:
     return None if error is NoError else error
 
 
-class Uuid(AbstractType[UUID]):  # type: ignore[misc]
-    """A UUID as Kafka's protocol has it, which aiokafka does not know."""
-
-    @classmethod
-    @override
-    def encode(cls, value: UUID) -> bytes:
-        """Write it as 16 bytes."""
-        return value.bytes
-
-    @classmethod
-    @override
-    def decode(cls, data: BytesIO) -> UUID:
-        """Read 16 bytes."""
-        return UUID(bytes=data.read(16))
-
-
-class _MetadataResponse(Response):  # type: ignore[misc]
-    API_KEY = 3
-    API_VERSION = 12
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "brokers",
-            CompactArray(
-                ("node_id", Int32),
-                ("host", CompactString("utf-8")),
-                ("port", Int32),
-                ("rack", CompactString("utf-8")),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("cluster_id", CompactString("utf-8")),
-        ("controller_id", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("error_code", Int16),
-                ("topic", CompactString("utf-8")),
-                ("topic_id", Uuid),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", CompactArray(Int32)),
-                        ("isr", CompactArray(Int32)),
-                        ("offline_replicas", CompactArray(Int32)),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("operations", Int32),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
-
-
-class _MetadataRequest(RequestStruct):  # type: ignore[misc]
-    API_KEY = 3
-    API_VERSION = 12
-    FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _MetadataResponse
-    SCHEMA = Schema(
-        (
-            "topics",
-            CompactArray(("topic_id", Uuid), ("topic", CompactString("utf-8")), ("tags", TaggedFields)),
-        ),
-        ("allow_auto_topic_creation", Boolean),
-        ("include_topic_authorized_operations", Boolean),
-        ("tags", TaggedFields),
-    )
-
-
-class _DescribeTopics(Request[_MetadataRequest]):  # type: ignore[misc]
+class _DescribeTopics(Request[MetadataRequest12]):  # type: ignore[misc]
     API_KEY = 3
 
     def __init__(self, topics: list[str]) -> None:
         self._topics = topics
 
-    def build(self, request_struct_class: type[_MetadataRequest]) -> _MetadataRequest:
+    def build(self, request_struct_class: type[MetadataRequest12]) -> MetadataRequest12:
         return request_struct_class([(NO_ID, topic, {}) for topic in self._topics], False, True, {})  # noqa: FBT003
