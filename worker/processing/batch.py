@@ -7,16 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
-from operator import attrgetter
 
-from domain.customer import CustomerChurned
 from worker.messages.inbound import Cancellation, Decoder, Message, Signup
 from worker.messages.outgoing import Composer
 from worker.messages.record import Record, TopicPartition
 from worker.messages.redrive_headers import claims_to_be_redriven, redriven_letter
 from worker.messages.rejection import Reason, Rejected
 from worker.processing.handlers import handle_cancellation, handle_signup
-from worker.processing.outcomes import Applied, Duplicate, Outcome, Parked
+from worker.processing.outcomes import Applied, Outcome, Parked
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.port import JournalRow, ParkedRecord, Redrive
 
@@ -128,28 +126,23 @@ class BatchProcessor:
         self, record: Record, customer_id: str | None, outcome: Outcome, work: UnitOfWork, result: BatchResult
     ) -> None:
         reason = event_id = None
-        match outcome:
-            case Applied(event=CustomerChurned() as event):
-                message = self._composer.churned(event, cause=record)
+        if isinstance(outcome, Applied):
+            if outcome.event is not None:
+                message = self._composer.churned(outcome.event, cause=record)
                 work.outbox.append(message)
                 event_id = message.id
-                result.lost_arr += event.lost_arr
-            case Rejected():
-                reason = outcome.reason.value
-                work.outbox.append(self._composer.dead_letter(record, outcome))
-                result.rejected.append((record, outcome))
-            case Applied() | Duplicate() | Parked():
-                pass
+                result.lost_arr += outcome.event.lost_arr
+        elif isinstance(outcome, Rejected):
+            reason = outcome.reason.value
+            work.outbox.append(self._composer.dead_letter(record, outcome))
+            result.rejected.append((record, outcome))
         work.journal.append(
             JournalRow(record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
         )
 
 
 def _count(result: BatchResult, work: UnitOfWork) -> None:
-    result.decided = Counter(map(_TOPIC_AND_OUTCOME, work.journal))
-
-
-_TOPIC_AND_OUTCOME = attrgetter("topic", "outcome")
+    result.decided = Counter([(row.topic, row.outcome) for row in work.journal])
 
 
 def _note_redrive(record: Record, work: UnitOfWork) -> None:
