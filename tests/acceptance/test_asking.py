@@ -26,7 +26,7 @@ from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, 
 from tests.kafka.local import free_ports
 from tests.store.held_file import held
 from worker.queries.explain import CustomerHistory
-from worker.queries.topic_lookup import MOST_READ_BACK, TopicLookup, look_up_topics
+from worker.queries.topic_lookup import MAX_RECORDS, TopicLookup, look_up_topics
 from worker.settings import Settings
 
 pytestmark = pytest.mark.timeout(240)
@@ -228,9 +228,9 @@ def test_a_record_that_is_gone_is_said_to_be_gone(stage: Stage) -> None:
 
 def test_of_a_long_story_every_decision_is_told_and_the_last_records_are_read(stage: Stage) -> None:
     worker = started(stage)
-    take(stage, worker, *[left(EVE)] * (MOST_READ_BACK + 10))
+    take(stage, worker, *[left(EVE)] * (MAX_RECORDS + 10))
     steps = explained(stage, EVE)["steps"]
-    assert [step["offset"] for step in steps] == list(range(MOST_READ_BACK + 10))
+    assert [step["offset"] for step in steps] == list(range(MAX_RECORDS + 10))
     assert {step["said"]["note"] for step in steps[:10]} == {"not read: only the last 50 are"}
     assert all(json.loads(step["said"]["value"])["customer_id"] == EVE for step in steps[10:])
 
@@ -278,7 +278,7 @@ def test_another_record_at_the_same_coordinates_is_not_taken_for_it(stage: Stage
     contradicted(stage)
     notes = {
         each.note
-        for each in topics_tell(stage, msgspec.structs.replace(story_of(stage), customer_id=BOB)).said.values()
+        for each in topics_tell(stage, msgspec.structs.replace(story_of(stage), customer_id=BOB)).records.values()
     }
     assert notes == {"another record stands there now: the topic was made anew"}
 

@@ -52,7 +52,7 @@ def test_a_second_worker_gets_nothing_and_says_so_and_the_first_goes_on(stage: S
     stage.require_as_expected()
 
 
-TOOK_OUT = "told the group that the last worker on this store is dead"
+TOOK_OUT = "removed stale group member"
 
 
 def test_a_worker_that_was_killed_is_taken_out_of_the_group_by_the_next_one_on_its_store(stage: Stage) -> None:

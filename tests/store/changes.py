@@ -37,7 +37,7 @@ def a_bit_of_everything() -> Changes:
         changed_customers={BOB: customer(BOB, churn_date=date(2026, 6, 30))},
         parked=parked(waiting(1)),
         released=[RecordCoordinates(CANCELLATIONS, 0, 0)],
-        given_up=[RecordCoordinates(CANCELLATIONS, 0, 7)],
+        abandoned=[RecordCoordinates(CANCELLATIONS, 0, 7)],
         journal=[
             JournalRow(SIGNUPS, 0, 1, ADA, "applied", None, None),
             JournalRow(CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT),
@@ -77,7 +77,7 @@ def everything_in(database: Database, store: Store) -> dict[str, Any]:
         "pending": store.pending(store.published_seq, 1000),
         "ends": dict(store.output_ends()),
         "journal": journal(database, store),
-        "given up": set(store.given_up),
+        "abandoned": set(store.abandoned),
         "redrives": database.rows(
             store, 'SELECT dead_letter_id, topic, partition, "offset", value_sha256 FROM redrives'
         ),

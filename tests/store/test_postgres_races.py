@@ -26,21 +26,13 @@ from tests.worker.builders import (
     record,
     signup,
 )
-from worker.cli.give_up import _give_up
+from worker.cli.parked_dead_letter import _abandon
 from worker.errors import Stop
 from worker.outbox.relay import Relay
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Settings
-from worker.stores.port import (
-    Changes,
-    JournalRow,
-    NotTheOwnerError,
-    PendingBatch,
-    RecordCoordinates,
-    StoreConflictError,
-    StoreError,
-    StoreInUseError,
-)
+from worker.stores.errors import NotTheOwnerError, StoreConflictError, StoreError, StoreInUseError
+from worker.stores.port import Changes, Committed, JournalRow, RecordCoordinates
 from worker.stores.postgres.locks import only_redrive
 from worker.stores.postgres.store import PostgresStore
 from worker.stores.thread import StoreThread
@@ -144,7 +136,7 @@ def test_two_workers_who_churn_the_same_customer_do_not_both(
 def test_a_parked_record_is_released_once(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
     stores[0].commit(Changes(parked=parked(waiting(0))))
     released = Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0)])
-    doing = race(stores, url, released, Changes(given_up=[RecordCoordinates(CANCELLATIONS, 0, 0)]))
+    doing = race(stores, url, released, Changes(abandoned=[RecordCoordinates(CANCELLATIONS, 0, 0)]))
     assert isinstance(doing.exception(), StoreConflictError)
 
 
@@ -368,14 +360,14 @@ def test_what_a_signup_takes_while_an_operator_gives_it_up_is_not_given_up(
     commit = PostgresStore.commit
     faster = iter([[signup(0)]])
 
-    def commit_after_a_worker(store: PostgresStore, changes: Changes) -> PendingBatch:
+    def commit_after_a_worker(store: PostgresStore, changes: Changes) -> Committed:
         for records in faster:
             apply(stores[1], records)
         return commit(store, changes)
 
     monkeypatch.setattr(PostgresStore, "commit", commit_after_a_worker)
     settings = Settings(store={"url": url})  # type: ignore[arg-type]
-    given_up = _give_up(settings, datetime.now(UTC) + timedelta(days=1))
+    given_up = _abandon(settings, datetime.now(UTC) + timedelta(days=1))
     assert [each.coordinates for each in given_up] == [f"{CANCELLATIONS}/0/1"]
     assert list(stores[0].parked([ADA, BOB])) == []
     assert len(stores[0].pending(0, 10).messages) == 2

@@ -25,7 +25,8 @@ from tests.worker.builders import (
 from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork
-from worker.stores.port import Changes, NoStoreError, RecordCoordinates, Store, StoreError
+from worker.stores.errors import NoStoreError, StoreError
+from worker.stores.port import Changes, RecordCoordinates, Store
 from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.store import PostgresStore
 

@@ -1,4 +1,4 @@
-"""What every store promises: the port in `worker.stores.port`, whatever the database behind it."""
+"""The guarantees of the port in `worker.stores.port`, for every database."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,8 @@ from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
-from worker.stores.port import Changes, JournalRow, RecordCoordinates, Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import Changes, JournalRow, RecordCoordinates, Store
 
 CHURN = date(2026, 6, 30)
 NO_UUID = "not a uuid"
@@ -62,7 +63,7 @@ def test_decided_records_are_those_in_the_journal(store: Store) -> None:
 def test_a_new_store_is_empty(database: Database, store: Store) -> None:
     assert everything_in(database, store) == {
         "customers": [], "active": [], "parked": [], "positions": {}, "published": 0, "pending": (0, [], 0),
-        "ends": {}, "journal": [], "given up": set(), "redrives": [], "discards": [],
+        "ends": {}, "journal": [], "abandoned": set(), "redrives": [], "discards": [],
     }  # fmt: skip
 
 
@@ -192,12 +193,12 @@ def test_what_was_parked_before_a_moment_is_found_oldest_first(store: Store) -> 
     assert list(store.parked_before(moment - timedelta(minutes=1), 2)) == []
 
 
-def test_what_is_given_up_waits_no_longer_and_is_known_for_it(store: Store) -> None:
+def test_abandoned_record_waits_no_longer_and_is_known(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0), waiting(1))))
     row = JournalRow(CANCELLATIONS, 0, 1, EVE, "rejected", "no_signup", None)
-    store.commit(Changes(given_up=[RecordCoordinates(CANCELLATIONS, 0, 1)], journal=[row]))
+    store.commit(Changes(abandoned=[RecordCoordinates(CANCELLATIONS, 0, 1)], journal=[row]))
     assert [each.record.offset for each in store.parked([EVE])] == [0]
-    assert store.given_up == {(CANCELLATIONS, 0, 1)}
+    assert store.abandoned == {(CANCELLATIONS, 0, 1)}
     store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0)]))
     assert list(store.parked([EVE])) == []
 
@@ -208,7 +209,7 @@ def test_a_discard_is_kept_with_its_reason(database: Database, store: Store) -> 
         (f"{SIGNUPS}/0/7@1", "a test of billing's"),
         (f"{SIGNUPS}/0/8@1", "a test of billing's"),
     ]
-    assert store.given_up == {(SIGNUPS, 0, 7), (SIGNUPS, 0, 8)}
+    assert store.abandoned == {(SIGNUPS, 0, 7), (SIGNUPS, 0, 8)}
 
 
 # The journal
@@ -247,14 +248,14 @@ def test_an_outgoing_record_comes_back_byte_for_byte(store: Store) -> None:
 def test_a_commit_says_what_it_added_to_be_published(database: Database, store: Store) -> None:
     if not database.numbers_at_commit:
         added = store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
-        assert (ids(added.messages), added.last_seq) == (["a", "b"], added.after_seq)
+        assert (ids(added.messages), added.rows) == (["a", "b"], None)
         return
     first = store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
-    assert (first.after_seq, ids(first.messages), first.last_seq) == (0, ["a", "b"], 2)
+    assert (ids(first.messages), first.rows) == (["a", "b"], range(1, 3))
     nothing = store.commit(Changes(positions={(SIGNUPS, 0): 1}))
-    assert (nothing.after_seq, list(nothing.messages), nothing.last_seq) == (2, [], 2)
+    assert (ids(nothing.messages), nothing.rows) == ([], range(0))
     second = store.commit(Changes(outbox=[outgoing("c")]))
-    assert (second.after_seq, ids(second.messages), second.last_seq) == (2, ["c"], 3)
+    assert (ids(second.messages), second.rows) == (["c"], range(3, 4))
 
 
 def test_what_is_pending_is_given_in_parts_of_the_size_asked_for(store: Store) -> None:
@@ -418,7 +419,7 @@ def test_a_commit_that_fails_in_the_middle_changes_nothing_and_can_be_made_again
     committed = store.commit(a_bit_of_everything())
     assert ids(committed.messages) == ["new 1", "new 2"]
     if database.numbers_at_commit:
-        assert (committed.after_seq, committed.last_seq) == (1, 4)
+        assert committed.rows == range(2, 5)
     _has_everything(database, store)
 
 
@@ -444,7 +445,7 @@ def _has_everything(database: Database, store: Store) -> None:
             (SIGNUPS, 0, 0, BOB, "applied", None, None),
             (SIGNUPS, 0, 1, ADA, "applied", None, None),
         ],
-        "given up": {(CANCELLATIONS, 0, 7)},
+        "abandoned": {(CANCELLATIONS, 0, 7)},
         "redrives": [("letter", SIGNUPS, 0, 1, "0" * 64)],
         "discards": [],
     }

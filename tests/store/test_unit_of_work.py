@@ -10,7 +10,8 @@ from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, custome
 from worker.messages.inbound import Cancellation
 from worker.messages.record import PlainRecord, Record
 from worker.processing.unit_of_work import UnitOfWork
-from worker.stores.port import JournalRow, Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import JournalRow, Store
 
 CHURN = date(2026, 6, 30)
 

@@ -29,7 +29,8 @@ from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import JournalRow, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import JournalRow
 
 Row = tuple[str, int, str | None]
 """A line of the journal: outcome, offset, reason."""

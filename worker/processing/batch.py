@@ -70,7 +70,7 @@ class BatchProcessor:
         named = {message.customer_id for message in messages if message.customer_id is not None}
         work.customers.load(named)
         work.parked.load(named)
-        given_up, waiting = work.parked.given_up, work.parked.waiting
+        abandoned, waiting = work.parked.abandoned, work.parked.waiting
         earlier = work.earlier_decisions(records)
         topic, partition = place = "", -1
         next_offset = 0
@@ -83,7 +83,7 @@ class BatchProcessor:
             last[place] = record
             is_replay = offset < next_offset
             result.replayed += is_replay
-            if is_replay and (topic, partition, offset) in given_up:
+            if is_replay and (topic, partition, offset) in abandoned:
                 continue  # an operator has decided it
             outcome = self._handle(message, work, result)
             if not is_replay or isinstance(outcome, Applied | Parked) or earlier.is_missing(record):

@@ -13,13 +13,13 @@ from domain.customer import Customer, CustomerRepository
 from worker.messages.inbound import Cancellation
 from worker.messages.log_identity import mark_of
 from worker.messages.record import Record, TopicPartition
-from worker.stores.port import Changes, ParkedRecord, PendingBatch, RecordCoordinates, Store
+from worker.stores.port import BatchStore, Changes, Committed, ParkedRecord, RecordCoordinates
 
 
 class Customers(CustomerRepository):
     """The customers of one unit of work: each is loaded once, and written at commit."""
 
-    def __init__(self, store: Store, changes: Changes) -> None:
+    def __init__(self, store: BatchStore, changes: Changes) -> None:
         self._store = store
         self._changes = changes
         self._known: dict[str, Customer | None] = {}
@@ -64,7 +64,7 @@ class Customers(CustomerRepository):
 class ParkedCancellations:
     """The cancellations that wait for a signup, in the order they came."""
 
-    def __init__(self, store: Store, changes: Changes) -> None:
+    def __init__(self, store: BatchStore, changes: Changes) -> None:
         self._store = store
         self._changes = changes
         self._waiting: dict[str, list[ParkedRecord]] = {}
@@ -99,12 +99,12 @@ class ParkedCancellations:
 
     def give_up(self, record: Record) -> None:
         """Take out a record that is parked in the store, for good: read again, it is not parked again."""
-        self._changes.given_up.append(_coordinates(record))
+        self._changes.abandoned.append(_coordinates(record))
 
     @property
-    def given_up(self) -> AbstractSet[RecordCoordinates]:
-        """The records that an operator decided to leave before this unit of work."""
-        return self._store.given_up
+    def abandoned(self) -> AbstractSet[RecordCoordinates]:
+        """Coordinates of the records that an operator decided to leave before this unit of work."""
+        return self._store.abandoned
 
 
 def _coordinates(record: Record) -> RecordCoordinates:
@@ -114,7 +114,7 @@ def _coordinates(record: Record) -> RecordCoordinates:
 class Positions:
     """How far each input partition was read."""
 
-    def __init__(self, store: Store, changes: Changes) -> None:
+    def __init__(self, store: BatchStore, changes: Changes) -> None:
         self._stored = store.positions()
         self._changes = changes
 
@@ -136,7 +136,7 @@ class EarlierDecisions:
     A record before the position need not have one: an operator may have skipped it (ALLOW_SKIP_FORWARD).
     """
 
-    def __init__(self, store: Store, changes: Changes, records: Sequence[Record]) -> None:
+    def __init__(self, store: BatchStore, changes: Changes, records: Sequence[Record]) -> None:
         self._store = store
         self._changes = changes
         self._records = records
@@ -159,7 +159,7 @@ class UnitOfWork:
     Leaving the `with` block without `commit` forgets every change.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: BatchStore) -> None:
         self._store = store
         self._changes = Changes()
         self.customers = Customers(store, self._changes)
@@ -170,7 +170,6 @@ class UnitOfWork:
         self.redrives = self._changes.redrives
 
     def __enter__(self) -> Self:
-        self._store.begin()
         return self
 
     def __exit__(
@@ -182,8 +181,8 @@ class UnitOfWork:
         """Return the decisions of earlier batches about these records."""
         return EarlierDecisions(self._store, self._changes, records)
 
-    def commit(self) -> PendingBatch:
-        """Make every change durable at once; what is to be published. Raises `StoreError`; then nothing counts.
+    def commit(self) -> Committed:
+        """Make every change durable at once. Raises `StoreError`; then nothing counts.
 
         It is the last thing done with a unit of work.
         """

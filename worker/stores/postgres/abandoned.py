@@ -1,4 +1,4 @@
-"""Which records were given up, looked up only when somebody asks: a batch that reads nothing again does not."""
+"""The abandoned records, looked up at the first use: a batch that reads nothing again needs none."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from functools import cached_property
 from typing import Any
 
 from worker.stores.port import RecordCoordinates
-from worker.stores.row_codec import GIVEN_UP
+from worker.stores.row_codec import ABANDONED
 
 
-class GivenUp(AbstractSet[RecordCoordinates]):
-    """The coordinates of the records that an operator decided to leave."""
+class Abandoned(AbstractSet[RecordCoordinates]):
+    """Coordinates of the records that an operator decided to leave."""
 
     def __init__(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
         self._rows = rows
 
     @cached_property
     def _coordinates(self) -> frozenset[RecordCoordinates]:
-        return frozenset(map(RecordCoordinates._make, self._rows(GIVEN_UP)))
+        return frozenset(map(RecordCoordinates._make, self._rows(ABANDONED)))
 
     def __contains__(self, coordinates: object) -> bool:
         return coordinates in self._coordinates
