@@ -1,8 +1,8 @@
-"""What has to be true before the worker can run: each thing in one line, with what to do where it is not."""
+"""Preconditions of a worker in Kafka: topics, their configuration, rights, and the consumer group."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
@@ -11,13 +11,14 @@ from aiokafka.errors import (
 )
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from worker.bootstrap import backend
 from worker.consumer.joining import NO_COORDINATOR, look_at_group
 from worker.consumer.single_owner_assignor import assignor_name
 from worker.errors import Exit, Refusal
 from worker.kafka import clients as kafka
 from worker.kafka.rights import Right, granting, look_at_rights
 from worker.kafka.topic_configs import MAX_MESSAGE_BYTES
-from worker.kafka.topic_setup import TopicState, read_topics, warn_of_differences
+from worker.kafka.topic_setup import Topics, TopicState, read_topics, warn_of_differences
 from worker.monitoring.checks import Check
 from worker.settings import Settings
 
@@ -26,7 +27,7 @@ SET_UP = "run `customer-worker topics create --execute`"
 
 
 async def require_topics(settings: Settings) -> None:
-    """Raise `Refusal` unless Kafka answers and has the five topics; log where their configuration is not as needed."""
+    """Raise `Refusal` unless Kafka answers and has the five topics; log differences in their configuration."""
     topics = settings.topics
     async with kafka.admin_client(settings.kafka) as admin:
         counts = await kafka.partition_counts(admin, topics.inputs + topics.outputs)
@@ -41,29 +42,30 @@ async def require_topics(settings: Settings) -> None:
 
 
 async def kafka_checks(settings: Settings) -> AsyncIterator[Check]:
-    """The brokers, and each topic with its partitions and what its configuration could lose."""
+    """Check the brokers, each topic and its configuration, the rights and the group."""
     servers = settings.kafka.bootstrap_servers
     try:
         async with kafka.admin_client(settings.kafka) as admin:
             brokers = (await admin.describe_cluster())["brokers"]
             yield Check("brokers", is_well=True, found=f"{len(brokers)} at {servers}")
-            existing, missing, hidden = await read_topics(admin, settings)
-            for plan in missing:
-                advice = "run `customer-worker topics create`"
-                yield Check(f"topic {plan.name}", is_well=False, found="does not exist", advice=advice)
-            for name in hidden:
-                advice = "grant READ on it first"
-                yield Check(f"topic {name}", is_well=True, found="not known", advice=advice, is_known=False)
-            for state in existing:
-                yield _topic_check(settings, state)
-            for state in existing:
-                if state.plan.least_batch:
-                    yield _room_check(state)
+            for check in _topic_checks(settings, await read_topics(admin, settings)):
+                yield check
             for right, granted in (await look_at_rights(admin, settings)).items():
                 yield _right_check(settings, right, granted=granted)
             yield await _group_check(admin, settings)
     except Refusal as refusal:
         yield Check("brokers", is_well=False, found=f"not reached at {servers}", advice=str(refusal))
+
+
+def _topic_checks(settings: Settings, topics: Topics) -> Iterator[Check]:
+    existing, missing, hidden = topics
+    for plan in missing:
+        advice = "run `customer-worker topics create`"
+        yield Check(f"topic {plan.name}", is_well=False, found="does not exist", advice=advice)
+    for name in hidden:
+        yield Check(f"topic {name}", is_well=True, found="not known", advice="grant READ on it first", is_known=False)
+    yield from (_topic_check(settings, state) for state in existing)
+    yield from (_room_check(state) for state in existing if state.plan.least_batch)
 
 
 def _right_check(settings: Settings, right: Right, *, granted: bool | None) -> Check:
@@ -79,14 +81,16 @@ async def _group_check(admin: AIOKafkaAdminClient, settings: Settings) -> Check:
     group_id = settings.kafka.group_id
     name = f"group {group_id}"
     try:
-        async for attempt in AsyncRetrying(  # a young cluster makes the topic of the groups at the first request
+        async for attempt in AsyncRetrying(  # a new cluster creates its offsets topic at the first request
             retry=retry_if_exception_type(GroupCoordinatorNotAvailableError),
             stop=stop_after_delay(COORDINATOR_SECONDS),
             wait=wait_fixed(0.2),
             reraise=True,
         ):
             with attempt:
-                members = await look_at_group(admin, group_id, assignor_name(settings))
+                members = await look_at_group(
+                    admin, group_id, assignor_name(is_shared=backend(settings.store).is_shared)
+                )
     except GroupCoordinatorNotAvailableError:
         return Check(name, is_well=False, found="its coordinator is not available", advice=NO_COORDINATOR)
     except GroupAuthorizationFailedError:
@@ -109,7 +113,7 @@ def _topic_check(settings: Settings, topic: TopicState) -> Check:
 
 
 def _room_check(topic: TopicState) -> Check:
-    """Check that the largest record which the worker may send fits the topic."""
+    """Check that the largest batch of the worker fits the topic."""
     plan, name = topic.plan, f"room in {topic.plan.name}"
     if topic.configs is None:
         advice = "see the topic above"

@@ -1,4 +1,4 @@
-"""Why a worker could not start, in one sentence with what to do, whatever failed."""
+"""Causes of a failed start, each in one sentence with the remedy."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from worker.settings import Settings
 
 
 async def explain(settings: Settings, error: Exception) -> Refusal:
-    """Name the cause of a failed start and the exit code."""
+    """Return the cause of a failed start, with the exit code."""
     try:
         if isinstance(error, Refusal):
             return error
-        if isinstance(error, InconsistentGroupProtocolError):  # they joined after they were looked for
+        if isinstance(error, InconsistentGroupProtocolError):  # such a member joined after the check
             await require_compatible_members(settings, "")
         if isinstance(error, GroupAuthorizationFailedError):
             return missing_rights(settings.kafka, [Right("READ", "group", settings.kafka.group_id)])
-        if isinstance(error, TopicAuthorizationFailedError):  # it was revoked after it was looked for
+        if isinstance(error, TopicAuthorizationFailedError):  # revoked after the check
             await require_rights(settings)
         if isinstance(error, KafkaError | OSError | TimeoutError):
             return await kafka.unreachable(settings.kafka, error)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from worker.cli.main import main
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, PendingBatch, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import Changes, Committed
 
 _commit = DuckDBStore.commit
 
 
-def _commit_and_fail(store: DuckDBStore, changes: Changes) -> PendingBatch:
+def _commit_and_fail(store: DuckDBStore, changes: Changes) -> Committed:
     committed = _commit(store, changes)
     if changes.outbox:  # the batch tried again finds everything done, and has nothing to send
         raise StoreError("the answer to a commit was lost, although it was done")
@@ -17,5 +18,5 @@ def _commit_and_fail(store: DuckDBStore, changes: Changes) -> PendingBatch:
 
 
 if __name__ == "__main__":
-    DuckDBStore.commit = _commit_and_fail  # type: ignore[method-assign]
+    DuckDBStore.commit = _commit_and_fail  # type: ignore[assignment, method-assign]
     main()

@@ -12,7 +12,7 @@ import duckdb
 from worker.cli.main import main
 from worker.stores.duckdb.file import wrap_errors
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, PendingBatch
+from worker.stores.port import Changes, Committed
 
 QUOTED = "FAILING_STORE_QUOTES"
 LARGEST_FILE = "FAILING_STORE_LARGEST_FILE"
@@ -37,7 +37,7 @@ _FAILURES: list[Callable[[DuckDBStore, str], None]] = [wrap_errors(_convert), _l
 FAILURES = len(_FAILURES)
 
 
-def _fail_first(store: DuckDBStore, changes: Changes) -> PendingBatch:
+def _fail_first(store: DuckDBStore, changes: Changes) -> Committed:
     number = next(_commits)
     if number < FAILURES:
         _FAILURES[number](store, os.environ[QUOTED])
@@ -46,7 +46,7 @@ def _fail_first(store: DuckDBStore, changes: Changes) -> PendingBatch:
 
 if __name__ == "__main__":
     if QUOTED in os.environ:
-        DuckDBStore.commit = _fail_first  # type: ignore[method-assign]
+        DuckDBStore.commit = _fail_first  # type: ignore[assignment, method-assign]
     if largest := os.environ.get(LARGEST_FILE):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest), int(largest)))
     main()

@@ -9,14 +9,14 @@ from aiokafka import TopicPartition
 from worker.cli.main import main
 from worker.consumer.assignment import Assignment
 
-_seek = Assignment._seek
+_set_positions = Assignment._set_positions
 
 
-async def _wait_then_seek(assignment: Assignment, assigned: set[TopicPartition], look_for_seconds: float) -> None:
+async def _wait_then_seek(assignment: Assignment, assigned: set[TopicPartition], retry_seconds: float) -> None:
     await asyncio.sleep(1.0)
-    await _seek(assignment, assigned, look_for_seconds)
+    await _set_positions(assignment, assigned, retry_seconds)
 
 
 if __name__ == "__main__":
-    Assignment._seek = _wait_then_seek  # type: ignore[assignment,method-assign]
+    Assignment._set_positions = _wait_then_seek  # type: ignore[assignment,method-assign]
     main()

@@ -27,7 +27,7 @@ from tests.support.spelling import cancellation, quoted, signup
 from tests.support.stage import Stage
 from tests.support.worker_process import KILLED, WorkerProcess, environment, module_command
 from worker.queries.explain import CustomerHistory
-from worker.queries.topic_lookup import MOST_READ_BACK, TopicLookup, look_up_topics
+from worker.queries.topic_lookup import MAX_RECORDS, TopicLookup, look_up_topics
 
 pytestmark = pytest.mark.timeout(240)
 ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
@@ -229,9 +229,9 @@ def test_a_record_that_is_gone_is_said_to_be_gone(stage: Stage) -> None:
 
 def test_explain_reads_only_the_last_records_of_a_long_history(stage: Stage) -> None:
     worker = started(stage)
-    take(stage, worker, *[left(EVE)] * (MOST_READ_BACK + 10))
+    take(stage, worker, *[left(EVE)] * (MAX_RECORDS + 10))
     steps = explained(stage, EVE)["steps"]
-    assert [step["offset"] for step in steps] == list(range(MOST_READ_BACK + 10))
+    assert [step["offset"] for step in steps] == list(range(MAX_RECORDS + 10))
     assert {step["said"]["note"] for step in steps[:10]} == {"not read: only the last 50 are"}
     assert all(json.loads(step["said"]["value"])["customer_id"] == EVE for step in steps[10:])
 
@@ -276,7 +276,7 @@ def test_absent_event_is_missing_or_not_published_yet(asked: Stage) -> None:
 def test_other_record_at_the_same_coordinates_is_recognised(asked: Stage) -> None:
     notes = {
         each.note
-        for each in topics_tell(asked, msgspec.structs.replace(story_of(asked), customer_id=BOB)).said.values()
+        for each in topics_tell(asked, msgspec.structs.replace(story_of(asked), customer_id=BOB)).records.values()
     }
     assert notes == {"another record stands there now: the topic was made anew"}
 

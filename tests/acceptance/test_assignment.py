@@ -52,7 +52,7 @@ def test_second_worker_on_duckdb_is_assigned_nothing(stage: Stage) -> None:
     stage.require_as_expected()
 
 
-TOOK_OUT = "told the group that the last worker on this store is dead"
+TOOK_OUT = "removed stale group member"
 
 
 def test_next_worker_on_the_store_evicts_the_killed_member(stage: Stage) -> None:

@@ -6,6 +6,7 @@ from socket import gethostname
 import psycopg
 import pytest
 
+from tests.newer import NEXT, TODAY
 from tests.support.comparison import require_as_expected
 from tests.support.corpus import make_corpus
 from tests.support.kafka.local import free_ports
@@ -129,13 +130,13 @@ def test_migration_stops_old_workers_and_new_ones_continue(stage: Stage, url: st
     wait_for_batches(old[0], count=3)
     newer = [sys.executable, "-m", "tests.newer"]
     code, told = run_to_the_end([*newer, "migrate"], stage.settings, stage.directory)
-    assert (code, "has version 3 now; it had 2" in told) == (0, True), told
+    assert (code, f"has version {NEXT} now; it had {TODAY}" in told) == (0, True), told
     stage.produce(corpus.cancellations)
     for worker in old:  # the one that has nothing to do, too
         assert worker.wait() == Exit.SAFETY
-        assert "has version 3, this worker reads 2: run the worker that migrated it" in worker.tail()
+        assert f"has version {NEXT}, this worker reads {TODAY}: run the worker that migrated it" in worker.tail()
     for command in ("status", "reconcile"):
-        assert "this worker reads 2" in said(stage, command, code=Exit.UNREACHABLE)
+        assert f"this worker reads {TODAY}" in said(stage, command, code=Exit.UNREACHABLE)
     finish(stage, url, stage.start([*newer, "run"]))
 
 

@@ -32,8 +32,8 @@ from tests.benchmarks.slowdown import WARM_BATCHES, Load, measure, table
 from tests.support.kafka.broker import running_kafka
 from tests.support.producing import raw_producer
 from worker.errors import Refusal
-from worker.queries.catalogue import STORY
-from worker.queries.client import ask
+from worker.queries.catalogue import HISTORY
+from worker.queries.client import run_query
 from worker.queries.explain import ExplainQuery
 from worker.settings import Settings
 
@@ -132,7 +132,7 @@ class Bench:
 
         def is_told() -> bool:
             try:
-                history = asyncio.run(ask(settings, STORY, ExplainQuery(EXPLAINED)))
+                history = asyncio.run(run_query(settings, HISTORY, ExplainQuery(EXPLAINED)))
                 return any(step.is_published for step in history.steps)
             except Refusal:
                 return False

@@ -40,9 +40,9 @@ MUTANTS = (
     ),
     Mutant(
         "positions outside the transaction",
-        (("worker/stores/duckdb/store.py",
+        (("worker/stores/duckdb/commits.py",
           "            self._write_positions(changes.positions, changes.last_records)\n", ""),
-         ("worker/stores/duckdb/store.py", "        with self._transaction():\n            self._write_customers",
+         ("worker/stores/duckdb/commits.py", "        with self._transaction():\n            self._write_customers",
           ("        self._write_positions(changes.positions, changes.last_records)\n"
           "        with self._transaction():\n            self._write_customers"))),
         ("kill -9 at before-commit",),
@@ -50,7 +50,8 @@ MUTANTS = (
     ),
     Mutant(
         "recover skipped",
-        (("worker/outbox/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
+        (("worker/outbox/recovery.py",
+          "await keep_receipts(self._outputs, partitions, self._settings, self._store, self._thread)",
           'type("Nothing", (), {"found": 0, "cut": ()})'),),
         ("kill -9 at after-publish",),
         DOUBLED,
@@ -78,7 +79,8 @@ MUTANTS = (
     ),
     Mutant(
         "recover skipped by whoever takes over",
-        (("worker/outbox/relay.py", "await keep_receipts(self._settings, self._store, self._thread, partitions)",
+        (("worker/outbox/recovery.py",
+          "await keep_receipts(self._outputs, partitions, self._settings, self._store, self._thread)",
           'type("Nothing", (), {"found": 0, "cut": ()})'),),
         ("kill -9 at after-publish",),
         DOUBLED,
@@ -92,7 +94,7 @@ MUTANTS = (
     ),
     Mutant(
         "topic ids and last records not compared",
-        (("worker/consumer/assignment.py", "difference=differences.get(place)", "difference=None"),),
+        (("worker/consumer/start_positions.py", "difference=differences.get(partition)", "difference=None"),),
         ("an input recreated with more records",),
         ("ended with", "did not end"),
     ),

@@ -18,7 +18,7 @@ from tests.worker.builders import ADA, BOB
 from worker.stores.duckdb import store as store_module
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.duckdb.view import DuckDBView, open_view
-from worker.stores.port import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
 
 KILLED_AFTER_COMMIT = """
 import os, signal, sys

@@ -1,7 +1,10 @@
 """From one version of the tables to the next, with a second step that only tests have; and who is refused then."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -15,12 +18,13 @@ from tests.store.held_file import held
 from tests.store.test_postgres_races import wait_until_it_waits
 from tests.support.postgres.server import Postgres, fresh_schema
 from tests.worker.builders import ADA, BOB, SIGNUPS, customer
-from worker import bootstrap
+from worker import bootstrap, store_operations
 from worker.cli.main import command_line
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
 from worker.stores import migrations
-from worker.stores.port import Changes, NewerStoreError, StoreError
+from worker.stores.errors import NewerStoreError, StoreError
+from worker.stores.port import Changes
 from worker.stores.postgres.connection import migrate
 from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.store import PostgresStore, migrate_store
@@ -59,13 +63,35 @@ def test_tables_with_data_are_brought_to_the_next_version_once(
     newer()
     with pytest.raises(StoreError, match=f"has version {TODAY}, this worker needs {NEXT}: run customer-worker migrate"):
         durable.open()
-    assert bootstrap.migrate(settings) == (TODAY, NEXT)
-    assert bootstrap.migrate(settings) == (NEXT, NEXT)
+    assert store_operations.migrate(settings) == (TODAY, NEXT)
+    assert store_operations.migrate(settings) == (NEXT, NEXT)
     new = durable.open()
     assert everything_in(durable, new) == before
     assert durable.rows(new, "SELECT DISTINCT region FROM customers") == [("EU",)]
     new.commit(Changes(positions={(SIGNUPS, 0): 9}))
     assert new.positions()[SIGNUPS, 0] == 9
+
+
+def test_a_store_from_before_the_views_gets_them_with_its_data(
+    durable: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = migrations.STEPS
+    before_views = tmp_path / "before"
+    shutil.copytree(str(today), before_views, ignore=shutil.ignore_patterns("0003_views.sql"))
+    monkeypatch.setattr(migrations, "STEPS", before_views)
+    store = durable.open()
+    prepare(store)
+    store.commit(a_bit_of_everything())
+    before = everything_in(durable, store)
+    store.close()
+    monkeypatch.setattr(migrations, "STEPS", today)
+    assert store_operations.migrate(settings) == (2, TODAY)
+    store = durable.open()
+    assert everything_in(durable, store) == before
+    assert durable.rows(store, "SELECT churn_date, arr FROM customer_arr ORDER BY arr, churn_date LIMIT 1") == [
+        (date(2026, 6, 30), Decimal("5988.00"))
+    ]
+    assert durable.rows(store, "SELECT id FROM dead_letters") == []
 
 
 def test_a_step_that_fails_at_its_end_leaves_the_store_as_it_was(
@@ -78,20 +104,20 @@ def test_a_step_that_fails_at_its_end_leaves_the_store_as_it_was(
     store.close()
     newer("INSERT INTO nowhere VALUES (1);")
     with pytest.raises(Refusal, match="nowhere"):
-        bootstrap.migrate(settings)
+        store_operations.migrate(settings)
     monkeypatch.setattr(migrations, "STEPS", today)
     store = durable.open()
     assert everything_in(durable, store) == before
     store.close()
     newer()
-    assert bootstrap.migrate(settings) == (TODAY, NEXT), "once it is mended"
+    assert store_operations.migrate(settings) == (TODAY, NEXT), "once it is mended"
 
 
 def test_an_empty_database_gets_the_newest_tables_by_migrate_too(
     durable: Database, settings: Settings, newer: Callable[..., None]
 ) -> None:
     newer()
-    assert bootstrap.migrate(settings) == (0, NEXT)
+    assert store_operations.migrate(settings) == (0, NEXT)
     assert durable.open().positions() == {}
 
 
@@ -117,7 +143,7 @@ def test_a_store_of_a_newer_version_is_refused_at_start_and_by_every_command(
 ) -> None:
     today = migrations.STEPS
     newer()
-    bootstrap.migrate(settings)
+    store_operations.migrate(settings)
     monkeypatch.setattr(migrations, "STEPS", today)
     says = f"has version {NEXT}, this worker reads {TODAY}: run the worker that migrated it, or a newer one"
     with pytest.raises(Refusal, match=says) as refused:
@@ -127,7 +153,7 @@ def test_a_store_of_a_newer_version_is_refused_at_start_and_by_every_command(
         ended = CliRunner().invoke(command_line(command), list(command))
         assert isinstance(ended.exception, Refusal), (command, ended.output, ended.exception)
         assert (says in str(ended.exception), ended.exception.code) == (True, Exit.UNREACHABLE), command
-    check = bootstrap.check_store(settings)
+    check = store_operations.check_store(settings)
     assert (check.is_well, says in check.advice) == (False, True)
 
 

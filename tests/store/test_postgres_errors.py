@@ -8,7 +8,7 @@ from psycopg import errors
 
 from tests.support.postgres.server import Postgres, fresh_schema
 from worker.logs.exceptions import rendered
-from worker.stores.port import StoreConflictError
+from worker.stores.errors import StoreConflictError
 from worker.stores.postgres.connection import connect, explain
 from worker.stores.postgres.session import UnusableSessionError
 

@@ -10,10 +10,11 @@ from tests.store.changes import a_bit_of_everything, prepare
 from tests.support.postgres.pooler import Pooler, pgbouncer, running_pooler
 from tests.support.postgres.server import Postgres, fresh_schema
 from tests.worker.builders import ADA, BOB, customer
-from worker import bootstrap
+from worker import bootstrap, store_operations
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
-from worker.stores.port import Changes, StoreError, StoreInUseError
+from worker.stores.errors import StoreError, StoreInUseError
+from worker.stores.port import Changes
 from worker.stores.postgres import pooler as postgres_pooler
 from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.locks import only_redrive
@@ -97,7 +98,7 @@ def test_a_command_ends_with_the_advice(direct: str) -> None:
         settings = Settings(store={"url": pooler.url(direct)})  # type: ignore[arg-type]
         with pytest.raises(Refusal, match="Set PgBouncer's pool_mode to session") as refusal:
             bootstrap.open_store(settings)
-        check = bootstrap.check_store(settings)
+        check = store_operations.check_store(settings)
         assert (refusal.value.code, check.is_well, check.advice) == (Exit.UNREACHABLE, False, str(refusal.value))
 
 

@@ -26,12 +26,13 @@ from tests.worker.builders import (
     record,
     signup,
 )
-from worker.cli.give_up import _give_up
+from worker.cli.parked_dead_letter import _abandon
 from worker.errors import Stop
 from worker.outbox.relay import Relay
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Settings
-from worker.stores.port import Changes, NotTheOwnerError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
+from worker.stores.errors import NotTheOwnerError, StoreConflictError, StoreError, StoreInUseError
+from worker.stores.port import Changes, Committed, JournalRow, RecordCoordinates
 from worker.stores.postgres.locks import only_redrive
 from worker.stores.postgres.store import PostgresStore
 from worker.stores.thread import StoreThread
@@ -134,8 +135,8 @@ def test_two_workers_who_churn_the_same_customer_do_not_both(
 
 def test_a_parked_record_is_released_once(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
     stores[0].commit(Changes(parked=parked(waiting(0))))
-    released = Changes(released=[(CANCELLATIONS, 0, 0)])
-    doing = race(stores, url, released, Changes(given_up=[(CANCELLATIONS, 0, 0)]))
+    released = Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0)])
+    doing = race(stores, url, released, Changes(abandoned=[RecordCoordinates(CANCELLATIONS, 0, 0)]))
     assert isinstance(doing.exception(), StoreConflictError)
 
 
@@ -187,7 +188,9 @@ def test_a_skipped_record_read_twice_at_once_is_decided_once(
     apply(stores[0], [signup(5)])  # and what stands before it was skipped
     letter = outgoing("letter", "customer.signup-dlt")
     late = Changes(
-        journal=[(SIGNUPS, 0, 1, None, "rejected", "malformed", None)], outbox=[letter], undecided=[(SIGNUPS, 0, 1)]
+        journal=[JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed", None)],
+        outbox=[letter],
+        undecided=[RecordCoordinates(SIGNUPS, 0, 1)],
     )
     second = race(stores, url, late, late)
     with pytest.raises(StoreConflictError, match="decided a record"):
@@ -261,7 +264,7 @@ def test_one_redrive_at_a_time_has_a_store_and_beside_another_store_there_is_ano
         with only_redrive(kind, another, "postgresql://there") as of_another:
             of_another()
         stores[0].commit(Changes(parked=parked(waiting(0))))  # workers do not wait for it
-        stores[1].commit(Changes(released=[(CANCELLATIONS, 0, 0)], new_customers={EVE: customer(EVE)}))
+        stores[1].commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0)], new_customers={EVE: customer(EVE)}))
     with only_redrive(kind, url, "postgresql://here") as require_held:
         require_held()
 
@@ -357,14 +360,14 @@ def test_what_a_signup_takes_while_an_operator_gives_it_up_is_not_given_up(
     commit = PostgresStore.commit
     faster = iter([[signup(0)]])
 
-    def commit_after_a_worker(store: PostgresStore, changes: Changes) -> PendingBatch:
+    def commit_after_a_worker(store: PostgresStore, changes: Changes) -> Committed:
         for records in faster:
             apply(stores[1], records)
         return commit(store, changes)
 
     monkeypatch.setattr(PostgresStore, "commit", commit_after_a_worker)
     settings = Settings(store={"url": url})  # type: ignore[arg-type]
-    given_up = _give_up(settings, datetime.now(UTC) + timedelta(days=1))
+    given_up = _abandon(settings, datetime.now(UTC) + timedelta(days=1))
     assert [each.coordinates for each in given_up] == [f"{CANCELLATIONS}/0/1"]
     assert list(stores[0].parked([ADA, BOB])) == []
     assert len(stores[0].pending(0, 10).messages) == 2

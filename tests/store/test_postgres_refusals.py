@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.support.postgres.server import Postgres, fresh_schema
-from worker import bootstrap
+from worker import bootstrap, store_operations
 from worker.cli.main import command_line
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
@@ -69,7 +69,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
         with pytest.raises(Refusal) as refusal:
             bootstrap.open_store(Settings.read())
         said = str(refusal.value)
-        check = bootstrap.check_store(Settings.read())
+        check = store_operations.check_store(Settings.read())
         assert (refusal.value.code, check.is_well, check.advice) == (Exit.UNREACHABLE, False, said)
         assert PASSWORD not in said
         assert quote(PASSWORD, safe="") not in said

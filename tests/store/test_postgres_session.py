@@ -12,10 +12,11 @@ import pytest
 from tests.store.changes import a_bit_of_everything, ids, parked, prepare, waiting
 from tests.support.postgres.server import Postgres, fresh_schema, postgres_from_the_wheel
 from tests.worker.builders import ADA, EVE, customer
-from worker import bootstrap
+from worker import bootstrap, store_operations
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
-from worker.stores.port import Changes, StoreConflictError, StoreError
+from worker.stores.errors import StoreConflictError, StoreError
+from worker.stores.port import Changes
 from worker.stores.postgres import session
 from worker.stores.postgres.connection import Connection, connect
 from worker.stores.postgres.dry_run import PostgresDryRun
@@ -232,7 +233,7 @@ def refusal(url: str) -> str:
     settings = Settings(store={"url": url})  # type: ignore[arg-type]
     with pytest.raises(Refusal) as refused:
         bootstrap.open_store(settings)
-    check = bootstrap.check_store(settings)
+    check = store_operations.check_store(settings)
     assert (refused.value.code, check.is_well, check.advice) == (Exit.UNREACHABLE, False, str(refused.value))
     return str(refused.value)
 

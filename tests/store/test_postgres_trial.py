@@ -25,7 +25,8 @@ from tests.worker.builders import (
 from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork
-from worker.stores.port import Changes, NoStoreError, Store, StoreError
+from worker.stores.errors import NoStoreError, StoreError
+from worker.stores.port import Changes, RecordCoordinates, Store
 from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.store import PostgresStore
 
@@ -154,7 +155,7 @@ def test_workers_wait_for_no_trial_and_a_trial_sees_nothing_of_them(
     for records in BATCHES:
         decide(store, records)
     store.commit(Changes(parked=parked(waiting(70, GUS), customer_id=GUS)))
-    store.commit(Changes(released=[(CANCELLATIONS, 0, 70)], new_customers={GUS: customer(GUS)}))
+    store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 70)], new_customers={GUS: customer(GUS)}))
     store.commit(Changes(outbox=[outgoing("another")]))
     store.claim([(SIGNUPS, 0)])
     store.mark_published(store.last_seq, {(CHURNED, 0): 99})

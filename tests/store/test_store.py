@@ -1,4 +1,4 @@
-"""What every store promises: the port in `worker.stores.port`, whatever the database behind it."""
+"""The guarantees of the port in `worker.stores.port`, for every database."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,8 @@ from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
-from worker.stores.port import Changes, Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import Changes, JournalRow, RecordCoordinates, Store
 
 CHURN = date(2026, 6, 30)
 NO_UUID = "not a uuid"
@@ -40,14 +41,17 @@ def test_decided_records_are_those_in_the_journal(store: Store) -> None:
     store.commit(
         Changes(
             journal=[
-                (SIGNUPS, 0, 1, None, "rejected", "malformed", None),
-                (CANCELLATIONS, 0, 2, EVE, "parked", None, None),
-                (CANCELLATIONS, 0, 2, EVE, "applied", None, EVENT),
+                JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed", None),
+                JournalRow(CANCELLATIONS, 0, 2, EVE, "parked", None, None),
+                JournalRow(CANCELLATIONS, 0, 2, EVE, "applied", None, EVENT),
             ]
         )
     )
     asked = [
-        (topic, partition, offset) for topic in (SIGNUPS, CANCELLATIONS) for partition in (0, 1) for offset in (1, 2)
+        RecordCoordinates(topic, partition, offset)
+        for topic in (SIGNUPS, CANCELLATIONS)
+        for partition in (0, 1)
+        for offset in (1, 2)
     ]
     assert store.decided(asked) == {(SIGNUPS, 0, 1), (CANCELLATIONS, 0, 2)}
     assert store.decided([]) == set()
@@ -59,7 +63,7 @@ def test_decided_records_are_those_in_the_journal(store: Store) -> None:
 def test_a_new_store_is_empty(database: Database, store: Store) -> None:
     assert everything_in(database, store) == {
         "customers": [], "active": [], "parked": [], "positions": {}, "published": 0, "pending": (0, [], 0),
-        "ends": {}, "journal": [], "given up": set(), "redrives": [], "discards": [],
+        "ends": {}, "journal": [], "abandoned": set(), "redrives": [], "discards": [],
     }  # fmt: skip
 
 
@@ -165,9 +169,9 @@ def test_a_record_with_neither_key_nor_value_nor_headers_can_wait_too(store: Sto
 
 def test_what_is_released_waits_no_longer_and_the_rest_does(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0), waiting(1), waiting(2))))
-    store.commit(Changes(released=[(CANCELLATIONS, 0, 1)]))
+    store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 1)]))
     assert [each.record.offset for each in store.parked([EVE])] == [0, 2]
-    store.commit(Changes(released=[(CANCELLATIONS, 0, 0), (CANCELLATIONS, 0, 2)]))
+    store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0), RecordCoordinates(CANCELLATIONS, 0, 2)]))
     assert list(store.parked([EVE])) == []
     store.commit(Changes(parked=parked(waiting(7))))
     assert [each.record.offset for each in store.parked([EVE])] == [7]
@@ -178,7 +182,7 @@ def test_the_same_offset_elsewhere_is_another_record(store: Store) -> None:
     elsewhere = PlainRecord("other.topic", 0, 0, 0, None, b"", [])
     beside = PlainRecord(CANCELLATIONS, 1, 0, 0, None, b"", [])
     store.commit(Changes(parked=parked(here, elsewhere, beside)))
-    store.commit(Changes(released=[(CANCELLATIONS, 0, 0)]))
+    store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0)]))
     assert [each.record for each in store.parked([EVE])] == [elsewhere, beside]
 
 
@@ -189,13 +193,13 @@ def test_what_was_parked_before_a_moment_is_found_oldest_first(store: Store) -> 
     assert list(store.parked_before(moment - timedelta(minutes=1), 2)) == []
 
 
-def test_what_is_given_up_waits_no_longer_and_is_known_for_it(store: Store) -> None:
+def test_abandoned_record_waits_no_longer_and_is_known(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0), waiting(1))))
-    row = (CANCELLATIONS, 0, 1, EVE, "rejected", "no_signup", None)
-    store.commit(Changes(given_up=[(CANCELLATIONS, 0, 1)], journal=[row]))
+    row = JournalRow(CANCELLATIONS, 0, 1, EVE, "rejected", "no_signup", None)
+    store.commit(Changes(abandoned=[RecordCoordinates(CANCELLATIONS, 0, 1)], journal=[row]))
     assert [each.record.offset for each in store.parked([EVE])] == [0]
-    assert store.given_up == {(CANCELLATIONS, 0, 1)}
-    store.commit(Changes(released=[(CANCELLATIONS, 0, 0)]))
+    assert store.abandoned == {(CANCELLATIONS, 0, 1)}
+    store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0)]))
     assert list(store.parked([EVE])) == []
 
 
@@ -205,7 +209,7 @@ def test_a_discard_is_kept_with_its_reason(database: Database, store: Store) -> 
         (f"{SIGNUPS}/0/7@1", "a test of billing's"),
         (f"{SIGNUPS}/0/8@1", "a test of billing's"),
     ]
-    assert store.given_up == {(SIGNUPS, 0, 7), (SIGNUPS, 0, 8)}
+    assert store.abandoned == {(SIGNUPS, 0, 7), (SIGNUPS, 0, 8)}
 
 
 # The journal
@@ -218,7 +222,7 @@ def test_the_journal_keeps_each_decision_and_when_it_was_made(database: Database
         (SIGNUPS, 0, 1, ADA, "applied", None, EVENT),
     ]
     began = datetime.now(UTC).replace(tzinfo=None)
-    store.commit(Changes(journal=list(reversed(rows))))
+    store.commit(Changes(journal=[JournalRow(*row) for row in reversed(rows)]))
     assert journal(database, store) == rows
     for (at,) in database.rows(store, 'SELECT "at" FROM journal'):
         assert began - timedelta(seconds=1) <= at.replace(tzinfo=None) <= began + timedelta(seconds=60)
@@ -244,14 +248,14 @@ def test_an_outgoing_record_comes_back_byte_for_byte(store: Store) -> None:
 def test_a_commit_says_what_it_added_to_be_published(database: Database, store: Store) -> None:
     if not database.numbers_at_commit:
         added = store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
-        assert (ids(added.messages), added.last_seq) == (["a", "b"], added.after_seq)
+        assert (ids(added.messages), added.rows) == (["a", "b"], None)
         return
     first = store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
-    assert (first.after_seq, ids(first.messages), first.last_seq) == (0, ["a", "b"], 2)
+    assert (ids(first.messages), first.rows) == (["a", "b"], range(1, 3))
     nothing = store.commit(Changes(positions={(SIGNUPS, 0): 1}))
-    assert (nothing.after_seq, list(nothing.messages), nothing.last_seq) == (2, [], 2)
+    assert (ids(nothing.messages), nothing.rows) == ([], range(0))
     second = store.commit(Changes(outbox=[outgoing("c")]))
-    assert (second.after_seq, ids(second.messages), second.last_seq) == (2, ["c"], 3)
+    assert (ids(second.messages), second.rows) == (["c"], range(3, 4))
 
 
 def test_what_is_pending_is_given_in_parts_of_the_size_asked_for(store: Store) -> None:
@@ -387,10 +391,11 @@ SPOILERS = {
         good, parked=parked(waiting(1)) | parked(waiting(2), customer_id=NO_UUID)
     ),
     "a decision about no customer": lambda good: replace(
-        good, journal=[*good.journal, (SIGNUPS, 0, 1, NO_UUID, "applied", None, None)]
+        good, journal=[*good.journal, JournalRow(SIGNUPS, 0, 1, NO_UUID, "applied", None, None)]
     ),
     "a decision without an outcome": lambda good: replace(
-        good, journal=[*good.journal, (SIGNUPS, 0, 1, ADA, None, None, None)]
+        good,
+        journal=[*good.journal, JournalRow(SIGNUPS, 0, 1, ADA, None)],  # type: ignore[arg-type]
     ),
     "an outgoing record of no customer": lambda good: replace(
         good, outbox=[*good.outbox, Outgoing("x", "t", 0, None, None, [], NO_UUID)]
@@ -414,7 +419,7 @@ def test_a_commit_that_fails_in_the_middle_changes_nothing_and_can_be_made_again
     committed = store.commit(a_bit_of_everything())
     assert ids(committed.messages) == ["new 1", "new 2"]
     if database.numbers_at_commit:
-        assert (committed.after_seq, committed.last_seq) == (1, 4)
+        assert committed.rows == range(2, 5)
     _has_everything(database, store)
 
 
@@ -440,7 +445,7 @@ def _has_everything(database: Database, store: Store) -> None:
             (SIGNUPS, 0, 0, BOB, "applied", None, None),
             (SIGNUPS, 0, 1, ADA, "applied", None, None),
         ],
-        "given up": {(CANCELLATIONS, 0, 7)},
+        "abandoned": {(CANCELLATIONS, 0, 7)},
         "redrives": [("letter", SIGNUPS, 0, 1, "0" * 64)],
         "discards": [],
     }

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.store.changes import prepare
-from worker.queries.query import NoParameters, Question
-from worker.queries.server import Answering, NotAnswered
+from worker.queries.query import NoParameters, Query
+from worker.queries.server import QueryFailed, QueryServer
 from worker.settings import Settings
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
@@ -32,7 +32,7 @@ def customers(view: StoreView, _: Settings, __: NoParameters) -> int:
     return view.totals().customers
 
 
-COUNT = Question("count", NoParameters, int, customers)
+COUNT = Query("count", NoParameters, int, customers)
 
 
 class Endless:
@@ -40,7 +40,7 @@ class Endless:
 
     def __init__(self) -> None:
         self.began = threading.Event()
-        self.question = Question("endless", NoParameters, int, self._find)
+        self.question = Query("endless", NoParameters, int, self._find)
 
     def _find(self, view: StoreView, _: Settings, __: NoParameters) -> int:
         assert isinstance(view, DuckDBView)
@@ -50,9 +50,9 @@ class Endless:
 
 def test_an_answer_comes_as_json(store: DuckDBStore) -> None:
     async def ask() -> bytes:
-        answering = Answering(store, Settings())
+        answering = QueryServer(store, Settings())
         try:
-            return await answering.answer(COUNT, NoParameters())
+            return await answering.run(COUNT, NoParameters())
         finally:
             await answering.close()
 
@@ -61,12 +61,12 @@ def test_an_answer_comes_as_json(store: DuckDBStore) -> None:
 
 def test_the_event_loop_goes_on_while_an_answer_is_looked_up(store: DuckDBStore) -> None:
     async def ask() -> None:
-        answering, endless = Answering(store, Settings(), bound_seconds=5), Endless()
-        asking = asyncio.create_task(answering.answer(endless.question, NoParameters()))
+        answering, endless = QueryServer(store, Settings(), time_limit_seconds=5), Endless()
+        asking = asyncio.create_task(answering.run(endless.question, NoParameters()))
         assert await asyncio.to_thread(endless.began.wait, 4), "which it could not be told while the loop stood still"
         assert not asking.done()
         await answering.close()
-        with pytest.raises(NotAnswered):
+        with pytest.raises(QueryFailed):
             await asking
 
     asyncio.run(ask())
@@ -74,10 +74,10 @@ def test_the_event_loop_goes_on_while_an_answer_is_looked_up(store: DuckDBStore)
 
 def test_a_question_that_takes_too_long_is_ended_and_the_next_one_answered(store: DuckDBStore) -> None:
     async def ask() -> None:
-        answering, endless = Answering(store, Settings(), bound_seconds=0.5), Endless()
-        with pytest.raises(NotAnswered, match=r"endless was not answered within 0\.5 s"):
-            await answering.answer(endless.question, NoParameters())
-        assert await answering.answer(COUNT, NoParameters()) == b"1"
+        answering, endless = QueryServer(store, Settings(), time_limit_seconds=0.5), Endless()
+        with pytest.raises(QueryFailed, match=r"endless was not answered within 0\.5 s"):
+            await answering.run(endless.question, NoParameters())
+        assert await answering.run(COUNT, NoParameters()) == b"1"
         await answering.close()
 
     asyncio.run(ask())
@@ -91,27 +91,27 @@ def test_one_question_at_a_time_and_none_waits_longer_than_the_bound(store: Duck
         return customers(view, Settings(), NoParameters())
 
     async def ask() -> list[bytes | BaseException]:
-        answering, endless = Answering(store, Settings(), bound_seconds=1), Endless()
-        noted = Question("noted", NoParameters, int, note)
-        asking = [asyncio.create_task(answering.answer(q, NoParameters())) for q in (endless.question, noted, noted)]
+        answering, endless = QueryServer(store, Settings(), time_limit_seconds=1), Endless()
+        noted = Query("noted", NoParameters, int, note)
+        asking = [asyncio.create_task(answering.run(q, NoParameters())) for q in (endless.question, noted, noted)]
         found = await asyncio.gather(*asking, return_exceptions=True)
         assert not looked_up, "while one is looked up, others wait, and then are not looked up any more"
-        assert await answering.answer(noted, NoParameters()) == b"1"
+        assert await answering.run(noted, NoParameters()) == b"1"
         await answering.close()
         return found
 
-    assert [type(each) for each in asyncio.run(ask())] == [NotAnswered] * 3
+    assert [type(each) for each in asyncio.run(ask())] == [QueryFailed] * 3
     assert len(looked_up) == 1
 
 
 def test_closing_ends_the_question_in_hand_and_lets_the_store_be_closed(store: DuckDBStore) -> None:
     async def ask() -> None:
-        answering, endless = Answering(store, Settings(), bound_seconds=60), Endless()
-        asking = asyncio.create_task(answering.answer(endless.question, NoParameters()))
+        answering, endless = QueryServer(store, Settings(), time_limit_seconds=60), Endless()
+        asking = asyncio.create_task(answering.run(endless.question, NoParameters()))
         assert await asyncio.to_thread(endless.began.wait, 10)
         async with asyncio.timeout(10):
             await answering.close()
-            with pytest.raises(NotAnswered):
+            with pytest.raises(QueryFailed):
                 await asking
 
     asyncio.run(ask())
@@ -119,10 +119,10 @@ def test_closing_ends_the_question_in_hand_and_lets_the_store_be_closed(store: D
 
 def test_a_store_that_fails_is_told_in_its_own_words(store: DuckDBStore) -> None:
     async def ask() -> None:
-        answering = Answering(store, Settings())
+        answering = QueryServer(store, Settings())
         store.close()
-        with pytest.raises(NotAnswered, match=r"the store :memory: failed"):
-            await answering.answer(COUNT, NoParameters())
+        with pytest.raises(QueryFailed, match=r"the store :memory: failed"):
+            await answering.run(COUNT, NoParameters())
         await answering.close()
 
     asyncio.run(ask())

@@ -22,7 +22,8 @@ from worker.outbox.relay import Relay
 from worker.settings import Settings
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, NewerStoreError, NotTheOwnerError, PendingBatch, StoreConflictError, StoreError
+from worker.stores.errors import NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
+from worker.stores.port import Changes, Committed
 from worker.stores.thread import StoreThread
 
 SIGNUP = TopicPartition(SIGNUPS, 0)
@@ -38,7 +39,7 @@ class FailingStore(DuckDBStore):
         self.journaled: list[int] = []
         self.reopened = 0
 
-    def commit(self, changes: Changes) -> PendingBatch:
+    def commit(self, changes: Changes) -> Committed:
         if self.errors:
             self.when_failing()
             raise self.errors.pop(0)
@@ -60,12 +61,12 @@ class World:
         self.consumer = Consumer(settings, store, thread, batch_path(), relay, self.stop, self.metrics)
         self.consumer.assignment.is_set.set()
         self.applier: Applier = self.consumer.applier
-        self.looked_again: list[str] = []
+        self.compared_again: list[str] = []
 
-        async def look_again(why: str) -> None:
-            self.looked_again.append(why)
+        async def compare_again(reason: str) -> None:
+            self.compared_again.append(reason)
 
-        self.consumer.assignment.look_again = look_again  # type: ignore[method-assign]
+        self.consumer.assignment.compare_again = compare_again  # type: ignore[method-assign]
 
     async def apply(self, records: Sequence[PlainRecord]) -> None:
         await self.applier.apply(records, None, self.consumer.assignment.number)
@@ -185,7 +186,7 @@ def test_poll_after_a_change_of_leader_is_compared_first() -> None:
         it.consumer.assignment.leaders.found.add(SIGNUP)
         await it.apply(signups(3))
         assert it.position == 0
-        [why] = it.looked_again
+        [why] = it.compared_again
         assert f"{SIGNUPS}/0" in why
 
     within(body)

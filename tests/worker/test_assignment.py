@@ -25,9 +25,9 @@ async def _take_back_while_revoked() -> None:
     store, thread, stop = DuckDBStore(":memory:"), StoreThread(), Stop()
     assignment = Assignment(Settings(), store, thread, OffsetCommits(), stop)
     assignment.subscriber = SimpleNamespace(consumer=None)  # whoever asks it for its partitions fails
-    async with assignment.in_hand:
-        assignment.leave()
-        taking = asyncio.create_task(assignment.take_back())
+    async with assignment.batch_lock:
+        assignment.disown()
+        taking = asyncio.create_task(assignment.reclaim())
         await asyncio.sleep(0)
         revoking = asyncio.create_task(assignment.on_partitions_revoked(set()))
         await asyncio.sleep(0)
@@ -41,10 +41,11 @@ async def _release_after_the_partitions_were_taken() -> None:
     assignment = Assignment(Settings(), store, thread, OffsetCommits(), stop)
     consumer = AIOKafkaConsumer()  # it has no partitions
     assignment.subscriber = SimpleNamespace(consumer=consumer)
-    assignment._backlog = {TopicPartition("customer.signup", 0): 5}
-    assignment._held = {TopicPartition("customer.cancellation", 0)}
+    signups, cancellations = TopicPartition("customer.signup", 0), TopicPartition("customer.cancellation", 0)
+    assignment.backlog.start({signups: 0, cancellations: 0}, {signups: 1_000_000, cancellations: 0})
+    assert assignment.backlog.paused == {cancellations}
     assignment.is_set.set()
-    await assignment.release_cancellations()
+    await assignment.resume_cancellations()
     await consumer.stop()
     thread.close()
     assert not stop.is_asked

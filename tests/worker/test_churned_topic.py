@@ -15,9 +15,10 @@ from aiokafka import TopicPartition
 from tests.worker.builders import ADA, BOB, EVE
 from worker.bootstrap import open_value_reader
 from worker.kafka.record_parsing import ValueBatch
-from worker.reconcile.churned_topic import ChurnedTopic, NotThereAnyMore, Reading
-from worker.reconcile.reconciliation import Report, _Reconciling
-from worker.reconcile.topic_cache import ReadPrefix, Remembered, TopicCache
+from worker.reconcile.churned_topic import ChurnedTopic, PrefixChanged, Reading
+from worker.reconcile.reconciliation import Reconciliation
+from worker.reconcile.report import Report
+from worker.reconcile.topic_cache import CachedReading, ReadPrefix, TopicCache
 from worker.settings import Settings
 from worker.stores.churns import Churn, ChurnDay, ChurnPair, PublishedPosition, StoreDays, Sum, ValueReader
 
@@ -80,18 +81,18 @@ def batch(offset: int, checksum: int, *events: bytes) -> ValueBatch:
 
 
 def read(
-    values: ValueReader, reader: Reader, log: Log, known: Remembered | None = None, marked: float = math.inf
+    values: ValueReader, reader: Reader, log: Log, known: CachedReading | None = None, marked: float = math.inf
 ) -> Reading:
     topic: Any = ChurnedTopic(reader, list(log), values)
     ends = {place: end(batches) for place, batches in log.items()}
-    nothing = Remembered(values.fingerprinted_by)
+    nothing = CachedReading(values.fingerprinted_by)
     marks = {str(place.partition): marked for place in log}
     reading: Reading = asyncio.run(topic.read(known or nothing, ends, marks))
     return reading
 
 
-def remembered(values: ValueReader, reading: Reading) -> Remembered:
-    return Remembered(values.fingerprinted_by, 1.0, reading.stretches, reading.settled)
+def remembered(values: ValueReader, reading: Reading) -> CachedReading:
+    return CachedReading(values.fingerprinted_by, 1.0, reading.prefixes, reading.settled)
 
 
 def counts(days: dict[date, Sum]) -> dict[date, int]:
@@ -108,7 +109,7 @@ def test_what_stands_before_the_marked_ends_is_settled(values: ValueReader, log:
     reading = read(values, Reader(log), log, marked=2)
     assert (counts(reading.settled), counts(reading.unsettled)) == ({FIRST: 1, SECOND: 1}, {FIRST: 1, SECOND: 1})
     assert counts(reading.days()) == {FIRST: 2, SECOND: 2}
-    assert reading.stretches == {0: ReadPrefix(0, 1, 7), 1: ReadPrefix(0, 1, 9)}
+    assert reading.prefixes == {0: ReadPrefix(0, 1, 7), 1: ReadPrefix(0, 1, 9)}
     assert reading.recent == {BOB, EVE}
 
 
@@ -119,10 +120,10 @@ def test_what_is_known_is_not_read_again_but_for_its_last_batch(values: ValueRea
     again = read(values, reader, log, remembered(values, first))
     assert reader.sought == {PLACE: 3, OTHER: 0}
     assert counts(again.settled) == {FIRST: 2, SECOND: 3}
-    assert again.stretches == {0: ReadPrefix(0, 6, 10), 1: ReadPrefix(0, 1, 9)}
+    assert again.prefixes == {0: ReadPrefix(0, 6, 10), 1: ReadPrefix(0, 1, 9)}
     whole = read(values, Reader(log), log)
-    assert (again.settled, again.stretches) == (whole.settled, whole.stretches)
-    assert first.stretches[0] == ReadPrefix(0, 4, 8), "what was known is not changed by it"
+    assert (again.settled, again.prefixes) == (whole.settled, whole.prefixes)
+    assert first.prefixes[0] == ReadPrefix(0, 4, 8), "what was known is not changed by it"
 
 
 def test_a_partition_that_is_new_is_read_whole(values: ValueReader, log: Log) -> None:
@@ -148,20 +149,20 @@ def test_where_the_last_batch_stands_no_more_nothing_is_known(
 ) -> None:
     known = remembered(values, read(values, Reader(log), log))
     changed = log | {PLACE: now}
-    with pytest.raises(NotThereAnyMore):
+    with pytest.raises(PrefixChanged):
         read(values, Reader(changed, begin), changed, known)
 
 
 def test_where_the_last_batch_is_gone_and_nothing_came_nothing_is_known(values: ValueReader) -> None:
     log: Log = {PLACE: [batch(0, 7, left(ADA, FIRST))]}
-    known = Remembered(values.fingerprinted_by, 1.0, {0: ReadPrefix(0, 2, 8)}, {})
-    with pytest.raises(NotThereAnyMore):
+    known = CachedReading(values.fingerprinted_by, 1.0, {0: ReadPrefix(0, 2, 8)}, {})
+    with pytest.raises(PrefixChanged):
         read(values, Reader(log), log, known)
 
 
 def test_where_a_partition_is_gone_nothing_is_known(values: ValueReader, log: Log) -> None:
     known = remembered(values, read(values, Reader(log), log))
-    with pytest.raises(NotThereAnyMore):
+    with pytest.raises(PrefixChanged):
         read(values, Reader(log), {PLACE: log[PLACE]}, known)
 
 
@@ -171,12 +172,12 @@ def test_what_is_kept_is_recalled_as_it_was_if_it_is_young_enough_and_added_up_a
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     memory, settings = TopicCache(Settings()), Settings()
     known = remembered(values, read(values, Reader(log), log))
-    memory.keep(known)
-    assert msgspec.to_builtins(TopicCache(settings).recall(known.fingerprinted_by, 0.5)) == msgspec.to_builtins(known)
-    assert not memory.recall(known.fingerprinted_by, 1.0).stretches
-    assert not memory.recall("DuckDB 1.0", 0.5).stretches
+    memory.save(known)
+    assert msgspec.to_builtins(TopicCache(settings).load(known.fingerprinted_by, 0.5)) == msgspec.to_builtins(known)
+    assert not memory.load(known.fingerprinted_by, 1.0).prefixes
+    assert not memory.load("DuckDB 1.0", 0.5).prefixes
     other = settings.model_copy(update={"topics": settings.topics.model_copy(update={"churned": "other"})})
-    assert not TopicCache(other).recall(known.fingerprinted_by, 0.5).stretches
+    assert not TopicCache(other).load(known.fingerprinted_by, 0.5).prefixes
 
 
 class ReconcileSource:
@@ -188,7 +189,7 @@ class ReconcileSource:
         self._days = days
         self._is_asked = False
 
-    async def mark(self) -> PublishedPosition:
+    async def published_position(self) -> PublishedPosition:
         assert not self._is_asked
         return PublishedPosition(9, {"0": 9, "1": 9}, self._fingerprinted_by)
 
@@ -205,12 +206,12 @@ class ReconcileSource:
 def reported(
     values: ValueReader,
     log: Log,
-    known: Remembered,
+    known: CachedReading,
     days: dict[date, Sum] | None = None,
     pairs: Sequence[ChurnPair] = (),
     *,
     pending: bool = False,
-) -> tuple[Report, Remembered]:
+) -> tuple[Report, CachedReading]:
     """Against a store that says the same as the whole topic, or these days."""
     told = read(values, Reader(log), log).days() if days is None else days
     nobody = Sum()
@@ -222,12 +223,12 @@ def reported(
             return {place: end(log[place]) for place in places}
 
     topic: Any = ChurnedTopic(Ends(log), list(log), values)
-    reconciling = _Reconciling(topic, books, values, date.min, date.max)
+    reconciling = Reconciliation(topic, books, values, date.min, date.max)
     return asyncio.run(reconciling.report(known))
 
 
 def test_what_agrees_with_what_is_known_is_not_read_again(values: ValueReader, log: Log) -> None:
-    first, known = reported(values, log, Remembered(values.fingerprinted_by))
+    first, known = reported(values, log, CachedReading(values.fingerprinted_by))
     again, _ = reported(values, log, known)
     assert (first.is_clean, first.read_before) == (True, 0)
     assert (again.is_clean, again.read_before) == (True, 4)
@@ -235,7 +236,7 @@ def test_what_agrees_with_what_is_known_is_not_read_again(values: ValueReader, l
 
 
 def test_memory_is_never_why_something_differs(values: ValueReader, log: Log) -> None:
-    _, known = reported(values, log, Remembered(values.fingerprinted_by))
+    _, known = reported(values, log, CachedReading(values.fingerprinted_by))
     wrong = msgspec.structs.replace(known, days={**known.days, FIRST: Sum(7)})
     report, right = reported(values, log, wrong)
     assert (report.is_clean, report.read_before) == (True, 0)
@@ -243,22 +244,22 @@ def test_memory_is_never_why_something_differs(values: ValueReader, log: Log) ->
 
 
 def test_what_differs_is_told_from_a_whole_reading(values: ValueReader, log: Log) -> None:
-    _, known = reported(values, log, Remembered(values.fingerprinted_by))
+    _, known = reported(values, log, CachedReading(values.fingerprinted_by))
     report, _ = reported(values, log, known, {FIRST: known.days[FIRST]})
     assert (report.is_clean, report.read_before) == (False, 0)
     assert {each.customer_id for each in report.differences} == {EVE}
 
 
 def test_a_stranger_is_told_from_a_whole_reading(values: ValueReader, log: Log) -> None:
-    _, known = reported(values, log, Remembered(values.fingerprinted_by))
+    _, known = reported(values, log, CachedReading(values.fingerprinted_by))
     log[PLACE].append(batch(5, 10, b"?"))
     report, _ = reported(values, log, known)
-    assert (report.is_clean, report.read_before, report.strangers) == (False, 0, ["churned/0/5"])
+    assert (report.is_clean, report.read_before, report.unrecognised) == (False, 0, ["churned/0/5"])
 
 
 def test_erased_events_are_a_category_of_their_own(values: ValueReader, log: Log) -> None:
     days = read(values, Reader(log), log).days()
-    _, known = reported(values, log, Remembered(values.fingerprinted_by))
+    _, known = reported(values, log, CachedReading(values.fingerprinted_by))
     log[PLACE].append(tombstone(5, ADA))
     pair = ChurnPair(ADA, GONE, GONE, is_published=True)
     report, _ = reported(values, log, known, days, [pair])
@@ -272,17 +273,17 @@ def test_erased_events_are_a_category_of_their_own(values: ValueReader, log: Log
 
 def test_tombstone_before_its_event_is_ineffective(values: ValueReader, log: Log) -> None:
     log[PLACE] = [tombstone(0, ADA), batch(1, 7, left(ADA, FIRST))]
-    report, _ = reported(values, log, Remembered(values.fingerprinted_by))
+    report, _ = reported(values, log, CachedReading(values.fingerprinted_by))
     assert not report.is_clean
     assert [(each.tombstone, each.event) for each in report.ineffective] == [("churned/0/0", "churned/0/1")]
-    assert (report.differences, report.strangers, report.total.erased.count) == ([], [], 0)
+    assert (report.differences, report.unrecognised, report.total.erased.count) == ([], [], 0)
 
 
 def test_pending_event_with_a_tombstone_is_pending(values: ValueReader, log: Log) -> None:
     adds = values.sums([GONE])[FIRST]
     log = {PLACE: [tombstone(0, ADA)]}
     pair = ChurnPair(ADA, GONE, GONE, is_published=False)
-    report, _ = reported(values, log, Remembered(values.fingerprinted_by), {FIRST: adds}, [pair], pending=True)
+    report, _ = reported(values, log, CachedReading(values.fingerprinted_by), {FIRST: adds}, [pair], pending=True)
     assert (report.is_clean, report.total.pending.count, report.total.erased.count) == (True, 1, 0)
 
 
@@ -293,7 +294,7 @@ def tombstone(offset: int, who: str) -> ValueBatch:
 def test_where_what_is_known_stands_no_more_the_store_is_asked_again_and_only_then(
     values: ValueReader, log: Log
 ) -> None:
-    _, known = reported(values, log, Remembered(values.fingerprinted_by))
+    _, known = reported(values, log, CachedReading(values.fingerprinted_by))
     log[PLACE][-1] = log[PLACE][-1]._replace(checksum=6)
     report, _ = reported(values, log, known)
     assert (report.is_clean, report.read_before) == (True, 0)

@@ -298,7 +298,7 @@ def test_a_record_comes_back_byte_for_byte_with_headers_that_are_no_text(store: 
     (found,) = records(store, 1, up_to_bytes=1)
     assert (found.key, found.value, found.headers[:3]) == (b"\x1b", b"\xff", headers)
     with store.view() as view:
-        (answered,) = LETTER_RECORDS.find(view, Settings(), LetterRecordsQuery([1]))
+        (answered,) = LETTER_RECORDS.run(view, Settings(), LetterRecordsQuery([1]))
     assert answered.headers[:2] == [(b"bad\xff", b"\x00\xff"), (b"x", None)]
     assert (answered.key, answered.value, answered.plain_headers()) == (b"\x1b", b"\xff", found.headers)
 

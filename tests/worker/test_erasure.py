@@ -2,15 +2,13 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from tests.worker.builders import ADA, BOB, CHURNED, EVE
 from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
-from worker.outbox.receipts import _Reading
-from worker.settings import Settings
+from worker.outbox.receipts import published_id
 from worker.stores.churns import Churn
 from worker.stores.erasure import EventOffset, IneffectiveTombstone, erased_customer, erasures
 
@@ -53,5 +51,4 @@ def test_event_before_its_last_tombstone_is_erased() -> None:
 
 def receipt(key: bytes | None, value: bytes | None) -> str | None:
     """The id that the receipt has of a record on the topic."""
-    nothing: Any = {}
-    return _Reading(Settings(), nothing, {}, {})._id(PlainRecord(CHURNED, 0, 0, 0, key, value, []))
+    return published_id(PlainRecord(CHURNED, 0, 0, 0, key, value, []), CHURNED)

@@ -43,6 +43,7 @@ class Parts:
 
     def __init__(self, store: DuckDBStore, thread: StoreThread) -> None:
         settings, stop = Settings(), Stop()
+        self.stop = stop
         metrics = Metrics(settings.topics)
         self.polls = Polls()
         self.relay = Relay(settings, store, thread, stop, metrics)
@@ -114,7 +115,7 @@ def test_livez_looks_at_what_a_restart_mends_and_readyz_at_all() -> None:
         (lambda those: setattr(those.consumer.applier, "is_failing", True), "store"),
         (set_on("watch", "failure", "the disk is full"), "store"),
         (lambda those: those.relay.recovered.clear(), "receipt"),
-        (set_on("relay", "failure", "WRITE is missing"), "outbox"),
+        (lambda those: setattr(those.relay._failures, "shown", "WRITE is missing"), "outbox"),
         (lambda those: setattr(those.relay, "_behind_since", ago(health.OUTBOX_BOUND_SECONDS + 1)), "outbox"),
     ],
 )

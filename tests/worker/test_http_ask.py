@@ -17,7 +17,7 @@ from tests.store.changes import prepare
 from tests.worker.builders import ADA, BOB
 from worker.http.query_routes import QueryRoutes
 from worker.monitoring.worker_report import CheckReport, WorkerReport
-from worker.queries.server import Answering
+from worker.queries.server import QueryServer
 from worker.settings import Settings
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
@@ -74,7 +74,7 @@ def get(
         messages.append(message)
 
     async def ask() -> None:
-        answering = Answering(store, Settings())
+        answering = QueryServer(store, Settings())
         routes = QueryRoutes(answering, lambda: REPORT, "mark", listens_on).routes()
         await Starlette(routes=routes)(scope, receive, send)
         await answering.close()

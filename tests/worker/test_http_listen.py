@@ -16,7 +16,7 @@ from worker.errors import Exit, Refusal
 from worker.http import server as http
 from worker.http.query_routes import QueryRoutes
 from worker.monitoring.worker_report import WorkerReport
-from worker.queries.server import Answering
+from worker.queries.server import QueryServer
 from worker.settings import Http, Settings
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
@@ -28,7 +28,7 @@ REPORT = WorkerReport("1.2.3", datetime(2026, 6, 30, tzinfo=UTC), [], None)
 async def serving(host: str) -> AsyncIterator[int]:
     """Questions answered on a free port of this address; yields the port."""
     with closing(http.listen(Http(host=host, port=0))) as listening, closing(DuckDBStore(MEMORY)) as store:
-        routes = QueryRoutes(Answering(store, Settings()), lambda: REPORT, "mark", host).routes()
+        routes = QueryRoutes(QueryServer(store, Settings()), lambda: REPORT, "mark", host).routes()
         server = http.Server(Starlette(routes=routes))
         task = asyncio.create_task(server.serve(sockets=[listening]))
         try:

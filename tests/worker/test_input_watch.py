@@ -128,44 +128,46 @@ TOPICS = {
 ENDS = {FIRST: 12, SECOND: 10, OTHER: 10}
 
 
-def problem(change: Callable[[InputWatch], object], *, now: float, is_shared_out: bool = True) -> str | None:
-    """What is wrong with the signups at a time, where all was well at time 0 and `FIRST` got two records."""
+def problem(change: Callable[[InputWatch], object], *, now: float, is_assigned: bool = True) -> str | None:
+    """The problem of the signups at a time, where all was well at time 0 and `FIRST` got two records."""
 
     async def look() -> str | None:
         async with parts() as those:
             inputs, assignment = those.consumer.inputs, those.consumer.assignment
             assignment.ends = dict(ENDS)
-            inputs._note_partitions(TOPICS, 0.0)
-            inputs._note_ends(ENDS, 0.0)
-            for progress in inputs._partitions.values():
-                progress.read_to(10, 0.0)
+            note_topics(inputs)
+            inputs._partitions.note_ends(ENDS, 0.0)
+            inputs._partitions.note_positions(dict.fromkeys(ENDS, 10), 0.0)
             change(inputs)
-            inputs._note_partitions(TOPICS, 0.0)
-            return inputs._problem(SIGNUPS, TOPICS, now, is_shared_out=is_shared_out)
+            note_topics(inputs)
+            return inputs._problem(SIGNUPS, TOPICS, now, is_assigned=is_assigned)
 
     return asyncio.run(look())
 
 
+def note_topics(inputs: InputWatch) -> None:
+    inputs._partitions.note_topics(TOPICS, inputs._assignment.partitions, inputs._elsewhere, 0.0)
+
+
 def ends_known(inputs: InputWatch) -> None:
-    for progress in inputs._partitions.values():
-        progress.end_known_at = 3_600.0
+    inputs._partitions.note_ends(ENDS, 3_600.0)
 
 
 def without(*gone: TopicPartition) -> Callable[[InputWatch], None]:
     def change(inputs: InputWatch) -> None:
         ends_known(inputs)
-        inputs._assignment.ends = {place: end for place, end in ENDS.items() if place not in gone}
+        inputs._assignment.ends = {partition: end for partition, end in ENDS.items() if partition not in gone}
 
     return change
 
 
-def held(inputs: InputWatch) -> None:
+def paused(inputs: InputWatch) -> None:
     ends_known(inputs)
-    inputs._assignment._held = {FIRST}
+    inputs._assignment.backlog.paused = frozenset({FIRST})
 
 
 def shortened(inputs: InputWatch) -> None:
-    inputs._note_ends({SECOND: 7}, 0.0)
+    inputs._partitions.note_ends({SECOND: 7}, 0.0)
 
 
 def elsewhere(inputs: InputWatch) -> None:
@@ -178,7 +180,7 @@ def elsewhere(inputs: InputWatch) -> None:
     [
         (ends_known, 5.0, None),
         (ends_known, 61.0, "partition 0 is not read on: its position is 10 for 61 s, its end 12"),
-        (held, 61.0, None),  # cancellations wait for the backlog of signups
+        (paused, 61.0, None),  # cancellations wait for the backlog of signups
         (lambda _: None, 11.0, "partition 0 has no leader"),
         (shortened, 1.0, "partition 1 ends at offset 7, before the position 10"),
         (without(FIRST, SECOND), 1.0, input_watch.NO_WORKER),
@@ -194,4 +196,4 @@ def test_topic_has_a_problem(change: Callable[[InputWatch], object], now: float,
 
 
 def test_no_worker_is_only_said_of_a_group_that_is_stable() -> None:
-    assert problem(without(FIRST, SECOND), now=1.0, is_shared_out=False) is None
+    assert problem(without(FIRST, SECOND), now=1.0, is_assigned=False) is None

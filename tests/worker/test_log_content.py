@@ -24,7 +24,7 @@ from worker.logs.exceptions import described
 from worker.settings import Log
 from worker.stores.duckdb.file import MEMORY, explain
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import StoreError
+from worker.stores.errors import StoreError
 
 MARK = "marked-content-4711"
 FORMATS = ("text", "json")
@@ -167,7 +167,7 @@ def test_harmless_messages_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     [line] = capsys.readouterr().err.splitlines()
     exception = json.loads(line)["exception"]
     assert "OSError: [Errno 28] No space left on device: '/data/x'" in exception
-    assert exception.endswith("worker.stores.port.StoreError: the store failed: no room")
+    assert exception.endswith("worker.stores.errors.StoreError: the store failed: no room")
     assert "The above exception was the direct cause of the following one:" in exception
 
 

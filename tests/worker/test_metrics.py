@@ -20,13 +20,13 @@ from worker.metrics.poll_metrics import poll_metrics
 from worker.monitoring.checks import Check
 from worker.monitoring.exposition import age_seconds, exposition
 from worker.monitoring.gauges import Reading, StoreReading
+from worker.outbox.failures import cause_of
 from worker.outbox.receipts import ReceiptUnreadable
-from worker.outbox.relay import _cause
 from worker.processing.batch import BatchResult
 from worker.settings import Topics
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import StoreError
+from worker.stores.errors import StoreError
 from worker.stores.reading import AtStake, Waiting
 
 NOW = 1_782_820_800.0
@@ -167,7 +167,7 @@ def test_stages_and_readings_of_the_receipt_are_counted(metrics: Metrics) -> Non
     ],
 )
 def test_what_made_the_relay_recover_is_one_of_a_few_causes(error: Exception, cause: Cause) -> None:
-    assert _cause(error) is cause
+    assert cause_of(error) is cause
 
 
 # How old events are

@@ -12,10 +12,10 @@ import pytest
 
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, signup
 from worker.messages.outgoing import churned_id
-from worker.queries.catalogue import PARKED, QUESTIONS, STATUS, STORY
+from worker.queries.catalogue import HISTORY, PARKED, QUERIES, STATUS
 from worker.queries.explain import CustomerHistory, ExplainedDecision, ExplainQuery
 from worker.queries.parked import ParkedQuery
-from worker.queries.query import NoParameters, Question
+from worker.queries.query import NoParameters, Query
 from worker.settings import Settings
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
@@ -32,11 +32,11 @@ def store() -> Iterator[DuckDBStore]:
     store.close()
 
 
-def answer(store: Store, question: Question[Any, A], parameters: msgspec.Struct) -> A:
+def answer(store: Store, question: Query[Any, A], parameters: msgspec.Struct) -> A:
     """The answer, there and back as JSON."""
     with store.view() as view:
-        encoded = msgspec.json.encode(question.find(view, Settings(), parameters))
-    return msgspec.json.decode(encoded, type=question.answer)
+        encoded = msgspec.json.encode(question.run(view, Settings(), parameters))
+    return msgspec.json.decode(encoded, type=question.result)
 
 
 def told(step: ExplainedDecision) -> tuple[str, str, str | None, str]:
@@ -44,15 +44,15 @@ def told(step: ExplainedDecision) -> tuple[str, str, str | None, str]:
 
 
 def test_every_question_has_a_name_of_its_own_and_worker_is_none_of_them() -> None:
-    assert {question.name: question for question in QUESTIONS.values()} == QUESTIONS
-    assert "worker" not in QUESTIONS
+    assert {question.name: question for question in QUERIES.values()} == QUERIES
+    assert "worker" not in QUERIES
 
 
 def test_a_story_tells_every_decision_and_why(store: Store) -> None:
     apply(store, [cancellation(0)])
     apply(store, [signup(0), signup(1, mrr='{"amount": "5.00", "currency": "USD"}'), signup(2)])
     apply(store, [cancellation(1), cancellation(2, ADA, "2026-07-15"), signup(3, ADA, plan_tier='"gold"')])
-    story = answer(store, STORY, ExplainQuery(ADA))
+    story = answer(store, HISTORY, ExplainQuery(ADA))
     assert [told(step) for step in story.steps] == [
         (f"{CANCELLATIONS}/0/0", "parked", None, "no signup of the customer had come"),
         (f"{SIGNUPS}/0/0", "applied", None, "the customer is new"),
@@ -86,7 +86,7 @@ def test_a_story_tells_every_decision_and_why(store: Store) -> None:
 
 def test_a_story_shows_the_customer_as_it_stands(store: Store) -> None:
     apply(store, [signup(0, ADA, mrr='"83.333333"'), cancellation(0)])
-    customer = answer(store, STORY, ExplainQuery(ADA)).customer
+    customer = answer(store, HISTORY, ExplainQuery(ADA)).customer
     assert customer is not None
     assert (customer.plan_tier, customer.industry) == ("growth", "FinTech")
     assert (customer.signup_date, customer.churn_date, customer.tenure_days) == (
@@ -99,16 +99,16 @@ def test_a_story_shows_the_customer_as_it_stands(store: Store) -> None:
 
 def test_a_story_says_whether_its_event_is_published(store: Store) -> None:
     apply(store, [signup(0), cancellation(0)])
-    [left] = [step for step in answer(store, STORY, ExplainQuery(ADA)).steps if step.event_id]
+    [left] = [step for step in answer(store, HISTORY, ExplainQuery(ADA)).steps if step.event_id]
     assert not left.is_published
     store.mark_published(1, {})
-    [left] = [step for step in answer(store, STORY, ExplainQuery(ADA)).steps if step.event_id]
+    [left] = [step for step in answer(store, HISTORY, ExplainQuery(ADA)).steps if step.event_id]
     assert left.is_published
 
 
 def test_a_story_without_a_signup_says_what_waits(store: Store) -> None:
     apply(store, [cancellation(0), cancellation(1, ADA, "2026-07-15"), cancellation(2, EVE)])
-    story = answer(store, STORY, ExplainQuery(ADA))
+    story = answer(store, HISTORY, ExplainQuery(ADA))
     assert story.customer is None
     assert [(each.coordinates, each.cancellation_date) for each in story.waiting] == [
         (f"{CANCELLATIONS}/0/0", date(2026, 6, 30)),
@@ -119,7 +119,7 @@ def test_a_story_without_a_signup_says_what_waits(store: Store) -> None:
 
 def test_of_a_customer_nothing_came_for_there_is_no_story(store: Store) -> None:
     apply(store, [signup(0), cancellation(0), cancellation(1, EVE)])
-    story = answer(store, STORY, ExplainQuery(BOB))
+    story = answer(store, HISTORY, ExplainQuery(BOB))
     assert story == CustomerHistory(BOB, None, [], [])
     assert story.is_empty
 

@@ -34,15 +34,16 @@ from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.dry_run import CountingProcessor, SeenWork
 from worker.replay.interruption import SIGNALS, Interrupted, Interruption, interruptible
+from worker.replay.replay import Replay
 from worker.replay.report import CustomerChange, CustomerState, Emit, Report
-from worker.replay.running import Replay
 from worker.replay.selection import Range, Selection, _range
 from worker.settings import Settings
 from worker.stores.duckdb import copy as duckdb_copy
 from worker.stores.duckdb.copy import copied
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, NoStoreError, PendingBatch, StoreConflictError, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreConflictError, StoreError, StoreInUseError
+from worker.stores.port import Changes, Committed
 
 CHURN = date(2026, 6, 30)
 PLACE = TopicPartition(SIGNUPS, 3)
@@ -134,7 +135,7 @@ class Contested(DuckDBStore):
 
     conflicts = 2
 
-    def commit(self, changes: Changes) -> PendingBatch:
+    def commit(self, changes: Changes) -> Committed:
         if self.conflicts:
             self.conflicts -= 1
             raise StoreConflictError("another worker was faster")
@@ -145,7 +146,7 @@ def test_a_batch_that_another_worker_was_faster_on_is_decided_anew_and_counted_o
     store, report = Contested(MEMORY), Report(executed=True, emit=Emit.ALL)
     path = CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer())
     replay = Replay(Settings(), Selection([SIGNUPS]), path, store, report)
-    asyncio.run(replay._take_all([signup(0), signup(1, BOB), signup(2)]))
+    asyncio.run(replay._apply_all([signup(0), signup(1, BOB), signup(2)]))
     store.close()
     assert store.conflicts == 0
     assert (report.read, report.taken, report.outcomes) == (3, 3, {"applied": 2, "duplicate": 1})

@@ -1,4 +1,4 @@
-"""Ages as people write them: `30d`, `12h`, `45m`."""
+"""Ages on the command line: `30d`, `12h`, `45m`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AGE = re.compile(r"([0-9]{1,6})([smhdw])").fullmatch
 
 
 def age_from(text: str) -> timedelta:
-    """The age that was typed. Raises `typer.BadParameter`."""
+    """Parse an age. Raises `typer.BadParameter`."""
     match = _AGE(text)
     if match is None:
         raise typer.BadParameter("an age is a number and its unit: 45m, 12h, 30d, 2w")
@@ -24,7 +24,7 @@ def age_from(text: str) -> timedelta:
 
 
 def shown_age(age: timedelta) -> str:
-    """An age in its largest whole unit, such as `3 h`."""
+    """Format an age in its largest whole unit, such as `3 h`."""
     seconds = max(0, int(age.total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:

@@ -1,4 +1,4 @@
-"""`customer-worker check`: is all there that the worker needs."""
+"""`customer-worker check`: check the preconditions of a worker."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import typer
 from rich.markup import escape
 
 from worker import preflight
-from worker.bootstrap import check_store
 from worker.cli.shared import AsJson, console, run_async
 from worker.errors import Exit
 from worker.monitoring.checks import Check
 from worker.settings import Settings
+from worker.store_operations import check_store
 
 
 def register(app: typer.Typer) -> None:
@@ -38,12 +38,12 @@ def check(as_json: AsJson = False) -> None:
     else:
         for one in found:
             text = f"{one.name}: {one.found}" + (f" - {one.advice}" if one.advice else "")
-            console.print(_mark(one), escape(text), highlight=False)
+            console.print(_label(one), escape(text), highlight=False)
     if not all(one.is_well for one in found):
         raise typer.Exit(Exit.NO)
 
 
-def _mark(one: Check) -> str:
+def _label(one: Check) -> str:
     if not one.is_well:
         return "[red]FAIL[/]"
     return "[green]ok  [/]" if one.is_known else "[yellow]WARN[/]"

@@ -1,4 +1,4 @@
-"""`customer-worker config`: the settings as the worker reads them."""
+"""`customer-worker config`: show the settings."""
 
 from __future__ import annotations
 

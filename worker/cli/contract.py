@@ -1,4 +1,4 @@
-"""`customer-worker contract`: what others rely on, as documents."""
+"""`customer-worker contract`: print the contract as documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def show_asyncapi() -> None:
 
     Example: customer-worker contract asyncapi > asyncapi.json
     """
-    from worker.messages import schemas as documents  # noqa: PLC0415 - FastStream is not for those who only list commands
+    from worker.messages import schemas as documents  # noqa: PLC0415 - loads FastStream
 
     print(json.dumps(documents.asyncapi(Settings.read().topics), indent=2))
 
@@ -34,7 +34,7 @@ def show_schemas() -> None:
 
     Example: customer-worker contract schemas | jq .signup
     """
-    from worker.messages import schemas as documents  # noqa: PLC0415 - FastStream is not for those who only list commands
+    from worker.messages import schemas as documents  # noqa: PLC0415 - loads FastStream
 
     print(json.dumps({name: documents.schema(name) for name in documents.MESSAGES}, indent=2))
 

@@ -1,4 +1,4 @@
-"""`customer-worker explain`: everything that ever came for one customer."""
+"""`customer-worker explain`: the history of one customer."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from domain.customer.value_objects import dollars
+from domain.customer import dollars
 from worker.cli.printable import printable, printable_bytes
-from worker.cli.shared import AsJson, console, customer_id_typed, run_async
+from worker.cli.shared import AsJson, customer_id_typed, print_line, run_async
 from worker.errors import Exit, Refusal
-from worker.queries.catalogue import STORY
-from worker.queries.client import ask
+from worker.queries.catalogue import HISTORY
+from worker.queries.client import run_query
 from worker.queries.explain import CustomerHistory, CustomerNow, ExplainedDecision, ExplainQuery
-from worker.queries.topic_lookup import EventPlace, RecordLookup, TopicLookup, look_up_topics
+from worker.queries.topic_lookup import EventLookup, RecordLookup, TopicLookup, look_up_topics
 from worker.settings import Settings
 
-SHOWN_OF_A_VALUE = 2_000
+MAX_VALUE_BYTES = 2_000
+"""Bytes of a value that are printed, at most."""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,61 +39,61 @@ def explain(
     Example: customer-worker explain 6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77
     """
     settings = Settings.read()
-    story, told, away = run_async(lambda: _tell(settings, ExplainQuery(customer_id)))
+    history, lookup, unreachable = run_async(lambda: _read(settings, ExplainQuery(customer_id)))
     if as_json:
-        print(msgspec.json.encode(_as_json(story, told, away)).decode())
+        print(msgspec.json.encode(_as_json(history, lookup, unreachable)).decode())
     else:
-        _print(story, told)
-    if away is not None:
-        raise away
+        _print(history, lookup)
+    if unreachable is not None:
+        raise unreachable
 
 
-async def _tell(settings: Settings, whose: ExplainQuery) -> tuple[CustomerHistory, TopicLookup, Refusal | None]:
-    """The story, what the topics tell of it, and what keeps them from telling."""
-    story = await ask(settings, STORY, whose)
-    if story.is_empty:
+async def _read(settings: Settings, query: ExplainQuery) -> tuple[CustomerHistory, TopicLookup, Refusal | None]:
+    """Read the history, and look up its records. If Kafka cannot be reached, the lookup is empty."""
+    history = await run_query(settings, HISTORY, query)
+    if history.is_empty:
         raise Refusal(
-            f"nothing is known of the customer {whose.customer_id}: no record about it was read yet "
+            f"nothing is known of the customer {query.customer_id}: no record about it was read yet "
             "(`customer-worker status` says how much is unread), or none whose customer_id could be read "
             "(`customer-worker dead-letters list`)",
             Exit.NO,
         )
     try:
-        return story, await look_up_topics(settings, story), None
+        return history, await look_up_topics(settings, history), None
     except Refusal as refusal:
         if refusal.code is not Exit.UNREACHABLE:
             raise
-        return story, TopicLookup({}, {}), refusal
+        return history, TopicLookup({}, {}), refusal
 
 
-def _as_json(story: CustomerHistory, told: TopicLookup, away: Refusal | None) -> dict[str, Any]:
-    made: dict[str, Any] = msgspec.to_builtins(story)
-    for step, said in zip(made["steps"], story.steps, strict=True):
-        step["said"] = _said_as_json(told.said.get(said.place))
-        step["event"] = told.events.get(said.event_id or "")
-    return {**made, "kafka": None if away is None else str(away)}
+def _as_json(history: CustomerHistory, lookup: TopicLookup, unreachable: Refusal | None) -> dict[str, Any]:
+    made: dict[str, Any] = msgspec.to_builtins(history)
+    for made_step, step in zip(made["steps"], history.steps, strict=True):
+        made_step["said"] = _record_as_json(lookup.records.get(step.coordinates))
+        made_step["event"] = lookup.events.get(step.event_id or "")
+    return {**made, "kafka": None if unreachable is None else str(unreachable)}
 
 
-def _said_as_json(said: RecordLookup | None) -> dict[str, str | None] | None:
-    if said is None:
+def _record_as_json(record: RecordLookup | None) -> dict[str, str | None] | None:
+    if record is None:
         return None
-    text = None if said.value is None else said.value.decode(errors="backslashreplace")
-    return {"value": text, "note": said.note or None}
+    text = None if record.value is None else record.value.decode(errors="backslashreplace")
+    return {"value": text, "note": record.note or None}
 
 
-def _print(story: CustomerHistory, told: TopicLookup) -> None:
-    _line(f"Customer {story.customer_id}")
-    _line(f"  {_now(story.customer)}")
-    for waiting in story.waiting:
-        _line(
+def _print(history: CustomerHistory, lookup: TopicLookup) -> None:
+    print_line(f"Customer {history.customer_id}")
+    print_line(f"  {_now(history.customer)}")
+    for waiting in history.waiting:
+        print_line(
             f"  parked since {waiting.parked_at:%Y-%m-%d %H:%M:%S} UTC: a cancellation for "
             f"{waiting.cancellation_date or 'an unreadable date'}, {waiting.coordinates}"
         )
-    for step in story.steps:
-        _line("")
-        _line(f"{step.at:%Y-%m-%d %H:%M:%S.%f} UTC  {step.topic}/{step.partition}/{step.offset}  {_outcome(step)}")
-        for name, text in _details(step, told):
-            _line(f"  {name:<6} {text}")
+    for step in history.steps:
+        print_line("")
+        print_line(f"{step.at:%Y-%m-%d %H:%M:%S.%f} UTC  {step.topic}/{step.partition}/{step.offset}  {_outcome(step)}")
+        for name, text in _details(step, lookup):
+            print_line(f"  {name:<6} {text}")
 
 
 def _now(customer: CustomerNow | None) -> str:
@@ -109,33 +110,29 @@ def _outcome(step: ExplainedDecision) -> str:
     return step.outcome if step.reason is None else f"{step.outcome} {step.reason}"
 
 
-def _details(step: ExplainedDecision, told: TopicLookup) -> list[tuple[str, str]]:
+def _details(step: ExplainedDecision, lookup: TopicLookup) -> list[tuple[str, str]]:
     details = [("why", printable(step.why))]
     if step.letter_state is not None:
         details.append(("letter", step.letter_state.replace("_", " ")))
-    if (said := told.said.get(step.place)) is not None:
-        details.append(("said", _said(said)))
+    if (record := lookup.records.get(step.coordinates)) is not None:
+        details.append(("said", _value(record)))
     if step.event_id is not None:
-        details.append(("event", f"{step.event_id} {_event(told.events.get(step.event_id), step)}"))
+        details.append(("event", f"{step.event_id} {_event(lookup.events.get(step.event_id), step)}"))
     return details
 
 
-def _said(said: RecordLookup) -> str:
-    if said.value is None:
-        return f"({said.note})"
-    shown = printable_bytes(said.value[:SHOWN_OF_A_VALUE])
-    rest = len(said.value) - SHOWN_OF_A_VALUE
+def _value(record: RecordLookup) -> str:
+    if record.value is None:
+        return f"({record.note})"
+    shown = printable_bytes(record.value[:MAX_VALUE_BYTES])
+    rest = len(record.value) - MAX_VALUE_BYTES
     return shown if rest <= 0 else f"{shown} … and {rest:,} more bytes (--json has all)"
 
 
-def _event(place: EventPlace | None, step: ExplainedDecision) -> str:
-    if place is None:
+def _event(event: EventLookup | None, step: ExplainedDecision) -> str:
+    if event is None:
         return "published" if step.is_published else "not published yet"
-    if place.offset is not None:
-        return f"at {place.topic}/{place.partition}/{place.offset}"
-    where = place.topic if place.partition is None else f"{place.topic}/{place.partition}"
-    return f"on {where}: {place.note}"
-
-
-def _line(text: str) -> None:
-    console.print(text, markup=False, highlight=False)
+    if event.offset is not None:
+        return f"at {event.topic}/{event.partition}/{event.offset}"
+    where = event.topic if event.partition is None else f"{event.topic}/{event.partition}"
+    return f"on {where}: {event.note}"

@@ -1,4 +1,4 @@
-"""The command line, `customer-worker`: commands are thin, what they do is elsewhere."""
+"""The command line, `customer-worker`. Commands parse options and print results; the operations are elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from worker import __version__
 from worker.cli import standard_output
-from worker.cli.shared import AsJson, console, errors, run_async
+from worker.cli.shared import AsJson, console, print_error, run_async
 from worker.errors import Exit, Refusal
 from worker.settings import Settings, SettingsError
 
@@ -29,30 +29,30 @@ _MODULES = (
     "replay",
     "store",
 )
-"""The modules of `worker.cli` that have a command or a group of them, by its name."""
+"""Modules of `worker.cli` that register a command or a group of the same name."""
 
 
 def main() -> None:
-    """Run the command line; errors people can mend end in one sentence and an exit code, not in a traceback."""
-    logging.getLogger().addHandler(logging.NullHandler())  # what a library warns of, a command says itself
+    """Run the command line. Expected errors end in one sentence and an exit code instead of a traceback."""
+    logging.getLogger().addHandler(logging.NullHandler())  # a command reports errors itself
     standard_output.install()
     try:
         command_line(sys.argv[1:])()
     except SettingsError as error:
         for mistake in error.mistakes:
-            errors.print(mistake, style="red", markup=False, highlight=False)
+            print_error(mistake)
         raise SystemExit(Exit.CONFIGURATION) from None
     except Refusal as refusal:
-        errors.print(str(refusal), style="red", markup=False, highlight=False)
+        print_error(str(refusal))
         raise SystemExit(refusal.code) from None
     finally:
         standard_output.flush()
 
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:
-    """The command line with the command that these arguments name, or else with all.
+    """Build the command line with the command that these arguments name, or with all commands.
 
-    Each loads what it needs, and that takes longer than most take for their answer.
+    Loading all commands takes longer than most commands run.
     """
     app = typer.Typer(
         name="customer-worker",
@@ -64,11 +64,11 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_options)
     app.command()(run)
     app.command()(demo)
-    asked = arguments[0].replace("-", "_") if arguments else ""
-    if asked in {"run", "demo"}:
+    name = arguments[0].replace("-", "_") if arguments else ""
+    if name in {"run", "demo"}:
         return app
-    for name in [asked] if asked in _MODULES else _MODULES:
-        import_module(f"worker.cli.{name}").register(app)
+    for module in [name] if name in _MODULES else _MODULES:
+        import_module(f"worker.cli.{module}").register(app)
     return app
 
 
@@ -91,9 +91,9 @@ def run() -> None:
 
     Example: CUSTOMER_WORKER_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 customer-worker run
     """
-    from worker.app import Worker  # noqa: PLC0415 - FastStream and the server are not for those who only ask
+    from worker.app import application  # noqa: PLC0415 - loads FastStream and the HTTP server
 
-    run_async(Worker(Settings.read()).app.run)
+    run_async(application(Settings.read()).run)
 
 
 def demo(
@@ -107,7 +107,7 @@ def demo(
 
     Example: customer-worker demo
     """
-    from worker.demo import run_demo  # noqa: PLC0415 - its in-process broker is not for those who only run the worker
+    from worker.demo import run_demo  # noqa: PLC0415 - loads the in-process broker
 
     if not run_demo(bootstrap_servers=bootstrap_servers, console=console, as_json=as_json):
         raise typer.Exit(Exit.NO)

@@ -1,4 +1,4 @@
-"""The store for a command that changes it, which with DuckDB it can only while no worker runs."""
+"""Write access to the store for a command. With DuckDB, that requires that no worker runs."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from contextlib import contextmanager
 
 from worker import bootstrap
 from worker.errors import Exit, Refusal
+from worker.queries.local import no_store
 from worker.settings import Settings
-from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
+from worker.stores.port import Store
 
 
 @contextmanager
 def own_store(settings: Settings) -> Iterator[Store]:
-    """The store. Raises `Refusal` where there is none, where a worker has it, and where it fails."""
+    """Open the store. Raises `Refusal` if there is none, if a worker has it open, and if it fails."""
     try:
-        bootstrap.open_view(settings).close()  # a command makes no store where there is none
+        bootstrap.open_view(settings).close()  # so that a command does not create a store
         store = bootstrap.open_store(settings)
     except NoStoreError as error:
-        advice = "no worker has run here yet, or CUSTOMER_WORKER_STORE__URL names another one"
-        raise Refusal(f"{error}: {advice}", Exit.UNREACHABLE) from None
+        raise no_store(error) from None
     except StoreInUseError:
         raise Refusal(
             f"the store {settings.store.shown} is in the hands of a running worker, and this command writes to it: "

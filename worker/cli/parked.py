@@ -1,4 +1,4 @@
-"""`customer-worker parked`: cancellations that wait for their customer's signup."""
+"""`customer-worker parked`: list parked cancellations."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 import typer
 from rich.table import Table
 
-from worker.cli import give_up
+from worker.cli import parked_dead_letter
 from worker.cli.ages import age_from, shown_age
 from worker.cli.counted import counted
-from worker.cli.shared import AsJson, console, run_async
+from worker.cli.shared import AsJson, print_line, run_async
 from worker.cli.tables import print_table
 from worker.queries.catalogue import PARKED
-from worker.queries.client import ask
+from worker.queries.client import run_query
 from worker.queries.parked import MOST_CUSTOMERS, ParkedList, ParkedQuery, WaitingCustomer
 from worker.settings import Settings
 
@@ -24,7 +24,7 @@ parked = typer.Typer(help="Cancellations that wait for their customer's signup."
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    give_up.register(parked)
+    parked_dead_letter.register(parked)
     app.add_typer(parked, name="parked")
 
 
@@ -44,7 +44,7 @@ def list_parked(
     """
     settings = Settings.read()
     before = None if older_than is None else datetime.now(UTC) - older_than
-    found = run_async(lambda: ask(settings, PARKED, ParkedQuery(limit, before)))
+    found = run_async(lambda: run_query(settings, PARKED, ParkedQuery(limit, before)))
     if as_json:
         print(msgspec.json.encode(found).decode())
     else:
@@ -54,7 +54,7 @@ def list_parked(
 def _print(found: ParkedList) -> None:
     totals = found.totals
     if not totals.records:
-        console.print("Nothing is parked.")
+        print_line("Nothing is parked.")
         return
     now = datetime.now(UTC)
     table = Table("customer", "waiting for", "cancelled for", "records", box=None, pad_edge=False)
@@ -63,9 +63,9 @@ def _print(found: ParkedList) -> None:
     print_table(table)
     if len(found.customers) < totals.customers:
         rest = counted(totals.customers - len(found.customers), "more customer")
-        console.print(f"… and {rest} (--limit)", highlight=False)
+        print_line(f"… and {rest} (--limit)")
     waiting = f"{counted(totals.records, 'cancellation')} of {counted(totals.customers, 'customer')}"
-    console.print(f"In all: {waiting}.", highlight=False)
+    print_line(f"In all: {waiting}.")
 
 
 def _columns(customer: WaitingCustomer) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""`customer-worker replay`: records that were read before, given to the handlers of today."""
+"""`customer-worker replay`: apply decided records again with the current handlers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from worker import bootstrap
 from worker.cli.own_store import own_store
 from worker.cli.progress import progress_bar
 from worker.cli.replay_report import print_report
-from worker.cli.shared import AsJson, customer_id_typed, run_async
+from worker.cli.shared import AsJson, Execute, customer_id_typed, run_async
 from worker.errors import Exit, Refusal
 from worker.logs import configuration as logs
+from worker.queries.local import no_store
 from worker.replay.interruption import Interrupted, Interruption, interruptible
+from worker.replay.replay import Replay
 from worker.replay.report import Emit, Report
-from worker.replay.running import Replay
 from worker.replay.selection import Selection
 from worker.settings import Settings, Topics
-from worker.stores.port import NoStoreError, Store, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
+from worker.stores.port import Store
 
-INTERRUPTED = 130  # as a shell has it for what Ctrl-C ended
+INTERRUPTED = 130  # the exit code of a shell for a command that Ctrl-C ended
 
 
 def register(app: typer.Typer) -> None:
@@ -33,8 +35,8 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(replay)
 
 
-def _moment(text: str) -> datetime:
-    """A time as ISO 8601 has it, in UTC where it names no zone. Raises `typer.BadParameter`."""
+def _parse_time(text: str) -> datetime:
+    """Parse an ISO 8601 time, in UTC if it has no zone. Raises `typer.BadParameter`."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -42,30 +44,36 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+Topic = Annotated[str | None, typer.Option(metavar="signup|cancellation|NAME", help="This topic; else both.")]
+Partition = Annotated[int | None, typer.Option(min=0, help="This partition; else all.")]
+FromOffset = Annotated[int | None, typer.Option(min=0, help="From this offset of each partition on.")]
+FromTime = Annotated[
+    datetime | None,
+    typer.Option(parser=_parse_time, metavar="TIME", help="From the first record of this time on (UTC, or with zone)."),
+]
+ToOffset = Annotated[int | None, typer.Option(min=0, help="Up to this offset, itself not included.")]
+ToTime = Annotated[
+    datetime | None,
+    typer.Option(parser=_parse_time, metavar="TIME", help="Up to the first record of this time, itself not included."),
+]
+CustomerId = Annotated[
+    str | None, typer.Option(parser=customer_id_typed, metavar="ID", help="Only what is about this customer.")
+]
+EmitOption = Annotated[
+    Emit, typer.Option(help="Send the events and dead letters that come of it, or count them as sent.")
+]
+
+
 def replay(
-    topic: Annotated[
-        str | None, typer.Option(metavar="signup|cancellation|NAME", help="This topic; else both.")
-    ] = None,
-    partition: Annotated[int | None, typer.Option(min=0, help="This partition; else all.")] = None,
-    from_offset: Annotated[int | None, typer.Option(min=0, help="From this offset of each partition on.")] = None,
-    from_time: Annotated[
-        datetime | None,
-        typer.Option(parser=_moment, metavar="TIME", help="From the first record of this time on (UTC, or with zone)."),
-    ] = None,
-    to_offset: Annotated[int | None, typer.Option(min=0, help="Up to this offset, itself not included.")] = None,
-    to_time: Annotated[
-        datetime | None,
-        typer.Option(parser=_moment, metavar="TIME", help="Up to the first record of this time, itself not included."),
-    ] = None,
-    customer: Annotated[
-        str | None, typer.Option(parser=customer_id_typed, metavar="ID", help="Only what is about this customer.")
-    ] = None,
-    emit: Annotated[
-        Emit, typer.Option(help="Send the events and dead letters that come of it, or count them as sent.")
-    ] = Emit.ALL,
-    execute: Annotated[
-        bool, typer.Option("--execute", help="Do it; without it, only what would be done is shown.")
-    ] = False,
+    topic: Topic = None,
+    partition: Partition = None,
+    from_offset: FromOffset = None,
+    from_time: FromTime = None,
+    to_offset: ToOffset = None,
+    to_time: ToTime = None,
+    customer: CustomerId = None,
+    emit: EmitOption = Emit.ALL,
+    execute: Execute = False,
     as_json: AsJson = False,
 ) -> None:
     """Give records that the worker has decided to its handlers once more.
@@ -79,9 +87,9 @@ def replay(
     settings = Settings.read()
     logs.configure(settings.log.model_copy(update={"level": "ERROR"}))
     selection = Selection(
-        _topics(settings.topics, topic), partition, from_offset, from_time, to_offset, to_time, customer
+        _selected_topics(settings.topics, topic), partition, from_offset, from_time, to_offset, to_time, customer
     )
-    _require_one_of_each(selection)
+    _require_valid_bounds(selection)
     report = Report(executed=execute, emit=emit)
     try:
         _replay(settings, selection, report)
@@ -95,25 +103,28 @@ def replay(
 
 
 def _replay(settings: Settings, selection: Selection, report: Report) -> None:
-    with interruptible(_say_that_it_ends) as interruption:
+    with interruptible(_announce_stop) as interruption:
         try:
-            with _store(settings, interruption, execute=report.executed) as store, progress_bar("Replaying") as tell:
-                replaying = Replay(settings, selection, bootstrap.counted_path(settings), store, report)
-                run_async(lambda: replaying.run(tell, interruption))
+            with (
+                _store(settings, interruption, execute=report.executed) as store,
+                progress_bar("Replaying") as progress,
+            ):
+                replay = Replay(settings, selection, bootstrap.counted_path(settings), store, report)
+                run_async(lambda: replay.run(progress, interruption))
         except Interrupted:
             report.interrupted = True
 
 
-def _say_that_it_ends() -> None:
-    with suppress(OSError):  # the terminal is lost
-        os.write(sys.stderr.fileno(), b"\nStopping. What has begun is finished first.\n")  # safe in a signal's handler
+def _announce_stop() -> None:
+    with suppress(OSError):  # the terminal may be closed
+        os.write(sys.stderr.fileno(), b"\nStopping. What has begun is finished first.\n")  # safe in a signal handler
 
 
-def _topics(topics: Topics, asked: str | None) -> tuple[str, ...]:
+def _selected_topics(topics: Topics, option: str | None) -> tuple[str, ...]:
     names = {"signup": topics.signup, "cancellation": topics.cancellation}
-    if asked is None:
+    if option is None:
         return topics.inputs
-    name = names.get(asked, asked)
+    name = names.get(option, option)
     if name not in topics.inputs:
         raise typer.BadParameter(
             f"--topic is signup, cancellation, {' or '.join(topics.inputs)}: the worker reads no other"
@@ -121,8 +132,8 @@ def _topics(topics: Topics, asked: str | None) -> tuple[str, ...]:
     return (name,)
 
 
-def _require_one_of_each(selection: Selection) -> None:
-    """Offsets and times say the same thing in two ways, and a beginning comes before its end."""
+def _require_valid_bounds(selection: Selection) -> None:
+    """Raise `typer.BadParameter` unless each bound is an offset or a time, and the start is before the end."""
     s = selection
     if None not in {s.from_offset, s.from_time}:
         raise typer.BadParameter("give --from-offset or --from-time, not both")
@@ -136,24 +147,23 @@ def _require_one_of_each(selection: Selection) -> None:
 
 @contextmanager
 def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> Iterator[Store]:
-    """The store, or one to try it out on. Raises `Refusal`, and `Interrupted` where that comes while it is copied."""
+    """Open the store, or a copy for a dry run. Raises `Refusal`, and `Interrupted` if interrupted while copying."""
     if execute:
         with own_store(settings) as store:
             yield store
         return
     try:
         with ExitStack() as copy:
-            with progress_bar("Copying the store") as show:
+            with progress_bar("Copying the store") as progress:
 
-                def tell(done: int, of: int) -> None:
+                def update(done: int, total: int) -> None:
                     interruption.check()
-                    show(done, of)
+                    progress(done, total)
 
-                store = copy.enter_context(bootstrap.open_dry_run(settings, tell))
+                store = copy.enter_context(bootstrap.open_dry_run(settings, update))
             yield store
     except NoStoreError as error:
-        advice = "no worker has run here yet, or CUSTOMER_WORKER_STORE__URL names another one"
-        raise Refusal(f"{error}: {advice}", Exit.UNREACHABLE) from None
+        raise no_store(error) from None
     except StoreInUseError as error:
         raise Refusal(
             f"{error}, a running worker as a rule: stop it, run the command again, then start it", Exit.UNREACHABLE

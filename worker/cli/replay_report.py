@@ -1,4 +1,4 @@
-"""A replay's report on the screen, and as JSON."""
+"""The report of a replay, printed as text and as JSON."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from itertools import islice
 import msgspec
 from rich.table import Table
 
-from domain.customer.value_objects import dollars
+from domain.customer import dollars
 from worker.cli.counted import counted
-from worker.cli.shared import console
+from worker.cli.shared import print_line
 from worker.cli.tables import print_table
 from worker.replay.report import CustomerState, Emit, Report
 
-CUSTOMERS_SHOWN = 20
+MAX_CUSTOMERS = 20
 
 
 def print_report(report: Report, *, as_json: bool) -> None:
-    """Everything the report says; of the customers the first 20, as JSON all."""
+    """Print the report: as text with the first changed customers, as JSON with all."""
     if as_json:
         print(json.dumps(_as_json(report)))
         return
-    _say(_heading(report))
-    _say(_what_was_read(report))
+    print_line(_heading(report))
+    print_line(_what_was_read(report))
     if report.taken and report.changes_nothing and not report.interrupted:
-        _say("Nothing to do: they say nothing that the store does not know.")
+        print_line("Nothing to do: they say nothing that the store does not know.")
     if report.outcomes:
         print_table(_outcomes(report))
     if report.changes:
         print_table(_customers(report))
-        if (more := len(report.changes) - CUSTOMERS_SHOWN) > 0:
-            _say(f"… and {more:,} more customers (--json has all).")
+        if (more := len(report.changes) - MAX_CUSTOMERS) > 0:
+            print_line(f"… and {more:,} more customers (--json has all).")
     _say_what_goes_out(report)
-    _say(f"ARR lost: {dollars(report.lost_arr_before)} before, {dollars(report.lost_arr_after)} after.")
-    _say(f"It took {report.seconds:,.1f} s.")
+    print_line(f"ARR lost: {dollars(report.lost_arr_before)} before, {dollars(report.lost_arr_after)} after.")
+    print_line(f"It took {report.seconds:,.1f} s.")
 
 
 def _as_json(report: Report) -> dict[str, object]:
-    said = dict(msgspec.to_builtins(report))
-    said["changes"] = list(said["changes"].values())
-    return said | {"customers_changed": len(report.changes), "gone": report.gone, "left": report.left}
+    made = dict(msgspec.to_builtins(report))
+    made["changes"] = list(made["changes"].values())
+    return made | {"customers_changed": len(report.changes), "gone": report.gone, "left": report.left}
 
 
 def _heading(report: Report) -> str:
@@ -57,16 +57,16 @@ def _heading(report: Report) -> str:
 
 
 def _what_was_read(report: Report) -> str:
-    said = [f"{counted(report.read, 'record')} read"]
+    parts = [f"{counted(report.read, 'record')} read"]
     if not report.read and not report.interrupted:
-        said = ["No record to replay"]
+        parts = ["No record to replay"]
     if report.taken < report.read:
-        said[0] += f", {report.taken:,} of them about the customer"
+        parts[0] += f", {report.taken:,} of them about the customer"
     if report.gone:
-        said.append(f"gone from the logs: {counted(report.gone, 'offset')}")
+        parts.append(f"gone from the logs: {counted(report.gone, 'offset')}")
     if report.left:
-        said.append(f"beyond the worker's position, and left to the worker: {counted(report.left, 'offset')}")
-    return "; ".join(said) + "."
+        parts.append(f"beyond the worker's position, and left to the worker: {counted(report.left, 'offset')}")
+    return "; ".join(parts) + "."
 
 
 def _outcomes(report: Report) -> Table:
@@ -89,7 +89,7 @@ def _outcomes(report: Report) -> Table:
 
 def _customers(report: Report) -> Table:
     table = Table(f"changed: {counted(len(report.changes), 'customer')}", "before", "after")
-    for change in islice(report.changes.values(), CUSTOMERS_SHOWN):
+    for change in islice(report.changes.values(), MAX_CUSTOMERS):
         table.add_row(change.customer_id, _state(change.before), _state(change.after))
     return table
 
@@ -105,17 +105,13 @@ def _say_what_goes_out(report: Report) -> None:
     what = f"{counted(report.events, 'event')}, {counted(report.dead_letters, 'dead letter')}"
     waited = f"what had waited in the outbox before: {counted(report.waiting_before, 'record')}"
     if report.emit is Emit.NONE:
-        _say(f"Held back, as if published: {what}.")
+        print_line(f"Held back, as if published: {what}.")
         if report.waiting_before:
-            _say(f"Not held back, {waited}. The worker publishes it as soon as it runs.")
+            print_line(f"Not held back, {waited}. The worker publishes it as soon as it runs.")
         return
-    _say(f"{'Published' if report.waiting_after == 0 else 'To be published'}: {what}.")
+    print_line(f"{'Published' if report.waiting_after == 0 else 'To be published'}: {what}.")
     if report.waiting_before:
-        _say(f"With them {waited}.")
+        print_line(f"With them {waited}.")
     if report.waiting_after:
         left = counted(report.waiting_after, "record")
-        _say(f"Of all that, not published yet: {left}. The worker does so as soon as it runs.")
-
-
-def _say(line: str) -> None:
-    console.print(line, markup=False, highlight=False)
+        print_line(f"Of all that, not published yet: {left}. The worker does so as soon as it runs.")

@@ -1,4 +1,4 @@
-"""What all commands print with and run in."""
+"""Consoles, options and the event loop that all commands share."""
 
 from __future__ import annotations
 
@@ -17,10 +17,21 @@ console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Execute = Annotated[bool, typer.Option("--execute", help="Do it; without it, only what would be done is shown.")]
+
+
+def print_line(text: str) -> None:
+    """Print text as it is: rich interprets no markup in it and highlights nothing."""
+    console.print(text, markup=False, highlight=False)
+
+
+def print_error(text: str) -> None:
+    """Print an error to standard error."""
+    errors.print(text, style="red", markup=False, highlight=False)
 
 
 def customer_id_typed(text: str) -> str:
-    """The customer id that was typed, in lower case. Raises `typer.BadParameter`."""
+    """Parse a customer id into lower case. Raises `typer.BadParameter`."""
     try:
         return customer_id_from(text)
     except FieldRefused as refused:

@@ -1,4 +1,4 @@
-"""Standard output that fails as that of standard tools does: quietly on a closed pipe, otherwise with one sentence."""
+"""Standard output that fails like that of standard tools: silently on a closed pipe, else with one sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 CLOSED_PIPE = 128 + signal.SIGPIPE
-"""The exit code that a shell shows of a tool whose reader ended first, as in `customer-worker status | head -1`."""
+"""Exit code after SIGPIPE in a shell, as in `customer-worker status | head -1`."""
 CLOSED = -1
 
 

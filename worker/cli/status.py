@@ -1,4 +1,4 @@
-"""`customer-worker status`: how the worker's work stands."""
+"""`customer-worker status`: positions, lag, outcomes and backlog of the worker."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from worker.cli.shared import AsJson, console, errors, run_async
-from worker.cli.status_shown import Found, as_json_line, facts, partitions
+from worker.cli.shared import AsJson, console, print_error, run_async
+from worker.cli.status_report import Found, as_json_line, facts, partitions
 from worker.cli.tables import print_table
 from worker.errors import Exit, Refusal
 from worker.queries.catalogue import STATUS
-from worker.queries.client import ask_with_worker
-from worker.queries.lag import look_at_inputs
+from worker.queries.client import run_query_and_report
+from worker.queries.lag import read_input_status
 from worker.queries.query import NoParameters
 from worker.settings import Settings
 
@@ -45,17 +45,17 @@ def status(
         with suppress(KeyboardInterrupt):
             _watch(settings, as_json=as_json)
         return
-    found = run_async(lambda: _look(settings))
+    found = run_async(lambda: _read_status(settings))
     _print(settings, found, as_json=as_json)
-    if found.away is not None:
-        raise found.away
+    if found.unreachable is not None:
+        raise found.unreachable
 
 
-async def _look(settings: Settings) -> Found:
-    """The status. Raises `Refusal` where the store cannot be asked."""
-    store, worker = await ask_with_worker(settings, STATUS, NoParameters())
+async def _read_status(settings: Settings) -> Found:
+    """Read the status. Raises `Refusal` if the store cannot be read."""
+    store, worker = await run_query_and_report(settings, STATUS, NoParameters())
     try:
-        return Found(store, worker, await look_at_inputs(settings, store.next_offsets()), None)
+        return Found(store, worker, await read_input_status(settings, store.next_offsets()), None)
     except Refusal as refusal:
         if refusal.code is not Exit.UNREACHABLE:
             raise
@@ -72,24 +72,30 @@ def _print(settings: Settings, found: Found, *, as_json: bool) -> None:
 
 
 def _watch(settings: Settings, *, as_json: bool) -> None:
-    """Show it again and again, in place on a terminal. What cannot be reached now may be back the next time."""
+    """Show the status repeatedly, in place on a terminal."""
     in_place = console.is_terminal and not as_json
     with Live(console=Console(), auto_refresh=False) if in_place else nullcontext() as live:
         while True:
-            try:
-                found = run_async(lambda: _look(settings))
-                if live is None:
-                    _print(settings, found, as_json=as_json)
-                else:
-                    live.update(Group(_clock(), facts(settings, found), Text(), partitions(found)), refresh=True)
-            except Refusal as refusal:
-                if refusal.code is not Exit.UNREACHABLE:
-                    raise
-                if live is None:
-                    errors.print(str(refusal), style="red", markup=False, highlight=False)
-                else:
-                    live.update(Group(_clock(), Text(str(refusal), style="red")), refresh=True)
+            _refresh(settings, live, as_json=as_json)
             time.sleep(REDRAW_SECONDS)
+
+
+def _refresh(settings: Settings, live: Live | None, *, as_json: bool) -> None:
+    """Show the current status, or the reason why it is unavailable: the next attempt may succeed."""
+    try:
+        found = run_async(lambda: _read_status(settings))
+    except Refusal as refusal:
+        if refusal.code is not Exit.UNREACHABLE:
+            raise
+        if live is None:
+            print_error(str(refusal))
+        else:
+            live.update(Group(_clock(), Text(str(refusal), style="red")), refresh=True)
+        return
+    if live is None:
+        _print(settings, found, as_json=as_json)
+    else:
+        live.update(Group(_clock(), facts(settings, found), Text(), partitions(found)), refresh=True)
 
 
 def _clock() -> Text:

@@ -1,4 +1,4 @@
-"""`customer-worker migrate` and `store copy`: the store's tables, and the way from DuckDB to PostgreSQL."""
+"""`customer-worker migrate` and `store copy`: migrate the tables, copy DuckDB to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr, ValidationError
 
-from worker import bootstrap
+from worker import store_operations
 from worker.cli.progress import progress_bar
-from worker.cli.shared import AsJson, console
+from worker.cli.shared import AsJson, print_line
 from worker.settings import Settings, Store
 
 
@@ -24,11 +24,11 @@ def register(app: typer.Typer) -> None:
 
 
 def _nothing() -> None:
-    """A group of one command is a group all the same."""
+    """Keep `store` a group: typer turns a group of one command into that command."""
 
 
 def _store(url: str) -> Store:
-    """The store at an address that was typed. Raises `typer.BadParameter`."""
+    """Parse the address of a store. Raises `typer.BadParameter`."""
     try:
         return Store(url=SecretStr(url))
     except ValidationError as error:
@@ -40,13 +40,13 @@ def migrate(as_json: AsJson = False) -> None:
 
     Example: customer-worker migrate
     """
-    before, after = bootstrap.migrate(Settings.read())
+    before, after = store_operations.migrate(Settings.read())
     if as_json:
         print(json.dumps({"before": before, "after": after}))
     elif before == after:
-        console.print(f"The store has version {after} already.", highlight=False)
+        print_line(f"The store has version {after} already.")
     else:
-        console.print(f"The store has version {after} now; it had {before or 'no tables'}.", highlight=False)
+        print_line(f"The store has version {after} now; it had {before or 'no tables'}.")
 
 
 def copy(
@@ -61,12 +61,9 @@ def copy(
 
     Example: customer-worker store copy duckdb:///customers.duckdb postgresql://worker@db/customers
     """
-    with progress_bar("Copying the store") as tell:
-        copied = bootstrap.copy_store(source, target, tell)
+    with progress_bar("Copying the store") as progress:
+        copied = store_operations.copy_store(source, target, progress)
     if as_json:
         print(json.dumps({"rows": copied}))
     else:
-        console.print(
-            f"{copied:,} rows copied. Set CUSTOMER_WORKER_STORE__URL to {target.shown} and start the workers.",
-            highlight=False,
-        )
+        print_line(f"{copied:,} rows copied. Set CUSTOMER_WORKER_STORE__URL to {target.shown} and start the workers.")

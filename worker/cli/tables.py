@@ -1,4 +1,4 @@
-"""Tables in which nothing is cut short, however narrow the terminal: what they name is there to be copied."""
+"""Tables without truncated cells, so that their values can be copied from any terminal."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _wide = Console(width=10_000, soft_wrap=True)
 
 
 def print_table(table: Table) -> None:
-    """Print it as wide as it is; a terminal wraps what is wider than itself."""
+    """Print a table in its full width; a narrower terminal wraps it."""
     _wide.print(table, highlight=False)

@@ -1,4 +1,4 @@
-"""`customer-worker topics`: the topics that the worker reads and writes."""
+"""`customer-worker topics`: create the topics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.shared import AsJson, console, run_async
+from worker.cli.shared import AsJson, print_line, run_async
 from worker.errors import Exit
 from worker.kafka.topic_setup import SetUp, set_up_topics
 from worker.settings import Settings
@@ -57,10 +57,10 @@ def _print_json(done: SetUp, is_altered: bool) -> None:
 def _print_lines(done: SetUp, is_altered: bool) -> None:
     for name, is_new in done.created.items():
         hidden = ", configuration not visible: grant DESCRIBE_CONFIGS on it" if name in done.hidden else ""
-        console.print(f"{name}: {'created' if is_new else 'exists'}{hidden}", highlight=False)
+        print_line(f"{name}: {'created' if is_new else 'exists'}{hidden}")
         for each in done.differences:
             if each.topic == name:
                 change = f"{each.setting} {'altered' if is_altered else 'to alter'}: {each.actual} to {each.value}"
-                console.print(f"  {change} ({each.risk})", highlight=False)
+                print_line(f"  {change} ({each.risk})")
     if done.differences and not is_altered:
-        console.print("Run this again with --execute to alter the existing topics.", highlight=False)
+        print_line("Run this again with --execute to alter the existing topics.")

@@ -22,7 +22,8 @@ from worker.processing.batch import BatchProcessor, BatchResult, Messages
 from worker.processing.report import BatchReport
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Batch as BatchSettings
-from worker.stores.port import NewerStoreError, NotTheOwnerError, PendingBatch, Store, StoreConflictError, StoreError
+from worker.stores.errors import NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
+from worker.stores.port import Committed, Store
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -69,22 +70,22 @@ class Applier:
         self.last_batch: BatchReport | None = None
 
     async def apply(self, records: Sequence[Record], messages: Messages | None, assignment: int) -> None:
-        """Apply a poll in order, as of the assignment with this number.
+        """Apply a poll in order, if the assignment with this number is still in force.
 
-        Once the partitions are taken, the rest is left out: their next owner reads it again.
+        Once the partitions are revoked, the rest is dropped: their next worker reads it again.
         """
         if changed := self._assignment.leaders.found:
-            names = ", ".join(sorted(f"{place.topic}/{place.partition}" for place in changed))
-            await self._assignment.look_again(f"{names}: another leader or connection")
+            names = ", ".join(sorted(f"{each.topic}/{each.partition}" for each in changed))
+            await self._assignment.compare_again(f"{names}: another leader or connection")
             return
-        async with self._assignment.in_hand:
+        async with self._assignment.batch_lock:
             for part in _split(records, self._limits):
-                if self._stop.is_asked or not self._assignment.is_still(assignment):
+                if self._stop.is_asked or not self._assignment.is_current(assignment):
                     return
                 self.batch_began = time.monotonic()
                 await self._apply_until_done(records[part], messages and messages[part])
                 self.batch_began, self.batch_ended = None, time.monotonic()
-        await self._assignment.release_cancellations()
+        await self._assignment.resume_cancellations()
 
     async def _apply_until_done(self, records: Sequence[Record], messages: Messages | None) -> None:
         began = time.monotonic()
@@ -92,14 +93,14 @@ class Applier:
             async for attempt in AsyncRetrying(
                 wait=wait_random_exponential(multiplier=0.2, max=RETRY_PAUSE_SECONDS),
                 stop=lambda state: self._stop.is_asked or stop_after_delay(RETRY_FOR_SECONDS)(state),
-                retry=retry_if_exception(_helps_to_try_again),
+                retry=retry_if_exception(_is_retriable),
                 before_sleep=self._before_retry,
                 reraise=True,
             ):
                 with attempt:
                     result, committed, seconds = await self._thread.call(self._apply, records, messages)
         except NotTheOwnerError as error:
-            self._assignment.leave()
+            self._assignment.disown()
             log.warning("the batch in hand is left to another worker", why=str(error))
             return
         except NewerStoreError as error:
@@ -120,8 +121,8 @@ class Applier:
         self._relay.offer(committed)
         if attempt.retry_state.attempt_number > 1:
             self._relay.look_again()
-        for place, offset in result.reached.items():
-            self._offsets.reach(TopicPartition(*place), offset)
+        for partition, offset in result.reached.items():
+            self._offsets.reach(TopicPartition(*partition), offset)
         self._metrics.applied(len(records), result, seconds)
         self.last_batch = _report(records, result, time.monotonic() - began)
         _log_batch(result, self.last_batch)
@@ -144,8 +145,8 @@ class Applier:
 
     def _apply(
         self, records: Sequence[Record], messages: Messages | None
-    ) -> tuple[BatchResult, PendingBatch, Mapping[Stage, float]]:
-        """On the store's thread: one unit of work, and what upkeep is due after it; and how long each stage took."""
+    ) -> tuple[BatchResult, Committed, Mapping[Stage, float]]:
+        """Commit one unit of work and do the upkeep due after it, on the store's thread. Return seconds by stage."""
         began = time.perf_counter()
         if messages is None:
             messages = self._processor.read(records)
@@ -176,18 +177,18 @@ class Applier:
         self._collected = time.monotonic()
 
 
-def _helps_to_try_again(error: BaseException) -> bool:
+def _is_retriable(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError | NewerStoreError)
 
 
 def _split(records: Sequence[Record], most: BatchSettings) -> Iterator[slice]:
-    """The records in parts of so many at most, and of about so many bytes of values: a batch's memory has a bound."""
+    """Split a poll into batches of bounded records and bytes of values: the memory of a batch is bounded."""
     begin = size = 0
-    for place, record in enumerate(records):
+    for index, record in enumerate(records):
         size += len(record.value or b"")
-        if size >= most.max_bytes or place + 1 - begin >= most.max_records:
-            yield slice(begin, place + 1)
-            begin, size = place + 1, 0
+        if size >= most.max_bytes or index + 1 - begin >= most.max_records:
+            yield slice(begin, index + 1)
+            begin, size = index + 1, 0
     if begin < len(records):
         yield slice(begin, len(records))
 

@@ -120,7 +120,7 @@ async def look_at_group(admin: AIOKafkaAdminClient, group_id: str, assignor: str
 async def _incompatible(
     admin: AIOKafkaAdminClient, group_id: str, group: kafka.Group, assignor: str
 ) -> tuple[str, Sequence[str]] | None:
-    """The protocol and the names of the members that a worker with this assignor cannot join, if there are any."""
+    """Return the protocol and the names of members that a worker with this assignor cannot join; None if none."""
     if group.members and group.assignor and group.assignor != assignor:
         return f"assignor {group.assignor}", [f"{each.client_id} at {each.host}" for each in group.members]
     if group.members:

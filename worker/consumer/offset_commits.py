@@ -20,7 +20,7 @@ COMMIT_SECONDS = 3.0
 
 
 class OffsetCommits:
-    """How far each assigned partition was read, and how much of that the group was told."""
+    """The positions of the assigned partitions, and which of them are committed to the group."""
 
     def __init__(self) -> None:
         self._stored: dict[TopicPartition, int] = {}
@@ -29,30 +29,30 @@ class OffsetCommits:
         self._committed: dict[TopicPartition, int] = {}
         self._rewound: dict[TopicPartition, int] = {}
 
-    def start(self, place: TopicPartition, offset: int, stored: int) -> None:
+    def start(self, partition: TopicPartition, offset: int, stored: int) -> None:
         """Note that reading starts at `offset`: before the `stored` position where an operator rewound the group."""
-        self._rewound[place] = self._stored[place] = stored
-        self._reached[place] = offset
+        self._rewound[partition] = self._stored[partition] = stored
+        self._reached[partition] = offset
 
     @property
     def reached(self) -> Mapping[TopicPartition, int]:
         """The next offset to read of each assigned partition."""
         return dict(self._reached)
 
-    def reach(self, place: TopicPartition, offset: int) -> None:
+    def reach(self, partition: TopicPartition, offset: int) -> None:
         """Note that a batch is committed, and `offset` the next one to read."""
-        self._reached[place] = offset
-        self._stored[place] = max(offset, self._stored.get(place, 0))
+        self._reached[partition] = offset
+        self._stored[partition] = max(offset, self._stored.get(partition, 0))
 
     def pass_over(self, positions: Mapping[TopicPartition, int]) -> None:
         """Note that up to these positions there is nothing but markers of transactions and aborted records.
 
         The store keeps its own position, from which a restart passes over them once more.
         """
-        for place, offset in positions.items():
+        for partition, offset in positions.items():
             # An instruction is followed to its end first: a restart would go on from here.
-            if place in self._reached and self._mark(place, self._reached[place]) == MIRROR:
-                self._passed[place] = offset
+            if partition in self._reached and self._mark(partition, self._reached[partition]) == MIRROR:
+                self._passed[partition] = offset
 
     def forget(self) -> None:
         """Start anew: the partitions are assigned again, or to another."""
@@ -64,11 +64,15 @@ class OffsetCommits:
 
     async def commit(self, consumer: AIOKafkaConsumer, *, force: bool = False) -> bool:
         """Commit changed offsets, or all with `force`. Returns False if Kafka refused; the next call retries them."""
-        ends = {place: max(offset, self._passed.get(place, 0)) for place, offset in self._reached.items()}
-        news = {place: offset for place, offset in ends.items() if force or self._committed.get(place) != offset}
+        ends = {partition: max(offset, self._passed.get(partition, 0)) for partition, offset in self._reached.items()}
+        news = {
+            partition: offset for partition, offset in ends.items() if force or self._committed.get(partition) != offset
+        }
         if not news:
             return True
-        offsets = {place: (offset, self._mark(place, self._reached[place])) for place, offset in news.items()}
+        offsets = {
+            partition: (offset, self._mark(partition, self._reached[partition])) for partition, offset in news.items()
+        }
         reach("before-mirror")
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
@@ -80,7 +84,7 @@ class OffsetCommits:
         self._committed.update(news)
         return True
 
-    def _mark(self, place: TopicPartition, offset: int) -> str:
+    def _mark(self, partition: TopicPartition, offset: int) -> str:
         # While an operator's rewind is being read, or a skip has not begun, the offset stays an instruction: a restart
         # goes on with it.
-        return MIRROR if self._rewound.get(place, 0) <= offset <= self._stored.get(place, 0) else ""
+        return MIRROR if self._rewound.get(partition, 0) <= offset <= self._stored.get(partition, 0) else ""

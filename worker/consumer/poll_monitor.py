@@ -44,8 +44,10 @@ class Polling:
             except NoOffsetForPartitionError:  # the group has none: the assignment sets where reading starts
                 return None
             except OffsetOutOfRangeError as error:
-                places = ", ".join(f"{place.topic}/{place.partition}/{at}" for place, at in error.args[0].items())
-                await self._assignment.look_again(f"{places} is outside of the log")
+                positions = ", ".join(
+                    f"{each.topic}/{each.partition}/{offset}" for each, offset in error.args[0].items()
+                )
+                await self._assignment.compare_again(f"{positions} is outside of the log")
                 return None
             except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
                 # `InputWatch` has logged it; FastStream would log it with its traceback every 5 s.
@@ -57,18 +59,18 @@ class Polling:
 
     @property
     def turned_seconds(self) -> float:
-        """How long ago the loop asked for records."""
+        """Seconds since the loop last polled."""
         return time.monotonic() - self._turned
 
     @property
     def answered_seconds(self) -> float:
-        """How long ago Kafka answered a fetch, or gave out the partitions: with records or, twice a second, without."""
+        """Seconds since Kafka last answered a fetch (an empty answer comes twice a second) or assigned partitions."""
         since_set = time.monotonic() - self._assignment.set_at
         consumer = self._assignment.consumer
         if consumer is None:
             return since_set
         try:
-            answers = [consumer.last_poll_timestamp(place) for place in consumer.assignment()]
+            answers = [consumer.last_poll_timestamp(partition) for partition in consumer.assignment()]
         except IllegalStateError:  # the partitions are being taken this moment
             return since_set
         answered_ms = max(filter(None, answers), default=0)
@@ -76,7 +78,7 @@ class Polling:
 
     @property
     def ended_task(self) -> str | None:
-        """Which of aiokafka's own tasks has ended, if one has: nothing would be fetched, and nothing would say so."""
+        """The background task of aiokafka that has ended, None if all run; without it nothing is fetched."""
         consumer = self._assignment.consumer
         # There is no public way to ask; aiokafka's minor version is pinned.
         if consumer is None or consumer._coordinator is None:  # noqa: SLF001 - the consumer is being started

@@ -44,7 +44,7 @@ class Prefetcher:
 
     @property
     def waiting(self) -> int:
-        """How many records wait for those being applied."""
+        """Number of records that wait for the batch in progress."""
         return len(self._gathered)
 
     async def submit(self, records: Sequence[Any]) -> None:
@@ -69,7 +69,7 @@ class Prefetcher:
         await asyncio.sleep(0)  # let it reach the store's thread before the next poll keeps this one busy
 
     async def _apply_all(self, records: Sequence[Any], ahead: asyncio.Task[Messages] | None) -> None:
-        """These records, and then what was gathered meanwhile."""
+        """Apply these records, then those gathered meanwhile."""
         assignment = self._gathered_in
         try:
             await self._apply(records, await ahead if ahead else None, assignment)

@@ -1,4 +1,4 @@
-"""How far one input partition is read and where its log ends, as last known; kept while Kafka does not tell."""
+"""Position and log end of one input partition, as last known; kept while Kafka does not answer."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ class Progress:
         self._readable_at = now
 
     def lag(self, stored: int = 0) -> int:
-        """Offsets that wait to be read; `stored` is the position where this worker never had the partition."""
+        """Return the number of unread offsets; `stored` is the position if this worker never had the partition."""
         if self.end is None:
             return 0
         return max(0, self.end - (stored if self.position is None else self.position))
 
     def behind_seconds(self, now: float) -> float:
-        """How long ago the oldest unread offset was first seen, or the partition could last be read; 0 if neither."""
+        """Return the seconds since the oldest unread offset was seen, or since the partition was last readable."""
         since = min(self._readable_at, self._ends[0][0]) if self._ends else self._readable_at
         return max(0.0, now - since)
 
     def standing_seconds(self, now: float) -> float:
-        """For how long the position has not moved although the log goes on behind it; 0 where nothing waits."""
+        """Return for how many seconds the position has not moved while the log grew; 0 if everything is read."""
         return max(0.0, now - max(self._moved_at, self._ends[0][0])) if self._ends else 0.0

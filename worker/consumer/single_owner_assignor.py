@@ -1,4 +1,4 @@
-"""How a group shares its partitions when the store has one owner: the worker that started first has them all."""
+"""Partition assignor for a single-process store (DuckDB): the worker that started first gets all partitions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import structlog
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
@@ -27,7 +28,7 @@ _STARTED = time.time_ns()
 
 
 class SingleOwnerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
-    """All partitions to the member that started first. A second worker gets none, says so and stops.
+    """Assigns all partitions to the member that started first. A second worker gets none and stops with an error.
 
     With any other sharing a worker started by mistake would take half of the partitions from one that does its work.
     Each member tells the others when it started, and which store it has.
@@ -38,7 +39,7 @@ class SingleOwnerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
 
     @classmethod
     def with_store(cls, store: str) -> type[SingleOwnerAssignor]:
-        """For a worker that has this store."""
+        """Return the assignor of a worker with this store."""
         return type(cls.__name__, (cls,), {"store": store})
 
     @classmethod
@@ -64,9 +65,9 @@ class SingleOwnerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
         pass
 
 
-def assignor_name(settings: Settings) -> str:
-    """Name the assignor of the workers on the store that the settings name."""
-    name: str = RangePartitionAssignor.name if settings.store.is_postgres else SingleOwnerAssignor.name
+def assignor_name(*, is_shared: bool) -> str:
+    """Name the assignor of the workers on a store, by whether they share it."""
+    name: str = RangePartitionAssignor.name if is_shared else SingleOwnerAssignor.name
     return name
 
 
@@ -75,12 +76,12 @@ def _started(user_data: bytes) -> int:
 
 
 def has_store(member: kafka.Member, store: str | None) -> bool:
-    """Whether a member of the group has this very store (`Store.exclusive_id`)."""
+    """Return whether a member of the group has this store (`Store.exclusive_id`)."""
     return store is not None and member.user_data.endswith(f" {store}".encode())
 
 
 async def members_of(settings: Settings) -> Sequence[kafka.Member]:
-    """Who is in the group; nobody where that cannot be told."""
+    """Return the members of the group; none if they cannot be described."""
     try:
         async with kafka.admin_client(settings.kafka) as admin:
             return (await kafka.describe_group(admin, settings.kafka.group_id)).members
@@ -90,24 +91,27 @@ async def members_of(settings: Settings) -> Sequence[kafka.Member]:
 
 
 async def evict_dead_members(settings: Settings, members: Iterable[kafka.Member], store: str) -> None:
-    """Take those who had our store out of the group once we are joining it, lest it wait for their sessions to end.
+    """Remove former workers on this store from the group, so that it does not wait for their sessions to end.
 
-    The store lets in one process at a time, so they are dead. Not before we join: an empty group waits for others.
-    What goes wrong here costs no more than the wait.
+    The store admits one process at a time, so they have stopped. They are removed once this worker is joining: a group
+    that becomes empty waits for further members. On an error the group removes them when their sessions end.
     """
-    dead = {member.member_id for member in members if has_store(member, store)}
-    group_id = settings.kafka.group_id
+    stale = {member.member_id for member in members if has_store(member, store)}
     try:
         async with kafka.admin_client(settings.kafka) as admin:
-            while dead:
-                group = await kafka.describe_group(admin, group_id)
-                dead &= {member.member_id for member in group.members}
-                if not group.is_balancing:
-                    await asyncio.sleep(ASK_EVERY_SECONDS)
-                    continue
-                for member_id in dead:
-                    await kafka.remove_member(admin, group_id, member_id)
-                    log.info("told the group that the last worker on this store is dead", member=member_id)
-                return
+            for member_id in await _once_joining(admin, settings.kafka.group_id, stale):
+                await kafka.remove_member(admin, settings.kafka.group_id, member_id)
+                log.info("removed stale group member", member=member_id)
     except (KafkaError, OSError, TimeoutError, Refusal) as error:
-        log.info("the group will notice by itself that the last worker is dead", error=in_words(error))
+        log.info("stale group member not removed, its session will time out", error=in_words(error))
+
+
+async def _once_joining(admin: AIOKafkaAdminClient, group_id: str, member_ids: set[str]) -> set[str]:
+    """Wait until the group rebalances. Return those of the members that are still in it."""
+    while member_ids:
+        group = await kafka.describe_group(admin, group_id)
+        member_ids = member_ids & {member.member_id for member in group.members}
+        if group.is_balancing:
+            break
+        await asyncio.sleep(ASK_EVERY_SECONDS)
+    return member_ids

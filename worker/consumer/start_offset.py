@@ -12,7 +12,7 @@ MIRROR = "customer-worker"
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """What is known of an input partition when it is assigned.
+    """State of an input partition when it is assigned.
 
     `stored`: the store's next offset, None where it never saw the partition. `committed`: the group's offset, None
     where there is none or it could not be read; `is_mirror`: whether the worker itself set it. `begin` and `end`: the
@@ -35,7 +35,7 @@ class Partition:
 
 
 def starting_offset(partition: Partition, *, allow_skip_forward: bool, allow_lost_records: bool) -> int:
-    """The offset to read from.
+    """Return the offset to read from.
 
     A partition the store never saw starts at the log's beginning, so that a lost store rebuilds itself. One it knows
     goes on where the store is, or at an earlier offset that an operator set in the group: what is read again takes

@@ -114,18 +114,17 @@ class Consumer:
         self._stop.fail_stop(internal_error(error))
 
     async def run_mirror(self) -> None:
-        """Keep the group's offsets near the store's, while there is a group, and what the group gives this worker."""
+        """Commit the store's positions to the group each second, and act on changes that bring no record."""
         while True:
             await asyncio.sleep(MIRROR_EVERY_SECONDS)
-            await self.assignment.take_back()
+            await self.assignment.reclaim()
             if self.assignment.is_set.is_set() and self.inputs.group_problem is None:
                 self._offsets.pass_over(await self.positions())
                 await self._offsets.commit(self.assignment.consumer)
-            if self.assignment.is_set.is_set():
-                await self.assignment.release_cancellations()  # the end of a backlog can be a marker, and no record
+            await self.assignment.resume_cancellations()
 
     async def positions(self) -> dict[TopicPartition, int]:
-        """The next offset to read of each assigned partition; markers of transactions do not count as unread."""
+        """Return the next offset to read of each assigned partition; markers of transactions do not count as unread."""
         if not self.assignment.is_set.is_set():
             return {}
         consumer, reached = self.assignment.consumer, self._offsets.reached
@@ -134,7 +133,7 @@ class Consumer:
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 # Where nothing is in hand, what lies between is no records.
-                return {place: max(offset, await consumer.position(place)) for place, offset in reached.items()}
+                return {each: max(offset, await consumer.position(each)) for each, offset in reached.items()}
         except (IllegalStateError, TimeoutError):  # the partitions are being taken this moment
             return dict(reached)
 
@@ -152,13 +151,13 @@ class Consumer:
             await self._offsets.commit(self.assignment.consumer)
 
     def is_running(self) -> bool:
-        """Whether the subscriber's loop still reads; FastStream itself does not notice when it was cancelled."""
+        """Return whether the subscriber's loop runs; FastStream does not detect that it was cancelled."""
         tasks: Sequence[asyncio.Task[Any]] = self.assignment.subscriber.tasks
         return any(not task.done() for task in tasks)
 
 
 async def _hand_over(message: tuple[Any, ...]) -> KafkaMessage:
-    """FastStream's parser decodes every header, and fails on one that is no text: hand the records over raw."""
+    """Hand the records over raw: FastStream's parser decodes every header and fails on one that is no text."""
     return KafkaMessage(body=message, raw_message=message, consumer=FAKE_CONSUMER)
 
 

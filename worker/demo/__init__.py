@@ -1,4 +1,4 @@
-"""`customer-worker demo`: the real worker in a story with a crash, and the proof that nothing was lost or repeated."""
+"""`customer-worker demo`: a scenario with the real worker, a crash, and a verification that nothing was lost."""
 
 from worker.demo.show import run_demo
 

@@ -1,4 +1,4 @@
-"""The story, act by act: each sends its records, waits for what they lead to, and tells it."""
+"""The acts of the demo: each sends records, waits for their effects, and prints them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from worker.demo.traffic import Reader, Seen
 from worker.demo.verify import Verdict, judge
 
 ONE_BY_ONE = {"BATCH__MAX_RECORDS": "1"}
-"""In the worker's first life a commit is one record, so that it can be killed after the very one that is meant."""
+"""Before the crash each commit has one record, so that the worker is killed after a certain one."""
 
 
 class Acts:
-    """One performance of the story."""
+    """The acts, played once on a stage."""
 
     def __init__(self, stage: Stage, narrator: Narrator) -> None:
         self._stage = stage
-        self._say = narrator
+        self._show = narrator
 
     def play(self) -> None:
-        """Everything up to the reckoning."""
+        """Play all acts, up to the verification."""
         self._open()
         self._ten_sign_up()
         self._three_cancel()
@@ -43,105 +43,107 @@ class Acts:
         where = "a Kafka broker inside this process"
         if broker.prefix:
             where = f"Kafka at {broker.client['bootstrap.servers']}"
-        self._say.title(f"The real worker, {where}, and a DuckDB file in a temporary directory.")
+        self._show.title(f"The real worker, {where}, and a DuckDB file in a temporary directory.")
         if broker.prefix:
-            self._say.title(f"Topics and group begin with {broker.prefix}, and are removed at the end.")
+            self._show.title(f"Topics and group begin with {broker.prefix}, and are removed at the end.")
 
     def _ten_sign_up(self) -> None:
-        self._say.step("Ten companies sign up. The worker starts, and finds them waiting in Kafka.")
+        self._show.step("Ten companies sign up. The worker starts, and finds them waiting in Kafka.")
         lines = story.ten_sign_up()
         self._stage.send(lines)
-        self._say.table(tables.signups(cast.FIRST_TEN))
+        self._show.table(tables.signups(cast.FIRST_TEN))
         self._stage.start_worker(ONE_BY_ONE | {"FAILPOINT": f"after-commit:{story.records_before_the_crash() + 1}"})
-        with self._say.waiting("The worker starts and joins its group"):
+        with self._show.waiting("The worker starts and joins its group"):
             outcomes = self._stage.take_in(len(lines), outputs=0)
         monthly = sum((Decimal(company.mrr) for company in cast.FIRST_TEN), Decimal())
-        self._say.effect(f"{outcomes['applied']} customers stored, worth {dollars(monthly)} a month.")
+        self._show.effect(f"{outcomes['applied']} customers stored, worth {dollars(monthly)} a month.")
 
     def _three_cancel(self) -> None:
-        self._say.step("Three cancel. Billing says one of them twice, and a signup comes again, spelled otherwise.")
+        self._show.step("Three cancel. Billing says one of them twice, and a signup comes again, spelled otherwise.")
         lines = story.three_cancel()
         self._stage.send(lines)
-        with self._say.waiting("The worker publishes"):
+        with self._show.waiting("The worker publishes"):
             outcomes = self._stage.take_in(len(lines), outputs=3)
         events = self._stage.events
-        self._say.table(tables.events(events))
-        self._say.effect(f"{len(events)} events published; the {outcomes['duplicate']} repeats changed nothing.")
-        self._say.effect(f"ARR lost so far: {dollars(_lost_arr(events))}.", "red")
+        self._show.table(tables.events(events))
+        self._show.effect(f"{len(events)} events published; the {outcomes['duplicate']} repeats changed nothing.")
+        self._show.effect(f"ARR lost so far: {dollars(_lost_arr(events))}.", "red")
 
     def _two_cancel_ahead_of_signup(self) -> None:
-        self._say.step("Two cancellations come of customers who have not signed up.")
+        self._show.step("Two cancellations come of customers who have not signed up.")
         lines = story.two_cancel_ahead_of_signup()
         self._stage.send(lines)
         outcomes = self._stage.take_in(len(lines), outputs=0)
-        self._say.effect(f"{outcomes['parked']} cancellations parked: they wait for their signups.", "yellow")
+        self._show.effect(f"{outcomes['parked']} cancellations parked: they wait for their signups.", "yellow")
 
     def _nine_are_refused(self) -> None:
-        self._say.step("Nine records contradict what is known, or cannot be read.")
+        self._show.step("Nine records contradict what is known, or cannot be read.")
         lines = story.nine_are_refused()
         self._stage.send(lines)
-        with self._say.waiting("The worker refuses them"):
+        with self._show.waiting("The worker refuses them"):
             outcomes = self._stage.take_in(len(lines), outputs=len(lines))
-        self._say.table(tables.refusals(lines, self._stage.dead_letters))
-        self._say.effect(f"{outcomes['rejected']} refused, each kept as it came on a dead letter topic.", "yellow")
+        self._show.table(tables.refusals(lines, self._stage.dead_letters))
+        self._show.effect(f"{outcomes['rejected']} refused, each kept as it came on a dead letter topic.", "yellow")
 
     def _crash(self) -> None:
         stage = self._stage
         events = len(stage.events)
         lost = dollars(cast.KESTREL.arr)
-        self._say.step(f"Kestrel Bank cancels ({lost} a year). kill -9 falls between the store's commit and the event.")
+        self._show.step(
+            f"Kestrel Bank cancels ({lost} a year). kill -9 falls between the store's commit and the event."
+        )
         stage.send([story.fatal_cancellation()])
-        with self._say.waiting("Waiting for the kill"):
-            stage.wait_until(stage.worker.was_killed, stage.look)
-        stage.look(0.5)
+        with self._show.waiting("Waiting for the kill"):
+            stage.wait_until(stage.worker.was_killed, stage.poll)
+        stage.poll(0.5)
         has_left = cast.KESTREL.id in {customer.customer_id for customer in read_store(stage.store).churned}
         if not has_left or len(stage.events) != events:
             raise stage.worker.refusal("the worker was killed at another moment than it was meant to be")
-        self._say.effect("The worker is dead.", "bold red")
-        self._say.effect(f"Its file says that Kestrel Bank left. On the topic there are still {events} events.", "red")
+        self._show.effect("The worker is dead.", "bold red")
+        self._show.effect(f"Its file says that Kestrel Bank left. On the topic there are still {events} events.", "red")
 
     def _while_down(self) -> None:
         lines = story.while_down()
         self._stage.send(lines)
-        self._say.step("Nobody is there, and Kafka fills up.")
-        self._say.effect("Billing says its four cancellations again.", "")
-        self._say.effect("The signup arrives that a parked cancellation waits for. Brickfield cancels.", "")
-        self._say.effect(f"{len(lines) - story.NAMED_WHILE_DOWN:,} records of other customers pile up.", "")
+        self._show.step("Nobody is there, and Kafka fills up.")
+        self._show.effect("Billing says its four cancellations again.", "")
+        self._show.effect("The signup arrives that a parked cancellation waits for. Brickfield cancels.", "")
+        self._show.effect(f"{len(lines) - story.NAMED_WHILE_DOWN:,} records of other customers pile up.", "")
 
     def _restart(self) -> None:
-        self._say.step("The worker starts again. All it has is its file and the topics.")
+        self._show.step("The worker starts again. All it has is its file and the topics.")
         stage = self._stage
         before = len(stage.events)
         stage.start_worker({})
         lines = story.while_down()
         outputs = sum(line.leaves for line in lines) + story.HELD_BACK_BY_THE_CRASH + story.PARKED_THEN_APPLIED
-        with self._say.progress("Kafka gives up the dead member, then the worker catches up", len(lines)) as show:
+        with self._show.progress("Kafka gives up the dead member, then the worker catches up", len(lines)) as show:
             stage.take_in(len(lines), outputs, lambda: show(stage.worker.outcomes["records"]))
         events = stage.events[before:]
         named = [event for event in events if (event.key or b"").decode() in cast.NAMES]
-        self._say.table(tables.events(named))
-        self._say.effect(f"{len(events):,} events published: Kestrel Bank's, which the crash held back;")
-        self._say.effect("Juniper Payroll's, parked before the crash and applied when the signup came;")
-        self._say.effect(f"and {len(events) - 2:,} of those who left meanwhile. Billing's repeats changed nothing.")
+        self._show.table(tables.events(named))
+        self._show.effect(f"{len(events):,} events published: Kestrel Bank's, which the crash held back;")
+        self._show.effect("Juniper Payroll's, parked before the crash and applied when the signup came;")
+        self._show.effect(f"and {len(events) - 2:,} of those who left meanwhile. Billing's repeats changed nothing.")
 
-    def reckon(self, tamper: Callable[[Broker], None]) -> Verdict:
-        """Stop the worker, and compare what was sent with the topics and the file."""
+    def verify(self, tamper: Callable[[Broker], None]) -> Verdict:
+        """Stop the worker, and compare the records sent with the topics and the store file."""
         stage = self._stage
-        self._say.step("The worker stops. A reader of its own compares what was sent, the topics and the file.")
-        with self._say.waiting("The worker stops, the topics are read from their beginning"):
+        self._show.step("The worker stops. A reader of its own compares what was sent, the topics and the file.")
+        with self._show.waiting("The worker stops, the topics are read from their beginning"):
             stage.worker.stop()
             tamper(stage.broker)
             with closing(Reader(stage.broker)) as independent:
                 seen = independent.read_to_end()
             kept = read_store(stage.store)
             verdict = judge(stage.sent, seen, kept)
-        self._say.table(tables.verdict(verdict))
+        self._show.table(tables.verdict(verdict))
         for name in [cast.NAMES.get(customer_id, customer_id) for customer_id in kept.parked]:
-            self._say.effect(f"Still parked: the cancellation of {name}, who never signed up.", "yellow")
-        self._say.effect(
+            self._show.effect(f"Still parked: the cancellation of {name}, who never signed up.", "yellow")
+        self._show.effect(
             f"{len(kept.churned):,} customers left, and {dollars(_lost_arr(seen))} a year with them.", "red"
         )
-        self._say.verdict(verdict)
+        self._show.verdict(verdict)
         return verdict
 
 

@@ -1,4 +1,4 @@
-"""The companies of the story. Names are for the reader; on the wire there are only ids, the same in every run."""
+"""Companies of the demo. Records contain their ids only, which are the same in every run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _COMPANIES = uuid.UUID("0f4e2c1a-7b8d-5e6f-9a0b-1c2d3e4f5a6b")
 
 
 def id_of(name: str) -> str:
-    """The customer id that belongs to a name."""
+    """Return the customer id of a name."""
     return str(uuid.uuid5(_COMPANIES, name))
 
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Who signs up, and for how much a month, in dollars."""
+    """A company that signs up; `mrr` is in dollars per month."""
 
     name: str
     industry: str
@@ -26,12 +26,12 @@ class Company:
 
     @property
     def id(self) -> str:
-        """The customer id."""
+        """Customer id."""
         return id_of(self.name)
 
     @property
     def arr(self) -> Decimal:
-        """Dollars a year, to the cent: the demo's own sum, made without the worker's code."""
+        """Dollars per year, rounded to cents: calculated without the worker's code."""
         return (Decimal(self.mrr) * 12).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
@@ -48,7 +48,7 @@ TIDEWATER = Company("Tidewater Labs", "SpaceTech", "custom", "31000.00", "2025-0
 JUNIPER = Company("Juniper Payroll", "HR Tech", "growth", "275.40", "2026-06-01")
 
 FIRST_TEN = (HARBOR, KESTREL, WILLOW, DOCKET, PEOPLEWISE, CHALKLINE, FERN, BRICKFIELD, CORNER, TIDEWATER)
-STRANGER = "Marigold Health"
-"""Cancels, and is never heard of otherwise."""
+UNKNOWN_CUSTOMER = "Marigold Health"
+"""Cancels without ever signing up."""
 
-NAMES = {company.id: company.name for company in (*FIRST_TEN, JUNIPER)} | {id_of(STRANGER): STRANGER}
+NAMES = {company.id: company.name for company in (*FIRST_TEN, JUNIPER)} | {id_of(UNKNOWN_CUSTOMER): UNKNOWN_CUSTOMER}

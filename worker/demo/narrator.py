@@ -1,4 +1,4 @@
-"""How the story is told: colours and progress on a terminal, plain lines where the output goes elsewhere."""
+"""Output of the demo: colours and progress on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _INDENT = (0, 0, 0, 3)
 
 
 class Narrator:
-    """Tells each step in one sentence, then its effect."""
+    """Prints each step as one sentence, then its effect."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._steps = 0
 
     def title(self, text: str) -> None:
-        """What this is."""
+        """Print the title."""
         self._print(Text(text, style="bold"))
 
     def step(self, sentence: str) -> None:
-        """The next thing that happens."""
+        """Print the next step."""
         self._steps += 1
         numbered = Table.grid(padding=(0, 1))
         numbered.add_row(Text(f"{self._steps}.", style="bold cyan"), Text(sentence, style="bold"))
@@ -37,24 +37,24 @@ class Narrator:
         self._print(numbered)
 
     def effect(self, sentence: str, style: str = "green") -> None:
-        """What came of it."""
+        """Print an effect of the step."""
         self._print(Padding(Text(sentence, style=style), _INDENT, expand=False))
 
     def table(self, table: Table) -> None:
-        """What came of it, in rows."""
+        """Print effects of the step as a table."""
         self._console.print()
         self._print(Padding(table, _INDENT, expand=False))
         self._console.print()
 
     @contextmanager
     def waiting(self, sentence: str) -> Iterator[None]:
-        """Show, on a terminal, what is being waited for."""
+        """Show a status line on a terminal while waiting."""
         with self._console.status(sentence):
             yield
 
     @contextmanager
     def progress(self, sentence: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show, on a terminal, a bar up to `total`; what is yielded moves it. It is gone at the end."""
+        """Show a progress bar on a terminal while waiting; yields `update(completed)`."""
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         bar = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         with bar:
@@ -62,7 +62,7 @@ class Narrator:
             yield lambda completed: bar.update(task, completed=completed)
 
     def verdict(self, verdict: Verdict) -> None:
-        """Everything that is not as it must be, and the sentence the demo ends with."""
+        """Print the findings and the result."""
         self._count("Lost", verdict.lost)
         self._count("Repeated", verdict.repeated)
         if verdict.wrong:

@@ -1,7 +1,7 @@
 """The worker's command line for the in-process broker, whose commit markers carry no checksum.
 
 A reader that checks checksums, as the worker's do, takes such a marker for a damaged record. Everything else is the
-worker as it is; on a real Kafka the demo runs `python -m worker` itself.
+worker itself; on a real Kafka the demo runs `python -m worker` itself.
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-"""The worker as a process of its own, and the log it writes."""
+"""The worker as a subprocess, and its log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOG_LINES_SHOWN = 8
 
 
 class WorkerProcess:
-    """A running worker. `outcomes` counts what its log tells of: `records`, and each outcome."""
+    """A running worker. `outcomes` counts `records` and each outcome, from its log."""
 
     def __init__(self, broker: Broker, store: Path, log: Path, settings: Mapping[str, str]) -> None:
         own = {
@@ -34,13 +34,13 @@ class WorkerProcess:
         self._read_to = log.stat().st_size if log.exists() else 0
         self.outcomes: Counter[str] = Counter()
         with log.open("ab") as stderr:
-            # A session of its own: Ctrl-C is for the demo, which then stops the worker.
+            # A separate session: Ctrl-C reaches the demo only, which then stops the worker.
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 broker.worker_command, env=environment, stdout=stderr, stderr=stderr, start_new_session=True
             )
 
     def follow(self) -> None:
-        """Take what the log has more."""
+        """Read new lines of the log."""
         with self._log.open("rb") as log:
             log.seek(self._read_to)
             for line in log:
@@ -55,25 +55,25 @@ class WorkerProcess:
             self.outcomes.update({name: int(entry.get(name, 0)) for name in names})
 
     def require_running(self) -> None:
-        """Raise `Refusal` where the worker has ended, with the end of its log."""
+        """Raise `Refusal` with the end of the log if the worker has ended."""
         code = self._process.poll()
         if code is not None:
             raise self.refusal(f"the worker ended by itself, with exit code {code}")
 
     def refusal(self, what: str) -> Refusal:
-        """What went wrong, and the last lines of the worker's log."""
+        """Return a refusal with the last lines of the worker's log."""
         lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
         return Refusal("\n".join([f"{what}. The last lines of its log:", *lines]), Exit.NO)
 
     def was_killed(self) -> bool:
-        """Whether `kill -9` ended it. Raises `Refusal` where something else did."""
+        """Return whether SIGKILL ended the worker. Raises `Refusal` if it ended otherwise."""
         if self._process.poll() == -signal.SIGKILL:
             return True
         self.require_running()
         return False
 
     def stop(self) -> None:
-        """Ask the worker to stop, and wait until it has. Raises `Refusal` where it does not end well."""
+        """Stop the worker with SIGTERM. Raises `Refusal` if it does not exit with 0."""
         self.require_running()
         self._process.terminate()
         try:
@@ -84,11 +84,11 @@ class WorkerProcess:
             raise self.refusal(f"the worker stopped with exit code {code}")
 
     def wait(self) -> None:
-        """Until the worker has ended."""
+        """Wait for the end of the worker."""
         self._process.wait(STOP_SECONDS)
 
     def kill(self) -> None:
-        """Leave nothing behind."""
+        """Kill the worker."""
         self._process.kill()
         self.wait()
 

@@ -1,4 +1,4 @@
-"""What the worker's DuckDB file says, read from a copy with plain SQL."""
+"""Content of the worker's DuckDB file, read from a copy with plain SQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import duckdb
 
 @dataclass(frozen=True, slots=True)
 class KeptCustomer:
-    """A customer in the file. `mrr` is dollars a month, `churn_date` an ISO date or None."""
+    """A customer in the file. `mrr` is in dollars per month, `churn_date` an ISO date or None."""
 
     customer_id: str
     mrr: Decimal
@@ -33,7 +33,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """All of it. `parked` are the customers whose cancellations wait."""
+    """All content. `parked` has the customers of parked cancellations."""
 
     customers: list[KeptCustomer]
     journal: list[Decided]
@@ -41,14 +41,14 @@ class Kept:
 
     @property
     def churned(self) -> list[KeptCustomer]:
-        """The customers who left."""
+        """Customers who churned."""
         return [customer for customer in self.customers if customer.churn_date]
 
 
 def read_store(path: Path) -> Kept:
-    """The file as it is on disk. The worker must not be running; it finds its file as it left it."""
+    """Read the file without changing it. The worker must not be running."""
     with tempfile.TemporaryDirectory(prefix="customer-worker-demo-") as directory:
-        for part in path.parent.glob(f"{path.name}*"):  # the file, and what was committed but not yet merged into it
+        for part in path.parent.glob(f"{path.name}*"):  # the file and its write-ahead log
             shutil.copy(part, directory)
         with duckdb.connect(str(Path(directory) / path.name)) as db:
             return _read(db)

@@ -1,4 +1,4 @@
-"""What is sent, act by act, and what each record must lead to: written down by hand, without the worker's code."""
+"""Records of each act, with their expected outcomes: written by hand, without the worker's code."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PARKED_THEN_APPLIED = 1
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One record, and what it must come to once all is done.
+    """A record and its expected outcome at the end.
 
     `outcome` is applied, duplicate, parked or rejected, `reason` the code of a rejection. `customer` is the company
-    that an applied record concerns, `churn_date` the date where it makes that company leave.
+    that an applied record concerns, `churn_date` the date if it makes that company churn. `label` is shown in tables.
     """
 
     topic: Input
@@ -34,16 +34,18 @@ class Line:
     reason: str | None = None
     customer: Company | None = None
     churn_date: str | None = None
-    told: str = ""
+    label: str = ""
 
     @property
     def leaves(self) -> bool:
-        """Whether the record makes a customer leave, and so leads to an event."""
+        """Whether the record makes a customer churn, and so leads to an event."""
         return self.churn_date is not None
 
 
-def signup(company: Company, outcome: str = "applied", reason: str | None = None, told: str = "", **other: Any) -> Line:
-    """A company signs up; `other` are fields that differ from the company's own."""
+def signup(
+    company: Company, outcome: str = "applied", reason: str | None = None, label: str = "", **other: Any
+) -> Line:
+    """Build a signup; `other` has fields that differ from the company's own."""
     fields = {
         "customer_id": company.id,
         "industry": company.industry,
@@ -52,7 +54,7 @@ def signup(company: Company, outcome: str = "applied", reason: str | None = None
         "mrr": {"amount": company.mrr, "currency": "USD"},
     }
     customer = company if outcome == "applied" else None
-    return Line("signup", company.id.encode(), _json(fields | other), outcome, reason, customer, told=told)
+    return Line("signup", company.id.encode(), _json(fields | other), outcome, reason, customer, label=label)
 
 
 def cancellation(
@@ -61,13 +63,13 @@ def cancellation(
     outcome: str = "applied",
     reason: str | None = None,
     why: str = "",
-    told: str = "",
+    label: str = "",
 ) -> Line:
-    """A company cancels; `why` is what it told billing."""
+    """Build a cancellation; `why` is the reason in the record."""
     fields = {"customer_id": company.id, "cancellation_date": churn_date} | ({"reason": why} if why else {})
     is_applied = outcome == "applied"
     leaver, left = (company, churn_date) if is_applied else (None, None)
-    return Line("cancellation", company.id.encode(), _json(fields), outcome, reason, leaver, left, told)
+    return Line("cancellation", company.id.encode(), _json(fields), outcome, reason, leaver, left, label)
 
 
 def _json(fields: dict[str, Any]) -> bytes:
@@ -83,12 +85,12 @@ KESTREL_LEFT = "2026-07-15"
 
 
 def ten_sign_up() -> list[Line]:
-    """Ten companies sign up."""
+    """Return ten signups."""
     return [signup(company) for company in cast.FIRST_TEN]
 
 
 def three_cancel() -> list[Line]:
-    """Three leave; billing says one of them twice, and a signup comes again in another spelling."""
+    """Return three cancellations, one of them repeated, and a repeated signup in another spelling."""
     harbor = cast.HARBOR
     again = signup(harbor, "duplicate", customer_id=harbor.id.upper(), plan_tier="GROWTH", mrr=499)
     lines = [cancellation(company, date, why=why) for company, date, why in FIRST_CANCELLATIONS]
@@ -96,44 +98,44 @@ def three_cancel() -> list[Line]:
 
 
 def two_cancel_ahead_of_signup() -> list[Line]:
-    """Two cancellations of customers nobody knows: one will sign up later, the other never."""
-    stranger = Company(cast.STRANGER, "", "", "0", "")
-    return [cancellation(cast.JUNIPER, "2026-07-10", why="acquired"), cancellation(stranger, "2026-07-11", "parked")]
+    """Return two cancellations of unknown customers: one signs up later, the other never."""
+    unknown = Company(cast.UNKNOWN_CUSTOMER, "", "", "0", "")
+    return [cancellation(cast.JUNIPER, "2026-07-10", why="acquired"), cancellation(unknown, "2026-07-11", "parked")]
 
 
 def nine_are_refused() -> list[Line]:
-    """What contradicts the customers known, and what cannot be read at all."""
+    """Return records that contradict the customers stored, or cannot be decoded."""
     novice = Company("Novice", "Other", "starter", "20.00", "2026-07-01")
     large = _json({"customer_id": novice.id, "padding": "x" * 70_000})
     return [
         signup(cast.HARBOR, "rejected", "signup_conflict", "Harbor, now enterprise", plan_tier="enterprise"),
-        cancellation(cast.WILLOW, "2026-07-31", "rejected", "already_churned", told="Willow, a month later"),
-        cancellation(cast.PEOPLEWISE, "2026-01-01", "rejected", "churn_before_signup", told="Peoplewise, too early"),
+        cancellation(cast.WILLOW, "2026-07-31", "rejected", "already_churned", label="Willow, a month later"),
+        cancellation(cast.PEOPLEWISE, "2026-01-01", "rejected", "churn_before_signup", label="Peoplewise, too early"),
         signup(
             novice, "rejected", "unsupported_currency", "a signup in euros", mrr={"amount": "20.00", "currency": "EUR"}
         ),
         signup(novice, "rejected", "unknown_plan_tier", "the plan platinum", plan_tier="platinum"),
         signup(novice, "rejected", "invalid", "-5.00 a month", mrr={"amount": "-5.00", "currency": "USD"}),
-        Line("cancellation", b"billing-7", b'{"customer_id": "0b2', "rejected", "malformed", told="half a record"),
-        Line("signup", novice.id.encode(), None, "rejected", "empty", told="no value"),
-        Line("signup", None, large, "rejected", "too_large", told="70 KB of text"),
+        Line("cancellation", b"billing-7", b'{"customer_id": "0b2', "rejected", "malformed", label="half a record"),
+        Line("signup", novice.id.encode(), None, "rejected", "empty", label="no value"),
+        Line("signup", None, large, "rejected", "too_large", label="70 KB of text"),
     ]
 
 
 def fatal_cancellation() -> Line:
-    """The one after whose commit the worker is killed."""
+    """Return the cancellation after whose commit the worker is killed."""
     return cancellation(cast.KESTREL, KESTREL_LEFT, why="merger")
 
 
 def while_down() -> list[Line]:
-    """Billing repeats what it is unsure of, the late signup comes, one more leaves, and a backlog grows."""
-    said = [(company, date) for company, date, _ in FIRST_CANCELLATIONS] + [(cast.KESTREL, KESTREL_LEFT)]
-    again = [cancellation(company, date, "duplicate") for company, date in said]
+    """Return the records sent while the worker is down: repeats, a late signup, a cancellation, and a backlog."""
+    repeated = [(company, date) for company, date, _ in FIRST_CANCELLATIONS] + [(cast.KESTREL, KESTREL_LEFT)]
+    again = [cancellation(company, date, "duplicate") for company, date in repeated]
     return [*again, signup(cast.JUNIPER), cancellation(cast.BRICKFIELD, "2026-07-16"), *backlog()]
 
 
 def backlog() -> Iterator[Line]:
-    """Thousands of nameless customers, some of whom leave; every twentieth record is sent twice."""
+    """Yield signups of thousands of customers, cancellations of some; one record in twenty is repeated."""
     chance = random.Random(42)  # noqa: S311 - the same story in every run
     plans = (("free", 0, 0), ("starter", 20, 99), ("growth", 199, 999), ("enterprise", 2_000, 9_000))
     for number in range(BACKLOG_SIGNUPS):
@@ -156,6 +158,6 @@ def _repeat(line: Line) -> Line:
 
 
 def records_before_the_crash() -> int:
-    """How many records are decided, one commit each, before the fatal one."""
+    """Return the number of records, one commit each, before the fatal cancellation."""
     acts = (ten_sign_up(), three_cancel(), two_cancel_ahead_of_signup(), nine_are_refused())
     return sum(map(len, acts))

@@ -1,4 +1,4 @@
-"""The demo's tables. They fit into 80 columns."""
+"""Tables of the demo, at most 80 columns wide."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from rich import box
 from rich.table import Table
 
 from worker.demo.cast import NAMES, Company
-from worker.demo.ledger import fields_of, told
+from worker.demo.ledger import fields_of, header_of
 from worker.demo.story import Line
 from worker.demo.traffic import Seen
 from worker.demo.verify import Verdict
 
 
 def dollars(amount: Decimal) -> str:
-    """`$5,988.00`."""
+    """Format an amount, such as `$5,988.00`."""
     return f"${amount:,.2f}"
 
 
 def signups(companies: Sequence[Company]) -> Table:
-    """Who signs up."""
+    """Return the signups."""
     table = _table("company", "industry", "plan", ">MRR")
     for company in companies:
         table.add_row(company.name, company.industry, company.plan, dollars(Decimal(company.mrr)))
@@ -29,7 +29,7 @@ def signups(companies: Sequence[Company]) -> Table:
 
 
 def events(seen: Sequence[Seen]) -> Table:
-    """`customer.churned` events as read from the topic, by their dates: several partitions have no order among them."""
+    """Return the `customer.churned` events by date, as partitions have no common order."""
     table = _table("customer.churned", "left on", ">days", "reason", ">ARR lost")
     for fields in sorted(map(fields_of, seen), key=lambda fields: str(fields["churn_date"])):
         name = NAMES.get(fields["customer_id"], fields["customer_id"])
@@ -40,25 +40,25 @@ def events(seen: Sequence[Seen]) -> Table:
 
 
 def refusals(lines: Sequence[Line], dead_letters: Sequence[Seen]) -> Table:
-    """What was refused, and why, as the dead letters tell it."""
-    messages = {told(letter, "reason"): told(letter, "message") for letter in dead_letters}
+    """Return the rejected records with the messages of their dead letters."""
+    messages = {header_of(letter, "reason"): header_of(letter, "message") for letter in dead_letters}
     table = _table("what came", "refused as", "because")
     for line in lines:
-        table.add_row(line.told, f"[yellow]{line.reason}[/]", messages.get(line.reason or "", "-"))
+        table.add_row(line.label, f"[yellow]{line.reason}[/]", messages.get(line.reason or "", "-"))
     return table
 
 
 def verdict(verdict: Verdict) -> Table:
-    """The counts, side by side."""
+    """Return the counts side by side."""
     table = _table("", ">sent", ">on the topics", ">in the file", "")
     for row in verdict.rows:
-        mark = "[green]equal[/]" if row.is_well else "[bold red]DIFFERS[/]"
-        table.add_row(row.what, *(_shown(count) for count in (row.sent, row.topics, row.file)), mark)
+        label = "[green]equal[/]" if row.is_well else "[bold red]DIFFERS[/]"
+        table.add_row(row.what, *(_shown(count) for count in (row.sent, row.topics, row.file)), label)
     return table
 
 
 def _table(*columns: str) -> Table:
-    """A table; a column that begins with `>` is set to the right."""
+    """Build a table. A column that begins with `>` is aligned to the right."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(

@@ -1,4 +1,4 @@
-"""The story goes to Kafka, and what comes of it is read: plain clients that know nothing of the worker's code."""
+"""Producer and consumer of the demo: plain clients without the worker's code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OUTPUTS = ("churned", "signup-dlt", "cancellation-dlt")
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A record of the story, and where Kafka put it."""
+    """A record sent, and its coordinates."""
 
     line: Line
     topic: str
@@ -37,7 +37,7 @@ class Seen:
 
 
 class Sender:
-    """Sends lines, and keeps what was sent with its place."""
+    """Sends lines, and keeps them with their coordinates."""
 
     def __init__(self, broker: Broker) -> None:
         self._topics = broker.topics
@@ -45,7 +45,7 @@ class Sender:
         self.sent: list[Sent] = []
 
     def send(self, lines: Iterable[Line]) -> None:
-        """Send the lines in order, and wait until Kafka has every one. Raises `Refusal` where it has not."""
+        """Send the lines in order, and wait for every acknowledgement. Raises `Refusal` if one is missing."""
         expected = len(self.sent)
         for line in lines:
             self._send_one(line)
@@ -65,18 +65,18 @@ class Sender:
 
 
 class Reader:
-    """Reads the output topics from their beginning, as any other domain would: what is committed, in order."""
+    """Reads the output topics from their beginning with `read_committed`, as any consumer does."""
 
     def __init__(self, broker: Broker) -> None:
         self._outputs = {broker.topics[output]: output for output in OUTPUTS}
         options = {"group.id": "demo-reader", "isolation.level": "read_committed", "enable.partition.eof": True}
         self._consumer = Consumer({**broker.client, **options, "enable.auto.commit": False, "fetch.wait.max.ms": 100})
-        self._places = self._partitions()
-        self._consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in sorted(self._places)])
+        self._partitions = self._read_partitions()
+        self._consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in sorted(self._partitions)])
         self._ended: set[tuple[str, int]] = set()
         self.seen: list[Seen] = []
 
-    def _partitions(self) -> set[tuple[str, int]]:
+    def _read_partitions(self) -> set[tuple[str, int]]:
         return {
             (topic, partition)
             for topic in self._outputs
@@ -84,31 +84,31 @@ class Reader:
         }
 
     def poll(self, seconds: float = 0.05) -> None:
-        """Take what is there, waiting at most so long for the first of it."""
+        """Read available records, waiting at most so long for the first."""
         for message in self._consumer.consume(1_000, seconds):
             self._take(message)
 
     def _take(self, message: Message) -> None:
         error = message.error()
-        place = (message.topic() or "", message.partition() or 0)
+        partition = (message.topic() or "", message.partition() or 0)
         if error is None:
-            self._ended.discard(place)
+            self._ended.discard(partition)
             headers: Any = dict(message.headers() or ())
-            self.seen.append(Seen(self._outputs[place[0]], message.key(), message.value(), headers))
+            self.seen.append(Seen(self._outputs[partition[0]], message.key(), message.value(), headers))
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-            self._ended.add(place)
+            self._ended.add(partition)
         elif error.fatal():
             raise KafkaException(error)
 
     def read_to_end(self) -> list[Seen]:
-        """Everything there is. Raises `Refusal` where the end is not reached in time."""
+        """Read all records up to the end. Raises `Refusal` on a timeout."""
         deadline = time.monotonic() + 2 * ANSWER_SECONDS
-        while self._ended != self._places:
+        while self._ended != self._partitions:
             if time.monotonic() > deadline:
                 raise Refusal("the output topics could not be read to their end", Exit.UNREACHABLE)
             self.poll()
         return self.seen
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._consumer.close()

@@ -1,1 +1,1 @@
-"""What is served over HTTP."""
+"""HTTP server of the worker."""

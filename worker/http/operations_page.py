@@ -1,4 +1,4 @@
-"""`/`: the operations page, one look at how the worker stands. No customer and nothing of a record is on it."""
+"""`/`: the operations page, the state of the worker at a glance, without customer data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.resources import files
 
 import jinja2
 
-from domain.customer.value_objects import dollars
+from domain.customer import dollars
 from worker.metrics.counters import OUTCOMES, Metrics
 from worker.monitoring.checks import Check
 from worker.monitoring.gauges import Reading, StoreReading
@@ -23,14 +23,14 @@ _STYLE = _FILES.joinpath("operations.css").read_text()
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 STYLE_SOURCE = f"'sha256-{_STYLE_HASH}'"
-"""What a Content-Security-Policy has to allow as style: this page's own, and no other."""
+"""The style source that a Content-Security-Policy allows: this page's own style sheet."""
 
 
 Row = tuple[str, ...]
 
 
 class OperationsPage:
-    """Writes the page about one worker."""
+    """Renders the page of one worker."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class OperationsPage:
         self._template = environment.from_string(_FILES.joinpath("operations.html").read_text())
 
     def render(self, report: WorkerReport, reading: Reading, *, refreshes: bool = True) -> str:
-        """The page as HTML; with `refreshes` the browser reads it again and again."""
+        """Render the page as HTML; with `refreshes`, the browser reloads it periodically."""
         now = datetime.now(UTC)
         unwell = [check.name for check in reading.checks if not check.is_well]
         return self._template.render(

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus and `/` for people: the same numbers, looked up when asked. They name no customer."""
+"""`/metrics` for Prometheus and `/`, the operations page: the same numbers, read per request, without customer data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_STORE = {"cache-control": "no-store"}
 
 
 class OperationsRoutes:
-    """What shows how the worker stands."""
+    """Routes of the metrics and the operations page."""
 
     def __init__(
         self, metrics: Metrics, gauges: Gauges, page: OperationsPage, report: Callable[[], WorkerReport]
@@ -29,7 +29,7 @@ class OperationsRoutes:
         self._report = report
 
     def routes(self) -> list[Route]:
-        """The routes to be served."""
+        """Return the routes."""
         return [Route("/", self._operations), Route("/metrics", self._exposed)]
 
     async def _operations(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Questions over HTTP. Answers name customers, so they are for the machine itself, and for no web page open on it."""
+"""Queries over HTTP. Results contain customer data: they are served to local clients only, and to no web page."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker.monitoring.worker_report import STORE_HEADER, WorkerReport
-from worker.queries.catalogue import QUESTIONS
-from worker.queries.server import Answering, NotAnswered
+from worker.queries.catalogue import QUERIES
+from worker.queries.server import QueryFailed, QueryServer
 
 _PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 
 class QueryRoutes:
-    """Answers `GET /ask/{name}`. `store_identity` says which store is asked, `host` is the one that is listened on."""
+    """Serves `GET /ask/{name}`. `store_identity` identifies the store, `host` is the address that is listened on."""
 
     def __init__(
-        self, answering: Answering, report: Callable[[], WorkerReport], store_identity: str, host: str
+        self, query_server: QueryServer, report: Callable[[], WorkerReport], store_identity: str, host: str
     ) -> None:
-        self._answering = answering
+        self._query_server = query_server
         self._report = report
         self._headers = {STORE_HEADER: store_identity}
         self._names = {"localhost", "127.0.0.1", "::1", host.lower()}
 
     def routes(self) -> list[Route]:
-        """The routes to be served."""
+        """Return the routes."""
         return [Route("/ask/worker", self._worker), Route("/ask/{name}", self._ask)]
 
     async def _worker(self, request: Request) -> Response:
@@ -39,15 +39,15 @@ class QueryRoutes:
     async def _ask(self, request: Request) -> Response:
         if (refusal := self._refusal(request)) is not None:
             return refusal
-        question = QUESTIONS.get(request.path_params["name"])
-        if question is None:
-            return self._text(f"no such question; there are worker, {', '.join(QUESTIONS)}", 404)
+        query = QUERIES.get(request.path_params["name"])
+        if query is None:
+            return self._text(f"no such question; there are worker, {', '.join(QUERIES)}", 404)
         try:
-            parameters = msgspec.json.decode(request.query_params.get("parameters", "{}"), type=question.parameters)
-            return self._json(await self._answering.answer(question, parameters))
+            parameters = msgspec.json.decode(request.query_params.get("parameters", "{}"), type=query.parameters)
+            return self._json(await self._query_server.run(query, parameters))
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
-            return self._text(f"these are no parameters of {question.name}: {error}", 400)
-        except NotAnswered as error:
+            return self._text(f"these are no parameters of {query.name}: {error}", 400)
+        except QueryFailed as error:
             return self._text(str(error), 503)
 
     def _refusal(self, request: Request) -> Response | None:
@@ -60,9 +60,9 @@ class QueryRoutes:
         )
 
     def _is_from_here(self, request: Request) -> bool:
-        """Whether the client is on this machine and has asked for it by a name of its own.
+        """Return whether the client is on this machine and requests it by a local name.
 
-        A web page that has its own name lead here asks by that name.
+        A web page whose domain name resolves to this machine requests it by that name (DNS rebinding).
         """
         return (
             request.client is not None
@@ -90,7 +90,7 @@ _HOST_HEADER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]*
 
 
 def _name(host: str) -> str:
-    """The name in a Host header, or the address in its shortest form; empty where there is neither."""
+    """Return the name in a Host header, or the address in its shortest form; empty if there is neither."""
     match = _HOST_HEADER(host)
     if match is None:
         return ""

@@ -1,4 +1,4 @@
-"""The HTTP port, GET only: health for a supervisor, metrics, a page for people, and the contract as documents."""
+"""HTTP server: health, metrics, the operations page, queries, and the contract as documents."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _CONTENT_SECURITY_POLICY = (
 
 
 def listen(http: Http) -> socket.socket:
-    """The socket to serve on. Raises `Refusal` when the address cannot be had."""
+    """Open the listening socket. Raises `Refusal` if the address is not available."""
     try:
         found = socket.getaddrinfo(http.host, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # A name that has addresses of both kinds, such as localhost, stands for the one of IPv4.
+        # A name with addresses of both kinds, such as localhost, is taken as its IPv4 address.
         family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
-        # `::` is every address of the machine: those of IPv4, too, where the system can do both with one socket.
+        # `::` includes the IPv4 addresses if the system supports dual-stack sockets.
         both = http.host == EVERY_ADDRESS and socket.has_dualstack_ipv6()
         return socket.create_server(address, family=family, dualstack_ipv6=both)
     except OSError as error:
-        cause = (error.strerror or "").partition(" (")[0]  # Python adds the address as it writes tuples
+        cause = (error.strerror or "").partition(" (")[0]  # Python appends the address as a tuple
         raise Refusal(
             f"HTTP cannot listen on {shown_address(http.host, http.port)}: {cause}. {_advice(error)}",
             Exit.CONFIGURATION,
@@ -59,7 +59,7 @@ def _advice(error: OSError) -> str:
 
 
 class Server(uvicorn.Server):
-    """Serves one application on a socket until `should_exit`; the worker's own signal handlers stay."""
+    """Serves an application on a socket until `should_exit`. Signal handlers remain those of the worker."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", proxy_headers=False))
@@ -70,24 +70,24 @@ class Server(uvicorn.Server):
         yield
 
 
-def application(health: Health, topics: Topics, asked: QueryRoutes, shown: OperationsRoutes) -> ASGIApp:
-    """What is served."""
+def application(health: Health, topics: Topics, queries: QueryRoutes, operations: OperationsRoutes) -> ASGIApp:
+    """Build the application with all routes."""
     return Starlette(
         routes=[
             Route("/livez", _checks(health.live)),
             Route("/readyz", _checks(health.ready)),
             Route("/asyncapi.json", _asyncapi(topics)),
             Route("/schemas/{name}.json", _schema),
-            *shown.routes(),
-            *asked.routes(),
+            *operations.routes(),
+            *queries.routes(),
         ],
         middleware=[Middleware(_SafeHeaders)],
     )
 
 
-def _checks(look: Callable[[], list[Check]]) -> Callable[[Request], Response]:
+def _checks(check_all: Callable[[], list[Check]]) -> Callable[[Request], Response]:
     def answer(request: Request) -> Response:
-        found = look()
+        found = check_all()
         status = 200 if all(check.is_well for check in found) else 503
         if "verbose" not in request.query_params:
             return PlainTextResponse("ok\n" if status == 200 else "not ok\n", status)  # noqa: PLR2004
@@ -110,7 +110,7 @@ def _schema(request: Request) -> Response:
 
 
 class _SafeHeaders:
-    """Nothing here runs scripts, is framed, or is guessed at."""
+    """Adds headers that forbid scripts, framing and content sniffing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -54,7 +54,7 @@ class BatchSizes:
         self._hidden = {name: self.fill(name) for name in names if name not in configs}
 
     def largest(self, topic: str) -> int | None:
-        """The largest batch that the topic takes; None where that is not known."""
+        """Size of the largest batch that the topic accepts, in bytes; None if it is not known."""
         return self._largest.get(topic)
 
     def fill(self, topic: str) -> int:

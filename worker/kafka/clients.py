@@ -40,7 +40,7 @@ TRANSACTION_TIMEOUT_MS = 30_000
 
 
 def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
-    """The certificates that the settings name, None where there is no TLS. Raises `Refusal` when they are unusable."""
+    """Load the certificates that the settings name; None without TLS. Raises `Refusal` if they are unusable."""
     if not kafka.security_protocol.endswith("SSL"):
         return None
     try:
@@ -76,12 +76,12 @@ def client_options(kafka: Kafka) -> dict[str, Any]:
 
 
 def transactional_id(kafka: Kafka) -> str:
-    """The id under which the relay publishes; one for the whole group, so that a new relay fences the one before."""
+    """Return the relay's transactional id: one for the whole group, so that a new relay fences its predecessor."""
     return f"{kafka.group_id}-relay"
 
 
 def relay_producer(kafka: Kafka) -> AIOKafkaProducer:
-    """A producer for the relay. Starting it ends whatever transaction its predecessor left open."""
+    """Return a producer for the relay. Its start aborts an open transaction of its predecessor."""
     return AIOKafkaProducer(
         **client_options(kafka),
         transactional_id=transactional_id(kafka),
@@ -91,7 +91,7 @@ def relay_producer(kafka: Kafka) -> AIOKafkaProducer:
 
 
 def plain_producer(kafka: Kafka) -> AIOKafkaProducer:
-    """A producer that keeps the order and writes nothing twice."""
+    """Return an idempotent producer, which keeps the order."""
     return AIOKafkaProducer(
         **client_options(kafka),
         enable_idempotence=True,
@@ -100,7 +100,7 @@ def plain_producer(kafka: Kafka) -> AIOKafkaProducer:
 
 
 def committed_reader(kafka: Kafka, **options: Any) -> AIOKafkaConsumer:
-    """A reader of what is committed, outside any group. It fails where what it is to read has been deleted."""
+    """Return a `read_committed` consumer without a group. It fails if the records it is to read were deleted."""
     return AIOKafkaConsumer(
         **client_options(kafka),
         isolation_level="read_committed",
@@ -112,7 +112,7 @@ def committed_reader(kafka: Kafka, **options: Any) -> AIOKafkaConsumer:
 
 @asynccontextmanager
 async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A connected admin client. Raises `Refusal` when no broker answers, or one answers with an error."""
+    """Yield a connected admin client. Raises `Refusal` if no broker answers, or one answers with an error."""
     admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=int(CONNECT_SECONDS * 1000))
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -159,7 +159,7 @@ async def partition_counts(admin: AIOKafkaAdminClient, topics: Iterable[str]) ->
 async def group_offsets(
     admin: AIOKafkaAdminClient, group_id: str, partitions: Iterable[TopicPartition]
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    """The offsets committed by the group; a partition without one is left out."""
+    """Return the offsets committed by the group, without partitions that have none."""
     wanted = list(partitions)
     offsets = await admin.list_consumer_group_offsets(group_id, partitions=wanted)
     return {partition: committed for partition, committed in offsets.items() if committed.offset >= 0}
@@ -187,7 +187,7 @@ class Group(NamedTuple):
 
 
 async def describe_group(admin: AIOKafkaAdminClient, group_id: str) -> Group:
-    """The group as its coordinator has it. Raises `KafkaError`."""
+    """Describe the group. Raises `KafkaError`."""
     [answer] = await admin.describe_consumer_groups([group_id])
     error_code, _, state, _, assignor, members, *_ = answer.groups[0]
     if error_code:

@@ -29,7 +29,7 @@ _LISTENER = f"Set {_SETTING}SECURITY_PROTOCOL as the listener has it, or use the
 
 
 class Cause(NamedTuple):
-    """What failed at one address, and what to do."""
+    """A failure at one address, and what to do."""
 
     what: str
     advice: str
@@ -62,7 +62,7 @@ class _Diagnosis:
         return await self._step_cause(address) or await self._login_cause(address)
 
     async def _step_cause(self, address: Address) -> Cause | None:
-        """The cause up to the SASL handshake."""
+        """Return the cause of a failure before the SASL handshake, None if there is none."""
         try:
             mechanisms = await asyncio.to_thread(probe, address, self._context, self._kafka.sasl_mechanism)
         except (OSError, EOFError, NotKafka) as error:
@@ -96,7 +96,7 @@ class _Diagnosis:
         return self._kafka.security_protocol
 
     def _alert_cause(self, address: Address, error: ssl.SSLError) -> Cause:
-        """The broker ended TLS. It does so for a client certificate that is missing or that it does not accept."""
+        """Return the cause of a TLS session that the broker ended: a missing or refused client certificate."""
         alert = re.sub(r"^.*ALERT_", "", error.reason or "").replace("_", " ").lower()
         if self._kafka.ssl_certfile is None:
             return Cause(

@@ -76,7 +76,7 @@ def _system_error(error: OSError) -> str:
 
 
 def _client_error(error: KafkaError) -> str:
-    """The words of aiokafka itself; it quotes some errors by their representation, `Name()`."""
+    """Return aiokafka's own message; it quotes some errors by their representation, `Name()`."""
     text = " ".join(str(argument) for argument in error.args)
     if quoted := re.search(r"(?:\[Error \d+\] )?\b([A-Z]\w+)\(.*\)|<\w+", text):
         return _spaced(quoted[1] or type(error).__name__)

@@ -62,7 +62,7 @@ class Membership(NamedTuple):
 
 
 def foreign_members(members: Iterable[GroupMember], own_name: str, topics: Iterable[str]) -> list[GroupMember]:
-    """The members that are no customer workers: by protocol, by name (its version aside) or by what they subscribe to.
+    """Return the members that are no customer workers, by protocol, name (without version) or subscription.
 
     A member that is joining has no subscription yet.
     """
@@ -77,7 +77,7 @@ def foreign_members(members: Iterable[GroupMember], own_name: str, topics: Itera
 
 
 def client_name(client: Client) -> str:
-    """The name by which this client shows in a group."""
+    """Return the client id that members of a group see."""
     name: str = client._client._client_id  # noqa: SLF001 - there is no public way to ask
     return name
 

@@ -1,4 +1,4 @@
-"""Where the logs of partitions end, asked of their leaders: open transactions included, and without trying again."""
+"""Ends of the logs of partitions, requested from their leaders once; records of open transactions count."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ LATEST = -1
 
 
 async def log_ends(
-    consumer: AIOKafkaConsumer, topics: Mapping[str, TopicMetadata], places: Iterable[TopicPartition]
+    consumer: AIOKafkaConsumer, topics: Mapping[str, TopicMetadata], partitions: Iterable[TopicPartition]
 ) -> dict[TopicPartition, int]:
-    """The ends of these partitions of the topics, without those that cannot be read now.
+    """Return the ends of these partitions of the topics, without those that cannot be read now.
 
     `end_offsets` of a consumer tries again for 40 s where one partition fails, and of a reader of committed records it
     leaves open transactions out.
     """
     wanted: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
-    for place in places:
-        partition = topics[place.topic].partitions.get(place.partition) if place.topic in topics else None
-        if partition is not None and partition.leader >= 0:
-            wanted[partition.leader][place.topic].append((place.partition, LATEST))
+    for topic, number in partitions:
+        metadata = topics[topic].partitions.get(number) if topic in topics else None
+        if metadata is not None and metadata.leader >= 0:
+            wanted[metadata.leader][topic].append((number, LATEST))
     answers = await asyncio.gather(*(_ends_at(consumer, leader, asked) for leader, asked in wanted.items()))
-    return {place: end for answer in answers for place, end in answer.items()}
+    return {partition: end for answer in answers for partition, end in answer.items()}
 
 
 async def _ends_at(

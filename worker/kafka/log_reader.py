@@ -33,7 +33,7 @@ class LogStalled(Exception):
 async def committed_reader(
     settings: Kafka, fetch_bytes: int = FETCH_BYTES, *, values_only: bool = False
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """A started reader of what is committed, about `fetch_bytes` of a partition at once.
+    """Yield a started `read_committed` consumer that fetches about `fetch_bytes` of a partition at once.
 
     With `values_only` it is for `LogReading.values`. Raises `Refusal` where Kafka cannot be read.
     """
@@ -60,14 +60,14 @@ async def committed_reader(
 
 
 async def partitions_of(settings: Kafka, topics: Iterable[str]) -> list[TopicPartition]:
-    """Every partition of these topics, those that do not exist aside. Raises `Refusal` when no broker answers."""
+    """Return every partition of the topics that exist. Raises `Refusal` if no broker answers."""
     async with kafka.admin_client(settings) as admin:
         counts = await kafka.partition_counts(admin, topics)
     return [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
 
 
 class LogReading:
-    """One reading by a started consumer of partitions `starts`, up to where `ends` says. `positions` is how far it is.
+    """A read of partitions by a started consumer, from `starts` to `ends`. `positions` are the next offsets.
 
     Starts and ends are offsets; a partition whose end is not beyond its start is not read.
     """
@@ -86,7 +86,7 @@ class LogReading:
         return [place for place, position in self.positions.items() if position < self._ends[place]]
 
     async def parts(self) -> AsyncIterator[Mapping[TopicPartition, Sequence[Record]]]:
-        """Some records by partition, again and again until the end; none where only a position moved.
+        """Yield records by partition until the end; none where only a position moved.
 
         Raises `LogStalled` when nothing moves for a minute. Records past the end, fetched with the last of those
         before it, are left out.
@@ -99,7 +99,7 @@ class LogReading:
             yield await self._some(left)
 
     async def values(self) -> AsyncIterator[tuple[TopicPartition, list[ValueBatch]]]:
-        """Some values of one partition, again and again until the end; for a reader of values only.
+        """Yield values of one partition until the end; for a reader of values only.
 
         Raises `LogStalled` as `parts` does.
         """
@@ -111,19 +111,20 @@ class LogReading:
 
     async def _some(self, left: Sequence[TopicPartition]) -> Mapping[TopicPartition, Sequence[Record]]:
         try:
-            async with asyncio.timeout(STALLED_SECONDS):
-                while True:
-                    found: Mapping[TopicPartition, Sequence[Record]] = await self._reader.getmany(
-                        *left, timeout_ms=500, max_records=RECORDS_AT_ONCE
-                    )
-                    if await self._moved(left):
-                        return {place: self._before_end(place, records) for place, records in found.items()}
+            return await asyncio.wait_for(self._next(left), STALLED_SECONDS)
         except TimeoutError:
-            names = ", ".join(f"{place.topic}/{place.partition}" for place in left)
+            names = ", ".join(f"{each.topic}/{each.partition}" for each in left)
             raise LogStalled(
                 f"{names} could not be read to the end within {STALLED_SECONDS:.0f} s: a transaction of another "
                 "producer may be open there (kafka-transactions.sh find-hanging)"
             ) from None
+
+    async def _next(self, left: Sequence[TopicPartition]) -> Mapping[TopicPartition, Sequence[Record]]:
+        """Poll until a position moves, by records or by markers of transactions."""
+        while True:
+            found = await self._reader.getmany(*left, timeout_ms=500, max_records=RECORDS_AT_ONCE)
+            if await self._moved(left):
+                return {partition: self._before_end(partition, records) for partition, records in found.items()}
 
     async def _moved(self, left: Sequence[TopicPartition]) -> bool:
         before = dict(self.positions)

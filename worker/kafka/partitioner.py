@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: the Java client's default, so that any client finds a customer there."""
+"""The default partitioner of the Java client, so that any client finds a customer on the same partition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _M = 0x5BD1E995
 
 
 def partitions_for(keys: Sequence[bytes], partitions: int) -> list[int]:
-    """The partition of each key among so many. Customer ids, all of one length, are hashed at once."""
+    """Return the partition of each key. Customer ids, all of one length, are hashed at once."""
     if len(keys) > 1 and all(len(key) == CUSTOMER_ID_BYTES for key in keys):
         places: list[int] = ((_murmur2(keys) & 0x7FFFFFFF) % partitions).tolist()
         return places
@@ -24,7 +24,7 @@ def partitions_for(keys: Sequence[bytes], partitions: int) -> list[int]:
 
 
 def _murmur2(keys: Sequence[bytes]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    """Kafka's murmur2 (`Utils.murmur2` of the Java client) of many keys of `CUSTOMER_ID_BYTES`, which 4 divides."""
+    """Hash many keys of `CUSTOMER_ID_BYTES` (a multiple of 4) as `Utils.murmur2` of the Java client does."""
     import numpy as np  # noqa: PLC0415 - it takes a tenth of a second to load, and most commands send nothing
 
     words = np.frombuffer(b"".join(keys), "<u4").reshape(len(keys), CUSTOMER_ID_BYTES // 4).astype(np.uint32)

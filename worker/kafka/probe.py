@@ -1,4 +1,4 @@
-"""One address of Kafka, probed step by step on a plain socket: TCP, TLS, the Kafka protocol, SASL.
+"""Probe of one address of Kafka, step by step on a plain socket: TCP, TLS, the Kafka protocol, SASL.
 
 A client library reports one error for all of these. Blocking sockets report the TLS alert of the other side, which the
 streams of asyncio lose.
@@ -24,7 +24,7 @@ _LARGEST_ANSWER = 1024 * 1024
 
 
 class Address(NamedTuple):
-    """Where a broker is to be reached."""
+    """Host and port of a broker."""
 
     host: str
     port: int
@@ -52,7 +52,7 @@ def probe(address: Address, context: ssl.SSLContext | None, mechanism: str | Non
 
 
 def speaks_tls(address: Address) -> bool:
-    """Whether a TLS handshake gets an answer in TLS there, whatever certificate or alert it is."""
+    """Return whether the address answers a TLS handshake in TLS, with any certificate or alert."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -65,7 +65,7 @@ def speaks_tls(address: Address) -> bool:
 
 
 def speaks_plaintext(address: Address) -> bool:
-    """Whether Kafka answers there without TLS."""
+    """Return whether Kafka answers without TLS."""
     try:
         with _connected(address, None) as connection:
             _ask(connection, _API_VERSIONS, 0, b"")
@@ -108,7 +108,7 @@ def _read(connection: socket.socket, size: int) -> bytes:
 
 
 def _strings(content: bytes) -> Iterator[str]:
-    """An array of strings in Kafka's protocol."""
+    """Encode an array of strings in Kafka's protocol."""
     (count,) = struct.unpack_from(">i", content)
     at = 4
     for _ in range(count):

@@ -53,7 +53,7 @@ def _array(name: str, *fields: Any) -> tuple[str, CompactArray]:
 
 
 class FetchResponse13(Response):  # type: ignore[misc]
-    """What a broker sends of partitions; topics are given by id."""
+    """Records of partitions; topics are named by id."""
 
     API_KEY = 1
     API_VERSION = 13

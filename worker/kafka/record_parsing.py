@@ -54,11 +54,11 @@ class ValueBatch(NamedTuple):
 
     @property
     def offset(self) -> int:
-        """That of its last record."""
+        """Offset of the last record."""
         return self.offsets[-1]
 
     def since(self, offset: int) -> ValueBatch:
-        """What of it stands at this offset or after it: the log may begin within a batch."""
+        """Return the batch without records before this offset: the log may begin within a batch."""
         begin = bisect_left(self.offsets, offset)
         if not begin:
             return self
@@ -67,7 +67,7 @@ class ValueBatch(NamedTuple):
 
 
 def are_plain(headers: Sequence[Header]) -> bool:
-    """Whether every name can be written by aiokafka itself."""
+    """Return whether aiokafka can encode every header name."""
     names = "".join([name for name, _ in headers])
     return names.isascii() or not _has_escapes(names)
 

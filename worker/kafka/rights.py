@@ -41,7 +41,7 @@ class Right(NamedTuple):
 
 
 def needed_rights(settings: Settings) -> list[Right]:
-    """Every right without which the worker cannot work."""
+    """Return the rights that the worker needs."""
     topics = settings.topics
     return [
         *(Right("READ", "topic", name) for name in topics.inputs + topics.outputs),
@@ -52,7 +52,7 @@ def needed_rights(settings: Settings) -> list[Right]:
 
 
 async def look_at_rights(admin: AIOKafkaAdminClient, settings: Settings) -> dict[Right, bool | None]:
-    """Which of the needed rights this client has; None where that cannot be known. Raises `KafkaError`."""
+    """Return whether this client has each needed right; None if that is unknown. Raises `KafkaError`."""
     topics = await describe_topics(admin, settings.topics.inputs + settings.topics.outputs)
     return {right: await _is_granted(admin, right, topics) for right in needed_rights(settings)}
 
@@ -76,7 +76,7 @@ def missing_rights(settings: Kafka, missing: Iterable[Right]) -> Refusal:
 
 
 def granting(settings: Kafka, rights: Iterable[Right]) -> Iterator[str]:
-    """Commands that grant these rights, one for each operation."""
+    """Yield commands that grant these rights, one for each operation."""
     by_operation: dict[str, list[Right]] = {}
     for right in rights:
         by_operation.setdefault(right.operation, []).append(right)
@@ -104,7 +104,7 @@ async def _is_granted(admin: AIOKafkaAdminClient, right: Right, topics: Mapping[
 
 
 def is_granted_on(topic: TopicMetadata | None, operation: int) -> bool | None:
-    """Whether an operation (its number in Kafka's protocol) is granted on a topic; None where that is not known."""
+    """Return whether an operation (its number in Kafka's protocol) is granted on a topic; None if unknown."""
     if topic is not None and topic.error is TopicAuthorizationFailedError:
         return False  # not even DESCRIBE, which comes with READ and WRITE
     if topic is None or topic.error is not None or not topic.operations:

@@ -1,4 +1,4 @@
-"""The security settings as FastStream takes them."""
+"""Return the security settings for FastStream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MECHANISMS: dict[str | None, Callable[..., BaseSecurity]] = {
 
 
 def broker_security(kafka: Kafka) -> BaseSecurity:
-    """The security settings as FastStream takes them."""
+    """Return the security settings for FastStream."""
     context = ssl_context(kafka)
     options: dict[str, Any] = {"ssl_context": context, "use_ssl": context is not None}
     if kafka.sasl_mechanism is None:

@@ -72,7 +72,7 @@ class TopicMetadata(NamedTuple):
 
     @property
     def unreadable_because(self) -> str | None:
-        """Why this client cannot read the topic; None where nothing is known to be wrong."""
+        """Reason why this client cannot read the topic; None if there is none."""
         if self.error is UnknownTopicOrPartitionError:
             return "the topic does not exist"
         may_read = self.operations is None or READ in self.operations

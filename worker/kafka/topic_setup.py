@@ -33,7 +33,7 @@ class TopicState(NamedTuple):
 
     @property
     def differences(self) -> list[Difference]:
-        """What to alter, as far as the configuration is visible."""
+        """Entries to alter, as far as the configuration is visible."""
         return [] if self.configs is None else self.plan.differences(self.configs)
 
 
@@ -110,12 +110,13 @@ async def set_up_topics(settings: Settings, partitions: int, replication: int, *
 
 async def _wait_until_described(admin: AIOKafkaAdminClient, topics: Collection[str]) -> None:
     """Wait until the brokers describe new topics. One that they do not describe in time is taken to have defaults."""
+
+    async def wait() -> None:
+        while len(await kafka.partition_counts(admin, topics)) < len(topics):  # noqa: ASYNC110 - it is remote
+            await asyncio.sleep(0.05)
+
     with suppress(TimeoutError):
-        async with asyncio.timeout(DESCRIBED_SECONDS):
-            while True:
-                if len(await kafka.partition_counts(admin, topics)) == len(topics):
-                    return
-                await asyncio.sleep(0.05)
+        await asyncio.wait_for(wait(), DESCRIBED_SECONDS)
 
 
 async def _create(admin: AIOKafkaAdminClient, plan: TopicPlan, partitions: int, replication: int) -> bool:

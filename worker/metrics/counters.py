@@ -1,6 +1,6 @@
-"""What the worker counts of its work: no customer's id, nothing of a record's content.
+"""Counters of the worker, without customer ids and content of records.
 
-Everything is counted by the batch or by the transaction. What is looked up instead is in `gauges`.
+They are updated per batch or per transaction. What is read on request instead is in `monitoring.gauges`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ BATCH_RECORDS = (1, 10, 100, 1_000, 5_000, 10_000, 25_000, 50_000)
 
 
 class Stage(StrEnum):
-    """What the time of a batch is spent on; `publish` is that of a transaction of the relay.
+    """Stage of a batch whose duration is measured; `publish` is a transaction of the relay.
 
-    `decode` is 0 where the batch was read while the one before was being applied.
+    `decode` takes 0 seconds if the batch was decoded while the previous one was applied.
     """
 
     DECODE = "decode"
@@ -43,7 +43,7 @@ class Stage(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why the relay reads the receipt."""
+    """Cause of a recovery of the relay."""
 
     START = "start"
     FENCED = "fenced"
@@ -58,13 +58,13 @@ class Cause(StrEnum):
 
 
 class Metrics(Collector):
-    """The counts of one worker since it started, and the registry that exposes them. One thread at a time.
+    """Counters of one worker since its start, and the registry that exposes them. Not thread-safe.
 
-    `decided` is by topic and outcome, `lost_arr` in dollars. All that can be counted is there from the first, as 0.
+    `decided` is by topic and outcome, `lost_arr` in dollars. Every series exists from the start, with the value 0.
     """
 
     def __init__(self, topics: Topics) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # a start time for each series: nobody asks for them
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a start time per series, which is not used
         self.registry = CollectorRegistry()
         self._started = time.time()
         self.decided = Counter({(topic, outcome): 0 for topic in topics.inputs for outcome in OUTCOMES})
@@ -93,7 +93,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
 
     def applied(self, records: int, result: BatchResult, seconds: Mapping[Stage, float]) -> None:
-        """Count a batch that was committed, and how long each of its stages took."""
+        """Count a committed batch and the duration of each stage."""
         self._batch_records.observe(records)
         for stage, took in seconds.items():
             self._seconds[stage].observe(took)
@@ -103,21 +103,21 @@ class Metrics(Collector):
         self.lost_arr += result.lost_arr
 
     def published(self, messages: Sequence[Outgoing], seconds: float) -> None:
-        """Count a transaction that has just become visible, and took so long."""
+        """Count a transaction that has just become visible, and its duration."""
         self._seconds[Stage.PUBLISH].observe(seconds)
         self._event_ages.add(messages, time.time())
 
     def recovering(self, cause: Cause) -> None:
-        """Count a reading of the receipt."""
+        """Count a recovery."""
         self.recovered[cause] += 1
 
     def batch_failed(self) -> None:
-        """Count an attempt to apply a batch that failed."""
+        """Count a failed attempt to apply a batch."""
         self.batch_failures += 1
 
     @override
     def collect(self) -> Iterator[Metric]:
-        """What is counted here, for the registry."""
+        """Yield the metrics, for the registry."""
         yield GaugeMetricFamily(
             "customer_worker_start_time_seconds", "When this worker started, in seconds since 1970.", self._started
         )

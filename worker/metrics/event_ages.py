@@ -1,4 +1,4 @@
-"""How old an event's cause is when the event becomes visible: a histogram, filled by the transaction."""
+"""Histogram of event ages: from the timestamp of the source record to the event being visible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3
 
 
 class EventAges:
-    """From the timestamp of a source record to its event being visible, for the events on one topic."""
+    """Ages of the events on one topic."""
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
@@ -22,15 +22,15 @@ class EventAges:
         self._sum_ms = 0
 
     def add(self, messages: Sequence[Outgoing], now: float) -> None:
-        """Count each event among the messages whose cause has a timestamp; `now` is in seconds since 1970."""
+        """Count the events whose source record has a timestamp; `now` is in seconds since 1970."""
         topic = self._topic
         caused = np.array([m.timestamp for m in messages if m.topic == topic and m.timestamp >= 0], dtype=np.int64)
-        ages_ms = np.maximum(round(now * 1000) - caused, 0)  # clocks differ, and nothing is visible before its cause
+        ages_ms = np.maximum(round(now * 1000) - caused, 0)  # clocks differ: an age is never negative
         self._counts += np.bincount(np.searchsorted(self._limits_ms, ages_ms), minlength=len(self._counts))
         self._sum_ms += int(ages_ms.sum())
 
     def family(self, name: str, documentation: str) -> HistogramMetricFamily:
-        """The histogram as the library exposes it."""
+        """Return the histogram in the type of the client library."""
         limits = [*(str(float(limit)) for limit in SECONDS), "+Inf"]
         counts = [float(count) for count in self._counts.cumsum()]
         return HistogramMetricFamily(

@@ -1,4 +1,4 @@
-"""What others watch the worker by: its alert rules for Prometheus."""
+"""Monitoring of the worker: health, gauges, and alert rules for Prometheus."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from importlib.resources import files
 
 
 def alert_rules() -> str:
-    """The rules as YAML, with comments."""
+    """Return the rules as YAML."""
     return files(__name__).joinpath("alerts.yaml").read_text()

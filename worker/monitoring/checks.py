@@ -1,4 +1,4 @@
-"""The result of looking at one thing that a worker depends on."""
+"""Result of a check."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. `advice` says what to do where it is not well.
+    """Result of a check. `advice` is the remedy if it failed.
 
-    Where `is_known` is false, it could not be looked at: it counts as well, with a warning.
+    A check that could not be made has `is_known` false: it passes with a warning.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`/metrics`: what the worker counted and how it stands, as Prometheus reads it."""
+"""`/metrics`: counters and gauges in the exposition format of Prometheus."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from worker.monitoring.gauges import Reading, StoreReading
 
 
 def exposition(metrics: Metrics, reading: Reading, accept: str) -> tuple[bytes, str]:
-    """All of it in the format that `accept` (a header of HTTP) asks for, and that format's content type."""
+    """Encode all metrics in the format that the HTTP header `accept` selects. Returns them and their content type."""
     encode, content_type = choose_encoder(accept)
-    return encode(_Together(metrics, reading)), content_type
+    return encode(_AllMetrics(metrics, reading)), content_type
 
 
-class _Together(Collector):
-    """The registry of the counts, and one reading of what is looked up."""
+class _AllMetrics(Collector):
+    """The registry of the counters, and one reading of the gauges."""
 
     def __init__(self, metrics: Metrics, reading: Reading) -> None:
         self._metrics = metrics
@@ -102,5 +102,5 @@ def _of_store(store: StoreReading, now: datetime) -> Iterator[Metric]:
 
 
 def age_seconds(since: datetime | None, now: datetime) -> float:
-    """How long ago that was; 0 where nothing was, or where the clock was set back since."""
+    """Return the age in seconds; 0 if there is none, or if the clock was set back."""
     return 0.0 if since is None else max(0.0, (now - since).total_seconds())

@@ -1,4 +1,4 @@
-"""What is looked up when somebody asks how the worker stands: health, lag, and what the store says."""
+"""Gauges, read per request: health, lag, and the backlog of the store."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from worker.monitoring.checks import Check
 from worker.monitoring.health import Health
 from worker.settings import Settings
 from worker.stores.arr_at_stake import at_stake
-from worker.stores.port import Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import StoreLifecycle
 from worker.stores.reading import AtStake, Waiting
 
 log = structlog.get_logger(__name__)
 
 AT_STAKE_SHARE = 0.01
-"""How much of a core may go into looking at dead letters, which takes the longer the more of them there are."""
+"""Share of a core for reading dead letters, whose duration grows with their number."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreReading:
-    """What the store says: its positions, what waits, its dead letters, its size in bytes (None without a file)."""
+    """Positions, backlog, dead letters, and size in bytes of the store (None without a file)."""
 
     positions: Mapping[TopicPartition, int]
     waiting: Waiting
@@ -36,10 +37,10 @@ class StoreReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the worker stands: its checks, its partitions, its store.
+    """State of the worker: checks, partitions, store.
 
-    Where the store cannot be read now, `store` is None and there are no `positions`. `lag` is in offsets,
-    `behind_seconds` for how long the oldest of them has waited; `readable` has each input topic.
+    If the store cannot be read, `store` is None and `positions` is empty. `lag` is in offsets, `behind_seconds` is the
+    age of the oldest of them; `readable` has each input topic.
     """
 
     checks: Sequence[Check]
@@ -51,9 +52,9 @@ class Reading:
 
 
 class Gauges:
-    """Reads the parts of one running worker."""
+    """Reads the components of a running worker."""
 
-    def __init__(self, consumer: Consumer, health: Health, store: Store, settings: Settings) -> None:
+    def __init__(self, consumer: Consumer, health: Health, store: StoreLifecycle, settings: Settings) -> None:
         self._consumer = consumer
         self._health = health
         self._store = store
@@ -63,7 +64,7 @@ class Gauges:
         self._look_again_at = 0.0
 
     async def read(self) -> Reading:
-        """Look now."""
+        """Read the current state."""
         async with self._reading:
             store = await asyncio.to_thread(self._read_store)
         inputs = self._consumer.inputs
@@ -71,7 +72,7 @@ class Gauges:
         lag = inputs.lag(store.positions if store else {})
         return Reading(
             self._health.ready(),
-            {place: store.positions.get(place, 0) for place in lag} if store else {},
+            {partition: store.positions.get(partition, 0) for partition in lag} if store else {},
             lag,
             store,
             inputs.behind_seconds(),

@@ -1,4 +1,4 @@
-"""Is it alive, and is it ready: what a supervisor asks."""
+"""Health checks: liveness and readiness."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OUTBOX_BOUND_SECONDS = 15.0
 
 
 class Health:
-    """Looks at the parts of a running worker. Waiting for records is progress; a broker that is away is not death."""
+    """Checks the components of a running worker. Idle is healthy; without a broker a worker is live, not ready."""
 
     def __init__(self, consumer: Consumer, relay: Relay, store_watch: StoreWatch) -> None:
         self._consumer = consumer
@@ -28,11 +28,11 @@ class Health:
         self._store_watch = store_watch
 
     def live(self) -> list[Check]:
-        """Whether a restart would help."""
+        """Check what a restart would repair."""
         return [self._loop(), self._aiokafka(), self._poll(), self._batch()]
 
     def ready(self) -> list[Check]:
-        """Whether the worker does its work now."""
+        """Check what the worker needs to make progress."""
         return [
             *self.live(),
             self._partitions(),
@@ -45,7 +45,7 @@ class Health:
         ]
 
     def report(self, started_at: datetime) -> WorkerReport:
-        """What the worker says of itself."""
+        """Return the report of the worker."""
         checks = [CheckReport(c.name, c.is_well, c.found if c.is_well else c.advice) for c in self.ready()]
         return WorkerReport(__version__, started_at, checks, self._consumer.applier.last_batch)
 
@@ -114,7 +114,7 @@ class Health:
         return self._consumer.assignment.is_set.is_set()
 
     def _idle_for(self, seconds: float) -> float:
-        """For how long something did not happen that need not happen before partitions come, or during a batch."""
+        """Return the idle time, which starts after an assignment and after a batch."""
         if not self._has_partitions or self._consumer.applier.batch_began is not None:
             return 0.0
         return min(seconds, time.monotonic() - self._consumer.applier.batch_ended)

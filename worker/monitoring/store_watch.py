@@ -1,4 +1,4 @@
-"""Whether the store takes writes, known also while there is nothing to write: no full disk should wait for a batch."""
+"""Periodic check that the store is writable, so that a full disk is found before the next batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import structlog
 
-from worker.stores.port import Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import StoreLifecycle
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)
@@ -17,22 +18,22 @@ EVERY_SECONDS = 30.0
 
 
 class StoreWatch:
-    """Tries a small write now and then. `failure` is what went wrong at the last one, None where nothing did."""
+    """Makes a small write periodically. `failure` is the error of the last one, None if it succeeded."""
 
-    def __init__(self, store: Store, thread: StoreThread) -> None:
+    def __init__(self, store: StoreLifecycle, thread: StoreThread) -> None:
         self._store = store
         self._thread = thread
         self.failure: str | None = None
 
     async def run(self, is_busy: Callable[[], bool]) -> None:
-        """Look until cancelled, but not while a batch is in hand: that finds out by itself."""
+        """Check until cancelled, except while a batch is applied: the batch itself finds a failure."""
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             if not is_busy():
                 await self.look()
 
     async def look(self) -> None:
-        """Write now. A store that failed is opened anew, as the next batch would."""
+        """Write now. A store that failed is reopened, as before the next batch."""
         try:
             await self._thread.call(self._store.prove_writable)
         except StoreError as error:

@@ -1,4 +1,4 @@
-"""What a running worker says of itself, beyond what its store says."""
+"""Report of a running worker: what its store does not have."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 from worker.processing.report import BatchReport
 
 STORE_HEADER = "customer-worker-store"
-"""The header of an answer over HTTP that says which store it is about."""
+"""HTTP response header with the identity of the store."""
 
 
 class CheckReport(msgspec.Struct, frozen=True):
-    """One thing that the worker's health depends on, and what was found."""
+    """Result of a health check."""
 
     name: str
     ok: bool
@@ -21,7 +21,7 @@ class CheckReport(msgspec.Struct, frozen=True):
 
 
 class WorkerReport(msgspec.Struct, frozen=True):
-    """A running worker. `checks` are what `/readyz` looks at."""
+    """State of a running worker. `checks` are those of `/readyz`."""
 
     version: str
     started_at: datetime
@@ -30,5 +30,5 @@ class WorkerReport(msgspec.Struct, frozen=True):
 
     @property
     def is_ready(self) -> bool:
-        """Whether it does its work now."""
+        """Whether all checks pass."""
         return all(check.ok for check in self.checks)

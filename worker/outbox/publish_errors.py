@@ -121,7 +121,7 @@ def in_words(error: BaseException, settings: Kafka) -> str:
 
 
 def _missing(error: BaseException, transactional_id: str) -> Iterator[Right]:
-    """Rights that a broker refused a request for. aiokafka gives one topic's name, a set of names, or none."""
+    """Yield the rights that a broker refused a request for. aiokafka gives a topic's name, a set of names, or none."""
     if isinstance(error, TransactionalIdAuthorizationFailed):
         yield Right("WRITE", "transactional-id", transactional_id)
     if isinstance(error, TopicAuthorizationFailedError) and error.args:
@@ -130,7 +130,7 @@ def _missing(error: BaseException, transactional_id: str) -> Iterator[Right]:
 
 
 def pause_seconds(failures: int, kind: Kind) -> float:
-    """Pause after that many failures in a row, before jitter."""
+    """Return the pause after that many failures in a row, before jitter."""
     longest = LONGEST_PAUSE_SECONDS.get(kind, DEFAULT_PAUSE_SECONDS)
     return min(longest, FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, _PAUSE_DOUBLES_AT_MOST))
 

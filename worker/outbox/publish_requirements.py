@@ -60,23 +60,25 @@ def _require_topics(topics: list[TopicMetadata]) -> None:
 
 
 async def _require_coordinator(admin: AIOKafkaAdminClient, settings: Kafka) -> None:
-    transactional_id = kafka.transactional_id(settings)
-    connections = admin._client  # noqa: SLF001 - no public call looks it up; aiokafka's minor version is pinned
     try:
         async with asyncio.timeout(COORDINATOR_SECONDS):
-            while True:
-                try:
-                    await connections.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
-                except CoordinatorNotAvailableError:
-                    await asyncio.sleep(ASK_EVERY_SECONDS)
-                else:
-                    return
+            while not await _has_coordinator(admin, kafka.transactional_id(settings)):  # noqa: ASYNC110 - it is remote
+                await asyncio.sleep(ASK_EVERY_SECONDS)
     except TransactionalIdAuthorizationFailed as error:
         raise CannotPublish(in_words(error, settings), Kind.AUTHORIZATION) from error
     except TimeoutError:
         raise no_coordinator(settings) from None
 
 
+async def _has_coordinator(admin: AIOKafkaAdminClient, transactional_id: str) -> bool:
+    connections = admin._client  # noqa: SLF001 - no public call looks it up; aiokafka's minor version is pinned
+    try:
+        await connections.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+    except CoordinatorNotAvailableError:
+        return False
+    return True
+
+
 def no_coordinator(settings: Kafka) -> CannotPublish:
-    """The transaction coordinator cannot be found, or does not give a producer its id."""
+    """Return the error of a transaction coordinator that is not found, or does not give a producer its id."""
     return CannotPublish(in_words(CoordinatorNotAvailableError(), settings), Kind.RETRY)

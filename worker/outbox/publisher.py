@@ -38,7 +38,7 @@ ZSTD = 4  # the codec's number in a record batch
 
 
 class BatchProducer:
-    """Sends records in batches, in order within each partition. After any error it is finished.
+    """Sends records in batches, in order within each partition. After any error it cannot be used any more.
 
     `partitions` is how many each topic that it sends to has, `sizes` what batches they take; `producer` is not started
     yet.
@@ -57,7 +57,7 @@ class BatchProducer:
         await asyncio.wait_for(self._producer.start(), PUBLISH_SECONDS)
 
     async def stop(self) -> None:
-        """Let go of the connection; a producer that hangs is left behind."""
+        """Disconnect; a producer that hangs is left behind."""
         try:
             await asyncio.wait_for(self._producer.stop(), CLOSE_SECONDS)
         except (TimeoutError, KafkaError) as error:
@@ -66,7 +66,7 @@ class BatchProducer:
             _retrieve_failures(self._producer)
 
     async def send(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
-        """Send the messages; the ends of the partitions they went to, after them. It takes as long as it takes."""
+        """Send the messages; returns the end offsets of their partitions after them. There is no time limit."""
         sent = []
         for topic, partition, batch in self._batches(messages):
             acknowledged = await self._producer.send_batch(batch, topic, partition=partition)
@@ -80,7 +80,7 @@ class BatchProducer:
         return ends
 
     def _batches(self, messages: Sequence[Outgoing]) -> Iterator[tuple[str, int, BatchBuilder]]:
-        """The messages as batches to be sent, in order within each partition. Raises `RecordTooLarge`."""
+        """Yield the messages as batches to be sent, in order within each partition. Raises `RecordTooLarge`."""
         for (topic, partition), those in self.by_partition(messages).items():
             for batch in self._batches_of(topic, those):
                 yield topic, partition, batch
@@ -97,7 +97,7 @@ class BatchProducer:
             yield batch
 
     def by_partition(self, messages: Sequence[Outgoing]) -> Mapping[TopicPartition, Sequence[Outgoing]]:
-        """The messages by the partition each goes to, in order within each."""
+        """Group the messages by their partitions, in order within each."""
         grouped: dict[TopicPartition, list[Outgoing]] = defaultdict(list)
         keyed: dict[str, list[Outgoing]] = defaultdict(list)
         for message in messages:
@@ -112,7 +112,7 @@ class BatchProducer:
         return grouped
 
     def _is_alone(self, message: Outgoing, size: int) -> bool:
-        """Whether the message has a batch of its own, of batches of so many bytes."""
+        """Return whether the message has a batch of its own, of batches of so many bytes."""
         is_event = message.partition is None  # whose headers have names of ours
         return is_large(message, size) or not (is_event or record_parsing.are_plain(message.headers))
 
@@ -145,7 +145,7 @@ class BatchProducer:
 
 
 class Publisher(BatchProducer):
-    """Publishes in transactions. After any error what became of its transaction is not known."""
+    """Publishes in transactions. After any error the outcome of its transaction is unknown."""
 
     def __init__(
         self, settings: Kafka, partitions: Mapping[str, int], envelope: Envelope, sizes: BatchSizes | None = None
@@ -167,7 +167,7 @@ class Publisher(BatchProducer):
         return self._envelope.key_and_headers(message)
 
     async def publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
-        """Publish the messages in one transaction; the ends of the partitions they went to, after them.
+        """Publish the messages in one transaction; returns the end offsets of their partitions after them.
 
         Raises the error that the transaction failed with first: those after it are its consequences.
         """
@@ -187,7 +187,7 @@ class Publisher(BatchProducer):
         return ends
 
     async def _begin_transaction(self) -> asyncio.Future[None]:
-        """Begin a transaction; the future has its outcome."""
+        """Begin a transaction; returns the future of its outcome."""
         await self._producer.begin_transaction()
         # No public call gives it; aiokafka's minor version is pinned.
         transaction: asyncio.Future[None] = self._producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001
@@ -212,7 +212,7 @@ def _retrieve(future: asyncio.Future[Any]) -> None:
 
 
 def _retrieve_failures(producer: AIOKafkaProducer) -> None:
-    """Mark as seen what became of batches that a failed producer never sent, and of its transaction."""
+    """Mark failures as seen: of batches that a failed producer never sent, and of its transaction."""
     # No public call gives them; aiokafka's minor version is pinned.
     accumulator, transactions = producer._message_accumulator, producer._txn_manager  # noqa: SLF001
     for batch in chain(*accumulator._batches.values(), accumulator._pending_batches):  # noqa: SLF001
@@ -223,7 +223,7 @@ def _retrieve_failures(producer: AIOKafkaProducer) -> None:
 
 
 def is_large(message: Outgoing, size: int) -> bool:
-    """Whether a message is too large to share a batch of so many bytes."""
+    """Return whether a message is too large to share a batch of so many bytes."""
     return len(message.value or b"") > size // 2
 
 

@@ -1,4 +1,4 @@
-"""What a store answers about who churned."""
+"""Queries about churned customers and their events."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from datetime import date
 
 import msgspec
 
-from worker.queries.query import NoParameters, Question
+from worker.queries.query import NoParameters, Query
 from worker.settings import Settings
 from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.reading import StoreView
 
 
-class DaysAsked(msgspec.Struct, frozen=True):
-    """The days from `since` to `until`, with the outbox published up to a row, and so many pending events at most."""
+class ChurnDaysQuery(msgspec.Struct, frozen=True):
+    """Selects the days from `since` to `until`. Outbox rows after `published_seq` are pending."""
 
     published_seq: int
     since: date
@@ -21,26 +21,26 @@ class DaysAsked(msgspec.Struct, frozen=True):
     pending_at_most: int
 
 
-class PairsAsked(msgspec.Struct, frozen=True):
-    """The customers of these days, with the outbox published up to a row."""
+class ChurnPairsQuery(msgspec.Struct, frozen=True):
+    """Selects the customers of these days. Outbox rows after `published_seq` are pending."""
 
     published_seq: int
     days: list[date]
 
 
-def _mark(view: StoreView, settings: Settings, _: NoParameters) -> PublishedPosition:
+def _published_position(view: StoreView, settings: Settings, _: NoParameters) -> PublishedPosition:
     return view.published_up_to(settings.topics.churned)
 
 
-def _days(view: StoreView, settings: Settings, asked: DaysAsked) -> StoreDays:
+def _days(view: StoreView, settings: Settings, query: ChurnDaysQuery) -> StoreDays:
     topic = settings.topics.churned
-    return view.churn_days(topic, asked.published_seq, asked.since, asked.until, pending_at_most=asked.pending_at_most)
+    return view.churn_days(topic, query.published_seq, query.since, query.until, pending_at_most=query.pending_at_most)
 
 
-def _pairs(view: StoreView, settings: Settings, asked: PairsAsked) -> list[ChurnPair]:
-    return view.churn_pairs(settings.topics.churned, asked.published_seq, asked.days)
+def _pairs(view: StoreView, settings: Settings, query: ChurnPairsQuery) -> list[ChurnPair]:
+    return view.churn_pairs(settings.topics.churned, query.published_seq, query.days)
 
 
-MARK = Question("published-up-to", NoParameters, PublishedPosition, _mark)
-DAYS = Question("churn-days", DaysAsked, StoreDays, _days)
-PAIRS = Question("churn-pairs", PairsAsked, list[ChurnPair], _pairs)
+PUBLISHED_POSITION = Query("published-up-to", NoParameters, PublishedPosition, _published_position)
+CHURN_DAYS = Query("churn-days", ChurnDaysQuery, StoreDays, _days)
+CHURN_PAIRS = Query("churn-pairs", ChurnPairsQuery, list[ChurnPair], _pairs)

@@ -1,4 +1,4 @@
-"""What a store answers about its dead letters."""
+"""Queries about dead letters and positions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 from worker.messages.outgoing import DEAD_LETTER_PREFIX, redrive_count
 from worker.messages.record import TopicPartition
-from worker.queries.query import NoParameters, Question
+from worker.queries.query import NoParameters, Query
 from worker.settings import Settings
 from worker.stores.arr_at_stake import BYTES_AT_ONCE, sources, stated, with_records
 from worker.stores.dead_letters import (
@@ -21,24 +21,24 @@ from worker.stores.reading import StoreView
 
 
 class LettersAnswer(msgspec.Struct, frozen=True):
-    """Dead letters, and how far the store had read each input partition: topic, partition, next offset."""
+    """Dead letters, and the position of each input partition: topic, partition, next offset."""
 
     letters: list[Letter]
     positions: list[tuple[str, int, int]]
 
     def next_offsets(self) -> dict[TopicPartition, int]:
-        """The next offset of each input partition."""
+        """Return the next offset of each input partition."""
         return {(topic, partition): offset for topic, partition, offset in self.positions}
 
 
 class LetterRecordsQuery(msgspec.Struct, frozen=True):
-    """Rows of the outbox."""
+    """Selects dead letters by their rows of the outbox."""
 
     seqs: list[int]
 
 
 def described(store: StoreView, settings: Settings, filters: Filters) -> list[Letter]:
-    """The dead letters that are meant, in the order they were written, each with what is to be known of it."""
+    """Return the selected dead letters in the order they were written, with customer, state and ARR at stake."""
     stored = store.dead_letters(sources(settings.topics), filters)
     return [
         _described(letter, record, is_signup=letter.topic == settings.topics.signup)
@@ -74,7 +74,7 @@ def _described(letter: StoredLetter, record: StoredRecord, *, is_signup: bool) -
 
 
 def _positions(view: StoreView, _: Settings, __: NoParameters) -> list[tuple[str, int, int]]:
-    return [(*place, offset) for place, offset in view.positions().items()]
+    return [(*partition, offset) for partition, offset in view.positions().items()]
 
 
 def _letters(view: StoreView, settings: Settings, filters: Filters) -> LettersAnswer:
@@ -90,6 +90,6 @@ def _answered(record: StoredRecord) -> LetterRecord:
     return LetterRecord(record.seq, record.partition, record.key, record.value, headers)
 
 
-LETTERS = Question("dead-letters", Filters, LettersAnswer, _letters)
-LETTER_RECORDS = Question("dead-letter-records", LetterRecordsQuery, list[LetterRecord], _records)
-POSITIONS = Question("positions", NoParameters, list[tuple[str, int, int]], _positions)
+LETTERS = Query("dead-letters", Filters, LettersAnswer, _letters)
+LETTER_RECORDS = Query("dead-letter-records", LetterRecordsQuery, list[LetterRecord], _records)
+POSITIONS = Query("positions", NoParameters, list[tuple[str, int, int]], _positions)

@@ -1,4 +1,4 @@
-"""Everything that ever came for one customer, as the store remembers it."""
+"""History of one customer in the store."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from decimal import Decimal
 import msgspec
 
 from domain.customer import Customer, Industry, PlanTier
-from worker.messages.inbound import shown
-from worker.messages.validation import is_canonical_uuid
+from worker.messages.churned_event import shown
+from worker.messages.uuid_fast_path import is_canonical_uuid
 from worker.queries.dead_letters import described
 from worker.queries.parked import ParkedCancellation, parked_cancellations
 from worker.settings import Settings
 from worker.stores.dead_letters import Filters, Letter
+from worker.stores.port import RecordCoordinates
 from worker.stores.reading import Decision, StoreView
 
 
 class ExplainQuery(msgspec.Struct, frozen=True):
-    """The customer whose story is told, in lower case."""
+    """Selects a customer; the id is in lower case."""
 
     customer_id: str
 
@@ -29,7 +30,7 @@ class ExplainQuery(msgspec.Struct, frozen=True):
 
 
 class CustomerNow(msgspec.Struct, frozen=True):
-    """A customer as it stands. `mrr` and `arr` are in US dollars, a month and a year."""
+    """Current state of a customer. `mrr` and `arr` are in US dollars, per month and per year."""
 
     industry: Industry
     plan_tier: PlanTier
@@ -41,9 +42,9 @@ class CustomerNow(msgspec.Struct, frozen=True):
 
 
 class ExplainedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision about one record, and why. `event_id` is the event it brought, if any.
+    """A decision about a record, and its cause. `event_id` is the event that it led to, if any.
 
-    `is_published` says whether that event is known as published; `letter_state` what became of a rejected record.
+    `is_published` tells whether that event is known as published; `letter_state` is the state of a dead letter.
     """
 
     at: datetime
@@ -58,13 +59,13 @@ class ExplainedDecision(msgspec.Struct, frozen=True, kw_only=True):
     is_published: bool = False
 
     @property
-    def place(self) -> tuple[str, int, int]:
-        """Where the record stood."""
-        return self.topic, self.partition, self.offset
+    def coordinates(self) -> RecordCoordinates:
+        """Topic, partition and offset of the record."""
+        return RecordCoordinates(self.topic, self.partition, self.offset)
 
 
 class CustomerHistory(msgspec.Struct, frozen=True):
-    """A customer's story: how it stands, what waits for its signup, and each decision in the order it was taken."""
+    """Current state, parked cancellations, and each decision in the order it was made."""
 
     customer_id: str
     customer: CustomerNow | None
@@ -73,23 +74,23 @@ class CustomerHistory(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing ever came for this customer."""
+        """Whether no record of this customer was decided."""
         return self.customer is None and not self.waiting and not self.steps
 
 
-def customer_history(view: StoreView, settings: Settings, whose: ExplainQuery) -> CustomerHistory:
-    """The story, as far as the store has it: what the records said is on their topics."""
-    customer = view.customer(whose.customer_id)
-    decisions = view.decisions(whose.customer_id)
+def customer_history(view: StoreView, settings: Settings, query: ExplainQuery) -> CustomerHistory:
+    """Read the history from the store. The records themselves are on their topics."""
+    customer = view.customer(query.customer_id)
+    decisions = view.decisions(query.customer_id)
     letters = {
         (letter.topic, letter.partition, letter.offset): letter
-        for letter in described(view, settings, Filters(customer=whose.customer_id))
+        for letter in described(view, settings, Filters(customer=query.customer_id))
     }
     published = view.published([decision.event_id for decision in decisions if decision.event_id])
     return CustomerHistory(
-        whose.customer_id,
+        query.customer_id,
         None if customer is None else _now(customer),
-        parked_cancellations(view.parked(customer_id=whose.customer_id), settings),
+        parked_cancellations(view.parked(customer_id=query.customer_id), settings),
         [_step(decision, letters, published, settings) for decision in decisions],
     )
 

@@ -1,14 +1,16 @@
-"""How far the worker is behind on each input partition, in records and in time; and who is in its group."""
+"""Lag of each input partition, in offsets and in seconds, and the members of the worker's group."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from worker.kafka import clients as kafka
@@ -20,18 +22,18 @@ from worker.settings import Settings
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OLDEST_SECONDS = 2.0
-"""For looking at the oldest unread records: what is not known by then is left out."""
+"""Time limit for reading the first unread records. What has not been read by then is left out."""
 OLDEST_POLL_MS = 50
 FETCH_BYTES = 64 * 1024
-"""Of a partition, to look at its first record; a broker gives a whole batch of records at least."""
+"""Fetch size per partition to read its first record. A broker returns at least one whole batch."""
 
 
 class PartitionLag(msgspec.Struct, frozen=True):
-    """An input partition. `position` is the next offset the worker takes, None where it has never read it.
+    """An input partition. `position` is the next offset, None if the worker has never read the partition.
 
-    `lag` is in offsets from the first unread record on: the markers of transactions before it, and aborted records, do
-    not wait. `lag_seconds` is how long ago it was sent: None where there is none, or where that cannot be told.
-    `note` says where something is wrong with the position.
+    `lag` counts offsets from the first unread record: transaction markers and aborted records before it do not count.
+    `lag_seconds` is the age of that record, None if there is none or its timestamp is unknown. `note` names a problem
+    of the position.
     """
 
     topic: str
@@ -44,16 +46,16 @@ class PartitionLag(msgspec.Struct, frozen=True):
 
 
 class GroupMember(msgspec.Struct, frozen=True):
-    """A worker of the group: its machine as the broker sees it, and how many input partitions it has."""
+    """A member of the group: its host as the broker sees it, and its number of input partitions."""
 
     host: str
     partitions: int
 
 
 class InputStatus(msgspec.Struct, frozen=True):
-    """The input topics as Kafka has them. Who is in the group is None where its coordinator does not say.
+    """State of the input topics. `members` and `workers` are None if the group coordinator is not available.
 
-    `unreadable` says why topics cannot be read.
+    `unreadable` has the reason for each topic that cannot be read.
     """
 
     partitions: list[PartitionLag]
@@ -63,46 +65,51 @@ class InputStatus(msgspec.Struct, frozen=True):
     unreadable: dict[str, str] = {}
 
 
-async def look_at_inputs(settings: Settings, positions: Mapping[plain.TopicPartition, int]) -> InputStatus:
-    """The input partitions, beside the store's positions. Raises `Refusal` when Kafka cannot be reached."""
+async def read_input_status(settings: Settings, positions: Mapping[plain.TopicPartition, int]) -> InputStatus:
+    """Compare the input partitions with the store's positions. Raises `Refusal` if Kafka cannot be reached."""
     inputs = settings.topics.inputs
     async with kafka.admin_client(settings.kafka) as admin:
         topics = await describe_topics(admin, inputs)
-        try:
-            group = await describe_membership(admin, settings.kafka.group_id)
-            workers = sorted((GroupMember(each.host, len(each.partitions)) for each in group.members), key=_by_host)
-        except (KafkaError, NotImplementedError):
-            workers = None
-    members = None if workers is None else len(workers)
-    places = [TopicPartition(topic, number) for topic in inputs for number in sorted(topics[topic].partitions)]
+        workers = await _workers(admin, settings.kafka.group_id)
+    partitions = [TopicPartition(topic, number) for topic in inputs for number in sorted(topics[topic].partitions)]
     missing = [topic for topic in inputs if topics[topic].error is UnknownTopicOrPartitionError]
     unreadable = {name: why for name, topic in topics.items() if (why := topic.unreadable_because) is not None}
-    if not places:
-        return InputStatus([], missing, members, workers, unreadable)
+    lags = await _lags(settings, partitions, positions, unreadable) if partitions else []
+    return InputStatus(lags, missing, None if workers is None else len(workers), workers, unreadable)
+
+
+async def _workers(admin: AIOKafkaAdminClient, group_id: str) -> list[GroupMember] | None:
+    try:
+        group = await describe_membership(admin, group_id)
+    except (KafkaError, NotImplementedError):
+        return None
+    return sorted((GroupMember(each.host, len(each.partitions)) for each in group.members), key=_by_host)
+
+
+async def _lags(
+    settings: Settings,
+    partitions: Sequence[TopicPartition],
+    positions: Mapping[plain.TopicPartition, int],
+    unreadable: Mapping[str, str],
+) -> list[PartitionLag]:
     async with committed_reader(settings.kafka, FETCH_BYTES) as reader:
-        begins, ends = await asyncio.gather(reader.beginning_offsets(places), reader.end_offsets(places))
-        stored = {place: positions.get((place.topic, place.partition)) for place in places}
-        starts = {place: max(begins[place], stored[place] or 0) for place in places}
+        begins, ends = await asyncio.gather(reader.beginning_offsets(partitions), reader.end_offsets(partitions))
+        stored = {each: positions.get((each.topic, each.partition)) for each in partitions}
+        starts = {each: max(begins[each], stored[each] or 0) for each in partitions}
         unread = {p: start for p, start in starts.items() if start < ends[p] and p.topic not in unreadable}
         oldest = await _first_unread(reader, unread, ends) if unread else {}
-    return InputStatus(
-        [
-            PartitionLag(
-                place.topic,
-                place.partition,
-                stored[place],
-                ends[place],
-                max(0, ends[place] - (oldest[place].offset if place in oldest else starts[place])),
-                _seconds_since(oldest[place].sent_at if place in oldest else None),
-                unreadable.get(place.topic) or _note(stored[place], begins[place], ends[place]),
-            )
-            for place in places
-        ],
-        missing,
-        members,
-        workers,
-        unreadable,
-    )
+    return [
+        PartitionLag(
+            each.topic,
+            each.partition,
+            stored[each],
+            ends[each],
+            max(0, ends[each] - (oldest[each].offset if each in oldest else starts[each])),
+            _seconds_since(oldest[each].sent_at if each in oldest else None),
+            unreadable.get(each.topic) or _note(stored[each], begins[each], ends[each]),
+        )
+        for each in partitions
+    ]
 
 
 def _by_host(member: GroupMember) -> tuple[str, int]:
@@ -122,7 +129,7 @@ def _note(position: int | None, begin: int, end: int) -> str:
 
 
 class _FirstUnread(NamedTuple):
-    """The first unread record of a partition; the end of the log, and no time, where there is none."""
+    """The first unread record of a partition; the end of the log, without a timestamp, if there is none."""
 
     offset: int
     sent_at: datetime | None
@@ -131,28 +138,34 @@ class _FirstUnread(NamedTuple):
 async def _first_unread(
     reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, _FirstUnread]:
-    """The first record from each of these offsets on, of those that are soon at hand."""
+    """Return the first record at or after each of these offsets. What takes too long is left out."""
     reader.assign(list(starts))
-    for place, start in starts.items():
-        reader.seek(place, start)
+    for partition, start in starts.items():
+        reader.seek(partition, start)
     found: dict[TopicPartition, _FirstUnread] = {}
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(OLDEST_SECONDS):
-            while left := [place for place in starts if place not in found]:
-                records = await reader.getmany(*left, timeout_ms=OLDEST_POLL_MS, max_records=1)
-                found.update(
-                    (p, _FirstUnread(those[0].offset, _sent_at(those))) for p, those in records.items() if those
-                )
-                for place in left:
-                    if place not in found and await reader.position(place) >= ends[place]:
-                        found[place] = _FirstUnread(ends[place], None)
-    except TimeoutError:
-        pass
+            while left := [partition for partition in starts if partition not in found]:
+                await _poll_first(reader, left, ends, found)
     return found
+
+
+async def _poll_first(
+    reader: AIOKafkaConsumer,
+    partitions: Sequence[TopicPartition],
+    ends: Mapping[TopicPartition, int],
+    found: dict[TopicPartition, _FirstUnread],
+) -> None:
+    """Poll once, and add the partitions whose first record came, or that have been read to their end, to `found`."""
+    polled = await reader.getmany(*partitions, timeout_ms=OLDEST_POLL_MS, max_records=1)
+    found.update((p, _FirstUnread(records[0].offset, _sent_at(records))) for p, records in polled.items() if records)
+    for partition in partitions:
+        if partition not in found and await reader.position(partition) >= ends[partition]:
+            found[partition] = _FirstUnread(ends[partition], None)
 
 
 def _sent_at(records: Sequence[plain.Record]) -> datetime | None:
     try:
         return EPOCH + timedelta(milliseconds=records[0].timestamp) if records[0].timestamp >= 0 else None
-    except OverflowError:  # its sender can say anything
+    except OverflowError:  # a producer may set any timestamp
         return None

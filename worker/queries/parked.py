@@ -1,4 +1,4 @@
-"""Cancellations that wait for their customer's signup."""
+"""Parked cancellations, by customer."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from worker.settings import Settings
 from worker.stores.reading import ParkedSince, ParkedTotals, StoreView
 
 MOST_CUSTOMERS = 10_000
-"""How many are named in one answer."""
+"""Customers in one result, at most."""
 
 
 class ParkedQuery(msgspec.Struct, frozen=True):
-    """Which customers are meant: at most so many, and of those for whom the first was parked before a moment."""
+    """Selects at most so many customers, of those whose first cancellation was parked before a moment."""
 
     at_most: int
     before: datetime | None = None
 
 
 class ParkedCancellation(msgspec.Struct, frozen=True):
-    """One cancellation, as `topic/partition/offset`; the date it states, None where that cannot be read any more."""
+    """A cancellation, as `topic/partition/offset`, and its date, None if it can no longer be decoded."""
 
     coordinates: str
     parked_at: datetime
@@ -33,37 +33,37 @@ class ParkedCancellation(msgspec.Struct, frozen=True):
 
 
 class WaitingCustomer(msgspec.Struct, frozen=True):
-    """A customer whose cancellations came before any signup, in the order they came."""
+    """A customer without a signup, and the cancellations in the order of their arrival."""
 
     customer_id: str
     cancellations: list[ParkedCancellation]
 
     @property
     def since(self) -> datetime:
-        """When the first was parked."""
+        """Time when the first was parked."""
         return self.cancellations[0].parked_at
 
 
 class ParkedList(msgspec.Struct, frozen=True):
-    """Customers, who has waited longest first, and the totals of all that were meant."""
+    """Customers, longest waiting first, and the totals of all that were selected."""
 
     customers: list[WaitingCustomer]
     totals: ParkedTotals
 
 
-def list_parked(view: StoreView, settings: Settings, who: ParkedQuery) -> ParkedList:
-    """Who waits for a signup."""
+def list_parked(view: StoreView, settings: Settings, query: ParkedQuery) -> ParkedList:
+    """List the customers whose cancellations are parked."""
     waiting: dict[str, list[ParkedSince]] = defaultdict(list)
-    for each in view.parked(before=who.before, customers=min(who.at_most, MOST_CUSTOMERS)):
+    for each in view.parked(before=query.before, customers=min(query.at_most, MOST_CUSTOMERS)):
         waiting[each.customer_id].append(each)
     customers = [
         WaitingCustomer(customer_id, parked_cancellations(those, settings)) for customer_id, those in waiting.items()
     ]
-    return ParkedList(customers, view.parked_totals(who.before))
+    return ParkedList(customers, view.parked_totals(query.before))
 
 
 def parked_cancellations(waiting: Iterable[ParkedSince], settings: Settings) -> list[ParkedCancellation]:
-    """What is parked, as people ask for it."""
+    """Decode parked cancellations."""
     decode = Decoder(settings.topics.signup, settings.batch.max_value_bytes).decode
     return [
         ParkedCancellation(

@@ -1,4 +1,4 @@
-"""What a question about the store is: the same function answers it in a command and in the running worker."""
+"""Queries on the store: the same function runs in a command and in the running worker."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ A = TypeVar("A")
 
 
 class NoParameters(msgspec.Struct, frozen=True):
-    """The parameters of a question that has none."""
+    """Parameters of a query that has none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[P, A]):
-    """A question by `name`. `find` looks its answer up; parameters and answer travel between processes as JSON."""
+class Query(Generic[P, A]):
+    """A query by `name`, executed by `run`. Parameters and result are sent between processes as JSON."""
 
     name: str
     parameters: type[P]
-    answer: type[A]
-    find: Callable[[StoreView, Settings, P], A]
+    result: type[A]
+    run: Callable[[StoreView, Settings, P], A]

@@ -1,4 +1,4 @@
-"""The running worker's answers about its store: one question at a time, on a thread of its own, within a bound."""
+"""Query server of the running worker: one query at a time, on its own thread, within a time limit."""
 
 from __future__ import annotations
 
@@ -9,60 +9,63 @@ from typing import Any
 
 import msgspec
 
-from worker.queries.query import Question
+from worker.queries.query import Query
 from worker.settings import Settings
-from worker.stores.port import Store, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import StoreLifecycle
 from worker.stores.reading import StoreView
 
-BOUND_SECONDS = 10.0
+TIME_LIMIT_SECONDS = 10.0
 INTERRUPT_EVERY_SECONDS = 0.05
 
 
-class NotAnswered(Exception):
-    """There is no answer now; the message says why."""
+class QueryFailed(Exception):
+    """A query that was not completed; the message has the cause."""
 
 
-class Answering:
-    """Answers questions about `store`, beside the thread that changes it."""
+class QueryServer:
+    """Runs queries on `store`, concurrently with the thread that changes it."""
 
-    def __init__(self, store: Store, settings: Settings, bound_seconds: float = BOUND_SECONDS) -> None:
+    def __init__(
+        self, store: StoreLifecycle, settings: Settings, time_limit_seconds: float = TIME_LIMIT_SECONDS
+    ) -> None:
         self._store = store
         self._settings = settings
-        self._bound_seconds = bound_seconds
+        self._time_limit_seconds = time_limit_seconds
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="questions")
         self._view: StoreView | None = None
 
-    async def answer(self, question: Question[Any, Any], parameters: msgspec.Struct) -> bytes:
-        """The answer as JSON. Raises `NotAnswered` when it is not found in time, or the store failed."""
-        finding = self._executor.submit(self._find, question, parameters)
+    async def run(self, query: Query[Any, Any], parameters: msgspec.Struct) -> bytes:
+        """Return the result as JSON. Raises `QueryFailed` on a timeout, and if the store fails."""
+        finding = self._executor.submit(self._run, query, parameters)
         found = asyncio.wrap_future(finding)
-        await asyncio.wait([found], timeout=self._bound_seconds)
+        await asyncio.wait([found], timeout=self._time_limit_seconds)
         if not found.done():
             if not finding.cancel():
                 await self._interrupt_until(found)
-            raise NotAnswered(
-                f"{question.name} was not answered within {self._bound_seconds:g} s: the machine is busy, or others "
+            raise QueryFailed(
+                f"{query.name} was not answered within {self._time_limit_seconds:g} s: the machine is busy, or others "
                 "ask at the same time. Ask again later"
             )
         try:
             return await found
         except StoreError as error:
-            raise NotAnswered(str(error)) from error
+            raise QueryFailed(str(error)) from error
 
-    def _find(self, question: Question[Any, Any], parameters: msgspec.Struct) -> bytes:
+    def _run(self, query: Query[Any, Any], parameters: msgspec.Struct) -> bytes:
         with self._store.view() as self._view:
-            return msgspec.json.encode(question.find(self._view, self._settings, parameters))
+            return msgspec.json.encode(query.run(self._view, self._settings, parameters))
 
     async def _interrupt_until(self, done: Awaitable[Any]) -> None:
-        """Interrupt each query that the question in hand makes, until that is done."""
+        """Interrupt each SQL statement of the current query until the query has ended."""
         future = asyncio.ensure_future(done)
         while not future.done():
             if self._view is not None:
                 self._view.interrupt()
             await asyncio.wait([future], timeout=INTERRUPT_EVERY_SECONDS)
         if not future.cancelled():
-            future.exception()  # nobody else asks for it
+            future.exception()  # mark the exception as retrieved
 
     async def close(self) -> None:
-        """End the question in hand, and take no more."""
+        """Interrupt the current query, and accept no more."""
         await self._interrupt_until(asyncio.to_thread(self._executor.shutdown, cancel_futures=True))

@@ -1,4 +1,4 @@
-"""How the worker's work stands."""
+"""Status of the store."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MOST_LETTERS = 10_000
 
 
 class StoreStatus(msgspec.Struct, frozen=True):
-    """What the store says: its totals, and how far each input partition was read (topic, partition, next offset).
+    """Totals, and the position of each input partition (topic, partition, next offset).
 
-    `letters` counts the dead letters by what became of them; None where they are too many to look through each time.
-    `leader` is who of many workers publishes.
+    `letters` counts the dead letters by their state, None if there are too many to examine each time. `leader` is the
+    worker that publishes, if the store is shared.
     """
 
     totals: StoreTotals
@@ -29,12 +29,12 @@ class StoreStatus(msgspec.Struct, frozen=True):
     leader: str | None = None
 
     def next_offsets(self) -> dict[TopicPartition, int]:
-        """The next offset of each input partition."""
+        """Return the next offset of each input partition."""
         return {(topic, partition): offset for topic, partition, offset in self.positions}
 
 
 def store_status(view: StoreView, settings: Settings, _: NoParameters) -> StoreStatus:
-    """How the work stands by the store, for the topics that are read now."""
+    """Read the status, with the positions of the current input topics."""
     positions = [
         (topic, partition, offset)
         for (topic, partition), offset in sorted(view.positions().items())

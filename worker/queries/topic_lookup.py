@@ -1,4 +1,4 @@
-"""What the topics still tell of a customer's story: each record as it came, and where each event stands."""
+"""Lookup of a customer's records and events on their topics."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from worker.messages.record import Record
 from worker.queries.explain import CustomerHistory, ExplainedDecision
 from worker.settings import Settings
 from worker.stores.erasure import erased_customer
-from worker.stores.port import Place
+from worker.stores.port import RecordCoordinates
 
-MOST_READ_BACK = 50
+MAX_RECORDS = 50
 READ_SECONDS = 5.0
 FETCH_BYTES = 256 * 1024
 BEFORE_MS = 60_000
-"""By how much the clock of whoever stamps an event may be behind the journal's."""
+"""Clock skew allowed between the producer of an event and the journal."""
 
 
 class RecordLookup(msgspec.Struct, frozen=True):
-    """A record as it stands on its topic; where `value` is None, `note` says why."""
+    """Value of a record on its topic; if it is None, `note` has the cause."""
 
     value: bytes | None
     note: str = ""
 
 
-class EventPlace(msgspec.Struct, frozen=True):
-    """Where an event stands; where `offset` is None, `note` says why."""
+class EventLookup(msgspec.Struct, frozen=True):
+    """RecordCoordinates of an event; if `offset` is None, `note` has the cause."""
 
     topic: str
     partition: int | None
@@ -42,37 +42,39 @@ class EventPlace(msgspec.Struct, frozen=True):
 
 
 class TopicLookup(NamedTuple):
-    """What was found on the topics: by the coordinates of a record, and by the id of an event."""
+    """Results by the coordinates of a record and by the id of an event."""
 
-    said: Mapping[Place, RecordLookup]
-    events: Mapping[str, EventPlace]
+    records: Mapping[RecordCoordinates, RecordLookup]
+    events: Mapping[str, EventLookup]
 
 
-async def look_up_topics(settings: Settings, story: CustomerHistory) -> TopicLookup:
-    """What the story's records said, and where its events stand. Raises `Refusal` when Kafka cannot be read."""
-    places = await partitions_of(settings.kafka, (*settings.topics.inputs, settings.topics.churned))
+async def look_up_topics(settings: Settings, history: CustomerHistory) -> TopicLookup:
+    """Look up the records and the events of a history. Raises `Refusal` if Kafka cannot be read."""
+    partitions = await partitions_of(settings.kafka, (*settings.topics.inputs, settings.topics.churned))
     async with committed_reader(settings.kafka, FETCH_BYTES) as reader:
-        reading = _Reading(settings, reader, places)
-        return TopicLookup(await reading.said(story), await reading.events(story))
+        lookup = _Lookup(settings, reader, partitions)
+        return TopicLookup(await lookup.records(history), await lookup.events(history))
 
 
-class _Reading:
-    def __init__(self, settings: Settings, reader: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> None:
+class _Lookup:
+    def __init__(self, settings: Settings, reader: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._settings = settings
         self._reader = reader
-        self._places = set(places)
+        self._partitions = set(partitions)
         self._decode = Decoder(settings.topics.signup, settings.batch.max_value_bytes).decode
 
-    async def said(self, story: CustomerHistory) -> dict[Place, RecordLookup]:
-        """Each record once, the last `MOST_READ_BACK` of them."""
-        wanted = list(dict.fromkeys(step.place for step in reversed(story.steps)))
-        found = {place: RecordLookup(None, f"not read: only the last {MOST_READ_BACK} are") for place in wanted}
-        for place in sorted(wanted[:MOST_READ_BACK]):
-            found[place] = await self._said_at(place, story.customer_id)
+    async def records(self, history: CustomerHistory) -> dict[RecordCoordinates, RecordLookup]:
+        """Look up each record once, the last `MAX_RECORDS` of them."""
+        wanted = list(dict.fromkeys(step.coordinates for step in reversed(history.steps)))
+        found = {
+            coordinates: RecordLookup(None, f"not read: only the last {MAX_RECORDS} are") for coordinates in wanted
+        }
+        for coordinates in sorted(wanted[:MAX_RECORDS]):
+            found[coordinates] = await self._record(coordinates, history.customer_id)
         return found
 
-    async def _said_at(self, place: Place, customer_id: str) -> RecordLookup:
-        record = await self._record_at(*place)
+    async def _record(self, coordinates: RecordCoordinates, customer_id: str) -> RecordLookup:
+        record = await self._record_at(*coordinates)
         if record is None:
             return RecordLookup(None, "gone from its topic")
         if self._decode(record).customer_id != customer_id:
@@ -80,59 +82,61 @@ class _Reading:
         return RecordLookup(record.value)
 
     async def _record_at(self, topic: str, partition: int, offset: int) -> Record | None:
-        """The record at these coordinates, None where it is not there any more."""
-        where = TopicPartition(topic, partition)
-        if where not in self._places:
+        """Return the record at these coordinates, None if it is no longer there."""
+        topic_partition = TopicPartition(topic, partition)
+        if topic_partition not in self._partitions:
             return None
-        begin, end = await self._bounds(where)
+        begin, end = await self._bounds(topic_partition)
         if not begin <= offset < end:
             return None
-        if self._reader.assignment() != {where}:  # which takes a tenth of a second
-            self._reader.assign([where])
-        self._reader.seek(where, offset)
+        if self._reader.assignment() != {topic_partition}:  # assigning takes a tenth of a second
+            self._reader.assign([topic_partition])
+        self._reader.seek(topic_partition, offset)
         async with asyncio.timeout(READ_SECONDS):
-            while await self._reader.position(where) <= offset:
-                found = await self._reader.getmany(where, timeout_ms=500, max_records=1)
-                for record in found.get(where, ()):
+            while await self._reader.position(topic_partition) <= offset:
+                found = await self._reader.getmany(topic_partition, timeout_ms=500, max_records=1)
+                for record in found.get(topic_partition, ()):
                     return record if record.offset == offset else None
         return None
 
-    async def _bounds(self, where: TopicPartition) -> tuple[int, int]:
-        begins, ends = await asyncio.gather(self._reader.beginning_offsets([where]), self._reader.end_offsets([where]))
-        return begins[where], ends[where]
+    async def _bounds(self, topic_partition: TopicPartition) -> tuple[int, int]:
+        begins, ends = await asyncio.gather(
+            self._reader.beginning_offsets([topic_partition]), self._reader.end_offsets([topic_partition])
+        )
+        return begins[topic_partition], ends[topic_partition]
 
-    async def events(self, story: CustomerHistory) -> dict[str, EventPlace]:
-        """Where each event of the story stands."""
-        return {step.event_id: await self._event(story, step) for step in story.steps if step.event_id}
+    async def events(self, history: CustomerHistory) -> dict[str, EventLookup]:
+        """Look up each event of the history."""
+        return {step.event_id: await self._event(history, step) for step in history.steps if step.event_id}
 
-    async def _event(self, story: CustomerHistory, step: ExplainedDecision) -> EventPlace:
+    async def _event(self, history: CustomerHistory, step: ExplainedDecision) -> EventLookup:
         topic = self._settings.topics.churned
-        count = sum(place.topic == topic for place in self._places)
+        count = sum(partition.topic == topic for partition in self._partitions)
         if not count:
-            return EventPlace(topic, None, None, "the topic does not exist")
-        [partition] = partitions_for([story.customer_id.encode()], count)
-        where = TopicPartition(topic, partition)
-        begin, end = await self._bounds(where)
+            return EventLookup(topic, None, None, "the topic does not exist")
+        [partition] = partitions_for([history.customer_id.encode()], count)
+        topic_partition = TopicPartition(topic, partition)
+        begin, end = await self._bounds(topic_partition)
         since = int(step.at.timestamp() * 1000) - BEFORE_MS
-        later = (await self._reader.offsets_for_times({where: since}))[where]
+        later = (await self._reader.offsets_for_times({topic_partition: since}))[topic_partition]
         start = end if later is None else max(begin, later.offset)
-        last = await self._last(where, start, end, story, step)
-        if last is None and step.is_published:  # a rebuilt store's journal is younger than its events
-            last = await self._last(where, begin, start, story, step)
+        last = await self._last(topic_partition, start, end, history, step)
+        if last is None and step.is_published:  # the journal of a rebuilt store is younger than its events
+            last = await self._last(topic_partition, begin, start, history, step)
         if last is not None and last.value is not None:
-            return EventPlace(topic, partition, last.offset)
+            return EventLookup(topic, partition, last.offset)
         note = "not found there" if last is None else f"erased by the tombstone at offset {last.offset}"
-        return EventPlace(topic, partition, None, note if step.is_published else "not published yet")
+        return EventLookup(topic, partition, None, note if step.is_published else "not published yet")
 
     async def _last(
-        self, where: TopicPartition, start: int, end: int, story: CustomerHistory, step: ExplainedDecision
+        self, topic_partition: TopicPartition, start: int, end: int, history: CustomerHistory, step: ExplainedDecision
     ) -> Record | None:
         """Return the step's event, or the tombstone of its customer, whichever comes last."""
         last = None
         event_id = ("ce_id", (step.event_id or "").encode())
-        async for part in LogReading(self._reader, {where: start}, {where: end}).parts():
-            for record in part.get(where, ()):
-                is_tombstone = record.value is None and erased_customer(record.key) == story.customer_id
+        async for part in LogReading(self._reader, {topic_partition: start}, {topic_partition: end}).parts():
+            for record in part.get(topic_partition, ()):
+                is_tombstone = record.value is None and erased_customer(record.key) == history.customer_id
                 if is_tombstone or (record.value is not None and event_id in record.headers):
                     last = record
         return last

@@ -1,1 +1,1 @@
-"""Customers, outbox and topic compared."""
+"""Reconciliation of customers, outbox and topic."""

@@ -1,7 +1,4 @@
-"""What was read of `customer.churned`, kept in a file from one command to the next.
-
-It may be lost at any time: then everything is read again.
-"""
+"""Cache of what was read of `customer.churned`, in a file. If it is lost, the whole topic is read again."""
 
 from __future__ import annotations
 
@@ -21,11 +18,11 @@ from worker.stores.churns import Sum
 
 
 class ReadPrefix(msgspec.Struct, frozen=True):
-    """A partition from where its log began up to `end`, before which stands a batch with this checksum.
+    """A partition from the `begin` of its log to `end`. The batch before `end` has this checksum.
 
-    A log is written at its end only, and the checksum is of who wrote the batch and when, too: while that batch stands
-    there, what stood before it does, but for two things: what is cut off a log moves its beginning, and compaction
-    takes away what a later record with the same key replaces, which is read when it comes.
+    A log is append-only, and the checksum covers the producer and the timestamps of the batch. While the batch is at
+    its offset, everything before it is unchanged, with two exceptions: truncation moves the beginning of the log, and
+    compaction removes records that a later record with the same key replaces, which will be read itself.
     """
 
     begin: int
@@ -33,48 +30,48 @@ class ReadPrefix(msgspec.Struct, frozen=True):
     checksum: int
 
 
-class Remembered(msgspec.Struct, frozen=True):
-    """Each day's events in these stretches of the partitions, added up with `fingerprinted_by`.
+class CachedReading(msgspec.Struct, frozen=True):
+    """Totals of each day for the events in these prefixes of the partitions, made with `fingerprinted_by`.
 
-    `read_at` is when they were read or found as they were, in seconds since 1970.
+    `read_at` is the time when they were last read or found unchanged, in seconds since 1970.
     """
 
     fingerprinted_by: str
     read_at: float = 0.0
-    stretches: Mapping[int, ReadPrefix] = MappingProxyType({})
+    prefixes: Mapping[int, ReadPrefix] = MappingProxyType({})
     days: Mapping[date, Sum] = MappingProxyType({})
 
     @property
     def count(self) -> int:
-        """Of how many events."""
+        """Number of events."""
         return sum(day.count for day in self.days.values())
 
 
 class TopicCache:
-    """The file for one topic of one cluster, in the user's cache directory. A user who has none remembers nothing."""
+    """The cache of one topic of one cluster, in the user's cache directory. Without such a directory it stays empty."""
 
     def __init__(self, settings: Settings) -> None:
         which = f"{settings.kafka.bootstrap_servers} {settings.topics.churned}"
         self._name = f"reconciled-{sha256(which.encode()).hexdigest()[:16]}.json"
 
-    def recall(self, fingerprinted_by: str, since: float) -> Remembered:
-        """What was kept, if it was read since then and added up in this way; else nothing."""
+    def load(self, fingerprinted_by: str, since: float) -> CachedReading:
+        """Return the cached reading if it was made after `since` with the same fingerprints, else an empty one."""
         with suppress(OSError, RuntimeError, msgspec.DecodeError):
-            found = msgspec.json.decode((_directory() / self._name).read_bytes(), type=Remembered)
+            found = msgspec.json.decode((_directory() / self._name).read_bytes(), type=CachedReading)
             if found.fingerprinted_by == fingerprinted_by and found.read_at > since:
                 return found
-        return Remembered(fingerprinted_by)
+        return CachedReading(fingerprinted_by)
 
-    def keep(self, remembered: Remembered) -> None:
-        """Keep this in place of what there was."""
+    def save(self, reading: CachedReading) -> None:
+        """Replace the cached reading."""
         with suppress(OSError, RuntimeError):
             directory = _directory()
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with NamedTemporaryFile(dir=directory, prefix=self._name, delete=False) as file:
-                file.write(msgspec.json.encode(remembered))
+                file.write(msgspec.json.encode(reading))
             Path(file.name).replace(directory / self._name)
 
 
 def _directory() -> Path:
-    """Raises `RuntimeError` where the user has no home."""
+    """Return the cache directory. Raises `RuntimeError` if the user has no home directory."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "customer-worker"

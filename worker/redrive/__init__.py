@@ -1,1 +1,1 @@
-"""Dead letters sent again."""
+"""Redrive of dead letters."""

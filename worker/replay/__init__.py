@@ -1,1 +1,1 @@
-"""Records that were read before, given to the handlers of today: what would change, and changing it."""
+"""Replay: decided records are applied again with the current handlers, or in a dry run."""

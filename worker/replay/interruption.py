@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a lost terminal: noted at once, and taken up where nothing is left half done."""
+"""Interruption by a signal: recorded at once, acted on at the next point where nothing is half done."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Exception):
-    """A signal asked for the end."""
+    """Raised after a signal to stop."""
 
 
 class Interruption:
-    """Whether a signal has asked for the end. The first one counts; whoever sends more loses nothing by it."""
+    """Records the first signal to stop. Further signals have no effect."""
 
-    def __init__(self, say: Callable[[], object]) -> None:
-        self._say = say
+    def __init__(self, announce: Callable[[], object]) -> None:
+        self._announce = announce
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[object] | None = None
         self.is_asked = False
 
     def check(self) -> None:
-        """Raise `Interrupted` where a signal has come."""
+        """Raise `Interrupted` if a signal was received."""
         if self.is_asked:
             raise Interrupted
 
     @contextmanager
     def cancelling(self) -> Iterator[None]:
-        """A signal cancels the task that is in here, once; so does one that came before."""
+        """Cancel the task in this context once a signal is received, also if that was before."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         try:
             if self.is_asked:
@@ -41,11 +41,11 @@ class Interruption:
             self._task = None
 
     def note(self, number: int = 0, frame: FrameType | None = None) -> None:  # noqa: ARG002 - a signal's handler
-        """Take note of a signal."""
+        """Handle a signal."""
         if self.is_asked:
             return
         self.is_asked = True
-        self._say()
+        self._announce()
         if self._task is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._cancel)
 
@@ -55,9 +55,9 @@ class Interruption:
 
 
 @contextmanager
-def interruptible(say: Callable[[], object]) -> Iterator[Interruption]:
-    """Signals are noted in here, those that this process is to ignore (nohup) aside; `say` is called at the first."""
-    interruption = Interruption(say)
+def interruptible(announce: Callable[[], object]) -> Iterator[Interruption]:
+    """Handle signals in this context, except ignored ones (nohup). The first calls `announce`."""
+    interruption = Interruption(announce)
     noted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interruption.note) for number in noted}
     try:

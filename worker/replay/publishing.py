@@ -1,4 +1,4 @@
-"""What comes of a replay goes out as what comes of the worker does: by the relay, whose receipts tell what is out."""
+"""Publishing for a replay: by a relay, as in a worker, with the same recovery from receipts."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from aiokafka.errors import KafkaError
 from worker.consumer.single_owner_assignor import has_store, members_of
 from worker.errors import Exit, PositionRefused, Refusal, Stop
 from worker.kafka import clients as kafka
+from worker.outbox.output_topics import OutputTopics
 from worker.outbox.receipts import ReceiptUnreadable, keep_receipts
 from worker.outbox.relay import Relay
 from worker.settings import Settings
 from worker.stores.port import Store
 from worker.stores.thread import StoreThread
 
-PATIENCE_SECONDS = 60.0
-LOOK_EVERY_SECONDS = 0.1
+STALLED_AFTER_SECONDS = 60.0
+POLL_EVERY_SECONDS = 0.1
 _LATER = "What is decided is kept, and published by the worker as soon as one runs"
 
 
 async def read_receipts(settings: Settings, store: Store, thread: StoreThread) -> None:
-    """Learn what is out, without publishing anything. Raises `Refusal`."""
+    """Read the receipts without publishing. Raises `Refusal`."""
     async with _refusals(settings):
         async with kafka.admin_client(settings.kafka) as admin:
             partitions = await kafka.partition_counts(admin, settings.topics.outputs)
-        await keep_receipts(settings, store, thread, partitions)
+        await keep_receipts(OutputTopics(settings), partitions, settings, store, thread)
 
 
 class Publishing:
-    """The relay of one replay, running; where workers share the store and one of them publishes, it stands by."""
+    """The running relay of a replay. With a shared store, it is a standby while a worker publishes."""
 
     def __init__(self, store: Store, thread: StoreThread, relay: Relay, running: asyncio.Task[None]) -> None:
         self._store = store
@@ -41,20 +42,20 @@ class Publishing:
         self.offer = relay.offer
 
     async def finish(self) -> None:
-        """Until all that is in the outbox by now is out, whoever publishes. Raises `Refusal` when none does."""
+        """Wait until the current outbox is published, by this relay or a worker. Raises `Refusal` if it stalls."""
         wanted, before = await self._thread.call(self._last_seq), -1
-        while wanted > before:  # a shared store numbers so many rows at once: again, until there are no more
+        while wanted > before:  # a shared store numbers a limited count of rows at a time
             wanted, before = await self._thread.call(self._last_seq), wanted
         published, moved = -1, time.monotonic()
         while (now := await self._thread.call(self._published_seq)) < wanted:
             if now != published:
                 published, moved = now, time.monotonic()
-            if time.monotonic() - moved > PATIENCE_SECONDS:
+            if time.monotonic() - moved > STALLED_AFTER_SECONDS:
                 raise Refusal(
-                    f"nothing could be published for {PATIENCE_SECONDS:.0f} s. {_LATER}: see that Kafka is well",
+                    f"nothing could be published for {STALLED_AFTER_SECONDS:.0f} s. {_LATER}: see that Kafka is well",
                     Exit.UNREACHABLE,
                 )
-            await asyncio.wait({self._running}, timeout=LOOK_EVERY_SECONDS)
+            await asyncio.wait({self._running}, timeout=POLL_EVERY_SECONDS)
             if self._running.done():
                 self._running.result()
                 raise Refusal(f"publishing was refused, as the line above says. {_LATER}", Exit.SAFETY)
@@ -68,16 +69,16 @@ class Publishing:
 
 @asynccontextmanager
 async def publishing(settings: Settings, store: Store, thread: StoreThread) -> AsyncIterator[Publishing]:
-    """A relay that publishes what is committed, and what had waited; what is out already is known before.
+    """Run a relay that publishes what is committed, and the earlier backlog. Receipts are read first.
 
-    Where workers share the store, it does so only while none of them does. Raises `Refusal` where another worker
-    publishes under the same name from another store, and where the receipt cannot be read.
+    With a shared store, it publishes only while no worker does. Raises `Refusal` if a worker of the group publishes
+    from another store, and if the receipts cannot be read.
     """
     await _require_no_other_store(settings, store)
     relay = Relay(settings, store, thread, Stop())
     try:
-        if store.exclusive_id is None:
-            await read_receipts(settings, store, thread)  # by reading alone: a new producer would end a worker's
+        if store.is_shared:
+            await read_receipts(settings, store, thread)  # by reading only: a new producer would fence that of a worker
         else:
             async with _refusals(settings):
                 await relay.recover("replay")
@@ -92,12 +93,13 @@ async def publishing(settings: Settings, store: Store, thread: StoreThread) -> A
 
 
 async def _require_no_other_store(settings: Settings, store: Store) -> None:
-    """A new relay ends the one before: not where that is the relay of a worker that does its work on another store.
+    """Raise `Refusal` if a member of the group runs on another store: a new relay would fence its relay.
 
-    A member that had our DuckDB store is dead, for we have it. One that shares PostgreSQL says of no store.
+    A member that had this DuckDB store has stopped, as the store is open here. Members that share PostgreSQL name no
+    store in their user data.
     """
     members = await members_of(settings)
-    if store.exclusive_id is None:
+    if store.is_shared:
         is_another = any(member.user_data for member in members)
     else:
         is_another = not all(has_store(member, store.exclusive_id) for member in members)
@@ -111,7 +113,7 @@ async def _require_no_other_store(settings: Settings, store: Store) -> None:
 
 @asynccontextmanager
 async def _refusals(settings: Settings) -> AsyncIterator[None]:
-    """Say what an error means to who called the command."""
+    """Turn errors into a `Refusal`."""
     try:
         yield
     except PositionRefused as refused:

@@ -1,4 +1,4 @@
-"""What a replay came to, or would come to."""
+"""Report of a replay or of its dry run."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from enum import StrEnum
 import msgspec
 
 from domain.customer import Customer
-from worker.messages.inbound import shown
+from worker.messages.churned_event import shown
+from worker.processing.dry_run import Decisions
 from worker.replay.selection import Range
 from worker.stores.port import Changes
 
 
 class Emit(StrEnum):
-    """What happens to the events and dead letters that come of a replay: sent, or counted as sent."""
+    """Handling of the events and dead letters of a replay: publish them, or count them as published."""
 
     ALL = "all"
     NONE = "none"
 
 
 class CustomerState(msgspec.Struct, frozen=True, gc=False):
-    """What of a customer a replay can change. `mrr` is in dollars a month."""
+    """The attributes of a customer that a replay can change. `mrr` is in dollars per month."""
 
     plan_tier: str
     mrr: Decimal
@@ -31,7 +32,7 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
 
 
 class CustomerChange(msgspec.Struct, frozen=True, gc=False):
-    """One customer, before and after; `before` is None for one who was not there."""
+    """A customer before and after the replay; `before` is None for a new one."""
 
     customer_id: str
     before: CustomerState | None
@@ -39,13 +40,13 @@ class CustomerChange(msgspec.Struct, frozen=True, gc=False):
 
 
 class Report(msgspec.Struct):
-    """Everything there is to say of a replay; of one that was interrupted, up to there.
+    """Counts and changes of a replay; of an interrupted one, up to the interruption.
 
-    `read` records were read, of which `taken` are about the customer that was asked for, or all. `outcomes` is what
-    the handlers made of those and `rejected` why they refused some; a duplicate or a rejection that is read again
-    says nothing new. `unparked` and `unparked_rejected` say the same of cancellations that had waited for a signup.
-    `events` and `dead_letters` are those not on their topics yet: to be sent, or held back with `emit` none. `waiting`
-    are records that wait in the outbox: before, and (of a replay that was executed) after. ARR is in dollars a year.
+    `read` records were read; `taken` of them are about the selected customer, or all. `outcomes` counts their
+    decisions and `rejected` the reasons of rejections; repeated duplicates and rejections have no effect. `unparked`
+    and `unparked_rejected` count the decisions about parked cancellations. `events` and `dead_letters` count records
+    that are not on their topics yet: they are published, or with `emit` none held back. `waiting_before` and, of an
+    executed replay, `waiting_after` count rows of the outbox to be published. ARR is in dollars per year.
     """
 
     executed: bool
@@ -69,21 +70,28 @@ class Report(msgspec.Struct):
 
     @property
     def gone(self) -> int:
-        """How many offsets asked for are no longer in the logs."""
+        """Number of selected offsets that are no longer in the logs."""
         return sum(each.gone for each in self.ranges)
 
     @property
     def left(self) -> int:
-        """How many offsets asked for the worker has yet to decide."""
+        """Number of selected offsets that the worker has not decided yet."""
         return sum(each.left for each in self.ranges)
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether there was nothing to do."""
+        """Whether the records changed nothing."""
         return not (self.changes or self.events or self.dead_letters or self.outcomes["parked"] or self.unparked)
 
+    def add_decisions(self, decided: Decisions, released: Decisions) -> None:
+        """Add the decisions about a batch's records, and about the parked records that it released."""
+        self.outcomes += _by_outcome(decided)
+        self.rejected += _by_reason(decided)
+        self.unparked += _by_outcome(released)
+        self.unparked_rejected += _by_reason(released)
+
     def add_changes(self, changes: Changes) -> None:
-        """Count a committed batch's customers; who changes twice is told once."""
+        """Add the customers of a committed batch. Two changes of one customer become one."""
         for customer in changes.new_customers.values():
             self._add(customer, before=None)
         for customer in changes.changed_customers.values():
@@ -99,3 +107,14 @@ class Report(msgspec.Struct):
 
 def _state(customer: Customer) -> CustomerState:
     return CustomerState(customer.plan_tier.value, Decimal(shown(customer.mrr.amount)), customer.churn_date)
+
+
+def _by_outcome(decisions: Decisions) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (outcome, _), count in decisions.items():
+        found[outcome] += count
+    return found
+
+
+def _by_reason(decisions: Decisions) -> Counter[str]:
+    return Counter({reason: count for (_, reason), count in decisions.items() if reason})

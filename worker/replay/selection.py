@@ -1,4 +1,4 @@
-"""Which records are replayed: what an operator asks for, and where that stands in the logs."""
+"""Selection of the records to replay, and its offsets in the logs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.errors import Exit, Refusal
 from worker.kafka.log_reader import partitions_of
-from worker.messages.record import TopicPartition as Place
+from worker.messages.record import TopicPartition as PlainPartition
 from worker.settings import Settings
+
+Positions = Mapping[PlainPartition, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is asked for. `topics` come one after the other; what is None sets no limit.
+    """Bounds of a replay. `topics` are replayed in their order; None is no bound.
 
-    From is taken, up to `to_…` and without it. Offsets hold for each partition; times are those of the records.
+    `from_…` is inclusive, `to_…` exclusive. Offsets apply to each partition; times are timestamps of records.
     """
 
     topics: Sequence[str]
@@ -32,9 +34,9 @@ class Selection:
 
 
 class Range(msgspec.Struct, frozen=True):
-    """The part of a partition that is read: `start` up to and without `end`.
+    """The part of a partition that is read: from `start` to `end`, exclusive.
 
-    `gone` are the offsets asked for that the log no longer has, `left` those that the worker has yet to decide.
+    `gone` counts selected offsets that the log no longer has, `left` those that the worker has not decided yet.
     """
 
     topic: str
@@ -46,71 +48,71 @@ class Range(msgspec.Struct, frozen=True):
 
 
 async def ranges(
-    settings: Settings, reader: AIOKafkaConsumer, selection: Selection, positions: Mapping[Place, int]
+    settings: Settings, reader: AIOKafkaConsumer, selection: Selection, positions: Positions
 ) -> list[Range]:
-    """Where what is selected stands, in the order in which it is read; `positions` are the store's.
+    """Return the selected ranges in the order in which they are read; `positions` are the store's.
 
     Raises `Refusal` for a partition that does not exist, and for a log that is not the one the store has read.
     """
-    places = await _places(settings, selection)
-    begins = await reader.beginning_offsets(places)
-    ends = await reader.end_offsets(places)
-    starts = await _asked(reader, places, selection.from_offset, selection.from_time, ends)
-    stops = await _asked(reader, places, selection.to_offset, selection.to_time, ends)
+    partitions = await _selected_partitions(settings, selection)
+    begins = await reader.beginning_offsets(partitions)
+    ends = await reader.end_offsets(partitions)
+    starts = await _bounds(reader, partitions, selection.from_offset, selection.from_time, ends)
+    stops = await _bounds(reader, partitions, selection.to_offset, selection.to_time, ends)
     return [
-        _range(place, starts.get(place, 0), stops.get(place, ends[place]), begins[place], ends[place], positions)
-        for place in places
+        _range(each, starts.get(each, 0), stops.get(each, ends[each]), begins[each], ends[each], positions)
+        for each in partitions
     ]
 
 
-async def _places(settings: Settings, selection: Selection) -> list[TopicPartition]:
-    """The partitions, signups before cancellations: so the worker itself reads a backlog."""
+async def _selected_partitions(settings: Settings, selection: Selection) -> list[TopicPartition]:
+    """Return the partitions, signups before cancellations: the order in which the worker reads a backlog."""
     existing = await partitions_of(settings.kafka, selection.topics)
-    wanted = [place for place in existing if selection.partition in {None, place.partition}]
+    wanted = [partition for partition in existing if selection.partition in {None, partition.partition}]
     if not wanted:
         raise Refusal(
             f"{' and '.join(selection.topics)} have no partition {selection.partition}: their partitions are "
-            + ", ".join(f"{place.topic}/{place.partition}" for place in sorted(existing)),
+            + ", ".join(f"{partition.topic}/{partition.partition}" for partition in sorted(existing)),
             Exit.USAGE,
         )
-    return sorted(wanted, key=lambda place: (selection.topics.index(place.topic), place.partition))
+    return sorted(wanted, key=lambda partition: (selection.topics.index(partition.topic), partition.partition))
 
 
-async def _asked(
+async def _bounds(
     reader: AIOKafkaConsumer,
-    places: Sequence[TopicPartition],
+    partitions: Sequence[TopicPartition],
     offset: int | None,
     moment: datetime | None,
     ends: Mapping[TopicPartition, int],
 ) -> Mapping[TopicPartition, int]:
-    """An offset of each partition, or of none where none is asked for."""
+    """Return the offset of a bound in each partition; nothing without a bound."""
     if offset is not None:
-        return dict.fromkeys(places, offset)
+        return dict.fromkeys(partitions, offset)
     if moment is None:
         return {}
-    timestamp = max(0, round(moment.timestamp() * 1000))  # negative ones mean something else to Kafka
-    found = await reader.offsets_for_times(dict.fromkeys(places, timestamp))
-    return {place: found[place].offset if found.get(place) else ends[place] for place in places}
+    timestamp = max(0, round(moment.timestamp() * 1000))  # negative ones are special values in Kafka
+    found = await reader.offsets_for_times(dict.fromkeys(partitions, timestamp))
+    return {partition: found[partition].offset if found.get(partition) else ends[partition] for partition in partitions}
 
 
 def _range(
-    place: TopicPartition, asked_start: int, asked_end: int, begin: int, end: int, positions: Mapping[Place, int]
+    partition: TopicPartition, wanted_start: int, wanted_end: int, begin: int, end: int, positions: Positions
 ) -> Range:
-    decided = positions.get((place.topic, place.partition), 0)
+    decided = positions.get((partition.topic, partition.partition), 0)
     if decided > end:
         raise Refusal(
-            f"{place.topic}/{place.partition} ends at offset {end}, but the store has read it up to {decided}: the "
-            "topic was recreated or cut short, and its records are not those that were decided. Restore the topic, or "
-            "replay others (--topic, --partition)",
+            f"{partition.topic}/{partition.partition} ends at offset {end}, but the store has read it up to {decided}: "
+            "the topic was recreated or cut short, and its records are not those that were decided. Restore the topic, "
+            "or replay others (--topic, --partition)",
             Exit.SAFETY,
         )
-    wanted_end = min(asked_end, end)
-    start = max(asked_start, begin)
+    wanted_end = min(wanted_end, end)
+    start = max(wanted_start, begin)
     return Range(
-        place.topic,
-        place.partition,
+        partition.topic,
+        partition.partition,
         start=start,
         end=max(start, min(wanted_end, decided)),
-        gone=max(0, min(begin, wanted_end) - asked_start),
+        gone=max(0, min(begin, wanted_end) - wanted_start),
         left=max(0, wanted_end - max(start, decided)),
     )

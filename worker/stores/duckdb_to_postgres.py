@@ -14,8 +14,8 @@ import psycopg
 
 from worker.stores.duckdb.file import explain as explain_duckdb
 from worker.stores.duckdb.file import open_to_read
+from worker.stores.errors import StoreError
 from worker.stores.migrations import newest_version
-from worker.stores.port import StoreError
 from worker.stores.postgres.connection import Connection, connect, explain, migrate, require_store
 from worker.stores.postgres.rows import PLACES_BITS
 
@@ -57,9 +57,9 @@ _IS_IN_USE = " OR ".join(f"EXISTS (SELECT FROM {table})" for table in _COPIED)
 
 
 def copy_to_postgres(path: str, url: str, shown: str, tell: Tell) -> int:
-    """Copy the store in the file at `path` to the empty database at `url`, all or nothing; how many rows.
+    """Copy the store in the file at `path` to the empty database at `url`, all or nothing; returns the number of rows.
 
-    `tell` is told how far it is, and of how much: a row counts once for itself and once for each index it is in.
+    `tell` is called with how much is done, and of how much: a row counts for itself and for each index it is in.
     Raises `StoreInUseError` where a worker has the file, and `StoreError` where it cannot be read, or the database is
     not empty or fails.
     """
@@ -83,8 +83,7 @@ def _copy(source: duckdb.DuckDBPyConnection, target: Connection, shown: str, tel
         target.execute(f"TRUNCATE {', '.join(_COPIED)}".encode())  # FREEZE asks for it
         with _indexes_made_last(target, counts, tell) as told:
             for table in _COPIED:
-                for lines in _load(source, target, table):
-                    told(lines)
+                _load(source, target, table, told)
         _go_on_from_there(source, target)
     target.execute(f"ANALYZE {', '.join(_COPIED)}".encode())
     return sum(counts.values())
@@ -94,8 +93,8 @@ def _count(source: duckdb.DuckDBPyConnection, what: str) -> int:
     return int(source.execute(f"SELECT count(*) {what.partition(' ORDER BY ')[0]}").fetchall()[0][0])
 
 
-def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str) -> Iterator[int]:
-    """Copy a table, in the order in which DuckDB has its rows; how many each time."""
+def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str, told: Callable[[int], None]) -> None:
+    """Copy a table, in the order in which DuckDB has its rows; `told` is called with the number of rows each time."""
     columns, what = _COPIED[table]
     described = source.execute(f"DESCRIBE SELECT {columns} {what}").fetchall()
     line = ", ".join(_as_text(f'"{name}"', kind) for name, kind, *_ in described)
@@ -105,11 +104,11 @@ def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str) -> 
     with target.cursor() as cursor, cursor.copy(command) as copying:
         while lines := found.fetchmany(LINES_AT_ONCE):
             copying.write("".join(f"{text}\n" for (text,) in lines))
-            yield len(lines)
+            told(len(lines))
 
 
 def _as_text(column: str, kind: str) -> str:
-    """How DuckDB writes a column so that PostgreSQL's COPY reads the same."""
+    """Return the SQL by which DuckDB writes a column as PostgreSQL's COPY reads it."""
     match kind:
         case "VARCHAR":
             text = f"replace({column}, '\\', '\\\\')"
@@ -124,7 +123,7 @@ def _as_text(column: str, kind: str) -> str:
 
 @contextmanager
 def _indexes_made_last(target: Connection, counts: dict[str, int], tell: Tell) -> Iterator[Callable[[int], None]]:
-    """Take every index away, and make all of them again at the end. What it gives is told how many rows were copied."""
+    """Drop every index, and create all of them at the end. Yields a callable that counts the rows copied."""
     indexes = target.execute(_INDEXES).fetchall()
     done, total = 0, sum(counts.values()) + sum(counts.get(table, 0) for table, *_ in indexes)
 
@@ -153,7 +152,7 @@ WHERE relnamespace = current_schema::regnamespace AND relname IN ({", ".join(f"'
 
 
 def _go_on_from_there(source: duckdb.DuckDBPyConnection, target: Connection) -> None:
-    """Numbers that come next come after those that were copied."""
+    """Make new numbers follow those that were copied."""
     [(last, published)] = source.execute(
         "SELECT greatest((SELECT max(seq) FROM outbox), published_seq), published_seq FROM relay"
     ).fetchall()

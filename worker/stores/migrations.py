@@ -8,20 +8,20 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import NamedTuple
 
-from worker.stores.port import NewerStoreError, StoreError
+from worker.stores.errors import NewerStoreError, StoreError
 
 STEPS = files("worker.stores").joinpath("sql")
 
 
 class Migration(NamedTuple):
-    """One step: the version it leads to, and the statements that do."""
+    """One step: the version it leads to, and its statements."""
 
     version: int
     sql: str
 
 
 def migrations(database: str, after_version: int = 0) -> list[Migration]:
-    """The steps of a database, `duckdb` or `postgres`, that lead on from a version, in order."""
+    """Return the steps of a database, `duckdb` or `postgres`, that follow a version, in order."""
     steps = [
         Migration(int(file.name.partition("_")[0]), file.read_text())
         for file in STEPS.joinpath(database).iterdir()
@@ -31,7 +31,7 @@ def migrations(database: str, after_version: int = 0) -> list[Migration]:
 
 
 def newest_version(database: str) -> int:
-    """The version that this worker reads and writes."""
+    """Return the version that this worker reads and writes."""
     return migrations(database)[-1].version
 
 

@@ -38,7 +38,7 @@ def decode_headers(headers: bytes) -> list[Header]:
 
 # Those that waited for a signup in vain, by the text of an index in PostgreSQL; and discarded letters, whose ids begin
 # with the places of their records.
-GIVEN_UP = f"""
+ABANDONED = f"""
     SELECT topic, partition, "offset" FROM journal WHERE reason = '{Reason.NO_SIGNUP}'
     UNION ALL
     SELECT

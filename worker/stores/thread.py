@@ -1,4 +1,4 @@
-"""The one thread that talks to the store, so that its calls never meet and the event loop never waits for a disk."""
+"""The thread that calls a store, so that calls never overlap and the event loop never waits for a disk."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ R = TypeVar("R")
 
 
 class StoreThread:
-    """Runs one call at a time, in the order they are asked for."""
+    """Runs one call at a time, in order."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What `function` returns or raises. A call once begun runs to its end, even when its caller is cancelled."""
+        """Call `function` on the thread. A call once begun runs to its end, even when its caller is cancelled."""
         return await asyncio.wrap_future(self._executor.submit(function, *args, **kwargs))
 
     def close(self, *, wait: bool = True) -> None:

@@ -1,1 +1,1 @@
-"""What the pages are made of."""
+"""Templates of the pages."""

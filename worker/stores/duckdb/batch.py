@@ -14,16 +14,16 @@ Join = Callable[[str, rows.Columns], duckdb.DuckDBPyConnection]
 
 
 class BatchTable:
-    """The table `batch` of a connection: made known to it once, for that takes as long as a small insert."""
+    """The table `batch` of a connection, registered once: that takes as long as a small insert."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self._table = pa.table(dict(rows.ids([])))
         db.register("batch", self)
 
     def hold(self, columns: rows.Columns) -> None:
-        """Be made of these columns from now on."""
+        """Replace the columns."""
         self._table = pa.table(dict(columns))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """The rows, by the Arrow PyCapsule interface; DuckDB asks anew for each statement, for the columns too."""
+        """Export the rows by the Arrow PyCapsule interface; DuckDB calls it for each statement."""
         return self._table.__arrow_c_stream__(requested_schema)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A DuckDB file copied while nobody has it, for trying something out on the copy."""
+"""Copies of a DuckDB file that no process has open, for dry runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.stores.duckdb.file import MEMORY
-from worker.stores.port import NoStoreError, StoreError, StoreInUseError
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
 
 PART_BYTES = 16 * 1024 * 1024
 ROOM_TO_WORK_BYTES = 512 * 1024 * 1024  # the copy's own log, up to a checkpoint, and what that writes
@@ -19,9 +19,9 @@ ROOM_TO_WORK_BYTES = 512 * 1024 * 1024  # the copy's own log, up to a checkpoint
 
 @contextmanager
 def copied(path: str, tell: Callable[[int, int], None]) -> Iterator[str]:
-    """The path of a copy of the store at `path`, in a directory beside it that is gone afterwards.
+    """Copy the store at `path` into a directory beside it, which is removed afterwards; yields the path.
 
-    `tell` is told how many bytes are copied, of how many. What a killed process left of an earlier copy is removed.
+    `tell` is called with the bytes copied, and their total. What a killed process left of an earlier copy is removed.
     Raises `NoStoreError`, `StoreInUseError` when another process has the store or copies it, and `StoreError` when
     there is no room or the disk fails.
     """
@@ -41,7 +41,7 @@ def copied(path: str, tell: Callable[[int, int], None]) -> Iterator[str]:
 
 @contextmanager
 def _directory_beside(store: Path) -> Iterator[Path]:
-    """An empty directory that no other process uses; removed in the end."""
+    """Create an empty directory that no other process uses; removed in the end."""
     directory = store.with_name(f"{store.name}.copy")
     directory.mkdir(mode=0o700, exist_ok=True)
     opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

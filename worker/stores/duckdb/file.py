@@ -13,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import duckdb
 
 from worker.error_messages import message_of
+from worker.stores.errors import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
 from worker.stores.migrations import migrations, newest_version, require_version
-from worker.stores.port import NoStoreError, StoreDamagedError, StoreError, StoreInUseError
 
 
 class AtPath(Protocol):
@@ -44,7 +44,7 @@ _CONFIG: dict[str, Any] = {
 
 
 def open_file(path: str) -> duckdb.DuckDBPyConnection:
-    """A connection to the store at `path`, made where there is none.
+    """Open the store at `path`, made where there is none.
 
     Raises `StoreInUseError` when another process has it, `StoreDamagedError` when it cannot be read, and `StoreError`
     when it is no store, of another version, or cannot be opened at all.
@@ -62,7 +62,7 @@ def open_file(path: str) -> duckdb.DuckDBPyConnection:
 
 
 def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
-    """A connection that reads the store at `path` and changes nothing of it, not even the log that a crash left.
+    """Open the store at `path` for reading. Nothing of it is changed, not even the log that a crash left.
 
     Blocks are checked as they are read. Raises `NoStoreError` where there is no store, and else as `open_file`.
     """
@@ -82,7 +82,7 @@ def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def only_redrive(path: str) -> Iterator[None]:
-    """Held for as long as a redrive beside this store takes. Raises `StoreInUseError` where another one holds it."""
+    """Hold the lock of the one redrive beside this store. Raises `StoreInUseError` where another process holds it."""
     directory = os.open(Path(path).parent, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,7 +94,7 @@ def only_redrive(path: str) -> Iterator[None]:
 
 
 def open_nothing() -> duckdb.DuckDBPyConnection:
-    """A connection to no store and no file, to reckon with."""
+    """Open a database in memory, for computations."""
     return duckdb.connect(MEMORY, config=_CONFIG)
 
 
@@ -115,7 +115,7 @@ def _require_version(db: duckdb.DuckDBPyConnection, path: str, version: int) -> 
 
 
 def _migrate(db: duckdb.DuckDBPyConnection, *, from_nothing_only: bool = False) -> tuple[int, int]:
-    """Bring the tables to this worker's version, all or nothing; the version before and after."""
+    """Bring the tables to this worker's version, all or nothing; returns the version before and after."""
     before = _stored_version(db) if _has_tables(db) else 0
     due = [] if before and from_nothing_only else migrations("duckdb", before)
     if due:
@@ -128,7 +128,7 @@ def _migrate(db: duckdb.DuckDBPyConnection, *, from_nothing_only: bool = False) 
 
 
 def migrate_file(path: str) -> tuple[int, int]:
-    """Bring the store at `path` to this worker's version, made where there is none; the version before and after.
+    """Bring the store at `path` to this worker's version, made where there is none; returns the versions.
 
     Raises `StoreInUseError` when a worker has it, and else as `open_file`.
     """
@@ -161,13 +161,13 @@ def _require_readable(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def identity(db: duckdb.DuckDBPyConnection, path: str) -> str:
-    """A name of this file: the store's own, and the file's number, which a copy does not share."""
+    """Return the identity of this file: the id of the store, and the inode, which a copy does not share."""
     store_id = db.execute("SELECT id::VARCHAR FROM store_version").fetchall()[0][0]
     return f"{store_id}:{0 if path == MEMORY else Path(path).stat().st_ino}"
 
 
 def explain(error: duckdb.Error, path: str) -> StoreError:
-    """What the driver's error means for whoever has to mend it. Values are left out: they are about customers."""
+    """Describe the driver's error for operators. Values are left out: they are about customers."""
     whole = str(error).partition("\n")[0]
     text = (message_of(error) or type(error).__name__).partition("\n")[0]
     if "Could not set lock" in whole:
@@ -185,7 +185,7 @@ def explain(error: duckdb.Error, path: str) -> StoreError:
 
 
 def wrap_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Let no error of the driver past the edge of the store."""
+    """Raise the driver's errors as `StoreError`."""
 
     @wraps(method)
     def wrapped(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import duckdb
+from typing_extensions import override
 
+from worker.failpoints import reach
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
 from worker.stores.duckdb import rows
 from worker.stores.duckdb.batch import Join
-from worker.stores.port import PendingBatch
+from worker.stores.duckdb.file import wrap_errors
+from worker.stores.duckdb.session import DuckDBSession
+from worker.stores.port import OutboxStore, PendingBatch
 from worker.stores.row_codec import decode_headers
 
 PENDING_BYTES = 32 * 1024 * 1024
 
 
 def add(join: Join, messages: Sequence[Outgoing], after_seq: int, *, is_silent: bool, has_receipts: bool) -> set[str]:
-    """Add the rows; the ids of those that have a receipt already. Silent ones pass for such, too."""
+    """Add the rows; returns the ids of those that have a receipt. Silent rows count as published, too."""
     if not messages:
         return set()
     ids = [message.id for message in messages]
@@ -34,7 +38,7 @@ def add(join: Join, messages: Sequence[Outgoing], after_seq: int, *, is_silent: 
 
 
 def pending(db: duckdb.DuckDBPyConnection, after_seq: int, limit: int, end: int) -> PendingBatch:
-    """What is to be published of the rows after `after_seq` up to `end`."""
+    """Return what is to be published of the rows after `after_seq` up to `end`."""
     if after_seq >= end:
         return PendingBatch(after_seq, [], after_seq)
     query = f"""
@@ -60,7 +64,7 @@ def pending(db: duckdb.DuckDBPyConnection, after_seq: int, limit: int, end: int)
 
 
 def keep_receipts(join: Join, ids: Sequence[str], published_seq: int) -> None:
-    """Note that these ids are out, whether their rows are here or yet to come."""
+    """Record that these ids are published, whether their rows exist or are yet to come."""
     columns = rows.ids(ids)
     join(
         f"UPDATE outbox SET receipted = true FROM batch WHERE outbox.id = batch.id AND outbox.seq > {published_seq}",
@@ -74,7 +78,7 @@ def keep_receipts(join: Join, ids: Sequence[str], published_seq: int) -> None:
 
 
 def set_ends(join: Join, ends: Mapping[TopicPartition, int]) -> None:
-    """Set up to where each of these output partitions is accounted for."""
+    """Set the offset up to which each of these output partitions is accounted for."""
     if not ends:
         return
     join(
@@ -82,3 +86,55 @@ def set_ends(join: Join, ends: Mapping[TopicPartition, int]) -> None:
         " ON CONFLICT (topic, partition) DO UPDATE SET end_offset = excluded.end_offset",
         rows.offsets(ends),
     )
+
+
+class DuckDBOutbox(DuckDBSession, OutboxStore):
+    """The outbox in DuckDB."""
+
+    @property
+    @override
+    def last_seq(self) -> int:
+        return self._seq
+
+    @property
+    @override
+    def published_seq(self) -> int:
+        return self._published_seq
+
+    @property
+    @override
+    def unpublished(self) -> int:
+        query = f"SELECT count(*) FROM outbox WHERE seq > {self._published_seq} AND NOT receipted"
+        return int(self._rows(query)[0][0])
+
+    @wrap_errors
+    @override
+    def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
+        end = self._seq if up_to_seq is None else min(up_to_seq, self._seq)
+        return pending(self._db, after_seq, limit, end)
+
+    @wrap_errors
+    @override
+    def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
+        with self._transaction():
+            self._db.execute("UPDATE relay SET published_seq = ?", [last_seq])
+            set_ends(self._join, ends)
+            reach("before-mark")
+        reach("after-mark")
+        self._published_seq = last_seq
+
+    @wrap_errors
+    @override
+    def output_ends(self) -> Mapping[TopicPartition, int]:
+        ends = self._db.execute("SELECT topic, partition, end_offset FROM output_ends").fetchall()
+        return {(topic, partition): offset for topic, partition, offset in ends}
+
+    @wrap_errors
+    @override
+    def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
+        with self._transaction():
+            keep_receipts(self._join, ids, self._published_seq)
+            set_ends(self._join, ends)
+            reach("before-receipts")
+        reach("after-receipts")
+        self._receipts_count = self._one("SELECT count(*) FROM receipts")

@@ -21,7 +21,7 @@ from worker.stores.duckdb import churns
 from worker.stores.duckdb import dead_letters as letters
 from worker.stores.duckdb.columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb.file import MEMORY, open_to_read, wrap_errors
-from worker.stores.port import StoreError
+from worker.stores.errors import StoreError
 from worker.stores.reading import Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 from worker.stores.row_codec import customer, parked_record
 
@@ -29,7 +29,7 @@ END_SECONDS = 5.0
 
 
 def open_view(path: str) -> StoreView:
-    """The store at `path`, in no worker's hands. Raises `StoreError`, `StoreInUseError` when a process has it."""
+    """Open the store at `path` for reading. Raises `StoreError`, `StoreInUseError` where another process has it."""
     return DuckDBView(open_to_read(path), path, lambda _: None)
 
 
@@ -67,7 +67,7 @@ class DuckDBView(StoreView):
         )
 
     def _decided_at(self, seq: int) -> datetime | None:
-        """When the decision was taken that this row of the outbox tells of: the outbox itself has no clock."""
+        """Return the time of the decision that this row of the outbox comes from: the outbox has no times."""
         [(message_id,)] = self._rows("SELECT id FROM outbox WHERE seq = ?", [seq])
         if (letter := _LETTER_ID(message_id)) is None:
             [(at,)] = self._rows('SELECT max("at") FROM journal WHERE event_id = try_cast(? AS UUID)', [message_id])
@@ -172,7 +172,7 @@ class DuckDBView(StoreView):
         self._told_closed(self)
 
     def end(self) -> None:
-        """Interrupt whatever is asked until the view is closed; from any thread.
+        """Interrupt queries until the view is closed; from any thread.
 
         Raises `StoreError` when it is not closed in time.
         """

@@ -1,6 +1,6 @@
-"""What a batch was decided on, looked at once more under locks: other workers may have committed meanwhile.
+"""Checks at commit, under locks, of what a batch was decided on: other workers may have committed meanwhile.
 
-What is decided for good needs no second look: a customer is never deleted, a signup never changed, a churn final.
+Final decisions need no check: a customer is never deleted, a signup never changed, a churn never undone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.messages.record import TopicPartition
-from worker.stores.port import Changes, NotTheOwnerError, Place, StoreConflictError
+from worker.stores.errors import NotTheOwnerError, StoreConflictError
+from worker.stores.port import Changes, RecordCoordinates
 from worker.stores.postgres import rows
 from worker.stores.postgres.connection import Connection
 from worker.stores.postgres.locks import Locks
@@ -44,7 +45,7 @@ def require_ownership(
             raise StoreConflictError(f"{name} was read on to {offset} by another, and not from {read[place]}")
 
 
-def decided(db: Connection, places: Collection[Place]) -> set[Place]:
+def decided(db: Connection, places: Collection[RecordCoordinates]) -> set[RecordCoordinates]:
     """Return those of these records about which the journal has a decision."""
     query = """
         SELECT DISTINCT topic, partition, "offset"
@@ -52,7 +53,7 @@ def decided(db: Connection, places: Collection[Place]) -> set[Place]:
             AS wanted (topic, partition, "offset") USING (topic, partition, "offset")
     """
     found = db.execute(query, rows.places(places)).fetchall() if places else []
-    return {(topic, partition, offset) for topic, partition, offset in found}
+    return set(map(RecordCoordinates._make, found))
 
 
 def require_undecided(db: Connection, changes: Changes) -> None:
@@ -65,7 +66,7 @@ def require_undecided(db: Connection, changes: Changes) -> None:
 
 
 def pass_gate(db: Connection, locks: Locks, changes: Changes) -> None:
-    """See that parking and signing up do not miss each other: the one waits for the other, then looks again."""
+    """Make parking and signing up wait for each other. Raises where one has missed the other."""
     parks = {parked.customer_id for parked in changes.parked.values()}
     if parks:
         locks.pass_gate(db, alone=True)
@@ -94,8 +95,8 @@ def lock_changed(db: Connection, changes: Changes) -> None:
 
 
 def take_parked(db: Connection, changes: Changes) -> None:
-    """Delete what waits no longer. Raises where another worker took some of it."""
-    gone = changes.released + changes.given_up
+    """Delete released and abandoned cancellations. Raises where another worker took some of them."""
+    gone = changes.released + changes.abandoned
     if not gone:
         return
     parameters: dict[str, Any] = rows.places(gone)

@@ -13,7 +13,7 @@ from psycopg import errors
 
 from worker.error_messages import message_of
 from worker.stores import migrations
-from worker.stores.port import NoStoreError, StoreConflictError, StoreError
+from worker.stores.errors import NoStoreError, StoreConflictError, StoreError
 from worker.stores.postgres import pooler, session
 from worker.stores.postgres.session import UnusableSessionError
 
@@ -47,7 +47,7 @@ R = TypeVar("R")
 
 
 def connect(url: str, own: Mapping[str, str] = _NONE) -> Connection:
-    """A connection, each statement on it a transaction of its own unless one is begun. Raises the driver's errors.
+    """Connect; each statement is a transaction of its own unless one is begun. Raises the driver's errors.
 
     Its session has the settings in `postgres_session`, and of those in `own` the other values.
     """
@@ -68,7 +68,7 @@ def connect(url: str, own: Mapping[str, str] = _NONE) -> Connection:
 
 
 def connect_to_write(url: str) -> Connection:
-    """A connection whose transactions end with their worker, even if it is frozen: others wait for what it locked."""
+    """Connect for writing: transactions end with their worker, even if it is frozen, as others wait for its locks."""
     db = connect(url, session.WRITING)
     try:
         session.require_writable(db)
@@ -79,7 +79,7 @@ def connect_to_write(url: str) -> Connection:
 
 
 def stored_version(db: Connection) -> int:
-    """The version of the store's tables; 0 where there are none."""
+    """Return the version of the store's tables; 0 where there are none."""
     # Asked of the table of tables: to_regclass may answer from before a lock that was waited for.
     if not db.execute("SELECT FROM pg_class WHERE relname = 'store_version' AND pg_table_is_visible(oid)").fetchall():
         return 0
@@ -87,7 +87,7 @@ def stored_version(db: Connection) -> int:
 
 
 def migrate(db: Connection, *, from_nothing_only: bool = False) -> tuple[int, int]:
-    """Bring the tables to this worker's version, all or nothing; the version before and after.
+    """Bring the tables to this worker's version, all or nothing; returns the version before and after.
 
     Whoever comes at the same time waits. `from_nothing_only` leaves tables that exist as they are. What a worker is
     committing is waited for, and what it commits afterwards fails: each commit reads `store_version`.
@@ -115,7 +115,7 @@ def require_store(db: Connection, shown: str, ours: int) -> None:
 
 
 def stored_id(db: Connection) -> UUID:
-    """The id that tells this store from others."""
+    """Return the id that distinguishes this store from others."""
     [(store_id,)] = db.execute("SELECT id FROM store_version").fetchall()
     return UUID(str(store_id))
 
@@ -179,7 +179,7 @@ _MENDED_BY: dict[type[psycopg.Error], str] = {
 
 
 def explain(error: psycopg.Error, shown: str) -> StoreError:
-    """What the driver's error means for whoever has to mend it. Values are left out: they are about customers."""
+    """Describe the driver's error for operators. Values are left out: they are about customers."""
     text = message_of(error) or type(error).__name__
     if isinstance(error, UnusableSessionError):
         return StoreError(f"the store {shown} cannot be used: {text}")
@@ -210,7 +210,7 @@ def _unreachable(text: str, shown: str) -> StoreError:
 
 
 def wrap_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Let no error of the driver past the edge of the store."""
+    """Raise the driver's errors as `StoreError`."""
 
     @wraps(method)
     def wrapped(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,4 +1,4 @@
-"""A PostgreSQL store to try something out on: what is committed to it stays in this process.
+"""A dry run on PostgreSQL: what is committed to it stays in this process.
 
 Rows that are written and rolled back would have workers wait for them meanwhile, and leave dead rows behind. So nothing
 is written: the database is read as it was at one moment, in a transaction that it keeps from changing anything.
@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.port import Changes, ParkedRecord, PendingBatch, Place
+from worker.stores.port import Changes, Committed, ParkedRecord, RecordCoordinates
 from worker.stores.postgres.connection import connect, require_store, stored_id, wrap_errors
 from worker.stores.postgres.outbox import IS_PENDING, NUMBERED
 from worker.stores.postgres.store import PostgresStore
@@ -31,8 +31,8 @@ class PostgresDryRun(PostgresStore):
     @override
     def _open(self) -> None:
         self._customers: dict[str, Customer] = {}
-        self._parked: dict[Place, ParkedRecord] = {}
-        self._gone: set[Place] = set()
+        self._parked: dict[RecordCoordinates, ParkedRecord] = {}
+        self._gone: set[RecordCoordinates] = set()
         self._receipts: set[str] = set()
         self._advanced: dict[TopicPartition, int] = {}
         self._lost_arr = Decimal(0)
@@ -52,7 +52,7 @@ class PostgresDryRun(PostgresStore):
     def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
         found = {customer.customer_id: customer for customer in super().customers(customer_ids)}
         changed = self._customers
-        # Copies: a batch changes what it gets, and may be given up.
+        # Copies: a batch changes what it gets, and may be rolled back.
         found.update((each, copy(changed[each])) for each in customer_ids if each in changed)
         return found.values()
 
@@ -81,22 +81,22 @@ class PostgresDryRun(PostgresStore):
         self._receipts.update(message_id for message_id in ids if "\0" not in message_id)
 
     @override
-    def commit(self, changes: Changes) -> PendingBatch:
+    def commit(self, changes: Changes) -> Committed:
         receipted = self._receipted([message.id for message in changes.outbox])
         for changed in (changes.new_customers, changes.changed_customers):
             self._customers.update(changed)
             self._lost_arr += sum(each.mrr.annual for each in changed.values() if not each.is_active)
         self._advanced.update(changes.positions)
         self._parked.update(changes.parked)
-        for place in changes.released + changes.given_up:
+        for place in changes.released + changes.abandoned:
             if self._parked.pop(place, None) is None:
                 self._gone.add(place)
         messages = [message for message in changes.outbox if message.id not in receipted]
         self._added += 0 if changes.is_silent else len(messages)
-        return PendingBatch(0, messages, 0)
+        return Committed(messages, rows=None)
 
     def _receipted(self, ids: Sequence[str]) -> set[str]:
-        """Those of the ids whose record is on its topic."""
+        """Return those of the ids whose record is on its topic."""
         if not ids:
             return set()
         stored = {message_id for (message_id,) in self._rows("SELECT id FROM receipts WHERE id = ANY(%s)", [list(ids)])}
@@ -104,8 +104,8 @@ class PostgresDryRun(PostgresStore):
 
     @override
     def reopen(self) -> None:
-        """Not possible: another moment's store is another store. What failed goes on failing."""
+        """Do nothing: a new transaction would show another state of the store. Failed calls go on failing."""
 
 
-def _place(parked: ParkedRecord) -> Place:
-    return parked.record.topic, parked.record.partition, parked.record.offset
+def _place(parked: ParkedRecord) -> RecordCoordinates:
+    return RecordCoordinates(parked.record.topic, parked.record.partition, parked.record.offset)

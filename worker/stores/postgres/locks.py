@@ -16,7 +16,7 @@ from socket import gethostname
 import psycopg
 from typing_extensions import override
 
-from worker.stores.port import StoreError, StoreInUseError
+from worker.stores.errors import StoreError, StoreInUseError
 from worker.stores.postgres.connection import Connection, connect, explain
 
 LEADER_SILENT_SECONDS = 5
@@ -44,21 +44,21 @@ class Locks(ABC):
 
     @abstractmethod
     def lead(self) -> int | None:
-        """Try to be, or to stay, the one who publishes: the epoch of this leadership, None where another leads.
+        """Try to become, or to stay, the leader; returns the epoch of this leadership, None where another leads.
 
-        To be asked more often than every `LEADER_SILENT_SECONDS`. Raises the driver's errors.
+        To be called more often than every `LEADER_SILENT_SECONDS`. Raises the driver's errors.
         """
 
     @abstractmethod
     def try_to_redrive(self, db: Connection) -> bool:
-        """Hold the one redrive that a store has at a time until the connection ends; False where another holds it."""
+        """Take the lock of the one redrive until the connection ends; returns False where another holds it."""
 
     @abstractmethod
     def close(self) -> None:
-        """Leave the leadership to another."""
+        """Give up the leadership."""
 
     def _open_connection(self, own: Mapping[str, str]) -> Connection:
-        """One that is not the batches', with these settings of its own."""
+        """Open a connection beside that of the batches, with these settings of its own."""
         db = connect(self._url, own)
         name = f"{LEADER_NAME}{gethostname()}/{os.getpid()}"
         db.execute("SELECT set_config('application_name', %s, false)", [name])
@@ -162,12 +162,12 @@ _RENEW = """
 
 
 def locks(kind: str, url: str, check: Callable[[Connection], None]) -> Locks:
-    """The locks of a kind, `advisory` or `rows`, in the database at `url`; `check` as `Locks` has it."""
+    """Return the locks of a kind, `advisory` or `rows`, in the database at `url`; `check` as `Locks` has it."""
     return (AdvisoryLocks if kind == "advisory" else RowLocks)(url, check)
 
 
 def _end(session: Connection) -> None:
-    """Close a session whose locks are let go of first: the server notices a moment later that one was closed."""
+    """Release the locks of a session and close it: the server detects a closed session only a moment later."""
     with suppress(psycopg.Error):
         session.rollback()
         session.execute("SELECT pg_advisory_unlock_all()")
@@ -176,10 +176,10 @@ def _end(session: Connection) -> None:
 
 @contextmanager
 def only_redrive(kind: str, url: str, shown: str) -> Iterator[Callable[[], None]]:
-    """Held for as long as a redrive on this store takes, on whichever machine.
+    """Hold the lock of the one redrive on this store, on whichever machine.
 
-    What it gives raises `StoreError` where the connection that holds it has ended. Raises `StoreInUseError` where
-    another one holds it, and `StoreError` where the store cannot be had.
+    Yields a callable that raises `StoreError` once the connection that holds it has ended.
+    Raises `StoreInUseError` where another process holds it, and `StoreError` where the store cannot be reached.
     """
 
     def require_held() -> None:

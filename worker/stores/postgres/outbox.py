@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
+from worker.failpoints import reach
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
-from worker.stores.port import PendingBatch, StoreError
+from worker.stores.errors import StoreError
+from worker.stores.port import OutboxStore, PendingBatch
 from worker.stores.postgres import rows
-from worker.stores.postgres.connection import Connection
+from worker.stores.postgres.connection import Connection, wrap_errors
+from worker.stores.postgres.store_session import PostgresSession
 
 PENDING_BYTES = 32 * 1024 * 1024
 COMMITS_AT_ONCE = 10_000
@@ -24,7 +29,7 @@ IS_PENDING = "coalesce(seq_before + place > (SELECT published_seq FROM relay), t
 
 
 def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set[str]:
-    """Add the rows; the ids of those that have a receipt already. Silent ones pass for such, too.
+    """Add the rows; returns the ids of those that have a receipt. Silent rows count as published, too.
 
     The batch holds its locks by now: the commit's number says that it came after whomever it waited for.
     """
@@ -44,7 +49,7 @@ def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set
 
 
 def number_new(db: Connection) -> int:
-    """Give the commits that are seen and have none their numbers; the last number there is of a row."""
+    """Number the visible commits that have no numbers yet; returns the last number of a row."""
     with db.transaction():
         if not db.execute("SELECT 1 FROM outbox_commits WHERE seq_before IS NULL LIMIT 1").fetchall():
             return int(db.execute("SELECT last_seq FROM relay").fetchall()[0][0])
@@ -68,7 +73,7 @@ def number_new(db: Connection) -> int:
 
 
 def pending(db: Connection, after_seq: int, limit: int, end: int) -> PendingBatch:
-    """What is to be published of the rows after `after_seq` up to `end`.
+    """Return what is to be published of the rows after `after_seq` up to `end`.
 
     Each commit's rows are asked for by themselves: a join of commits and rows would be left to a plan that is made
     while nothing is known of tables that have just grown from nothing.
@@ -88,7 +93,7 @@ def pending(db: Connection, after_seq: int, limit: int, end: int) -> PendingBatc
 
 
 def _commits(db: Connection, after_seq: int, end: int) -> Sequence[tuple[Any, ...]]:
-    """The commits that have rows after `after_seq` up to `end`, in their order: number, rows before, last place."""
+    """Return the commits that have rows after `after_seq` up to `end`, in order: number, rows before, last place."""
     query = """
         SELECT commit_id, seq_before, last_place FROM outbox_commits
         WHERE seq_before < %(end)s AND seq_before >= coalesce(
@@ -111,14 +116,14 @@ WHERE bytes_before < %s ORDER BY place
 
 
 def mark_published(db: Connection, last_seq: int, leader_epoch: int | None) -> None:
-    """Set how far the outbox is published. Raises `StoreError` where another worker publishes now."""
+    """Set the last published row. Raises `StoreError` where another worker leads now."""
     query = "UPDATE relay SET published_seq = %(seq)s WHERE coalesce(leader_epoch = %(epoch)s, true)"
     if not db.execute(query, {"seq": last_seq, "epoch": leader_epoch}).rowcount:
         raise _led_by_another()
 
 
 def keep_receipts(db: Connection, ids: Sequence[str], leader_epoch: int | None) -> None:
-    """Note that these ids are out, whether their rows are here or yet to come."""
+    """Record that these ids are published, whether their rows exist or are yet to come."""
     query = "SELECT published_seq FROM relay WHERE coalesce(leader_epoch = %(epoch)s, true) FOR UPDATE"
     held = db.execute(query, {"epoch": leader_epoch}).fetchall()
     if not held:
@@ -136,17 +141,74 @@ def keep_receipts(db: Connection, ids: Sequence[str], leader_epoch: int | None) 
     )
 
 
-def upsert(db: Connection, table: str, column: str, offsets: Mapping[TopicPartition, int]) -> None:
-    """Set an offset of each of these partitions."""
-    query = f"""
-        INSERT INTO {table} (topic, partition, {column})
+def _set_ends(db: Connection, ends: Mapping[TopicPartition, int]) -> None:
+    if not ends:
+        return
+    query = """
+        INSERT INTO output_ends (topic, partition, end_offset)
         SELECT topic, partition, place FROM unnest(%s::text[], %s::int[], %s::bigint[]) AS new (topic, partition, place)
         ORDER BY topic, partition
-        ON CONFLICT (topic, partition) DO UPDATE SET {column} = excluded.{column}
+        ON CONFLICT (topic, partition) DO UPDATE SET end_offset = excluded.end_offset
     """
-    topics, partitions = [topic for topic, _ in offsets], [partition for _, partition in offsets]
-    db.execute(query.encode(), [topics, partitions, list(offsets.values())])
+    topics, partitions = [topic for topic, _ in ends], [partition for _, partition in ends]
+    db.execute(query, [topics, partitions, list(ends.values())])
 
 
 def _led_by_another() -> StoreError:
     return StoreError("another worker publishes now; this one waits for its turn")
+
+
+class PostgresOutbox(PostgresSession, OutboxStore):
+    """The outbox in PostgreSQL. Only the leader of the workers marks and keeps receipts."""
+
+    @property
+    @override
+    def last_seq(self) -> int:
+        return self._number_new()
+
+    @wrap_errors
+    def _number_new(self) -> int:
+        return number_new(self._db)
+
+    @property
+    @override
+    def published_seq(self) -> int:
+        return int(self._rows("SELECT published_seq FROM relay")[0][0])
+
+    @property
+    @override
+    def unpublished(self) -> int:
+        return int(self._rows(f"SELECT count(*) FROM {NUMBERED} WHERE {IS_PENDING}")[0][0])
+
+    @wrap_errors
+    @override
+    def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
+        self._require_version(self._db)
+        last_seq = number_new(self._db)
+        end = last_seq if up_to_seq is None else min(up_to_seq, last_seq)
+        return pending(self._db, after_seq, limit, end)
+
+    @wrap_errors
+    @override
+    def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
+        with self._db.transaction():
+            self._require_version(self._db)
+            mark_published(self._db, last_seq, self._leader_epoch)
+            _set_ends(self._db, ends)
+            reach("before-mark")
+        reach("after-mark")
+
+    @override
+    def output_ends(self) -> Mapping[TopicPartition, int]:
+        ends = self._rows("SELECT topic, partition, end_offset FROM output_ends")
+        return {(topic, partition): offset for topic, partition, offset in ends}
+
+    @wrap_errors
+    @override
+    def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
+        with self._db.transaction():
+            self._require_version(self._db)
+            keep_receipts(self._db, ids, self._leader_epoch)
+            _set_ends(self._db, ends)
+            reach("before-receipts")
+        reach("after-receipts")

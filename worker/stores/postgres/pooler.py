@@ -26,7 +26,7 @@ _ROUNDS = 3
 
 
 def mark_of(db: Connection) -> str:
-    """The mark that the session of this connection has. A pooler makes up another number for each of its clients."""
+    """Return the mark of this connection's session. A pooler makes up another number for each of its clients."""
     return str(db.info.backend_pid)
 
 
@@ -59,7 +59,7 @@ def require_mark(db: Connection) -> None:
 
 
 def lost() -> UnusableSessionError:
-    """The error of a connection whose session was changed by a pooler."""
+    """Return the error of a connection whose session was changed by a pooler."""
     return UnusableSessionError(
         "a pooler changes the session between transactions, which loses settings and locks. Set PgBouncer's pool_mode "
         "to session for this database or user, or name PostgreSQL itself in CUSTOMER_WORKER_STORE__URL"

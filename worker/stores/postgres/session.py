@@ -77,7 +77,7 @@ _OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_][\w.-]*)=((?:\\.|[^\\\s])*)(?:\s+|$
 
 
 def split_options(url: str) -> tuple[str, dict[str, str]]:
-    """The address without the settings in its `options`, and these settings: poolers refuse or drop `options`.
+    """Split an address into one without the settings in its `options`, and these settings: poolers drop `options`.
 
     Options of another form stay in the address, all of them.
     """

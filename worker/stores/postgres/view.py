@@ -16,8 +16,8 @@ from domain.customer import Customer
 from worker.messages.record import TopicPartition
 from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
+from worker.stores.errors import StoreError
 from worker.stores.migrations import newest_version
-from worker.stores.port import StoreError
 from worker.stores.postgres import churns, outbox, rows
 from worker.stores.postgres import dead_letters as letters
 from worker.stores.postgres.connection import connect, require_store, wrap_errors
@@ -29,7 +29,7 @@ END_SECONDS = 5.0
 
 
 def open_view(url: str, shown: str) -> StoreView:
-    """The store at `url`, beside whoever works on it. Raises `StoreError`, `NoStoreError` where there is none."""
+    """Open the store at `url` for reading beside its workers. Raises `NoStoreError` where there is none."""
     return PostgresView(url, shown, lambda _: None)
 
 
@@ -79,7 +79,7 @@ class PostgresView(StoreView):
         )
 
     def _decided_at(self, number: int) -> datetime | None:
-        """When the decision was taken that this row of the outbox tells of: the outbox itself has no clock."""
+        """Return the time of the decision that this row of the outbox comes from: the outbox has no times."""
         [(message_id,)] = self._rows(_ID_OF_ROW, {"numbers": [number]})
         if (letter := _LETTER_ID(message_id)) is None:
             [(at,)] = self._rows('SELECT max("at") FROM journal WHERE event_id::text = %s', [message_id])
@@ -194,7 +194,7 @@ class PostgresView(StoreView):
         self._told_closed(self)
 
     def end(self) -> None:
-        """Interrupt whatever is asked until the view is closed; from any thread.
+        """Interrupt queries until the view is closed; from any thread.
 
         Raises `StoreError` when it is not closed in time.
         """

@@ -1,6 +1,6 @@
-"""Records sent back to their topics: in order, at a rate, and one by one where a topic may not take them.
+"""Sender of redriven records: in order, rate-limited, and one by one if a topic may refuse them as too large.
 
-Not in transactions: one that is left open by a crash would keep the worker from everything behind it for a while.
+It uses no transactions: one left open by a crash would block the worker until the transaction timeout.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from worker.outbox.publish_errors import in_words, root
 from worker.outbox.publisher import PUBLISH_SECONDS, BatchProducer, is_large
 from worker.settings import Kafka
 
-MOST_RECORDS_AT_ONCE = 500
-MOST_BYTES_AT_ONCE = 4 * 1024 * 1024
+MAX_RECORDS = 500
+MAX_BYTES = 4 * 1024 * 1024
 _RECORD_OVERHEAD_BYTES = 128
 _HEADER_OVERHEAD_BYTES = 16
 
 
 class Sender:
-    """Sends records. `partitions` is how many each topic has, `sizes` what batches each takes.
+    """Sends records. `partitions` has the number of each topic's partitions, `sizes` its largest batch.
 
-    `sent` are the ids sent, in order; `too_large` those that their topic does not take; `ends` is where each
-    partition ended after what was sent to it.
+    `sent` has the ids sent, in order, `too_large` those that their topic refuses, and `ends` the end offset of each
+    partition after the last record sent to it.
     """
 
     def __init__(
@@ -66,25 +66,25 @@ class Sender:
             raise await kafka.unreachable(self._settings, error) from error
 
     def is_enough(self, records: Sequence[Outgoing]) -> bool:
-        """Whether these are as much as `send` should be given at once."""
-        most = min(self._rate or MOST_RECORDS_AT_ONCE, MOST_RECORDS_AT_ONCE)
-        return len(records) >= most or sum(map(_size, records)) >= MOST_BYTES_AT_ONCE
+        """Return whether these records fill a call of `send`."""
+        most = min(self._rate or MAX_RECORDS, MAX_RECORDS)
+        return len(records) >= most or sum(map(_size, records)) >= MAX_BYTES
 
     async def send(self, records: Sequence[Outgoing]) -> None:
-        """Send these, in order, no faster than the rate. Raises `Refusal` where it cannot be known what is out."""
+        """Send records in order, within the rate. Raises `Refusal` if it is unknown which were sent."""
         for part in self._parts(records):
             try:
                 async with asyncio.timeout(PUBLISH_SECONDS):
                     self.ends.update(await self._producer.send(part))
             except TOO_LARGE as error:
                 if len(part) > 1:
-                    raise self._doubt(part, error) from error
+                    raise self._unknown_outcome(part, error) from error
                 self.too_large.append(part[0].id)
-                await self._producer.stop()  # it goes on counting from a batch that is not there
+                await self._producer.stop()  # its sequence numbers count the refused batch
                 self._producer = self._new_producer()
                 await self._start()
             except (KafkaError, OSError, TimeoutError) as error:
-                raise self._doubt(part, error) from error
+                raise self._unknown_outcome(part, error) from error
             else:
                 self.sent += [record.id for record in part]
         if self._rate is not None:
@@ -92,7 +92,7 @@ class Sender:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     def _parts(self, records: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
-        """The records in parts that their topics take for sure, and those alone of which that is not sure."""
+        """Split the records: runs that surely fit their topics, and each record that may not fit alone."""
         part: list[Outgoing] = []
         for record in records:
             size = self._sizes.fill(record.topic)
@@ -106,7 +106,7 @@ class Sender:
         if part:
             yield part
 
-    def _doubt(self, part: Sequence[Outgoing], error: Exception) -> Refusal:
+    def _unknown_outcome(self, part: Sequence[Outgoing], error: Exception) -> Refusal:
         cause = in_words(root(error), self._settings)
         return Refusal(
             f"sending failed after {len(self.sent)} records ({cause}); of the next {len(part)} some may be out. See "
@@ -116,6 +116,6 @@ class Sender:
 
 
 def _size(record: Outgoing) -> int:
-    """The most bytes that a batch has of this record."""
+    """Return the most bytes that this record takes in a batch."""
     headers = sum(4 * len(name) + len(value or b"") + _HEADER_OVERHEAD_BYTES for name, value in record.headers)
     return len(record.key or b"") + len(record.value or b"") + headers + _RECORD_OVERHEAD_BYTES

@@ -1,38 +1,38 @@
-"""One replay from its first record to its last: on the store itself, or on one to try it out on."""
+"""A replay: on the store itself, or on a copy for a dry run."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from worker import preflight
 from worker.errors import Exit, Refusal
 from worker.kafka.log_reader import LogReading, committed_reader
 from worker.messages.record import Record
-from worker.processing.dry_run import CountingProcessor, Decisions, SeenWork
+from worker.processing.dry_run import CountingProcessor, SeenWork
 from worker.replay.interruption import Interruption
 from worker.replay.publishing import Publishing, publishing, read_receipts
 from worker.replay.report import Emit, Report
-from worker.replay.selection import Selection, ranges
+from worker.replay.selection import Range, Selection, ranges
 from worker.settings import Settings
-from worker.stores.port import Changes, PendingBatch, Store, StoreConflictError, StoreError
+from worker.stores.errors import StoreConflictError, StoreError
+from worker.stores.port import Committed, Store
 from worker.stores.thread import StoreThread
 
 COLLECT_EVERY_SECONDS = 30.0
 RETRY_FOR_SECONDS = 60.0
 RETRY_PAUSE_SECONDS = 10.0
-Tell = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
 
 class Replay:
-    """Gives selected records to the handlers again, batch by batch. `report` holds what is committed so far."""
+    """Applies selected records again, batch by batch. `report` has what is committed so far."""
 
     def __init__(
         self, settings: Settings, selection: Selection, path: CountingProcessor, store: Store, report: Report
@@ -47,16 +47,16 @@ class Replay:
         self._collected = time.monotonic()
         self.report = report
 
-    async def run(self, tell: Tell, interruption: Interruption) -> None:
-        """Replay everything that is selected, and publish what comes of it where that is asked for.
+    async def run(self, progress: Progress, interruption: Interruption) -> None:
+        """Replay everything that is selected, and publish the results if the report says so.
 
-        An interruption ends it between two batches. `tell` is told how many offsets are done, of how many.
+        An interruption ends it between two batches. `progress` gets the number of offsets done and the total.
         Raises `Refusal`.
         """
         began = time.monotonic()
         try:
             with _collected_between_batches(), interruption.cancelling():
-                await self._run(tell)
+                await self._run(progress)
         except asyncio.CancelledError:
             self.report.interrupted = True
         except Refusal:
@@ -73,43 +73,48 @@ class Replay:
             self._thread.close()
             self.report.seconds = round(time.monotonic() - began, 3)
 
-    async def _run(self, tell: Tell) -> None:
+    async def _run(self, progress: Progress) -> None:
         settings, report = self._settings, self.report
         await preflight.require_topics(settings)
         report.lost_arr_before = report.lost_arr_after = await self._thread.call(self._store.lost_arr)
         if report.executed and report.emit is Emit.ALL:
             async with publishing(settings, self._store, self._thread) as self._publishing:
-                await self._read(tell)
+                await self._read(progress)
                 await self._publishing.finish()
                 self._is_out = True
         else:
             await read_receipts(settings, self._store, self._thread)
-            await self._read(tell)
+            await self._read(progress)
 
-    async def _read(self, tell: Tell) -> None:
+    async def _read(self, progress: Progress) -> None:
         self.report.waiting_before = await self._thread.call(self._unpublished)
         async with committed_reader(self._settings.kafka) as reader:
             self.report.ranges = await ranges(self._settings, reader, self._selection, self._store.positions())
             done, size = 0, sum(each.end - each.start for each in self.report.ranges)
             for each in self.report.ranges:  # one after the other, so that a second run decides in the same order
-                place = TopicPartition(each.topic, each.partition)
-                reading = LogReading(reader, {place: each.start}, {place: each.end})
-                async for part in reading.parts():
-                    for records in part.values():
-                        await self._take_all(records)
-                    tell(done + reading.positions[place] - each.start, size)
+                async for offset in self._replay_range(reader, each):
+                    progress(done + offset - each.start, size)
                 done += each.end - each.start
 
-    async def _take_all(self, records: Sequence[Record]) -> None:
+    async def _replay_range(self, reader: AIOKafkaConsumer, selected: Range) -> AsyncIterator[int]:
+        """Replay a part of a partition. Yields the next offset after each fetch that has been applied."""
+        partition = TopicPartition(selected.topic, selected.partition)
+        reading = LogReading(reader, {partition: selected.start}, {partition: selected.end})
+        async for part in reading.parts():
+            for records in part.values():
+                await self._apply_all(records)
+            yield reading.positions[partition]
+
+    async def _apply_all(self, records: Sequence[Record]) -> None:
         at_once = self._settings.batch.max_records
         for begin in range(0, len(records), at_once):
-            # A batch once begun is finished and counted on the store's thread, also where this is cancelled.
+            # A batch that has begun is finished and counted on the store's thread, even if this task is cancelled.
             committed = await self._until_done(records[begin : begin + at_once])
             if self._publishing is not None:
                 self._publishing.offer(committed)
 
-    async def _until_done(self, records: Sequence[Record]) -> PendingBatch:
-        """Apply these; what a worker beside this changed meanwhile is decided anew."""
+    async def _until_done(self, records: Sequence[Record]) -> Committed:
+        """Apply records. If a concurrent worker has changed their customers, they are decided again."""
         async for attempt in AsyncRetrying(
             wait=wait_random_exponential(multiplier=0.2, max=RETRY_PAUSE_SECONDS),
             stop=stop_after_delay(RETRY_FOR_SECONDS),
@@ -120,8 +125,8 @@ class Replay:
                 committed = await self._thread.call(self._apply, records)
         return committed
 
-    def _apply(self, records: Sequence[Record]) -> PendingBatch:
-        """On the store's thread: one unit of work, its place in the report, and what upkeep is due."""
+    def _apply(self, records: Sequence[Record]) -> Committed:
+        """Apply a unit of work, add it to the report, and do due maintenance. Runs on the store's thread."""
         read = len(records)
         customer_id, path = self._selection.customer_id, self._path
         if customer_id is not None:
@@ -132,23 +137,16 @@ class Replay:
             committed = work.commit()
         self.report.read += read
         self.report.taken += len(records)
-        self._count(work.changes, committed)
+        self.report.add_decisions(self._path.decided, self._path.released)
+        self.report.add_changes(work.changes)
+        events = sum(message.topic == self._settings.topics.churned for message in committed.messages)
+        self.report.events += events
+        self.report.dead_letters += len(committed.messages) - events
         self._store.maintain()
         if time.monotonic() - self._collected > COLLECT_EVERY_SECONDS:
             gc.collect()
             self._collected = time.monotonic()
         return committed
-
-    def _count(self, changes: Changes, committed: PendingBatch) -> None:
-        report = self.report
-        report.outcomes += _by_outcome(self._path.decided)
-        report.rejected += _by_reason(self._path.decided)
-        report.unparked += _by_outcome(self._path.released)
-        report.unparked_rejected += _by_reason(self._path.released)
-        report.add_changes(changes)
-        events = sum(message.topic == self._settings.topics.churned for message in committed.messages)
-        report.events += events
-        report.dead_letters += len(committed.messages) - events
 
     def _unpublished(self) -> int:
         return self._store.unpublished
@@ -157,26 +155,15 @@ class Replay:
         try:
             self.report.lost_arr_after = await self._thread.call(self._store.lost_arr)
             if self.report.executed:
-                # What workers beside this have added meanwhile is not this replay's to tell of.
+                # Rows that concurrent workers have added are not part of this replay.
                 self.report.waiting_after = 0 if self._is_out else await self._thread.call(self._unpublished)
         except StoreError:
             self.report.interrupted = True
 
 
-def _by_outcome(decisions: Decisions) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for (outcome, _), count in decisions.items():
-        found[outcome] += count
-    return found
-
-
-def _by_reason(decisions: Decisions) -> Counter[str]:
-    return Counter({reason: count for (_, reason), count in decisions.items() if reason})
-
-
 @contextmanager
 def _collected_between_batches() -> Iterator[None]:
-    """No cyclic garbage collection while a batch is applied: it would walk its many live objects again and again."""
+    """Disable cyclic garbage collection, which would traverse the many live objects of a batch repeatedly."""
     gc.disable()
     gc.freeze()
     try:

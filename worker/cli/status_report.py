@@ -1,4 +1,4 @@
-"""The status on the screen, and as JSON."""
+"""The status, printed as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from worker.bootstrap import backend
 from worker.cli.ages import shown_age
 from worker.cli.counted import counted
 from worker.errors import Refusal
@@ -20,19 +21,19 @@ from worker.settings import Settings
 
 
 class Found(NamedTuple):
-    """The status, as far as it was found: `away` says why `inputs` is None.
+    """The status. `inputs` is None if Kafka cannot be reached: `unreachable` has the cause.
 
-    `worker` is None where none runs; of many workers, where none answers at the port of the settings.
+    `worker` is None if no worker runs; with a shared store, if none responds at the port of the settings.
     """
 
     store: StoreStatus
     worker: WorkerReport | None
     inputs: InputStatus | None
-    away: Refusal | None
+    unreachable: Refusal | None
 
 
 def as_json_line(settings: Settings, found: Found) -> str:
-    """The whole status as one line of JSON."""
+    """Return the status as one line of JSON."""
     made: dict[str, Any] = {
         "group": settings.kafka.group_id,
         "worker": found.worker,
@@ -41,19 +42,19 @@ def as_json_line(settings: Settings, found: Found) -> str:
         "publishes": found.store.leader,
         "positions": [dict(zip(("topic", "partition", "next_offset"), p, strict=True)) for p in found.store.positions],
         "inputs": found.inputs,
-        "kafka": None if found.away is None else str(found.away),
+        "kafka": None if found.unreachable is None else str(found.unreachable),
     }
     return msgspec.json.encode(made).decode()
 
 
 def facts(settings: Settings, found: Found) -> Text:
-    """The status for people, a line a fact, the partitions aside."""
+    """Return the status as text without the partitions, one fact per line."""
     lines = _facts(settings, found, datetime.now(UTC))
     return Text("\n".join(f"{name:<14}{text}" for name, text in lines))
 
 
 def partitions(found: Found) -> Table:
-    """How far each input partition is read."""
+    """Return the table of the input partitions."""
     return _lags(found.inputs) if found.inputs else _positions(found.store)
 
 
@@ -62,7 +63,7 @@ def _facts(settings: Settings, found: Found, now: datetime) -> Iterator[tuple[st
     yield "worker", _worker(settings, found.worker, now)
     yield "last batch", _last_batch(found.worker, now)
     yield "group", settings.kafka.group_id + _members(found.inputs)
-    if settings.store.is_postgres:
+    if backend(settings.store).is_shared:
         yield "publishes", found.store.leader or "no worker: one that runs does so within 6 s"
     yield "store", f"{settings.store.shown}, {_size(totals.size_bytes)}"
     yield "customers", f"{totals.customers:,}, of whom {totals.churned:,} left"
@@ -74,14 +75,14 @@ def _facts(settings: Settings, found: Found, now: datetime) -> Iterator[tuple[st
     )
     yield "dead letters", _dead_letters(settings, found)
     yield "outbox", f"{totals.pending:,} to publish{_since(totals.pending_since, now)}"
-    if found.away is not None:
+    if found.unreachable is not None:
         yield "Kafka", "cannot be reached"
     elif found.inputs is not None and found.inputs.unreadable:
         yield "Kafka", "; ".join(f"{topic}: {why}" for topic, why in found.inputs.unreadable.items())
 
 
 def _worker(settings: Settings, worker: WorkerReport | None, now: datetime) -> str:
-    if worker is None and settings.store.is_postgres:
+    if worker is None and backend(settings.store).is_shared:
         where = f"none answers at port {settings.http.port} of this machine"
         if not settings.http.enabled:
             where = "none can be asked, as CUSTOMER_WORKER_HTTP__ENABLED is false"

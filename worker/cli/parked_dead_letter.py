@@ -1,9 +1,10 @@
-"""`customer-worker parked dead-letter`: cancellations that have waited long enough for their signup."""
+"""`customer-worker parked dead-letter`: make dead letters of parked cancellations."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -13,24 +14,26 @@ from rich.table import Table
 from worker.bootstrap import batch_path
 from worker.cli.ages import age_from, shown_age
 from worker.cli.own_store import own_store
-from worker.cli.shared import AsJson, console, run_async
+from worker.cli.shared import AsJson, print_line, run_async
 from worker.cli.tables import print_table
 from worker.messages.record import coordinates
+from worker.processing.batch import BatchProcessor
 from worker.processing.unit_of_work import UnitOfWork
-from worker.queries.client import ask
-from worker.queries.giving_up import WAITING_BEFORE, ParkedBefore, Waiting
+from worker.queries.client import run_query
+from worker.queries.parked_before import PARKED_BEFORE, ParkedBefore, WaitingCancellation
 from worker.settings import Settings
-from worker.stores.port import StoreConflictError
+from worker.stores.errors import StoreConflictError
+from worker.stores.port import ParkedRecord, Store
 
 SHOWN = 20
 
 
 def register(parked: typer.Typer) -> None:
     """Add the command."""
-    parked.command("dead-letter")(give_up)
+    parked.command("dead-letter")(dead_letter_parked)
 
 
-def give_up(
+def dead_letter_parked(
     older_than: Annotated[
         timedelta, typer.Option(parser=age_from, metavar="AGE", help="Parked for longer than this: 12h, 30d.")
     ],
@@ -47,9 +50,9 @@ def give_up(
     settings = Settings.read()
     before = datetime.now(UTC) - older_than
     if execute:
-        waiting = _give_up(settings, before)
+        waiting = _abandon(settings, before)
     else:
-        waiting = run_async(lambda: ask(settings, WAITING_BEFORE, ParkedBefore(before)))
+        waiting = run_async(lambda: run_query(settings, PARKED_BEFORE, ParkedBefore(before)))
     if as_json:
         found = [{"coordinates": each.coordinates, "customer_id": each.customer_id} for each in waiting]
         print(json.dumps({"executed": execute, "count": len(waiting), "parked": found}))
@@ -57,26 +60,28 @@ def give_up(
     _print(waiting, execute=execute)
 
 
-def _give_up(settings: Settings, before: datetime) -> Sequence[Waiting]:
+def _abandon(settings: Settings, before: datetime) -> Sequence[WaitingCancellation]:
     path = batch_path(settings)
-    given_up: set[str] = set()
+    abandoned: set[str] = set()
     with own_store(settings) as store:
         with store.view() as view:
-            found = WAITING_BEFORE.find(view, settings, ParkedBefore(before))
+            found = PARKED_BEFORE.run(view, settings, ParkedBefore(before))
         while waiting := store.parked_before(before, settings.batch.max_records):
-            try:
-                with UnitOfWork(store) as work:
-                    path.give_up(waiting, work)
-                    work.commit()
-            except StoreConflictError:
-                continue  # a signup has come for some of them: what waits now is asked anew
-            given_up.update(coordinates(parked.record) for parked in waiting)
-    return [each for each in found if each.coordinates in given_up]
+            with suppress(StoreConflictError):  # a signup has come for some of them: read again what waits now
+                _commit_abandoned(store, path, waiting)
+                abandoned.update(coordinates(parked.record) for parked in waiting)
+    return [each for each in found if each.coordinates in abandoned]
 
 
-def _print(waiting: Sequence[Waiting], *, execute: bool) -> None:
+def _commit_abandoned(store: Store, path: BatchProcessor, waiting: Sequence[ParkedRecord]) -> None:
+    with UnitOfWork(store) as work:
+        path.give_up(waiting, work)
+        work.commit()
+
+
+def _print(waiting: Sequence[WaitingCancellation], *, execute: bool) -> None:
     if not waiting:
-        console.print("Nothing has been parked for so long.")
+        print_line("Nothing has been parked for so long.")
         return
     now = datetime.now(UTC)
     table = Table("record", "customer", "parked for", box=None, pad_edge=False)
@@ -84,15 +89,13 @@ def _print(waiting: Sequence[Waiting], *, execute: bool) -> None:
         table.add_row(each.coordinates, each.customer_id, shown_age(now - each.parked_at))
     print_table(table)
     if len(waiting) > SHOWN:
-        console.print(f"… and {len(waiting) - SHOWN:,} more (--json has all)", highlight=False)
+        print_line(f"… and {len(waiting) - SHOWN:,} more (--json has all)")
     if execute:
-        console.print(
-            f"{len(waiting):,} dead letters made, reason no_signup. A worker publishes them as soon as one runs.",
-            highlight=False,
+        print_line(
+            f"{len(waiting):,} dead letters made, reason no_signup. A worker publishes them as soon as one runs."
         )
     else:
-        console.print(
+        print_line(
             f"Dry run: {len(waiting):,} dead letters would be made. Add --execute to do it; with DuckDB, stop the "
             "worker first.",
-            highlight=False,
         )

@@ -1,0 +1,118 @@
+"""Polls that FastStream hands over: which are applied, what stops the worker, and which positions are reported."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
+
+from tests.worker.builders import SIGNUPS, signup
+from tests.worker.test_health import Parts, parts
+from worker.errors import Exit
+
+FIRST = TopicPartition(SIGNUPS, 0)
+
+
+class KafkaConsumer:
+    """The part of aiokafka's consumer that knows positions."""
+
+    def __init__(self, position: int) -> None:
+        self._position = position
+        self.is_revoked = False
+
+    async def position(self, partition: TopicPartition) -> int:
+        if self.is_revoked:
+            raise IllegalStateError(partition)
+        return self._position
+
+
+def within(body: Callable[[Parts], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(30), parts() as those:
+            await body(those)
+
+    asyncio.run(run())
+
+
+def test_poll_from_before_the_positions_were_set_is_dropped() -> None:
+    async def body(those: Parts) -> None:
+        submitted: list[Sequence[Any]] = []
+
+        async def submit(records: Sequence[Any]) -> None:
+            submitted.append(records)
+
+        those.consumer._prefetcher.submit = submit  # type: ignore[method-assign]
+        those.consumer.assignment.is_set.clear()
+        await those.consumer._consume([signup(0)])
+        assert not submitted
+        those.consumer.assignment.is_set.set()
+        await those.consumer._consume([signup(1)])
+        assert submitted == [[signup(1)]]
+
+    within(body)
+
+
+def test_error_of_a_poll_stops_the_worker() -> None:
+    async def body(those: Parts) -> None:
+        async def fail(records: Sequence[Any]) -> None:
+            raise LookupError(f"a fault after {len(records)} records")
+
+        those.consumer._prefetcher.submit = fail  # type: ignore[method-assign]
+        await those.consumer._consume([signup()])
+        assert those.stop.code == Exit.SAFETY
+
+    within(body)
+
+
+def test_stopping_worker_polls_no_more() -> None:
+    async def body(those: Parts) -> None:
+        those.stop.fail_stop("a reason")
+        consuming = asyncio.create_task(those.consumer._consume([signup()]))
+        done, _ = await asyncio.wait({consuming}, timeout=0.05)
+        assert not done
+        consuming.cancel()
+
+    within(body)
+
+
+@pytest.mark.parametrize(
+    ("position", "is_revoked", "expected"),
+    [
+        (12, False, 12),  # a transaction's marker stands at 10 and 11
+        (9, False, 10),
+        (12, True, 10),
+    ],
+)
+def test_position_passes_markers_behind_the_last_record(position: int, is_revoked: bool, expected: int) -> None:
+    async def body(those: Parts) -> None:
+        kafka = KafkaConsumer(position)
+        kafka.is_revoked = is_revoked
+        those.consumer.assignment.subscriber = SimpleNamespace(consumer=kafka)
+        those.consumer._offsets.start(FIRST, 10, 10)
+        assert await those.consumer.positions() == {FIRST: expected}
+
+    within(body)
+
+
+def test_position_stays_before_records_that_wait() -> None:
+    async def body(those: Parts) -> None:
+        those.consumer.assignment.subscriber = SimpleNamespace(consumer=KafkaConsumer(12))
+        those.consumer._offsets.start(FIRST, 10, 10)
+        those.consumer._prefetcher._gathered = [signup(10), signup(11)]
+        assert await those.consumer.positions() == {FIRST: 10}
+
+    within(body)
+
+
+def test_no_positions_before_they_are_set() -> None:
+    async def body(those: Parts) -> None:
+        those.consumer._offsets.start(FIRST, 10, 10)
+        those.consumer.assignment.is_set.clear()
+        assert await those.consumer.positions() == {}
+
+    within(body)

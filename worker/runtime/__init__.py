@@ -1,0 +1,1 @@
+"""One running worker: opening, background tasks, supervision and shutdown."""

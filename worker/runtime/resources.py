@@ -1,0 +1,36 @@
+"""Resources that a worker opens before it joins its group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from socket import socket
+from typing import NamedTuple
+
+from worker import preflight
+from worker.bootstrap import open_store
+from worker.consumer.single_owner_assignor import members_of
+from worker.failpoints import reach
+from worker.http import server as http
+from worker.kafka import rights
+from worker.kafka.clients import Member
+from worker.settings import Settings
+from worker.stores.port import Store
+from worker.stores.thread import StoreThread
+
+
+class Resources(NamedTuple):
+    """The open store, the listening socket (None if HTTP is disabled), and the members of the group before."""
+
+    store: Store
+    socket: socket | None
+    members: Sequence[Member]
+
+
+async def open_resources(settings: Settings, thread: StoreThread) -> Resources:
+    """Check rights and topics, then open the store on its thread. Raises `Refusal`."""
+    await rights.require_rights(settings)
+    await preflight.require_topics(settings)
+    members = await members_of(settings)  # before this worker joins: they can still be told apart
+    store = await thread.call(open_store, settings)
+    reach("store-opened")
+    return Resources(store, http.listen(settings.http) if settings.http.enabled else None, members)

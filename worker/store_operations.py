@@ -1,0 +1,74 @@
+"""Operations on a whole store, for commands: a check, the migration, a copy, the lock of a redrive.
+
+Errors are raised as a `Refusal` that says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from worker.bootstrap import backend
+from worker.errors import Exit, Refusal
+from worker.monitoring.checks import Check
+from worker.settings import Settings
+from worker.settings import Store as StoreSettings
+from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
+
+
+def check_store(settings: Settings) -> Check:
+    """Check that the store can be opened, or is open in a running worker, or will be made."""
+    shown = settings.store.shown
+    try:
+        backend(settings.store).prove_usable()
+    except NoStoreError:
+        return Check("store", is_well=True, found=f"{shown}, to be made at the first start")
+    except StoreInUseError:
+        return Check("store", is_well=True, found=f"{shown}, in use by another process: a running worker, as a rule")
+    except StoreError as error:
+        return Check("store", is_well=False, found=shown, advice=str(error))
+    return Check("store", is_well=True, found=shown)
+
+
+def migrate(settings: Settings) -> tuple[int, int]:
+    """Bring the store's tables to this worker's version; returns the version before and after. Raises `Refusal`."""
+    try:
+        return backend(settings.store).migrate()
+    except StoreInUseError as error:
+        raise Refusal(
+            f"the store {settings.store.shown} is in the hands of a running worker, or of another command: stop the "
+            "worker, run customer-worker migrate again, then start the worker",
+            Exit.UNREACHABLE,
+        ) from error
+    except StoreError as error:
+        raise Refusal(str(error), Exit.UNREACHABLE) from error
+
+
+def copy_store(source: StoreSettings, target: StoreSettings, tell: Callable[[int, int], None]) -> int:
+    """Copy a whole DuckDB store to an empty PostgreSQL; returns the number of rows. Raises `Refusal`."""
+    copied, to = backend(source), backend(target)
+    if copied.is_shared or not to.is_shared:
+        raise Refusal("a store is copied from duckdb:///FILE to postgresql://…, and no other way", Exit.USAGE)
+    try:
+        return copied.copy_to(to, tell)
+    except StoreInUseError as error:
+        raise Refusal(f"{error}. A copy is made while no worker runs", Exit.UNREACHABLE) from error
+    except StoreError as error:
+        raise Refusal(str(error), Exit.UNREACHABLE) from error
+
+
+@contextmanager
+def redrive_lock(settings: Settings) -> Iterator[Callable[[], None]]:
+    """Hold the lock of the one redrive beside a store: a second one would not see all that the first one sends.
+
+    Yields a callable that raises `StoreError` once the lock is lost, as a connection has ended. Raises `Refusal`.
+    """
+    try:
+        with backend(settings.store).redrive_lock() as require_held:
+            yield require_held
+    except StoreInUseError:
+        raise Refusal("another redrive runs on this store: wait for its end, or stop it", Exit.NO) from None
+    except StoreError as error:
+        raise Refusal(
+            f"{error}. Run this again: it looks which records are out, and sends the rest", Exit.UNREACHABLE
+        ) from error

@@ -1,0 +1,31 @@
+"""The abandoned records, looked up at the first use: a batch that reads nothing again needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from functools import cached_property
+from typing import Any
+
+from worker.stores.port import RecordCoordinates
+from worker.stores.row_codec import ABANDONED
+
+
+class Abandoned(AbstractSet[RecordCoordinates]):
+    """Coordinates of the records that an operator decided to leave."""
+
+    def __init__(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        self._rows = rows
+
+    @cached_property
+    def _coordinates(self) -> frozenset[RecordCoordinates]:
+        return frozenset(map(RecordCoordinates._make, self._rows(ABANDONED)))
+
+    def __contains__(self, coordinates: object) -> bool:
+        return coordinates in self._coordinates
+
+    def __iter__(self) -> Iterator[RecordCoordinates]:
+        return iter(self._coordinates)
+
+    def __len__(self) -> int:
+        return len(self._coordinates)

@@ -1,0 +1,67 @@
+"""Ownership in PostgreSQL: workers claim partitions by epochs, and one of them leads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from typing_extensions import override
+
+from worker.messages.record import TopicPartition
+from worker.stores.log_identities import LogIdentities
+from worker.stores.postgres.connection import wrap_errors
+from worker.stores.postgres.store_session import PostgresSession
+
+NOBODY = -1
+"""The epoch of a store that does not lead."""
+
+
+class PostgresOwnership(PostgresSession, LogIdentities):
+    """The claims of one worker among those that share the database."""
+
+    @property
+    @override
+    def exclusive_id(self) -> None:
+        return None
+
+    @wrap_errors
+    @override
+    def claim(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        query = """
+            INSERT INTO positions (topic, partition, owner_epoch)
+            SELECT topic, partition, 1 FROM unnest(%s::text[], %s::int[]) AS taken (topic, partition)
+            ORDER BY topic, partition
+            ON CONFLICT (topic, partition) DO UPDATE SET owner_epoch = positions.owner_epoch + 1
+            RETURNING topic, partition, owner_epoch
+        """
+        topics, numbers = [topic for topic, _ in partitions], [number for _, number in partitions]
+        with self._db.transaction():
+            self._require_version(self._db)
+            taken = self._db.execute(query, [topics, numbers]).fetchall()
+        self._epochs = {(topic, partition): epoch for topic, partition, epoch in taken}
+        return self._read_positions()
+
+    @wrap_errors
+    @override
+    def lead(self) -> bool:
+        epoch = None
+        try:
+            epoch = self._locks.lead()
+        finally:
+            self._leader_epoch = NOBODY if epoch is None else epoch
+        return epoch is not None
+
+    @wrap_errors
+    @override
+    def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
+        query = """
+            UPDATE positions SET next_offset = %s, topic_id = NULL, record_offset = NULL, record_fingerprint = NULL
+            WHERE topic = %s AND partition = %s
+        """
+        self._db.execute(query, [next_offset, *partition])
+
+    @wrap_errors
+    @override
+    def _set_topic_id(self, partition: TopicPartition, topic_id: UUID) -> None:
+        query = "UPDATE positions SET topic_id = %s WHERE topic = %s AND partition = %s AND topic_id IS NULL"
+        self._db.execute(query, [topic_id, *partition])

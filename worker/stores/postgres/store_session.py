@@ -1,0 +1,89 @@
+"""The open PostgreSQL database of one store, and what is remembered of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from worker.messages.record import TopicPartition
+from worker.stores.migrations import newest_version
+from worker.stores.postgres.connection import (
+    Connection,
+    connect_to_write,
+    migrate,
+    require_same_store,
+    require_store,
+    require_version,
+    stored_id,
+    stored_version,
+    wrap_errors,
+)
+from worker.stores.postgres.locks import locks
+
+
+class PostgresSession:
+    """The database at `url`; `shown` is that without its password.
+
+    Between batches nothing is remembered but the claims. An empty database gets its tables.
+    Raises `StoreError` where it cannot be reached or has another version.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        shown: str,
+        lock_kind: str = "advisory",
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._url = url
+        self.shown = shown
+        self._clock = clock
+        self._version = newest_version("postgres")
+        self._id: UUID | None = None
+        self._locks = locks(lock_kind, url, self._require_version)
+        self._leader_epoch: int | None = None
+        self._epochs: dict[TopicPartition, int] = {}
+        self._read: Mapping[TopicPartition, int] = {}
+        self._topic_ids: Mapping[TopicPartition, UUID] = {}
+        self._open()
+
+    @wrap_errors
+    def _open(self) -> None:
+        self._db = connect_to_write(self._url)
+        try:
+            if stored_version(self._db) == 0:
+                if self._id is not None:  # tables made now would hide that the workers' store is elsewhere
+                    require_same_store(self.shown, None, self._id)
+                migrate(self._db, from_nothing_only=True)
+            require_store(self._db, self.shown, self._version)
+            found = stored_id(self._db)
+            require_same_store(self.shown, found, self._id or found)
+            self._id = found
+            self._touch()  # a standby, or a user without rights, is told of now and not with the first batch
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _require_version(self, db: Connection) -> None:
+        """Raise `NewerStoreError` where the tables were migrated to a version that this worker does not know.
+
+        Raises `StoreError` where the session or the store is another one. A migration waits for the transaction that
+        this is called in.
+        """
+        require_version(db, self.shown, self._version, self._id)
+
+    @wrap_errors
+    def _touch(self) -> None:
+        self._db.execute('UPDATE touched SET "at" = %s', [self._clock()])
+
+    @wrap_errors
+    def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._db.execute(query.encode(), parameters or None).fetchall()
+
+    def _read_positions(self) -> Mapping[TopicPartition, int]:
+        query = "SELECT topic, partition, next_offset FROM positions"
+        found = {(topic, partition): offset for topic, partition, offset in self._rows(query)}
+        self._read = {place: offset or 0 for place, offset in found.items()}
+        return {place: offset for place, offset in found.items() if offset is not None}
