@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from tests.support.kafka.cluster import wait_until_ready
 from tests.support.kafka.local import LocalKafka, LocalNode, local_kafka
+from tests.support.reader import partitions_of
 from tests.support.records import Message
 from tests.support.stage import Stage
 from tests.support.worker_process import WorkerProcess
@@ -173,7 +174,9 @@ class Restorable:
 
     def _start(self) -> None:
         self._node.restart()
-        wait_until_ready(self.stage.kafka.bootstrap_servers)
+        address = self.stage.kafka.bootstrap_servers
+        wait_until_ready(address)
+        partitions_of(AdminClient({"bootstrap.servers": address}), self.stage.topics.inputs)
 
 
 @pytest.fixture
