@@ -1,13 +1,16 @@
-"""A customer of the SaaS product: who they are, what they pay, and when they left."""
+"""The customer of the SaaS product. Other packages import from here, not from the modules inside."""
 
 from domain.customer.entities import Customer
-from domain.customer.errors import AlreadyChurned, ChurnBeforeSignup, CustomerError
+from domain.customer.errors import AlreadyChurned, ChurnBeforeSignup, CustomerError, SignupConflict
 from domain.customer.events import CustomerChurned
 from domain.customer.repository import CustomerRepository
-from domain.customer.value_objects import MRR, Industry, PlanTier
+from domain.customer.value_objects import CENT, MICRO, MRR, MRR_LIMIT, Industry, PlanTier, dollars, round_half_up
 
 __all__ = [
+    "CENT",
+    "MICRO",
     "MRR",
+    "MRR_LIMIT",
     "AlreadyChurned",
     "ChurnBeforeSignup",
     "Customer",
@@ -16,4 +19,7 @@ __all__ = [
     "CustomerRepository",
     "Industry",
     "PlanTier",
+    "SignupConflict",
+    "dollars",
+    "round_half_up",
 ]

@@ -1,9 +1,9 @@
-"""The customer, and the rules of leaving."""
+"""The customer, and the rules of signing up and leaving."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
+from typing import Self
 
 from domain.customer.errors import AlreadyChurned, ChurnBeforeSignup
 from domain.customer.events import CustomerChurned
@@ -13,27 +13,98 @@ EARLY_STAGE_DAYS = 90
 """20 to 25 % of voluntary churn falls within a customer's first 90 days; day 90 itself counts."""
 
 
-@dataclass(slots=True, eq=False)
 class Customer:
-    """A customer, from signup to churn. Two are equal when their `customer_id` is, whatever else differs."""
+    """A customer, from signup to churn. Two are equal when their `customer_id` is, whatever else differs.
 
-    customer_id: str
-    industry: Industry
-    plan_tier: PlanTier
-    signup_date: date
-    mrr: MRR
-    churn_date: date | None = None
+    Every attribute is read-only: the terms of the signup never change, `churn_date` is set by `mark_churned` alone.
+    The constructor makes a customer as it was kept; `sign_up` makes a new one.
+    """
+
+    # Properties over private slots: customers are made in bulk, and a frozen dataclass takes four times as long.
+    __slots__ = ("_churn_date", "_customer_id", "_industry", "_mrr", "_plan_tier", "_signup_date")
+
+    def __init__(
+        self,
+        customer_id: str,
+        industry: Industry,
+        plan_tier: PlanTier,
+        signup_date: date,
+        mrr: MRR,
+        churn_date: date | None = None,
+    ) -> None:
+        self._customer_id = customer_id
+        self._industry = industry
+        self._plan_tier = plan_tier
+        self._signup_date = signup_date
+        self._mrr = mrr
+        self._churn_date = churn_date
+
+    @classmethod
+    def sign_up(cls, customer_id: str, industry: Industry, plan_tier: PlanTier, signup_date: date, mrr: MRR) -> Self:
+        """Make the customer of a first signup: active, with these terms for good.
+
+        Raises `ValueError` without a `customer_id`. A later signup of the same customer has to have the same terms
+        (`has_terms`), or it is a `SignupConflict`.
+        """
+        if not customer_id:
+            raise ValueError("a customer signs up with a customer_id")
+        return cls(customer_id, industry, plan_tier, signup_date, mrr)
+
+    def has_terms(self, industry: Industry, plan_tier: PlanTier, signup_date: date, mrr: MRR) -> bool:
+        """Whether the customer signed up with exactly these terms, so that such a signup is the same one again."""
+        return (
+            self._mrr == mrr
+            and self._signup_date == signup_date
+            and self._plan_tier is plan_tier
+            and self._industry is industry
+        )
+
+    @property
+    def customer_id(self) -> str:
+        """The customer's identity."""
+        return self._customer_id
+
+    @property
+    def industry(self) -> Industry:
+        """The customer's line of business."""
+        return self._industry
+
+    @property
+    def plan_tier(self) -> PlanTier:
+        """The tier signed up for."""
+        return self._plan_tier
+
+    @property
+    def signup_date(self) -> date:
+        """The first day as a customer."""
+        return self._signup_date
+
+    @property
+    def mrr(self) -> MRR:
+        """The monthly recurring revenue signed up for."""
+        return self._mrr
+
+    @property
+    def churn_date(self) -> date | None:
+        """The day of the churn, None while active."""
+        return self._churn_date
+
+    def __repr__(self) -> str:
+        return (
+            f"Customer(customer_id={self._customer_id!r}, industry={self._industry!r}, plan_tier={self._plan_tier!r}, "
+            f"signup_date={self._signup_date!r}, mrr={self._mrr!r}, churn_date={self._churn_date!r})"
+        )
 
     def __eq__(self, other: object) -> bool:
-        return self.customer_id == other.customer_id if isinstance(other, Customer) else NotImplemented
+        return self._customer_id == other._customer_id if isinstance(other, Customer) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self.customer_id)
+        return hash(self._customer_id)
 
     @property
     def is_active(self) -> bool:
         """Whether the customer has not churned."""
-        return self.churn_date is None
+        return self._churn_date is None
 
     @property
     def tenure_days(self) -> int:
@@ -42,7 +113,7 @@ class Customer:
 
     def tenure_days_on(self, today: date) -> int:
         """`tenure_days`, as `today` sees it."""
-        return ((self.churn_date or today) - self.signup_date).days
+        return ((self._churn_date or today) - self._signup_date).days
 
     @property
     def is_early_stage(self) -> bool:
@@ -59,26 +130,26 @@ class Customer:
         return dollars(self.mrr.annual)
 
     def mark_churned(self, churn_date: date, reason: str | None = None) -> CustomerChurned:
-        """Record that the customer left on `churn_date`, and say what happened.
+        """Record that the customer left on `churn_date`, and return the event.
 
         Raises `AlreadyChurned` when they left before, `ChurnBeforeSignup` when the date precedes their signup;
         both are `ValueError`, and both leave the customer as it was.
         """
-        if self.churn_date is not None:
-            raise AlreadyChurned(self.customer_id, self.churn_date)
-        if churn_date < self.signup_date:
-            raise ChurnBeforeSignup(self.customer_id, self.signup_date, churn_date)
-        self.churn_date = churn_date
+        if self._churn_date is not None:
+            raise AlreadyChurned(self._customer_id, self._churn_date)
+        if churn_date < self._signup_date:
+            raise ChurnBeforeSignup(self._customer_id, self._signup_date, churn_date)
+        self._churn_date = churn_date
         tenure_days = self.tenure_days_on(churn_date)
         return CustomerChurned(
-            customer_id=self.customer_id,
-            signup_date=self.signup_date,
+            customer_id=self._customer_id,
+            signup_date=self._signup_date,
             churn_date=churn_date,
             tenure_days=tenure_days,
             is_early_stage=tenure_days <= EARLY_STAGE_DAYS,
-            industry=self.industry,
-            plan_tier=self.plan_tier,
-            mrr=self.mrr,
-            lost_arr=self.mrr.annual,
+            industry=self._industry,
+            plan_tier=self._plan_tier,
+            mrr=self._mrr,
+            lost_arr=self._mrr.annual,
             reason=reason,
         )

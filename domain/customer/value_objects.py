@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from enum import StrEnum
 
 CENT = Decimal("0.01")
@@ -22,7 +22,7 @@ def round_half_up(amount: Decimal, unit: Decimal) -> Decimal:
     return _MONEY.quantize(amount, unit)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class MRR:
     """Monthly recurring revenue in US dollars, never negative.
 
@@ -32,14 +32,17 @@ class MRR:
 
     amount: Decimal
 
-    def __post_init__(self) -> None:
-        amount = self.amount
-        if not isinstance(amount, Decimal):
+    # One is made per signup and per customer loaded: a valid amount takes no call but the one that sets it.
+    def __init__(self, amount: Decimal) -> None:
+        if type(amount) is not Decimal and not isinstance(amount, Decimal):
             raise TypeError(f"MRR takes a Decimal, not {type(amount).__name__}; for a float use MRR.from_float")
-        if not amount.is_finite():
-            raise ValueError("MRR is a finite amount")
-        if not _NOTHING <= amount < MRR_LIMIT:
-            raise ValueError("MRR is never negative" if amount < _NOTHING else "MRR is below 10^12 dollars")
+        try:
+            is_in_range = _NOTHING <= amount < MRR_LIMIT
+        except InvalidOperation:  # NaN is not comparable
+            is_in_range = False
+        if not is_in_range:
+            raise ValueError(_refusal(amount))
+        object.__setattr__(self, "amount", amount)
 
     @classmethod
     def from_float(cls, amount: float) -> MRR:
@@ -64,6 +67,12 @@ class MRR:
 
     def __str__(self) -> str:
         return dollars(self.amount)
+
+
+def _refusal(amount: Decimal) -> str:
+    if not amount.is_finite():
+        return "MRR is a finite amount"
+    return "MRR is never negative" if amount < _NOTHING else "MRR is below 10^12 dollars"
 
 
 def dollars(amount: Decimal) -> str:

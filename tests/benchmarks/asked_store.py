@@ -12,7 +12,7 @@ from worker.messages.outgoing import Composer
 from worker.messages.record import PlainRecord
 from worker.settings import Settings, Topics
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes
+from worker.stores.port import Changes, JournalRow
 
 PARTITION = 100  # which no topic has: the past is never read again
 PARKED_PARTITION = 101
@@ -69,7 +69,7 @@ def _leave(store: DuckDBStore, settings: Settings, events: int) -> Iterator[int]
             sent = composer.churned(event, cause)
             changes.new_customers[who] = customer
             changes.outbox.append(sent)
-            changes.journal.append((topics.cancellation, PARTITION, number, who, "applied", None, sent.id))
+            changes.journal.append(JournalRow(topics.cancellation, PARTITION, number, who, "applied", None, sent.id))
         store.commit(changes)
         yield begin + len(changes.outbox)
 

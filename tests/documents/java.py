@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.kafka import jars
+from tests.support.kafka import jars
 
 COMPILER = "org.eclipse.jdt:ecj:3.33.0"
 DIRECTORY = jars.LIBS.parent / "ecj"

@@ -13,7 +13,7 @@ import typer.main
 import yaml
 
 from tests.documents.documents import ROOT
-from tests.kafka import jars
+from tests.support.kafka import jars
 from worker.cli.main import command_line
 
 KAFKA_TOOLS = {

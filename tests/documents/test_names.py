@@ -91,8 +91,8 @@ def test_settings_exist(document: Path) -> None:
 
 @every_document
 def test_variables_of_the_tests_exist(document: Path) -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "tests" / "kafka").glob("*.py"))
-    sources += "".join(path.read_text() for path in (ROOT / "tests" / "postgres").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "tests" / "support" / "kafka").glob("*.py"))
+    sources += "".join(path.read_text() for path in (ROOT / "tests" / "support" / "postgres").glob("*.py"))
     for name in re.findall(r"TEST_[A-Z_]+", document.read_text()):
         assert f'"{name}"' in sources
 

@@ -1,5 +1,6 @@
 """A customer is who they are, from signup to churn, and leaves once."""
 
+from copy import copy
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -14,11 +15,13 @@ from domain.customer import (
     CustomerRepository,
     Industry,
     PlanTier,
+    SignupConflict,
 )
 
 ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
 BOB = "0b1f7a52-8f0e-4c39-8a3a-2f2f5d1f9c01"
 SIGNUP = date(2026, 1, 15)
+TERMS = (Industry.FINTECH, PlanTier.GROWTH, SIGNUP, MRR(Decimal("499.00")))
 
 
 def customer(customer_id: str = ADA, *, signup_date: date = SIGNUP, churn_date: date | None = None) -> Customer:
@@ -129,7 +132,61 @@ def test_a_customer_who_churned_cannot_churn_again_on_any_date(again: date) -> N
     assert (refused.value.customer_id, refused.value.churn_date) == (ADA, date(2026, 6, 30))
 
 
-@pytest.mark.parametrize("kind", [AlreadyChurned, ChurnBeforeSignup])
+def test_signing_up_makes_an_active_customer_with_the_terms_given() -> None:
+    ada = Customer.sign_up(ADA, *TERMS)
+    assert (ada.customer_id, ada.industry, ada.plan_tier, ada.signup_date, ada.mrr) == (ADA, *TERMS)
+    assert ada.is_active
+
+
+def test_signing_up_without_an_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="customer_id"):
+        Customer.sign_up("", *TERMS)
+
+
+def test_the_terms_are_those_of_the_signup_also_after_the_churn() -> None:
+    ada = Customer.sign_up(ADA, *TERMS)
+    assert ada.has_terms(Industry.FINTECH, PlanTier.GROWTH, SIGNUP, MRR(Decimal("499.000000")))
+    ada.mark_churned(date(2026, 6, 30))
+    assert ada.has_terms(*TERMS)
+
+
+@pytest.mark.parametrize("other", [
+    (Industry.OTHER, PlanTier.GROWTH, SIGNUP, MRR(Decimal(499))),
+    (Industry.FINTECH, PlanTier.FREE, SIGNUP, MRR(Decimal(499))),
+    (Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 16), MRR(Decimal(499))),
+    (Industry.FINTECH, PlanTier.GROWTH, SIGNUP, MRR(Decimal("499.000001"))),
+], ids=["industry", "tier", "date", "revenue"])  # fmt: skip
+def test_a_difference_in_one_particular_makes_other_terms(other: tuple[Industry, PlanTier, date, MRR]) -> None:
+    assert not Customer.sign_up(ADA, *TERMS).has_terms(*other)
+
+
+@pytest.mark.parametrize("name", ["customer_id", "industry", "plan_tier", "signup_date", "mrr", "churn_date"])
+def test_no_attribute_can_be_assigned(name: str) -> None:
+    ada = customer()
+    before = repr(ada)
+    with pytest.raises(AttributeError):
+        setattr(ada, name, getattr(customer(BOB), name))
+    with pytest.raises(AttributeError):
+        ada.mrr = MRR(Decimal(1))  # type: ignore[misc] # which mypy refuses, too
+    with pytest.raises(AttributeError):
+        ada.nickname = "Ada"  # type: ignore[attr-defined]
+    assert repr(ada) == before
+
+
+def test_a_copy_is_a_customer_of_its_own() -> None:
+    ada = customer()
+    other = copy(ada)
+    other.mark_churned(date(2026, 6, 30))
+    assert ada.is_active
+    assert not other.is_active
+
+
+def test_a_signup_conflict_names_the_customer() -> None:
+    assert SignupConflict(ADA).customer_id == ADA
+    assert ADA in str(SignupConflict(ADA))
+
+
+@pytest.mark.parametrize("kind", [AlreadyChurned, ChurnBeforeSignup, SignupConflict])
 def test_what_a_customer_refuses_is_a_customer_error_and_a_value_error(kind: type[Exception]) -> None:
     assert issubclass(kind, CustomerError)
     assert issubclass(kind, ValueError)

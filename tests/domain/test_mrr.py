@@ -6,8 +6,7 @@ from decimal import ROUND_DOWN, Context, Decimal, localcontext
 
 import pytest
 
-from domain.customer import MRR
-from domain.customer.value_objects import CENT, MICRO, dollars, round_half_up
+from domain.customer import CENT, MICRO, MRR, dollars, round_half_up
 
 
 @pytest.fixture(params=["the usual context", "three digits, rounding down"])

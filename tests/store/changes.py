@@ -9,7 +9,7 @@ from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, record
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
-from worker.stores.port import Changes, ParkedRecord, Redrive, Store
+from worker.stores.port import Changes, JournalRow, ParkedRecord, RecordCoordinates, Redrive, Store
 
 EVENT = "11111111-1111-5111-8111-111111111111"
 
@@ -25,9 +25,9 @@ def waiting(offset: int, customer_id: str = EVE) -> PlainRecord:
     return record(b"\x00\xff%d" % offset, CANCELLATIONS, offset, key=customer_id.encode(), headers=headers)
 
 
-def parked(*records: PlainRecord, customer_id: str = EVE) -> dict[tuple[str, int, int], ParkedRecord]:
+def parked(*records: PlainRecord, customer_id: str = EVE) -> dict[RecordCoordinates, ParkedRecord]:
     """The records as `Changes.parked` holds them."""
-    return {(r.topic, r.partition, r.offset): ParkedRecord(customer_id, r) for r in records}
+    return {RecordCoordinates(r.topic, r.partition, r.offset): ParkedRecord(customer_id, r) for r in records}
 
 
 def a_bit_of_everything() -> Changes:
@@ -36,12 +36,12 @@ def a_bit_of_everything() -> Changes:
         new_customers={ADA: customer(ADA)},
         changed_customers={BOB: customer(BOB, churn_date=date(2026, 6, 30))},
         parked=parked(waiting(1)),
-        released=[(CANCELLATIONS, 0, 0)],
-        abandoned=[(CANCELLATIONS, 0, 7)],
+        released=[RecordCoordinates(CANCELLATIONS, 0, 0)],
+        abandoned=[RecordCoordinates(CANCELLATIONS, 0, 7)],
         journal=[
-            (SIGNUPS, 0, 1, ADA, "applied", None, None),
-            (CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT),
-            (CANCELLATIONS, 0, 7, EVE, "rejected", "no_signup", None),
+            JournalRow(SIGNUPS, 0, 1, ADA, "applied", None, None),
+            JournalRow(CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT),
+            JournalRow(CANCELLATIONS, 0, 7, EVE, "rejected", "no_signup", None),
         ],
         outbox=[outgoing("new 1"), outgoing("receipted"), outgoing("new 2")],
         redrives=[Redrive("letter", SIGNUPS, 0, 1, "0" * 64)],
@@ -55,7 +55,10 @@ def prepare(store: Store) -> None:
         Changes(
             new_customers={BOB: customer(BOB)},
             parked=parked(waiting(0), waiting(7)),
-            journal=[(SIGNUPS, 0, 0, BOB, "applied", None, None), (CANCELLATIONS, 0, 0, EVE, "parked", None, None)],
+            journal=[
+                JournalRow(SIGNUPS, 0, 0, BOB, "applied", None, None),
+                JournalRow(CANCELLATIONS, 0, 0, EVE, "parked", None, None),
+            ],
             outbox=[outgoing("old")],
             positions={(SIGNUPS, 0): 1, (CANCELLATIONS, 0): 1},
         )

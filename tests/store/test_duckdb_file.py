@@ -46,7 +46,7 @@ def path(tmp_path: Path) -> Path:
 def _content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("written") / "customers.duckdb"
     store = DuckDBStore(str(path))
-    rows: list[JournalRow] = [(SIGNUPS, 0, number, None, "rejected", "invalid", None) for number in range(50_000)]
+    rows = [JournalRow(SIGNUPS, 0, number, None, "rejected", "invalid", None) for number in range(50_000)]
     store.commit(Changes(new_customers={ADA: customer(ADA)}, journal=rows, positions={(SIGNUPS, 0): 50_000}))
     store.close()
     return path.read_bytes()
@@ -175,7 +175,7 @@ def test_a_large_log_is_folded_into_the_file_between_batches(
 ) -> None:
     wal = path.with_name(path.name + ".wal")
     store = DuckDBStore(str(path))
-    rows: list[JournalRow] = [(SIGNUPS, 0, number, None, "rejected", "invalid", None) for number in range(20_000)]
+    rows = [JournalRow(SIGNUPS, 0, number, None, "rejected", "invalid", None) for number in range(20_000)]
     store.commit(Changes(new_customers={ADA: customer(ADA)}, journal=rows))
     before = wal.stat().st_size
     assert before > 100_000
@@ -196,7 +196,7 @@ def test_no_batch_alone_folds_the_log_for_that_rewrites_the_whole_index(path: Pa
     store = DuckDBStore(str(path))
     sizes = []
     for number in range(5):
-        rows: list[JournalRow] = [(SIGNUPS, number, n, None, "rejected", "invalid", None) for n in range(60_000)]
+        rows = [JournalRow(SIGNUPS, number, n, None, "rejected", "invalid", None) for n in range(60_000)]
         store.commit(Changes(journal=rows))
         sizes.append(path.with_name(path.name + ".wal").stat().st_size)
     store.close()
@@ -267,7 +267,7 @@ def test_a_process_killed_around_a_commit_leaves_all_of_the_batch_or_nothing(
 def test_an_error_of_the_driver_names_the_store_and_keeps_its_cause(path: Path) -> None:
     store = DuckDBStore(str(path))
     with pytest.raises(StoreError, match=f"the store {path} failed: ") as failed:
-        store.commit(Changes(journal=[(SIGNUPS, 0, 0, "no uuid", "applied", None, None)]))
+        store.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 0, "no uuid", "applied", None, None)]))
     assert isinstance(failed.value.__cause__, duckdb.Error)
     assert "\n" not in str(failed.value)
     store.close()

@@ -1,7 +1,10 @@
 """From one version of the tables to the next, with a second step that only tests have; and who is refused then."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -9,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.newer import NEXT, STEP, TODAY, steps
-from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import a_bit_of_everything, everything_in, prepare
 from tests.store.databases import Database, DuckDBDatabase, PostgresDatabase
 from tests.store.held_file import held
 from tests.store.test_postgres_races import wait_until_it_waits
+from tests.support.postgres.server import Postgres, fresh_schema
 from tests.worker.builders import ADA, BOB, SIGNUPS, customer
 from worker import bootstrap, store_operations
 from worker.cli.main import command_line
@@ -67,6 +70,28 @@ def test_tables_with_data_are_brought_to_the_next_version_once(
     assert durable.rows(new, "SELECT DISTINCT region FROM customers") == [("EU",)]
     new.commit(Changes(positions={(SIGNUPS, 0): 9}))
     assert new.positions()[SIGNUPS, 0] == 9
+
+
+def test_a_store_from_before_the_views_gets_them_with_its_data(
+    durable: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = migrations.STEPS
+    before_views = tmp_path / "before"
+    shutil.copytree(str(today), before_views, ignore=shutil.ignore_patterns("0003_views.sql"))
+    monkeypatch.setattr(migrations, "STEPS", before_views)
+    store = durable.open()
+    prepare(store)
+    store.commit(a_bit_of_everything())
+    before = everything_in(durable, store)
+    store.close()
+    monkeypatch.setattr(migrations, "STEPS", today)
+    assert store_operations.migrate(settings) == (2, TODAY)
+    store = durable.open()
+    assert everything_in(durable, store) == before
+    assert durable.rows(store, "SELECT churn_date, arr FROM customer_arr ORDER BY arr, churn_date LIMIT 1") == [
+        (date(2026, 6, 30), Decimal("5988.00"))
+    ]
+    assert durable.rows(store, "SELECT id FROM dead_letters") == []
 
 
 def test_a_step_that_fails_at_its_end_leaves_the_store_as_it_was(

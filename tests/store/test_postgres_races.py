@@ -11,8 +11,8 @@ from threading import Barrier
 import psycopg
 import pytest
 
-from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import ids, outgoing, parked, waiting
+from tests.support.postgres.server import Postgres, fresh_schema
 from tests.worker.builders import (
     ADA,
     BOB,
@@ -32,7 +32,7 @@ from worker.outbox.relay import Relay
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Settings
 from worker.stores.errors import NotTheOwnerError, StoreConflictError, StoreError, StoreInUseError
-from worker.stores.port import Changes, Committed
+from worker.stores.port import Changes, Committed, JournalRow, RecordCoordinates
 from worker.stores.postgres.locks import only_redrive
 from worker.stores.postgres.store import PostgresStore
 from worker.stores.thread import StoreThread
@@ -135,8 +135,8 @@ def test_two_workers_who_churn_the_same_customer_do_not_both(
 
 def test_a_parked_record_is_released_once(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
     stores[0].commit(Changes(parked=parked(waiting(0))))
-    released = Changes(released=[(CANCELLATIONS, 0, 0)])
-    doing = race(stores, url, released, Changes(abandoned=[(CANCELLATIONS, 0, 0)]))
+    released = Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0)])
+    doing = race(stores, url, released, Changes(abandoned=[RecordCoordinates(CANCELLATIONS, 0, 0)]))
     assert isinstance(doing.exception(), StoreConflictError)
 
 
@@ -188,7 +188,9 @@ def test_a_skipped_record_read_twice_at_once_is_decided_once(
     apply(stores[0], [signup(5)])  # and what stands before it was skipped
     letter = outgoing("letter", "customer.signup-dlt")
     late = Changes(
-        journal=[(SIGNUPS, 0, 1, None, "rejected", "malformed", None)], outbox=[letter], undecided=[(SIGNUPS, 0, 1)]
+        journal=[JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed", None)],
+        outbox=[letter],
+        undecided=[RecordCoordinates(SIGNUPS, 0, 1)],
     )
     second = race(stores, url, late, late)
     with pytest.raises(StoreConflictError, match="decided a record"):
@@ -262,7 +264,7 @@ def test_one_redrive_at_a_time_has_a_store_and_beside_another_store_there_is_ano
         with only_redrive(kind, another, "postgresql://there") as of_another:
             of_another()
         stores[0].commit(Changes(parked=parked(waiting(0))))  # workers do not wait for it
-        stores[1].commit(Changes(released=[(CANCELLATIONS, 0, 0)], new_customers={EVE: customer(EVE)}))
+        stores[1].commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0)], new_customers={EVE: customer(EVE)}))
     with only_redrive(kind, url, "postgresql://here") as require_held:
         require_held()
 

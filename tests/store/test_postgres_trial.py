@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import details, ids, outgoing, parked, waiting
+from tests.support.postgres.server import Postgres, fresh_schema
 from tests.worker.builders import (
     ADA,
     BOB,
@@ -26,7 +26,7 @@ from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.errors import NoStoreError, StoreError
-from worker.stores.port import Changes, Store
+from worker.stores.port import Changes, RecordCoordinates, Store
 from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.store import PostgresStore
 
@@ -155,7 +155,7 @@ def test_workers_wait_for_no_trial_and_a_trial_sees_nothing_of_them(
     for records in BATCHES:
         decide(store, records)
     store.commit(Changes(parked=parked(waiting(70, GUS), customer_id=GUS)))
-    store.commit(Changes(released=[(CANCELLATIONS, 0, 70)], new_customers={GUS: customer(GUS)}))
+    store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 70)], new_customers={GUS: customer(GUS)}))
     store.commit(Changes(outbox=[outgoing("another")]))
     store.claim([(SIGNUPS, 0)])
     store.mark_published(store.last_seq, {(CHURNED, 0): 99})

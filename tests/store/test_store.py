@@ -24,7 +24,7 @@ from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, custome
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
 from worker.stores.errors import StoreError
-from worker.stores.port import Changes, Store
+from worker.stores.port import Changes, JournalRow, RecordCoordinates, Store
 
 CHURN = date(2026, 6, 30)
 NO_UUID = "not a uuid"
@@ -41,14 +41,17 @@ def test_decided_records_are_those_in_the_journal(store: Store) -> None:
     store.commit(
         Changes(
             journal=[
-                (SIGNUPS, 0, 1, None, "rejected", "malformed", None),
-                (CANCELLATIONS, 0, 2, EVE, "parked", None, None),
-                (CANCELLATIONS, 0, 2, EVE, "applied", None, EVENT),
+                JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed", None),
+                JournalRow(CANCELLATIONS, 0, 2, EVE, "parked", None, None),
+                JournalRow(CANCELLATIONS, 0, 2, EVE, "applied", None, EVENT),
             ]
         )
     )
     asked = [
-        (topic, partition, offset) for topic in (SIGNUPS, CANCELLATIONS) for partition in (0, 1) for offset in (1, 2)
+        RecordCoordinates(topic, partition, offset)
+        for topic in (SIGNUPS, CANCELLATIONS)
+        for partition in (0, 1)
+        for offset in (1, 2)
     ]
     assert store.decided(asked) == {(SIGNUPS, 0, 1), (CANCELLATIONS, 0, 2)}
     assert store.decided([]) == set()
@@ -166,9 +169,9 @@ def test_a_record_with_neither_key_nor_value_nor_headers_can_wait_too(store: Sto
 
 def test_what_is_released_waits_no_longer_and_the_rest_does(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0), waiting(1), waiting(2))))
-    store.commit(Changes(released=[(CANCELLATIONS, 0, 1)]))
+    store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 1)]))
     assert [each.record.offset for each in store.parked([EVE])] == [0, 2]
-    store.commit(Changes(released=[(CANCELLATIONS, 0, 0), (CANCELLATIONS, 0, 2)]))
+    store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0), RecordCoordinates(CANCELLATIONS, 0, 2)]))
     assert list(store.parked([EVE])) == []
     store.commit(Changes(parked=parked(waiting(7))))
     assert [each.record.offset for each in store.parked([EVE])] == [7]
@@ -179,7 +182,7 @@ def test_the_same_offset_elsewhere_is_another_record(store: Store) -> None:
     elsewhere = PlainRecord("other.topic", 0, 0, 0, None, b"", [])
     beside = PlainRecord(CANCELLATIONS, 1, 0, 0, None, b"", [])
     store.commit(Changes(parked=parked(here, elsewhere, beside)))
-    store.commit(Changes(released=[(CANCELLATIONS, 0, 0)]))
+    store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0)]))
     assert [each.record for each in store.parked([EVE])] == [elsewhere, beside]
 
 
@@ -192,11 +195,11 @@ def test_what_was_parked_before_a_moment_is_found_oldest_first(store: Store) -> 
 
 def test_abandoned_record_waits_no_longer_and_is_known(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0), waiting(1))))
-    row = (CANCELLATIONS, 0, 1, EVE, "rejected", "no_signup", None)
-    store.commit(Changes(abandoned=[(CANCELLATIONS, 0, 1)], journal=[row]))
+    row = JournalRow(CANCELLATIONS, 0, 1, EVE, "rejected", "no_signup", None)
+    store.commit(Changes(abandoned=[RecordCoordinates(CANCELLATIONS, 0, 1)], journal=[row]))
     assert [each.record.offset for each in store.parked([EVE])] == [0]
     assert store.abandoned == {(CANCELLATIONS, 0, 1)}
-    store.commit(Changes(released=[(CANCELLATIONS, 0, 0)]))
+    store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 0)]))
     assert list(store.parked([EVE])) == []
 
 
@@ -219,7 +222,7 @@ def test_the_journal_keeps_each_decision_and_when_it_was_made(database: Database
         (SIGNUPS, 0, 1, ADA, "applied", None, EVENT),
     ]
     began = datetime.now(UTC).replace(tzinfo=None)
-    store.commit(Changes(journal=list(reversed(rows))))
+    store.commit(Changes(journal=[JournalRow(*row) for row in reversed(rows)]))
     assert journal(database, store) == rows
     for (at,) in database.rows(store, 'SELECT "at" FROM journal'):
         assert began - timedelta(seconds=1) <= at.replace(tzinfo=None) <= began + timedelta(seconds=60)
@@ -388,10 +391,11 @@ SPOILERS = {
         good, parked=parked(waiting(1)) | parked(waiting(2), customer_id=NO_UUID)
     ),
     "a decision about no customer": lambda good: replace(
-        good, journal=[*good.journal, (SIGNUPS, 0, 1, NO_UUID, "applied", None, None)]
+        good, journal=[*good.journal, JournalRow(SIGNUPS, 0, 1, NO_UUID, "applied", None, None)]
     ),
     "a decision without an outcome": lambda good: replace(
-        good, journal=[*good.journal, (SIGNUPS, 0, 1, ADA, None, None, None)]
+        good,
+        journal=[*good.journal, JournalRow(SIGNUPS, 0, 1, ADA, None)],  # type: ignore[arg-type]
     ),
     "an outgoing record of no customer": lambda good: replace(
         good, outbox=[*good.outbox, Outgoing("x", "t", 0, None, None, [], NO_UUID)]

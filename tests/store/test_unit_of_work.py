@@ -11,7 +11,7 @@ from worker.messages.inbound import Cancellation
 from worker.messages.record import PlainRecord, Record
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.errors import StoreError
-from worker.stores.port import Store
+from worker.stores.port import JournalRow, Store
 
 CHURN = date(2026, 6, 30)
 
@@ -65,7 +65,7 @@ def test_a_commit_that_fails_leaves_nothing_and_the_next_batch_is_taken(database
     before = everything_in(database, store)
     with UnitOfWork(store) as work:
         _change_everything(work)
-        work.journal.append((SIGNUPS, 0, 1, "no uuid", "applied", None, None))
+        work.journal.append(JournalRow(SIGNUPS, 0, 1, "no uuid", "applied", None, None))
         with pytest.raises(StoreError):
             work.commit()
     assert everything_in(database, store) == before
@@ -88,7 +88,7 @@ def test_a_commit_makes_every_change_and_says_what_is_to_be_published(database: 
 def _change_everything(work: UnitOfWork) -> None:
     work.customers.save(customer(ADA))
     work.parked.add(early(0))
-    work.journal.append((SIGNUPS, 0, 0, ADA, "applied", None, None))
+    work.journal.append(JournalRow(SIGNUPS, 0, 0, ADA, "applied", None, None))
     work.outbox.append(outgoing("1"))
     work.positions.advance(reached({(SIGNUPS, 0): 1}))
 

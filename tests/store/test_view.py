@@ -12,7 +12,7 @@ import pytest
 from tests.store.changes import EVENT, a_bit_of_everything, outgoing, parked, particulars, prepare, waiting
 from tests.store.databases import Database
 from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, customer
-from worker.stores.port import Changes, Store
+from worker.stores.port import Changes, JournalRow, Store
 from worker.stores.reading import ParkedTotals, StoreTotals, StoreView
 
 LETTERS = f"{CANCELLATIONS}-dlt"
@@ -53,7 +53,7 @@ def test_a_customer_is_shown_as_it_stands(filled: Store) -> None:
 
 def test_decisions_about_a_customer_come_in_the_order_they_were_taken(filled: Store) -> None:
     began = datetime.now(UTC) - timedelta(minutes=5)
-    filled.commit(Changes(journal=[(SIGNUPS, 0, 0, BOB, "duplicate", None, None)]))
+    filled.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 0, BOB, "duplicate", None, None)]))
     with filled.view() as view:
         found = view.decisions(BOB)
         nothing = view.decisions("00000000-0000-4000-8000-000000000000")
@@ -102,16 +102,16 @@ def test_an_empty_store_has_empty_totals(store: Store) -> None:
 @pytest.mark.parametrize(
     ("message", "decision"),
     [
-        (outgoing(EVENT), (CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT)),
+        (outgoing(EVENT), JournalRow(CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT)),
         (
             outgoing(f"{CANCELLATIONS}/3/40@1782820800000", LETTERS),
-            (CANCELLATIONS, 3, 40, BOB, "rejected", "already_churned", None),
+            JournalRow(CANCELLATIONS, 3, 40, BOB, "rejected", "already_churned", None),
         ),
     ],
     ids=["an event", "a dead letter"],
 )
 def test_what_is_pending_waits_since_it_was_decided(store: Store, message: object, decision: object) -> None:
-    other = (SIGNUPS, 3, 40, ADA, "applied", None, None)
+    other = JournalRow(SIGNUPS, 3, 40, ADA, "applied", None, None)
     store.commit(Changes(journal=[decision], outbox=[message]))  # type: ignore[list-item]
     with store.view() as view:
         [decided] = view.decisions(BOB)

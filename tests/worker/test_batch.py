@@ -30,6 +30,7 @@ from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.errors import StoreError
+from worker.stores.port import JournalRow
 
 Row = tuple[str, int, str | None]
 """A line of the journal: outcome, offset, reason."""
@@ -270,7 +271,7 @@ def test_a_batch_that_cannot_be_committed_is_taken_again_whole(store: DuckDBStor
     records = [signup(0), cancellation(0), record(b"", SIGNUPS, 1)]
     with UnitOfWork(store) as work:
         batch_path().apply(records, work)
-        work.journal.append((SIGNUPS, 0, 2, "no uuid", "applied", None, None))
+        work.journal.append(JournalRow(SIGNUPS, 0, 2, "no uuid", "applied", None, None))
         with pytest.raises(StoreError):
             work.commit()
     assert published(store) == []

@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from domain.customer import MRR, Industry, PlanTier
+from domain.customer import MRR, CustomerError, Industry, PlanTier
 from tests.worker.builders import ADA, BOB, cancellation, customer
 from worker.messages.inbound import Cancellation, Signup
 from worker.messages.rejection import Reason, Rejected
-from worker.processing.handlers import handle_cancellation, handle_signup
+from worker.processing.handlers import REJECTIONS, handle_cancellation, handle_signup
 from worker.processing.outcomes import APPLIED, DUPLICATE, PARKED, Applied
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.duckdb.file import MEMORY
@@ -63,7 +63,7 @@ def test_a_signup_that_says_something_else_is_a_conflict_and_changes_nothing(wor
     assert (outcome.reason, outcome.customer_id) == (Reason.SIGNUP_CONFLICT, ADA)
     found = work.customers.get_by_id(ADA)
     assert found is not None
-    assert SIGNUP.says_the_same_as(found)
+    assert found.has_terms(SIGNUP.industry, SIGNUP.plan_tier, SIGNUP.signup_date, SIGNUP.mrr)
 
 
 def test_a_cancellation_of_an_active_customer_is_a_churn(work: UnitOfWork) -> None:
@@ -123,3 +123,13 @@ def test_the_same_record_of_a_cancellation_waits_once(work: UnitOfWork) -> None:
 def test_one_customer_is_nothing_to_another(work: UnitOfWork) -> None:
     handle_signup(SIGNUP, work)
     assert handle_cancellation(cancelled(date(2026, 6, 30), who=BOB), work) == PARKED
+
+
+def test_every_error_of_the_domain_has_a_rejection_of_its_own() -> None:
+    assert set(REJECTIONS) == set(CustomerError.__subclasses__())
+    assert len({reason for reason, _ in REJECTIONS.values()}) == len(REJECTIONS)
+    assert {reason.value: message for reason, message in REJECTIONS.values()} == {
+        "signup_conflict": "the customer signed up before with other particulars",
+        "already_churned": "the customer churned before, on another date",
+        "churn_before_signup": "cancellation_date lies before the customer's signup_date",
+    }

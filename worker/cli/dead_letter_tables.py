@@ -12,7 +12,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from domain.customer.value_objects import dollars
+from domain.customer import dollars
 from worker.cli.ages import shown_age
 from worker.cli.printable import printable
 from worker.cli.shared import console, print_line

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from domain.customer.value_objects import dollars
+from domain.customer import dollars
 from worker.cli.dead_letter_options import (
     Ids,
     NewerThan,

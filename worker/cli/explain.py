@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from domain.customer.value_objects import dollars
+from domain.customer import dollars
 from worker.cli.printable import printable, printable_bytes
 from worker.cli.shared import AsJson, customer_id_typed, print_line, run_async
 from worker.errors import Exit, Refusal

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
-from domain.customer.value_objects import dollars
+from domain.customer import dollars
 from worker.cli.shared import print_line
 from worker.cli.tables import print_table
 from worker.reconcile.report import DayTotals, Difference, Report

@@ -8,7 +8,7 @@ from itertools import islice
 import msgspec
 from rich.table import Table
 
-from domain.customer.value_objects import dollars
+from domain.customer import dollars
 from worker.cli.counted import counted
 from worker.cli.shared import print_line
 from worker.cli.tables import print_table

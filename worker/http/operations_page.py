@@ -10,7 +10,7 @@ from importlib.resources import files
 
 import jinja2
 
-from domain.customer.value_objects import dollars
+from domain.customer import dollars
 from worker.metrics.counters import OUTCOMES, Metrics
 from worker.monitoring.checks import Check
 from worker.monitoring.gauges import Reading, StoreReading

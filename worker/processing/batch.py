@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
-from operator import itemgetter
 
 from worker.messages.inbound import Cancellation, Decoder, Message, Signup
 from worker.messages.outgoing import Composer
@@ -15,9 +14,9 @@ from worker.messages.record import Record, TopicPartition
 from worker.messages.redrive_headers import claims_to_be_redriven, redriven_letter
 from worker.messages.rejection import Reason, Rejected
 from worker.processing.handlers import handle_cancellation, handle_signup
-from worker.processing.outcomes import APPLIED, Applied, Outcome, Parked
+from worker.processing.outcomes import Applied, Outcome, Parked
 from worker.processing.unit_of_work import UnitOfWork
-from worker.stores.port import ParkedRecord, Redrive
+from worker.stores.port import JournalRow, ParkedRecord, Redrive
 
 Messages = Sequence[Message | Rejected]
 """What records say, in their order, or why they say nothing."""
@@ -91,7 +90,7 @@ class BatchProcessor:
                 self._write_down(record, message.customer_id, outcome, work, result)
                 if claims_to_be_redriven(record):
                     _note_redrive(record, work)
-            if outcome is APPLIED and message.customer_id in waiting:  # a signup: what waited for it comes next
+            if waiting and isinstance(message, Signup) and isinstance(outcome, Applied):
                 self._apply_released(message.customer_id, work, result)
         result.reached = {place: record.offset + 1 for place, record in last.items()}
         work.positions.advance(last)
@@ -109,12 +108,14 @@ class BatchProcessor:
         return result
 
     def _handle(self, message: Message | Rejected, work: UnitOfWork, result: BatchResult) -> Outcome:
-        if isinstance(message, Cancellation):
-            return handle_cancellation(message, work)
-        if isinstance(message, Signup):
-            result.unknown_industries += not message.is_industry_known
-            return handle_signup(message, work)
-        return message
+        match message:
+            case Signup():
+                result.unknown_industries += not message.is_industry_known
+                return handle_signup(message, work)
+            case Cancellation():
+                return handle_cancellation(message, work)
+            case Rejected():
+                return message
 
     def _apply_released(self, customer_id: str | None, work: UnitOfWork, result: BatchResult) -> None:
         for record in work.parked.release(customer_id or ""):
@@ -125,27 +126,23 @@ class BatchProcessor:
         self, record: Record, customer_id: str | None, outcome: Outcome, work: UnitOfWork, result: BatchResult
     ) -> None:
         reason = event_id = None
-        if outcome is APPLIED:
-            pass  # most records are signups: nothing to tell anybody
+        if isinstance(outcome, Applied):
+            if outcome.event is not None:
+                message = self._composer.churned(outcome.event, cause=record)
+                work.outbox.append(message)
+                event_id = message.id
+                result.lost_arr += outcome.event.lost_arr
         elif isinstance(outcome, Rejected):
             reason = outcome.reason.value
             work.outbox.append(self._composer.dead_letter(record, outcome))
             result.rejected.append((record, outcome))
-        elif isinstance(outcome, Applied) and outcome.event is not None:
-            message = self._composer.churned(outcome.event, cause=record)
-            work.outbox.append(message)
-            event_id = message.id
-            result.lost_arr += outcome.event.lost_arr
         work.journal.append(
-            (record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
+            JournalRow(record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
         )
 
 
 def _count(result: BatchResult, work: UnitOfWork) -> None:
-    result.decided = Counter(map(_TOPIC_AND_OUTCOME, work.journal))
-
-
-_TOPIC_AND_OUTCOME = itemgetter(0, 4)
+    result.decided = Counter([(row.topic, row.outcome) for row in work.journal])
 
 
 def _note_redrive(record: Record, work: UnitOfWork) -> None:

@@ -1,27 +1,37 @@
-"""What each message does to its customer. No SQL, no Kafka, no clock: those are elsewhere."""
+"""Effects of each message on its customer. No SQL, no Kafka, no clock."""
 
 from __future__ import annotations
 
-from domain.customer import AlreadyChurned, ChurnBeforeSignup
+from domain.customer import AlreadyChurned, ChurnBeforeSignup, Customer, CustomerError, SignupConflict
 from worker.messages.inbound import Cancellation, Signup
 from worker.messages.rejection import Reason, Rejected
 from worker.processing.outcomes import APPLIED, DUPLICATE, PARKED, Applied, Outcome
 from worker.processing.unit_of_work import UnitOfWork
 
+REJECTIONS: dict[type[CustomerError], tuple[Reason, str]] = {
+    SignupConflict: (Reason.SIGNUP_CONFLICT, "the customer signed up before with other particulars"),
+    AlreadyChurned: (Reason.ALREADY_CHURNED, "the customer churned before, on another date"),
+    ChurnBeforeSignup: (Reason.CHURN_BEFORE_SIGNUP, "cancellation_date lies before the customer's signup_date"),
+}
+"""The rejection of each domain error: its code, and its message for the sender."""
+
 
 def handle_signup(signup: Signup, work: UnitOfWork) -> Outcome:
-    """A first signup makes the customer; a second one has to say the same."""
+    """Store the customer of a first signup; reject a later one that has other terms."""
     customer = work.customers.get_by_id(signup.customer_id)
     if customer is None:
-        work.customers.save(signup.customer())
+        customer = Customer.sign_up(
+            signup.customer_id, signup.industry, signup.plan_tier, signup.signup_date, signup.mrr
+        )
+        work.customers.save(customer)
         return APPLIED
-    if signup.says_the_same_as(customer):
+    if customer.has_terms(signup.industry, signup.plan_tier, signup.signup_date, signup.mrr):
         return DUPLICATE
-    return Rejected(Reason.SIGNUP_CONFLICT, "the customer signed up before with other particulars", signup.customer_id)
+    return _rejected(SignupConflict(signup.customer_id))
 
 
 def handle_cancellation(cancellation: Cancellation, work: UnitOfWork) -> Outcome:
-    """A cancellation ends its customer's subscription, or waits for a customer who has yet to sign up."""
+    """Churn the customer, or park the cancellation until the customer signs up."""
     customer = work.customers.get_by_id(cancellation.customer_id)
     if customer is None:
         return PARKED if work.parked.add(cancellation) else DUPLICATE
@@ -29,11 +39,12 @@ def handle_cancellation(cancellation: Cancellation, work: UnitOfWork) -> Outcome
         return DUPLICATE
     try:
         event = customer.mark_churned(cancellation.cancellation_date, cancellation.reason)
-    except AlreadyChurned:
-        message = "the customer churned before, on another date"
-        return Rejected(Reason.ALREADY_CHURNED, message, cancellation.customer_id)
-    except ChurnBeforeSignup:
-        message = "cancellation_date lies before the customer's signup_date"
-        return Rejected(Reason.CHURN_BEFORE_SIGNUP, message, cancellation.customer_id)
+    except CustomerError as refusal:
+        return _rejected(refusal)
     work.customers.save(customer)
     return Applied(event)
+
+
+def _rejected(refusal: CustomerError) -> Rejected:
+    reason, message = REJECTIONS[type(refusal)]
+    return Rejected(reason, message, refusal.customer_id)

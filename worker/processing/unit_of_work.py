@@ -13,7 +13,7 @@ from domain.customer import Customer, CustomerRepository
 from worker.messages.inbound import Cancellation
 from worker.messages.log_identity import mark_of
 from worker.messages.record import Record, TopicPartition
-from worker.stores.port import BatchStore, Changes, Committed, ParkedRecord, Place
+from worker.stores.port import BatchStore, Changes, Committed, ParkedRecord, RecordCoordinates
 
 
 class Customers(CustomerRepository):
@@ -76,11 +76,11 @@ class ParkedCancellations:
 
     def add(self, cancellation: Cancellation) -> bool:
         """Keep the cancellation until its customer signs up. False where this very record is kept already."""
-        place = _place(cancellation.record)
+        coordinates = _coordinates(cancellation.record)
         waiting = self._waiting.setdefault(cancellation.customer_id, [])
-        if any(_place(parked.record) == place for parked in waiting):
+        if any(_coordinates(parked.record) == coordinates for parked in waiting):
             return False
-        self._changes.parked[place] = parked = ParkedRecord(cancellation.customer_id, cancellation.record)
+        self._changes.parked[coordinates] = parked = ParkedRecord(cancellation.customer_id, cancellation.record)
         waiting.append(parked)
         return True
 
@@ -92,23 +92,23 @@ class ParkedCancellations:
     def release(self, customer_id: str) -> list[Record]:
         """What waited for this customer, in order; it waits no longer."""
         records = [parked.record for parked in self._waiting.pop(customer_id, [])]
-        for place in map(_place, records):
-            if self._changes.parked.pop(place, None) is None:
-                self._changes.released.append(place)
+        for coordinates in map(_coordinates, records):
+            if self._changes.parked.pop(coordinates, None) is None:
+                self._changes.released.append(coordinates)
         return records
 
     def give_up(self, record: Record) -> None:
         """Take out a record that is parked in the store, for good: read again, it is not parked again."""
-        self._changes.abandoned.append(_place(record))
+        self._changes.abandoned.append(_coordinates(record))
 
     @property
-    def abandoned(self) -> AbstractSet[Place]:
+    def abandoned(self) -> AbstractSet[RecordCoordinates]:
         """Coordinates of the records that an operator decided to leave before this unit of work."""
         return self._store.abandoned
 
 
-def _place(record: Record) -> Place:
-    return record.topic, record.partition, record.offset
+def _coordinates(record: Record) -> RecordCoordinates:
+    return RecordCoordinates(record.topic, record.partition, record.offset)
 
 
 class Positions:
@@ -140,16 +140,16 @@ class EarlierDecisions:
         self._store = store
         self._changes = changes
         self._records = records
-        self._found: AbstractSet[Place] | None = None
+        self._found: AbstractSet[RecordCoordinates] | None = None
 
     def is_missing(self, record: Record) -> bool:
         """Return whether the record was never decided; then the commit fails if another worker decides it first."""
         if self._found is None:
-            self._found = self._store.decided(list(map(_place, self._records)))
-        place = _place(record)
-        if place in self._found:
+            self._found = self._store.decided(list(map(_coordinates, self._records)))
+        coordinates = _coordinates(record)
+        if coordinates in self._found:
             return False
-        self._changes.undecided.append(place)
+        self._changes.undecided.append(coordinates)
         return True
 
 

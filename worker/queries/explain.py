@@ -9,12 +9,13 @@ from decimal import Decimal
 import msgspec
 
 from domain.customer import Customer, Industry, PlanTier
-from worker.messages.inbound import shown
-from worker.messages.validation import is_canonical_uuid
+from worker.messages.churned_event import shown
+from worker.messages.uuid_fast_path import is_canonical_uuid
 from worker.queries.dead_letters import described
 from worker.queries.parked import ParkedCancellation, parked_cancellations
 from worker.settings import Settings
 from worker.stores.dead_letters import Filters, Letter
+from worker.stores.port import RecordCoordinates
 from worker.stores.reading import Decision, StoreView
 
 
@@ -58,9 +59,9 @@ class ExplainedDecision(msgspec.Struct, frozen=True, kw_only=True):
     is_published: bool = False
 
     @property
-    def coordinates(self) -> tuple[str, int, int]:
+    def coordinates(self) -> RecordCoordinates:
         """Topic, partition and offset of the record."""
-        return self.topic, self.partition, self.offset
+        return RecordCoordinates(self.topic, self.partition, self.offset)
 
 
 class CustomerHistory(msgspec.Struct, frozen=True):

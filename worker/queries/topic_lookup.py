@@ -16,7 +16,7 @@ from worker.messages.record import Record
 from worker.queries.explain import CustomerHistory, ExplainedDecision
 from worker.settings import Settings
 from worker.stores.erasure import erased_customer
-from worker.stores.port import Place as Coordinates
+from worker.stores.port import RecordCoordinates
 
 MAX_RECORDS = 50
 READ_SECONDS = 5.0
@@ -33,7 +33,7 @@ class RecordLookup(msgspec.Struct, frozen=True):
 
 
 class EventLookup(msgspec.Struct, frozen=True):
-    """Coordinates of an event; if `offset` is None, `note` has the cause."""
+    """RecordCoordinates of an event; if `offset` is None, `note` has the cause."""
 
     topic: str
     partition: int | None
@@ -44,7 +44,7 @@ class EventLookup(msgspec.Struct, frozen=True):
 class TopicLookup(NamedTuple):
     """Results by the coordinates of a record and by the id of an event."""
 
-    records: Mapping[Coordinates, RecordLookup]
+    records: Mapping[RecordCoordinates, RecordLookup]
     events: Mapping[str, EventLookup]
 
 
@@ -63,7 +63,7 @@ class _Lookup:
         self._partitions = set(partitions)
         self._decode = Decoder(settings.topics.signup, settings.batch.max_value_bytes).decode
 
-    async def records(self, history: CustomerHistory) -> dict[Coordinates, RecordLookup]:
+    async def records(self, history: CustomerHistory) -> dict[RecordCoordinates, RecordLookup]:
         """Look up each record once, the last `MAX_RECORDS` of them."""
         wanted = list(dict.fromkeys(step.coordinates for step in reversed(history.steps)))
         found = {
@@ -73,7 +73,7 @@ class _Lookup:
             found[coordinates] = await self._record(coordinates, history.customer_id)
         return found
 
-    async def _record(self, coordinates: Coordinates, customer_id: str) -> RecordLookup:
+    async def _record(self, coordinates: RecordCoordinates, customer_id: str) -> RecordLookup:
         record = await self._record_at(*coordinates)
         if record is None:
             return RecordLookup(None, "gone from its topic")

@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from domain.customer import Customer
-from worker.messages.inbound import shown
+from worker.messages.churned_event import shown
 from worker.processing.dry_run import Decisions
 from worker.replay.selection import Range
 from worker.stores.port import Changes

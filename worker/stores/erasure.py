@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from worker.messages.validation import is_canonical_uuid
+from worker.messages.uuid_fast_path import is_canonical_uuid
 from worker.stores.churns import Churn
 
 

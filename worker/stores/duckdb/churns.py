@@ -39,10 +39,7 @@ def events_of(source: str) -> str:
 _OUTBOX = "(SELECT seq, seq <= $published_seq OR receipted AS is_published, value FROM outbox WHERE topic = $topic)"
 _CHURNS = f"""
 WITH churned AS (
-    SELECT
-        customer_id, churn_date AS day,
-        round(mrr::DECIMAL(38, 6) * 12, 2)::DECIMAL(38, 2) AS arr -- the column's own type does not hold the largest
-    FROM customers WHERE churn_date IS NOT NULL
+    SELECT customer_id, churn_date AS day, arr FROM customer_arr WHERE churn_date IS NOT NULL
 ), told AS MATERIALIZED ({events_of(_OUTBOX)}), events AS (SELECT * FROM told WHERE is_event)
 """
 _BY_DAY = f"""

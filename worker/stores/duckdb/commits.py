@@ -13,7 +13,7 @@ from worker.messages.record import TopicPartition
 from worker.stores.duckdb import outbox, rows
 from worker.stores.duckdb.file import wrap_errors
 from worker.stores.duckdb.reads import LOOKED_UP_ONE_BY_ONE, DuckDBReads, ids_given
-from worker.stores.port import Changes, Committed, Redrive
+from worker.stores.port import Changes, Committed, RecordCoordinates, Redrive
 from worker.stores.row_codec import ABANDONED
 
 FOUND_BY_ITSELF = 50
@@ -31,7 +31,7 @@ class DuckDBBatches(DuckDBReads):
     @override
     def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:
         self._join("INSERT INTO discards SELECT id, ?, ? FROM batch", rows.ids(dead_letter_ids), [self._now(), why])
-        self._abandoned = set(self._db.execute(ABANDONED).fetchall())
+        self._abandoned = set(map(RecordCoordinates._make, self._db.execute(ABANDONED).fetchall()))
 
     @wrap_errors
     @override

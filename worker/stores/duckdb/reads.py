@@ -15,7 +15,7 @@ from worker.stores.duckdb import rows
 from worker.stores.duckdb.columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb.file import wrap_errors
 from worker.stores.duckdb.session import DuckDBSession
-from worker.stores.port import BatchStore, ParkedRecord, Place
+from worker.stores.port import BatchStore, ParkedRecord, RecordCoordinates
 from worker.stores.row_codec import customer, parked_record
 
 LOOKED_UP_ONE_BY_ONE = 200
@@ -43,7 +43,7 @@ class DuckDBReads(DuckDBSession, BatchStore):
 
     @override
     def lost_arr(self) -> Decimal:
-        query = "SELECT sum(round(mrr::DECIMAL(38, 6) * 12, 2))::VARCHAR FROM customers WHERE churn_date IS NOT NULL"
+        query = "SELECT sum(arr)::VARCHAR FROM customer_arr WHERE churn_date IS NOT NULL"
         return Decimal(self._rows(query)[0][0] or "0.00")
 
     @override
@@ -70,12 +70,12 @@ class DuckDBReads(DuckDBSession, BatchStore):
 
     @property
     @override
-    def abandoned(self) -> AbstractSet[Place]:
+    def abandoned(self) -> AbstractSet[RecordCoordinates]:
         return self._abandoned
 
     @wrap_errors
     @override
-    def decided(self, places: Collection[Place]) -> AbstractSet[Place]:
+    def decided(self, places: Collection[RecordCoordinates]) -> AbstractSet[RecordCoordinates]:
         if not places:
             return set()
         offsets = [offset for _, _, offset in places]
@@ -85,7 +85,7 @@ class DuckDBReads(DuckDBSession, BatchStore):
             ON journal.topic = batch.topic AND journal.partition = batch.partition AND journal."offset" = batch.place
             WHERE journal."offset" BETWEEN {min(offsets)} AND {max(offsets)}
         """
-        return set(self._join(query, rows.places(list(places))).fetchall())
+        return set(map(RecordCoordinates._make, self._join(query, rows.places(list(places))).fetchall()))
 
     @override
     def positions(self) -> Mapping[TopicPartition, int]:

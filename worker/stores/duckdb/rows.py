@@ -14,7 +14,7 @@ from domain.customer import Customer
 from worker.messages.log_identity import RecordMark
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
-from worker.stores.port import JournalRow, ParkedRecord, Place, Redrive
+from worker.stores.port import JournalRow, ParkedRecord, RecordCoordinates, Redrive
 from worker.stores.row_codec import encode_headers
 
 Columns = dict[str, "pa.Array[Any]"]
@@ -62,7 +62,7 @@ def parked(waiting: Collection[ParkedRecord], after_seq: int, now: datetime) -> 
     }
 
 
-def places(released: Sequence[Place]) -> Columns:
+def places(released: Sequence[RecordCoordinates]) -> Columns:
     """Coordinates."""
     topics, partitions, offsets = zip(*released, strict=True)
     return {"topic": pa.array(topics), "partition": pa.array(partitions, pa.int32()), "place": pa.array(offsets)}
@@ -70,16 +70,15 @@ def places(released: Sequence[Place]) -> Columns:
 
 def journal(rows: Sequence[JournalRow], now: datetime) -> Columns:
     """Every column of `journal`."""
-    topics, partitions, offsets, customer_ids, outcomes, reasons, event_ids = zip(*rows, strict=True)
     return {
         "at": pa.repeat(pa.scalar(now), len(rows)),
-        "topic": pa.array(topics),
-        "partition": pa.array(partitions, pa.int32()),
-        "place": pa.array(offsets),
-        "customer_id": pa.array(customer_ids, pa.string()),
-        "outcome": pa.array(outcomes),
-        "reason": pa.array(reasons, pa.string()),
-        "event_id": pa.array(event_ids, pa.string()),
+        "topic": pa.array([row.topic for row in rows]),
+        "partition": pa.array([row.partition for row in rows], pa.int32()),
+        "place": pa.array([row.offset for row in rows]),
+        "customer_id": pa.array([row.customer_id for row in rows], pa.string()),
+        "outcome": pa.array([row.outcome for row in rows]),
+        "reason": pa.array([row.reason for row in rows], pa.string()),
+        "event_id": pa.array([row.event_id for row in rows], pa.string()),
     }
 
 

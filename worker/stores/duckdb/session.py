@@ -18,6 +18,7 @@ from worker.messages.record import TopicPartition
 from worker.stores.duckdb import rows
 from worker.stores.duckdb.batch import BatchTable
 from worker.stores.duckdb.file import identity, open_file, wrap_errors
+from worker.stores.port import RecordCoordinates
 from worker.stores.row_codec import ABANDONED
 
 
@@ -44,7 +45,7 @@ class DuckDBSession:
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
         self._published_seq: int = self._one("SELECT published_seq FROM relay")
         self._logged_decisions = 0
-        self._abandoned = set(self._db.execute(ABANDONED).fetchall())
+        self._abandoned = set(map(RecordCoordinates._make, self._db.execute(ABANDONED).fetchall()))
         positions = self._db.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
         self._positions = {(topic, partition): offset for topic, partition, offset in positions}
 

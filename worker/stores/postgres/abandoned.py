@@ -7,25 +7,25 @@ from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Any
 
-from worker.stores.port import Place
+from worker.stores.port import RecordCoordinates
 from worker.stores.row_codec import ABANDONED
 
 
-class Abandoned(AbstractSet[Place]):
+class Abandoned(AbstractSet[RecordCoordinates]):
     """Coordinates of the records that an operator decided to leave."""
 
     def __init__(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
         self._rows = rows
 
     @cached_property
-    def _places(self) -> frozenset[tuple[Any, ...]]:
-        return frozenset(self._rows(ABANDONED))
+    def _coordinates(self) -> frozenset[RecordCoordinates]:
+        return frozenset(map(RecordCoordinates._make, self._rows(ABANDONED)))
 
-    def __contains__(self, place: object) -> bool:
-        return place in self._places
+    def __contains__(self, coordinates: object) -> bool:
+        return coordinates in self._coordinates
 
-    def __iter__(self) -> Iterator[Place]:
-        return iter(self._places)
+    def __iter__(self) -> Iterator[RecordCoordinates]:
+        return iter(self._coordinates)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._coordinates)

@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.messages.record import TopicPartition
 from worker.stores.errors import NotTheOwnerError, StoreConflictError
-from worker.stores.port import Changes, Place
+from worker.stores.port import Changes, RecordCoordinates
 from worker.stores.postgres import rows
 from worker.stores.postgres.connection import Connection
 from worker.stores.postgres.locks import Locks
@@ -45,7 +45,7 @@ def require_ownership(
             raise StoreConflictError(f"{name} was read on to {offset} by another, and not from {read[place]}")
 
 
-def decided(db: Connection, places: Collection[Place]) -> set[Place]:
+def decided(db: Connection, places: Collection[RecordCoordinates]) -> set[RecordCoordinates]:
     """Return those of these records about which the journal has a decision."""
     query = """
         SELECT DISTINCT topic, partition, "offset"
@@ -53,7 +53,7 @@ def decided(db: Connection, places: Collection[Place]) -> set[Place]:
             AS wanted (topic, partition, "offset") USING (topic, partition, "offset")
     """
     found = db.execute(query, rows.places(places)).fetchall() if places else []
-    return {(topic, partition, offset) for topic, partition, offset in found}
+    return set(map(RecordCoordinates._make, found))
 
 
 def require_undecided(db: Connection, changes: Changes) -> None:

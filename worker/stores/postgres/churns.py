@@ -21,12 +21,12 @@ from worker.stores.postgres.connection import Connection
 GATHERED_AT_ONCE = 20_000
 _LAST = 2**62  # rows that have no number yet come after all that have one
 _TABLES = """
-CREATE TABLE customers (customer_id UUID, mrr DECIMAL(18, 6), churn_date DATE);
+CREATE TABLE customer_arr (customer_id UUID, churn_date DATE, arr DECIMAL(38, 2));
 CREATE TABLE outbox (seq BIGINT, topic VARCHAR, receipted BOOLEAN, value BLOB);
 CREATE TABLE relay (published_seq BIGINT);
 CREATE TABLE output_ends (topic VARCHAR, partition INTEGER, end_offset BIGINT);
 """
-_CUSTOMERS = "SELECT customer_id::text, mrr, churn_date FROM customers WHERE churn_date IS NOT NULL"
+_CUSTOMER_ARR = "SELECT customer_id::text, churn_date, arr FROM customer_arr WHERE churn_date IS NOT NULL"
 _OUTBOX = f"""
 SELECT coalesce(seq_before + place, {_LAST} + {rows.ROW_NUMBER}), topic, receipted, value
 FROM outbox JOIN outbox_commits USING (commit_id) WHERE topic = %s
@@ -65,7 +65,7 @@ def churn_pairs(db: Connection, topic: str, published_seq: int, days: Sequence[d
 def _gathered(db: Connection, topic: str) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as gathered:
         gathered.execute(_TABLES)
-        _gather(db, gathered, "customers", _CUSTOMERS, [])
+        _gather(db, gathered, "customer_arr", _CUSTOMER_ARR, [])
         _gather(db, gathered, "outbox", _OUTBOX, [topic])
         yield gathered
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.port import Changes, Committed, ParkedRecord, Place
+from worker.stores.port import Changes, Committed, ParkedRecord, RecordCoordinates
 from worker.stores.postgres.connection import connect, require_store, stored_id, wrap_errors
 from worker.stores.postgres.outbox import IS_PENDING, NUMBERED
 from worker.stores.postgres.store import PostgresStore
@@ -31,8 +31,8 @@ class PostgresDryRun(PostgresStore):
     @override
     def _open(self) -> None:
         self._customers: dict[str, Customer] = {}
-        self._parked: dict[Place, ParkedRecord] = {}
-        self._gone: set[Place] = set()
+        self._parked: dict[RecordCoordinates, ParkedRecord] = {}
+        self._gone: set[RecordCoordinates] = set()
         self._receipts: set[str] = set()
         self._advanced: dict[TopicPartition, int] = {}
         self._lost_arr = Decimal(0)
@@ -107,5 +107,5 @@ class PostgresDryRun(PostgresStore):
         """Do nothing: a new transaction would show another state of the store. Failed calls go on failing."""
 
 
-def _place(parked: ParkedRecord) -> Place:
-    return parked.record.topic, parked.record.partition, parked.record.offset
+def _place(parked: ParkedRecord) -> RecordCoordinates:
+    return RecordCoordinates(parked.record.topic, parked.record.partition, parked.record.offset)

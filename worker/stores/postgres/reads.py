@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.port import BatchStore, ParkedRecord, Place
+from worker.stores.port import BatchStore, ParkedRecord, RecordCoordinates
 from worker.stores.postgres import checks, rows
 from worker.stores.postgres.abandoned import Abandoned
 from worker.stores.postgres.connection import wrap_errors
@@ -39,7 +39,7 @@ class PostgresReads(PostgresSession, BatchStore):
 
     @override
     def lost_arr(self) -> Decimal:
-        query = "SELECT coalesce(sum(round(mrr * 12, 2)), 0.00) FROM customers WHERE churn_date IS NOT NULL"
+        query = "SELECT coalesce(sum(arr), 0.00) FROM customer_arr WHERE churn_date IS NOT NULL"
         return Decimal(self._rows(query)[0][0])
 
     @override
@@ -61,12 +61,12 @@ class PostgresReads(PostgresSession, BatchStore):
 
     @property
     @override
-    def abandoned(self) -> AbstractSet[Place]:
+    def abandoned(self) -> AbstractSet[RecordCoordinates]:
         return Abandoned(self._rows)
 
     @wrap_errors
     @override
-    def decided(self, places: Collection[Place]) -> AbstractSet[Place]:
+    def decided(self, places: Collection[RecordCoordinates]) -> AbstractSet[RecordCoordinates]:
         return checks.decided(self._db, places)
 
     @override

@@ -12,7 +12,7 @@ from domain.customer import Customer
 from worker.messages.log_identity import RecordMark
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
-from worker.stores.port import JournalRow, ParkedRecord, Place
+from worker.stores.port import JournalRow, ParkedRecord, RecordCoordinates
 from worker.stores.postgres.connection import Connection
 from worker.stores.row_codec import decode_headers, encode_headers
 
@@ -56,7 +56,7 @@ def copy_binary(db: Connection, into: str, types: Sequence[str], rows: Rows) -> 
             copying.write_row(row)
 
 
-def places(of: Collection[Place]) -> dict[str, list[Any]]:
+def places(of: Collection[RecordCoordinates]) -> dict[str, list[Any]]:
     """Coordinates as three arrays: `topics`, `partitions`, `offsets`."""
     return {
         "topics": [topic for topic, _, _ in of],
@@ -108,8 +108,8 @@ JOURNAL_TYPES = ("int8", "text", "int4", "int8", "bytea", "text", "text", "bytea
 def journal(rows: Iterable[JournalRow], now: datetime) -> Rows:
     """The columns of `JOURNAL`, as `JOURNAL_TYPES`."""
     at = (now - _EPOCH) // _MICROSECOND
-    for topic, partition, offset, customer_id, outcome, reason, event_id in rows:
-        yield at, topic, partition, offset, _uuid(customer_id), outcome, reason, _uuid(event_id)
+    for r in rows:
+        yield at, r.topic, r.partition, r.offset, _uuid(r.customer_id), r.outcome, r.reason, _uuid(r.event_id)
 
 
 OUTBOX = "outbox (commit_id, place, id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms)"
