@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.store.held_file import held
+from tests.support.held_file import held
 from tests.support.kafka.cluster import Kafka
 from tests.support.kafka.local import free_ports
 from tests.support.operating import answer, run, said, serve, store_bytes

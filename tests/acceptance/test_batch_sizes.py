@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.support.builders import ADA, cancellation_value, signup_value
 from tests.support.comparison import require_as_expected
 from tests.support.kafka.configuring import configure
 from tests.support.kafka.secured import SecuredKafka, least_rights
@@ -14,7 +15,6 @@ from tests.support.operating import said
 from tests.support.records import Message
 from tests.support.spelling import padded
 from tests.support.stage import Stage
-from tests.worker.builders import ADA, cancellation_value, signup_value
 
 pytestmark = pytest.mark.timeout(120)
 SMALL = 128 * 1024

@@ -13,13 +13,13 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from tests.support.builders import signup_value
 from tests.support.kafka.cluster import wait_until_ready
 from tests.support.kafka.local import LocalKafka, LocalNode, local_kafka
 from tests.support.reader import partitions_of
 from tests.support.records import Message
 from tests.support.stage import Stage
 from tests.support.worker_process import WorkerProcess
-from tests.worker.builders import signup_value
 
 pytestmark = pytest.mark.timeout(180)
 REFUSED = 70

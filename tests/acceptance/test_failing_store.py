@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.failing_store import FAILURES, LARGEST_FILE, QUOTED
+from tests.support.builders import cancellation_value, signup_value
 from tests.support.operating import serve
 from tests.support.records import Message
 from tests.support.stage import Stage
 from tests.support.worker_process import WorkerProcess
-from tests.worker.builders import cancellation_value, signup_value
 
 COMMAND = [sys.executable, "-m", "tests.acceptance.failing_store"]
 WHO = "c0ffee00-4711-4711-8711-c0ffee004711"

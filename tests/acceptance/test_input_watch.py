@@ -14,12 +14,12 @@ from confluent_kafka.admin import AdminClient
 from tests.acceptance.test_health import unwell
 from tests.acceptance.test_http import get, url_of
 from tests.acceptance.test_metrics import Scraped
+from tests.support.builders import signup_value
 from tests.support.kafka.secured import DESCRIBE, GROUP, READ, TOPIC, SecuredKafka, least_rights
 from tests.support.operating import answer, serve
 from tests.support.records import Message
 from tests.support.stage import Stage
 from tests.support.worker_process import WorkerProcess
-from tests.worker.builders import signup_value
 
 pytestmark = pytest.mark.timeout(180)
 LIMIT_S = 30.0

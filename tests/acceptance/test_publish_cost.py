@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiokafka.client import AIOKafkaClient
 
+from tests.support.builders import customer_id
 from tests.support.stage import PARTITIONS, Stage
-from tests.worker.test_cost import customer_id
 from worker.messages.outgoing import Envelope, Outgoing
 from worker.outbox.publisher import Publisher
 from worker.settings import Kafka

@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from tests.acceptance.test_http import get, url_of
+from tests.support.builders import cancellation_value, signup_value
 from tests.support.comparison import require_as_expected
 from tests.support.kafka.local import local_kafka
 from tests.support.kafka.secured import READ, TOPIC, TRANSACTIONAL_ID, WRITE, Right, SecuredKafka, least_rights
@@ -20,7 +21,6 @@ from tests.support.operating import ends
 from tests.support.records import Message
 from tests.support.stage import Stage
 from tests.support.worker_process import WorkerProcess
-from tests.worker.builders import cancellation_value, signup_value
 
 pytestmark = pytest.mark.timeout(180)
 FAILED = "publishing failed, recovering"

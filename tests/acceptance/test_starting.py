@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from tests.store.held_file import held
 from tests.support.corpus import make_corpus
+from tests.support.held_file import held
 from tests.support.kafka.local import free_ports
 from tests.support.stage import PARTITIONS, Stage
 

@@ -23,7 +23,7 @@ from tests.documents.documents import (
 )
 from tests.documents.shell import all_options, parse, require_valid, simple_commands, top_level_commands
 from tests.monitoring.test_alerts import scraped, well
-from tests.worker.builders import cancellation, composer
+from tests.support.builders import cancellation, composer
 from worker.errors import Exit
 from worker.messages import schemas
 from worker.messages.outgoing import Envelope

@@ -16,13 +16,13 @@ from tests.faults.cluster import BROKERS
 from tests.faults.fault import Fault
 from tests.faults.play import Play
 from tests.faults.reassigning import reassign
+from tests.support.builders import signup_value
 from tests.support.comparison import require_as_expected
 from tests.support.kafka.configuring import configure
 from tests.support.oracle import expected
 from tests.support.reader import read_committed
 from tests.support.records import Message, Record
 from tests.support.stage import PARTITIONS
-from tests.worker.builders import signup_value
 
 REFUSED = 70
 ALLOWED = "CUSTOMER_WORKER_SAFETY__ALLOW_LOST_RECORDS=true"

@@ -19,7 +19,7 @@ from hatchling.builders.wheel import WheelBuilder
 from typer.testing import CliRunner
 
 from tests.monitoring.promtool import RULES, require_firing, run_promtool
-from tests.worker.builders import SIGNUPS, record
+from tests.support.builders import SIGNUPS, record
 from worker.cli.main import command_line
 from worker.messages.rejection import Reason, Rejected
 from worker.metrics.counters import Metrics, Stage

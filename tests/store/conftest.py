@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.databases import DURABLE, EVERY, Database, Factory
+from tests.support.databases import DURABLE, EVERY, Database, Factory
 from tests.support.postgres.server import Postgres
 from worker.stores.port import Store
 

@@ -8,8 +8,8 @@ from hashlib import sha256
 from itertools import product
 
 from domain.customer import MRR, Customer, Industry, PlanTier
-from tests.store.databases import Database
-from tests.worker.builders import CANCELLATIONS, SIGNUPS, composer, record
+from tests.support.builders import CANCELLATIONS, SIGNUPS, composer, record
+from tests.support.databases import Database
 from worker.messages.rejection import Reason, Rejected
 from worker.stores.dead_letters import WAITING, Filters, State
 from worker.stores.port import Changes, JournalRow, Redrive, Store

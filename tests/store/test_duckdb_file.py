@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.store.changes import ids, outgoing
-from tests.worker.builders import ADA, BOB, SIGNUPS, customer
+from tests.support.builders import ADA, BOB, SIGNUPS, customer
+from tests.support.changes import ids, outgoing
 from worker.failpoints import VARIABLE
 from worker.stores.duckdb import store as store_module
 from worker.stores.duckdb.file import MEMORY
@@ -28,7 +28,7 @@ sys.stdin.readline()
 """
 COMMITTING_PROCESS = """
 import sys
-from tests.store.changes import a_bit_of_everything, prepare
+from tests.support.changes import a_bit_of_everything, prepare
 from worker.stores.duckdb.store import DuckDBStore
 store = DuckDBStore(sys.argv[1])
 prepare(store)

@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.store.changes import a_bit_of_everything, prepare
-from tests.worker.builders import ADA, BOB
+from tests.support.builders import ADA, BOB
+from tests.support.changes import a_bit_of_everything, prepare
 from worker.stores.duckdb import store as store_module
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.duckdb.view import DuckDBView, open_view
@@ -22,7 +22,7 @@ from worker.stores.errors import NoStoreError, StoreDamagedError, StoreError, St
 
 KILLED_AFTER_COMMIT = """
 import os, signal, sys
-from tests.store.changes import a_bit_of_everything, prepare
+from tests.support.changes import a_bit_of_everything, prepare
 from worker.stores.duckdb.store import DuckDBStore
 store = DuckDBStore(sys.argv[1])
 prepare(store)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.worker.builders import CANCELLATIONS, SIGNUPS
+from tests.support.builders import CANCELLATIONS, SIGNUPS
 from worker.messages.log_identity import LogIdentity, RecordMark
 from worker.stores.port import Changes, Store
 

@@ -6,10 +6,10 @@ from contextlib import closing, suppress
 import psycopg
 import pytest
 
-from tests.store.changes import a_bit_of_everything, prepare
+from tests.support.builders import ADA, BOB, customer
+from tests.support.changes import a_bit_of_everything, prepare
 from tests.support.postgres.pooler import Pooler, pgbouncer, running_pooler
 from tests.support.postgres.server import Postgres, fresh_schema
-from tests.worker.builders import ADA, BOB, customer
 from worker import bootstrap, store_operations
 from worker.errors import Exit, Refusal
 from worker.settings import Settings

@@ -11,9 +11,7 @@ from threading import Barrier
 import psycopg
 import pytest
 
-from tests.store.changes import ids, outgoing, parked, waiting
-from tests.support.postgres.server import Postgres, fresh_schema
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     BOB,
     CANCELLATIONS,
@@ -26,6 +24,8 @@ from tests.worker.builders import (
     record,
     signup,
 )
+from tests.support.changes import ids, outgoing, parked, waiting
+from tests.support.postgres.server import Postgres, fresh_schema
 from worker.cli.parked_dead_letter import _abandon
 from worker.errors import Stop
 from worker.outbox.relay import Relay

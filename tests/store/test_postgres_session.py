@@ -9,9 +9,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from tests.store.changes import a_bit_of_everything, ids, parked, prepare, waiting
+from tests.support.builders import ADA, EVE, customer
+from tests.support.changes import a_bit_of_everything, ids, parked, prepare, waiting
 from tests.support.postgres.server import Postgres, fresh_schema, postgres_from_the_wheel
-from tests.worker.builders import ADA, EVE, customer
 from worker import bootstrap, store_operations
 from worker.errors import Exit, Refusal
 from worker.settings import Settings

@@ -6,9 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.store.changes import details, ids, outgoing, parked, waiting
-from tests.support.postgres.server import Postgres, fresh_schema
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     BOB,
     CANCELLATIONS,
@@ -22,6 +20,8 @@ from tests.worker.builders import (
     record,
     signup,
 )
+from tests.support.changes import details, ids, outgoing, parked, waiting
+from tests.support.postgres.server import Postgres, fresh_schema
 from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork

@@ -5,10 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tests.store.changes import a_bit_of_everything, everything_in, ids, outgoing, prepare
-from tests.store.databases import DuckDBDatabase, PostgresDatabase
-from tests.support.postgres.server import Postgres, fresh_schema
-from tests.worker.builders import (
+from tests.support.builders import (
     BOB,
     CANCELLATIONS,
     CHURNED,
@@ -20,6 +17,9 @@ from tests.worker.builders import (
     record,
     signup,
 )
+from tests.support.changes import a_bit_of_everything, everything_in, ids, outgoing, prepare
+from tests.support.databases import DuckDBDatabase, PostgresDatabase
+from tests.support.postgres.server import Postgres, fresh_schema
 from worker.settings import Settings
 from worker.stores.arr_at_stake import at_stake
 from worker.stores.dead_letters import Filters

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from domain.customer import MRR, Customer, Industry, PlanTier
-from tests.store.changes import (
+from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
+from tests.support.changes import (
     EVENT,
     a_bit_of_everything,
     details,
@@ -19,8 +20,7 @@ from tests.store.changes import (
     prepare,
     waiting,
 )
-from tests.store.databases import Database
-from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
+from tests.support.databases import Database
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
 from worker.stores.errors import StoreError

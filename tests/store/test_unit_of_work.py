@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from tests.store.changes import details, everything_in, ids, outgoing, waiting
-from tests.store.databases import Database
-from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
+from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
+from tests.support.changes import details, everything_in, ids, outgoing, waiting
+from tests.support.databases import Database
 from worker.messages.inbound import Cancellation
 from worker.messages.record import PlainRecord, Record
 from worker.processing.unit_of_work import UnitOfWork

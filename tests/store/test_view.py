@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from tests.store.changes import EVENT, a_bit_of_everything, outgoing, parked, particulars, prepare, waiting
-from tests.store.databases import Database
-from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, customer
+from tests.support.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, customer
+from tests.support.changes import EVENT, a_bit_of_everything, outgoing, parked, particulars, prepare, waiting
+from tests.support.databases import Database
 from worker.stores.port import Changes, JournalRow, Store
 from worker.stores.reading import ParkedTotals, StoreTotals, StoreView
 

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from tests.worker.builders import NOON_MS
+from tests.support.builders import NOON_MS
 
 Place = tuple[str, int, int]
 

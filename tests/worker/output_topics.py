@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka import TopicPartition
 
-from tests.worker.builders import ADA, CHURNED
+from tests.support.builders import ADA, CHURNED
 from worker.kafka.batch_sizes import BatchSizes
 from worker.messages.outgoing import Envelope, Outgoing
 from worker.messages.record import PlainRecord

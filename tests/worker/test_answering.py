@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import pytest
 
-from tests.store.changes import prepare
+from tests.support.changes import prepare
 from worker.queries.query import NoParameters, Query
 from worker.queries.server import QueryFailed, QueryServer
 from worker.settings import Settings
-from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.duckdb.view import DuckDBView
 from worker.stores.reading import StoreView
@@ -21,11 +19,9 @@ FOREVER = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range
 
 
 @pytest.fixture
-def store() -> Iterator[DuckDBStore]:
-    store = DuckDBStore(MEMORY)
+def store(store: DuckDBStore) -> DuckDBStore:
     prepare(store)
-    yield store
-    store.close()
+    return store
 
 
 def customers(view: StoreView, _: Settings, __: NoParameters) -> int:

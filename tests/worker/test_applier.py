@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from aiokafka import TopicPartition
 
-from tests.worker.builders import SIGNUPS, batch_path, signup
+from tests.support.builders import SIGNUPS, batch_path, signup
 from worker.consumer import applier as module
 from worker.consumer.applier import Applier
 from worker.consumer.subscriber import Consumer

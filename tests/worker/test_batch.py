@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 
 import pytest
 
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     BOB,
     CANCELLATIONS,
@@ -34,13 +34,6 @@ from worker.stores.port import JournalRow
 
 Row = tuple[str, int, str | None]
 """A line of the journal: outcome, offset, reason."""
-
-
-@pytest.fixture
-def store() -> Iterator[DuckDBStore]:
-    opened = DuckDBStore(MEMORY)
-    yield opened
-    opened.close()
 
 
 def journal(store: DuckDBStore, topic: str) -> list[Row]:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 
-from tests.worker.builders import ADA, BOB, EVE
+from tests.support.builders import ADA, BOB, EVE
 from worker.bootstrap import open_value_reader
 from worker.kafka.record_parsing import ValueBatch
 from worker.reconcile.churned_topic import ChurnedTopic, PrefixChanged, Reading

@@ -8,13 +8,12 @@ from decimal import Decimal
 
 import pytest
 
-from tests.worker.builders import ADA, BOB, CHURNED, EVE, apply, cancellation, signup
+from tests.support.builders import ADA, BOB, CHURNED, EVE, apply, cancellation, signup
 from worker.bootstrap import open_value_reader
 from worker.errors import Refusal
 from worker.reconcile.reconciliation import require_comparable
 from worker.stores.churns import Churn, ChurnDay, ChurnPair, PendingChurn, PublishedPosition, Sum, ValueReader
 from worker.stores.duckdb.churns import churn_days, churn_pairs, pending_churns, published_up_to
-from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 
 DAY = date(2026, 6, 30)
@@ -47,13 +46,6 @@ SPOOFS = [
     r'"\\\",\"churn_date\":\"1999-01-01"',
     '"\u2028é"',
 ]
-
-
-@pytest.fixture
-def store() -> Iterator[DuckDBStore]:
-    opened = DuckDBStore(MEMORY)
-    yield opened
-    opened.close()
 
 
 def churn(who: str = ADA, day: date = DAY, arr: str = "5988.00") -> Churn:

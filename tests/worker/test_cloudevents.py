@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     CANCELLATIONS,
     STRUCTURED_TYPE,

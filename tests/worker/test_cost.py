@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.worker.builders import CANCELLATIONS, SIGNUPS
+from tests.support.builders import CANCELLATIONS, SIGNUPS, customer_id
 from worker.messages.inbound import Decoder
 from worker.messages.outgoing import Composer
 from worker.messages.record import PlainRecord, Record
@@ -46,10 +46,6 @@ class Counted:
     def execute(self, *arguments: Any) -> Any:
         self.statements += 1
         return self._connection.execute(*arguments)
-
-
-def customer_id(number: int) -> str:
-    return f"00000000-0000-4000-8000-{number:012x}"
 
 
 def signups(count: int, first_offset: int = 0) -> list[Record]:

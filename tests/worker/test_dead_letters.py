@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     BOB,
     CANCELLATIONS,

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.worker.builders import ADA, BOB, CHURNED, EVE
+from tests.support.builders import ADA, BOB, CHURNED, EVE
 from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
 from worker.outbox.receipts import published_id

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.customer import Industry, PlanTier
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     CANCELLATIONS,
     MAX_BYTES,

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from tests.worker.builders import ADA, BOB, CANCELLATIONS, apply, batch_path, cancellation, record, signup
+from tests.support.builders import ADA, BOB, CANCELLATIONS, apply, batch_path, cancellation, record, signup
 from tests.worker.clock import NOON, Clock
 from worker.messages.outgoing import churned_id
 from worker.messages.redrive_headers import redriven

@@ -7,24 +7,21 @@ from decimal import Decimal
 import pytest
 
 from domain.customer import MRR, CustomerError, Industry, PlanTier
-from tests.worker.builders import ADA, BOB, cancellation, customer
+from tests.support.builders import ADA, BOB, cancellation, customer
 from worker.messages.inbound import Cancellation, Signup
 from worker.messages.rejection import Reason, Rejected
 from worker.processing.handlers import REJECTIONS, handle_cancellation, handle_signup
 from worker.processing.outcomes import APPLIED, DUPLICATE, PARKED, Applied
 from worker.processing.unit_of_work import UnitOfWork
-from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 
 SIGNUP = Signup(ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal("499.00")))
 
 
 @pytest.fixture
-def work() -> Iterator[UnitOfWork]:
-    store = DuckDBStore(MEMORY)
+def work(store: DuckDBStore) -> Iterator[UnitOfWork]:
     with UnitOfWork(store) as work:
         yield work
-    store.close()
 
 
 def cancelled(day: date, offset: int = 0, who: str = ADA, reason: str | None = None) -> Cancellation:

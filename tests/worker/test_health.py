@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.worker.builders import batch_path
+from tests.support.builders import batch_path
 from worker.consumer.subscriber import Consumer
 from worker.errors import Stop
 from worker.metrics.counters import Metrics

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -13,13 +12,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from tests.store.changes import prepare
-from tests.worker.builders import ADA, BOB
+from tests.support.builders import ADA, BOB
+from tests.support.changes import prepare
 from worker.http.query_routes import QueryRoutes
 from worker.monitoring.worker_report import CheckReport, WorkerReport
 from worker.queries.server import QueryServer
 from worker.settings import Settings
-from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 
 HERE = "127.0.0.1"
@@ -35,11 +33,9 @@ class Answer(NamedTuple):
 
 
 @pytest.fixture
-def store() -> Iterator[DuckDBStore]:
-    store = DuckDBStore(MEMORY)
+def store(store: DuckDBStore) -> DuckDBStore:
     prepare(store)
-    yield store
-    store.close()
+    return store
 
 
 def get(

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
-from tests.worker.builders import CANCELLATIONS, SIGNUPS
+from tests.support.builders import CANCELLATIONS, SIGNUPS
 from tests.worker.test_health import parts
 from worker.consumer import input_watch
 from worker.consumer.input_watch import InputWatch

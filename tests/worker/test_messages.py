@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from domain.customer import MRR, CustomerChurned, Industry, PlanTier
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     CANCELLATIONS,
     MAX_BYTES,

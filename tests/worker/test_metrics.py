@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, Pr
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, record, signup
+from tests.support.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, record, signup
 from worker.errors import Exit, Refusal
 from worker.messages.outgoing import Outgoing
 from worker.metrics.counters import Cause, Metrics, Stage
@@ -24,7 +24,6 @@ from worker.outbox.failures import cause_of
 from worker.outbox.receipts import ReceiptUnreadable
 from worker.processing.batch import BatchResult
 from worker.settings import Topics
-from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.errors import StoreError
 from worker.stores.reading import AtStake, Waiting
@@ -37,13 +36,6 @@ Samples = dict[tuple[str, ...], float]
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics(Topics())
-
-
-@pytest.fixture
-def store() -> Iterator[DuckDBStore]:
-    opened = DuckDBStore(MEMORY)
-    yield opened
-    opened.close()
 
 
 def scrape(metrics: Metrics, reading: Reading = NOTHING) -> Samples:

@@ -14,7 +14,7 @@ from itertools import takewhile
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     BOB,
     CANCELLATIONS,

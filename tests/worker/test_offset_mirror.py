@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from tests.worker.builders import SIGNUPS
+from tests.support.builders import SIGNUPS
 from worker.consumer.offset_commits import OffsetCommits
 from worker.consumer.start_offset import MIRROR
 

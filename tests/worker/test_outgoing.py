@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from domain.customer import MRR, CustomerChurned, Industry, PlanTier
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     BOB,
     CANCELLATIONS,

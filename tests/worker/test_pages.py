@@ -2,14 +2,11 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
 
-import pytest
-
-from tests.worker.builders import ADA, CANCELLATIONS, SIGNUPS, apply, cancellation, record, signup
+from tests.support.builders import ADA, CANCELLATIONS, SIGNUPS, apply, cancellation, record, signup
 from worker.http.operations_page import OperationsPage
 from worker.http.server import _CONTENT_SECURITY_POLICY
 from worker.metrics.counters import Metrics
@@ -18,7 +15,6 @@ from worker.monitoring.gauges import Reading, StoreReading
 from worker.monitoring.worker_report import WorkerReport
 from worker.processing.report import BatchReport
 from worker.settings import Kafka, Settings
-from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.reading import AtStake, Waiting
 
@@ -68,13 +64,6 @@ class Page(HTMLParser):
         """The rows of the table whose caption begins so, without its head."""
         (rows,) = [rows for name, rows in self.tables.items() if name.startswith(caption)]
         return {row[0]: row[1:] for row in rows[1:]}
-
-
-@pytest.fixture
-def store() -> Iterator[DuckDBStore]:
-    opened = DuckDBStore(MEMORY)
-    yield opened
-    opened.close()
 
 
 def reading(checks: list[Check] | None = None, *, store: bool = True) -> Reading:

@@ -15,7 +15,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import RecordMetadata
 
-from tests.worker.builders import ADA, BOB, CHURNED, EVE
+from tests.support.builders import ADA, BOB, CHURNED, EVE
 from tests.worker.output_topics import event
 from worker.kafka import clients as kafka
 from worker.messages.outgoing import Envelope

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -10,26 +9,18 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from tests.worker.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, signup
+from tests.support.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, signup
+from tests.worker.clock import Clock
 from worker.messages.outgoing import churned_id
 from worker.queries.catalogue import HISTORY, PARKED, QUERIES, STATUS
 from worker.queries.explain import CustomerHistory, ExplainedDecision, ExplainQuery
 from worker.queries.parked import ParkedQuery
 from worker.queries.query import NoParameters, Query
 from worker.settings import Settings
-from worker.stores.duckdb.file import MEMORY
-from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.port import Store
 
 A = TypeVar("A")
 LETTERS = f"{CANCELLATIONS}-dlt"
-
-
-@pytest.fixture
-def store() -> Iterator[DuckDBStore]:
-    store = DuckDBStore(MEMORY)
-    yield store
-    store.close()
 
 
 def answer(store: Store, question: Query[Any, A], parameters: msgspec.Struct) -> A:
@@ -124,8 +115,9 @@ def test_of_a_customer_nothing_came_for_there_is_no_story(store: Store) -> None:
     assert story.is_empty
 
 
-def test_what_is_parked_is_listed_by_customer(store: Store) -> None:
+def test_what_is_parked_is_listed_by_customer(store: Store, clock: Clock) -> None:
     apply(store, [cancellation(0, EVE), cancellation(1, BOB)])
+    clock.now += timedelta(seconds=1)
     apply(store, [cancellation(2, EVE, "2026-07-15"), signup(0), cancellation(3)])
     found = answer(store, PARKED, ParkedQuery(at_most=10))
     eve, bob = found.customers

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.worker.builders import record
+from tests.support.builders import record
 from worker.messages.record import coordinates, rfc3339
 
 

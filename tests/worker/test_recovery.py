@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from tests.worker.builders import ADA, BOB, CHURNED
+from tests.support.builders import ADA, BOB, CHURNED
 from tests.worker.output_topics import TopicsInMemory, event
 from worker.errors import PositionRefused
 from worker.outbox.publish_errors import CannotPublish, Kind

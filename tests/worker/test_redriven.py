@@ -1,15 +1,12 @@
 """A redriven record is known by its headers, and whoever forges them gets nothing by it."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.worker.builders import ADA, BOB, CANCELLATIONS, SIGNUPS, apply, composer, record, signup, signup_value
+from tests.support.builders import ADA, BOB, CANCELLATIONS, SIGNUPS, apply, composer, record, signup, signup_value
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import Header, PlainRecord
 from worker.messages.redrive_headers import claims_to_be_redriven, redriven, redriven_letter
 from worker.messages.rejection import Reason, Rejected
-from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 
 RECEIVED = record(
@@ -22,13 +19,6 @@ RECEIVED = record(
 )
 LETTER = composer().dead_letter(RECEIVED, Rejected(Reason.UNKNOWN_PLAN_TIER, "no such tier"))
 COUNT = "__dlq.errors.redrive.count"
-
-
-@pytest.fixture
-def store() -> Iterator[DuckDBStore]:
-    opened = DuckDBStore(MEMORY)
-    yield opened
-    opened.close()
 
 
 def read_again(letter: Outgoing, offset: int = 99) -> PlainRecord:

@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import InvalidProducerIdMapping, KafkaError, ProducerFenced
 from structlog.testing import capture_logs
 
-from tests.worker.builders import CHURNED
+from tests.support.builders import CHURNED
 from tests.worker.output_topics import TopicsInMemory, event
 from worker.errors import Exit, PositionRefused, Stop
 from worker.messages.record import TopicPartition

@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import uvloop
 from aiokafka import TopicPartition
 
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     BOB,
     EVE,
@@ -47,13 +46,6 @@ from worker.stores.port import Changes, Committed
 
 CHURN = date(2026, 6, 30)
 PLACE = TopicPartition(SIGNUPS, 3)
-
-
-@pytest.fixture
-def store() -> Iterator[DuckDBStore]:
-    opened = DuckDBStore(MEMORY)
-    yield opened
-    opened.close()
 
 
 # Where it starts and ends

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError
 
-from tests.worker.builders import SIGNUPS, signup
+from tests.support.builders import SIGNUPS, signup
 from tests.worker.test_health import Parts, parts
 from worker.errors import Exit
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from tests.worker.builders import (
+from tests.support.builders import (
     ADA,
     BOB,
     CANCELLATIONS,

@@ -23,6 +23,11 @@ NOON_MS = 1_782_820_800_000  # 2026-06-30T12:00:00Z
 STRUCTURED_TYPE: list[Header] = [("content-type", b"application/cloudevents+json")]
 
 
+def customer_id(number: int) -> str:
+    """A customer's id, for tests of many customers."""
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
 def signup_value(who: str = ADA, /, **tokens: str | None) -> bytes:
     """A signup as JSON; `tokens` are fields as raw JSON, None leaves one out."""
     fields: dict[str, str | None] = {

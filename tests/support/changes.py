@@ -5,8 +5,8 @@ from datetime import date
 from typing import Any
 
 from domain.customer import Customer
-from tests.store.databases import Database
-from tests.worker.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, record
+from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, record
+from tests.support.databases import Database
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
 from worker.stores.port import Changes, JournalRow, ParkedRecord, RecordCoordinates, Redrive, Store
