@@ -133,7 +133,7 @@ def test_explain_shows_every_decision_about_a_customer(stage: Stage) -> None:
     assert explained(stage) == story, "the store is read by the command itself, and says the same"
 
 
-def test_what_waits_is_told_and_listed(stage: Stage) -> None:
+def test_parked_and_pending_records_are_listed(stage: Stage) -> None:
     worker = started(stage)
     take(stage, worker, left(EVE), left(ADA), left(EVE, "2026-07-15"), signed_up(BOB))
     assert "has not signed up" in said(stage, "explain", EVE)
@@ -153,7 +153,7 @@ def test_what_waits_is_told_and_listed(stage: Stage) -> None:
     assert answer(stage, "parked", "list") == listed
 
 
-def test_the_status_tells_how_far_the_worker_is_and_what_it_did(stage: Stage) -> None:
+def test_status_shows_positions_and_decisions(stage: Stage) -> None:
     worker = contradicted(stage)
     worker.wait_until(lambda: answer(stage, "status")["store"]["pending"] == 0, "everything marked as published")
     status = answer(stage, "status")
@@ -212,7 +212,7 @@ def cut(stage: Stage, topic: str, offset: int) -> None:
         done.result(30)
 
 
-def test_a_record_that_is_gone_is_said_to_be_gone(stage: Stage) -> None:
+def test_deleted_record_is_shown_as_deleted(stage: Stage) -> None:
     contradicted(stage)
     cut(stage, stage.topics.cancellation, 3)
     story = explained(stage)
@@ -281,7 +281,7 @@ def test_other_record_at_the_same_coordinates_is_recognised(asked: Stage) -> Non
     assert notes == {"another record stands there now: the topic was made anew"}
 
 
-def test_what_kafka_would_tell_is_left_out_while_it_is_away(stage: Stage) -> None:
+def test_answers_without_kafka_omit_its_part(stage: Stage) -> None:
     worker = contradicted(stage)
     for _ in ("with a worker", "without one"):
         story = explained(stage, code=UNREACHABLE, KAFKA__BOOTSTRAP_SERVERS=NOWHERE)
@@ -301,7 +301,7 @@ def test_what_kafka_would_tell_is_left_out_while_it_is_away(stage: Stage) -> Non
         worker.kill()
 
 
-def test_after_a_kill_the_store_is_read_as_the_worker_left_it(stage: Stage) -> None:
+def test_store_of_a_killed_worker_is_read(stage: Stage) -> None:
     worker = contradicted(stage)
     story = explained(stage)
     worker.kill()
@@ -330,7 +330,7 @@ def test_empty_store_is_no_error_unknown_customer_ends_with_1(stage: Stage) -> N
 
 
 @pytest.mark.parametrize("customer_id", ["", "ada", ADA[:-1], f"{ADA}0", f"{ADA}\n", f"{{{ADA}}}"])
-def test_what_is_no_customer_id_is_a_mistake_in_typing(stage: Stage, customer_id: str) -> None:
+def test_invalid_customer_id_is_a_usage_error(stage: Stage, customer_id: str) -> None:
     code, _, err = run(stage, "explain", customer_id)
     assert code == USAGE
     assert "customer_id is not a UUID" in err
@@ -357,7 +357,7 @@ def test_worker_that_cannot_be_queried_is_reported_with_advice(stage: Stage) -> 
     assert told in said(stage, "status", code=UNREACHABLE, HTTP__PORT=str(nobody))  # after a wait: it may be starting
 
 
-def test_a_worker_that_starts_or_stops_is_waited_for(heard: None, stage: Stage) -> None:
+def test_starting_or_stopping_worker_is_waited_for(heard: None, stage: Stage) -> None:
     worker = started(stage)
     port = int(port_of(worker))
     assert worker.stop() == 0

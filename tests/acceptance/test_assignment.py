@@ -15,7 +15,7 @@ REFUSED = 70
 SLOW_SEEK = [sys.executable, "-m", "tests.acceptance.slow_seek", "run"]
 
 
-def test_nothing_is_taken_before_the_positions_are_set(stage: Stage) -> None:
+def test_no_record_is_applied_before_the_positions_are_set(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)
     stage.run_to_the_end_of_the_topics()

@@ -40,7 +40,7 @@ def limit(stage: Stage, topic: str, size: int) -> None:
     configure(stage.kafka.bootstrap_servers, topic, "max.message.bytes", str(size))
 
 
-def test_backlog_fits_topics_that_take_little(creating_stage: Stage) -> None:
+def test_backlog_fits_topics_with_small_batches(creating_stage: Stage) -> None:
     stage = creating_stage
     stage.create_topics(1)
     for topic in (stage.topics.churned, *stage.topics.dead_letters):
@@ -94,7 +94,7 @@ def test_oversized_record_is_named_and_published_once_it_fits(creating_stage: St
     require_all_published(stage)
 
 
-def test_check_names_topics_that_take_too_little(creating_stage: Stage) -> None:
+def test_check_names_topics_with_too_small_batches(creating_stage: Stage) -> None:
     stage = creating_stage
     stage.create_topics(1)
     letters = stage.topics.dead_letters[0]

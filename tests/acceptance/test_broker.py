@@ -37,7 +37,7 @@ def test_three_brokers_survive_a_kill_a_pause_and_a_restart(monkeypatch: pytest.
         assert _read(kafka, topic, group="reader", wanted=2) == [b"while one was dead", b"while another was frozen"]
 
 
-def test_without_any_way_to_kafka_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_kafka_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(broker.ADDRESS, raising=False)
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setattr("docker.from_env", _no_engine)
@@ -47,7 +47,7 @@ def test_without_any_way_to_kafka_it_says_what_to_install(monkeypatch: pytest.Mo
         pass
 
 
-def test_an_address_where_nothing_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(broker.ADDRESS, "127.0.0.1:1")
     monkeypatch.setattr(broker, "wait_until_ready", _never_ready)
     with pytest.raises(RuntimeError, match=r"127\.0\.0\.1:1, but no Kafka answers there"), running_kafka():

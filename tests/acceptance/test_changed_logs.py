@@ -97,7 +97,7 @@ def test_deleted_records_are_refused_and_named(ready: Stage, is_running: bool) -
     assert len(ready.store().customers) == READ
 
 
-def test_deleted_records_are_passed_over_when_allowed(ready: Stage) -> None:
+def test_deleted_records_are_skipped_when_allowed(ready: Stage) -> None:
     worker = ready.start(LOG__FORMAT="json", SAFETY__ALLOW_LOST_RECORDS="true")
     ready.wait_until_consumed(worker)
     freeze_without_fetches(worker)
@@ -127,7 +127,7 @@ def test_recreated_topic_is_refused(ready: Stage, is_running: bool, count: int) 
     assert "deleted and created again" in refusal(again), "a restart alone must not accept it"
 
 
-def test_nothing_of_a_recreated_topic_is_read_between_comparisons(ready: Stage) -> None:
+def test_recreated_topic_is_not_read_between_comparisons(ready: Stage) -> None:
     worker = ready.start([sys.executable, "-m", "tests.acceptance.rarely_watching_worker", "run"], LOG__FORMAT="json")
     ready.wait_until_consumed(worker)
     freeze_without_fetches(worker)  # else the group would rebalance at the deletion, and that compares, too

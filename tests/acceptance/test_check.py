@@ -15,7 +15,7 @@ ID = b"6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
 EIGHT_MIB = 8 * 1024 * 1024
 
 
-def test_what_topics_create_has_made_is_well(stage: Stage) -> None:
+def test_created_topics_pass_the_check(stage: Stage) -> None:
     stage.create_topics()
     code, checks = _check(stage)
     assert {name for name, one in checks.items() if not one["ok"]} == set()
@@ -31,7 +31,7 @@ def test_topics_that_do_not_exist_are_named(stage: Stage) -> None:
         assert "topics create" in str(checks[f"topic {name}"]["advice"])
 
 
-def test_a_topic_of_events_that_retention_cuts_is_not_well(stage: Stage) -> None:
+def test_churned_topic_without_compaction_fails_the_check(stage: Stage) -> None:
     stage.create_topics()
     configure(stage.kafka.bootstrap_servers, stage.topics.churned, "cleanup.policy", "delete")
     code, checks = _check(stage)

@@ -32,7 +32,7 @@ def test_bad_records_cover_every_reason() -> None:
 
 
 @pytest.mark.parametrize("bad", bad_records(), ids=lambda bad: bad.name)
-def test_the_oracle_refuses_each_bad_record_for_its_reason(bad: BadRecord) -> None:
+def test_oracle_rejects_each_bad_record_with_its_reason(bad: BadRecord) -> None:
     record = Record(TOPICS.of(bad.kind), 0, 0, 0, None, bad.value, bad.headers)
     assert expected([record], TOPICS, "g").outcomes == {record.coordinates: ("rejected", bad.reason)}
 
@@ -70,7 +70,7 @@ def test_oracle_is_independent_of_the_topic_order() -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_kafka_gives_back_every_byte_with_each_codec(kafka: Kafka, codec: str) -> None:
+def test_records_are_unchanged_with_each_codec(kafka: Kafka, codec: str) -> None:
     topics = Topics.with_prefix(f"corpus-{uuid.uuid4()}")
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     for created in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in topics.inputs]).values():
@@ -83,7 +83,7 @@ def test_kafka_gives_back_every_byte_with_each_codec(kafka: Kafka, codec: str) -
     assert read == Counter((topics.of(m.kind), m.key, m.value, m.headers) for m in messages)
 
 
-def test_murmur2_is_the_one_of_the_java_client() -> None:
+def test_murmur2_equals_the_java_clients() -> None:
     # The values of the Java client's own test of it.
     for key, hashed in ((b"21", -973932308), (b"foobar", -790332482), (b"a-little-bit-long-string", -985981536)):
         assert murmur2(key) == hashed & 0xFFFFFFFF

@@ -259,7 +259,7 @@ def test_a_second_redrive_beside_the_first_sends_nothing(stage: Stage) -> None:
     assert len(redriven_records(stage)) == 40
 
 
-def test_interrupted_a_redrive_stops_between_two_sendings(stage: Stage) -> None:
+def test_interrupted_redrive_stops_between_two_records(stage: Stage) -> None:
     refused_by_a_bad_deploy(stage, [custom(who) for who in people(40)])
     slow = _slow_redrive(stage)
     slow._process.send_signal(signal.SIGINT)
@@ -286,7 +286,7 @@ def _limit(stage: Stage, topic: str, size: int) -> None:
     configure(stage.kafka.bootstrap_servers, topic, "max.message.bytes", str(size))
 
 
-def test_a_discarded_letter_is_left_alone_from_then_on(stage: Stage) -> None:
+def test_discarded_dead_letter_is_not_redriven(stage: Stage) -> None:
     refused_by_a_bad_deploy(stage, [custom(who) for who in people(3)])
     first, *_ = letters(stage)
     worker = consumed(stage)
@@ -334,7 +334,7 @@ def test_record_is_shown_escaped_and_raw_on_request(stage: Stage) -> None:
     assert shown["reason"] == "unknown_plan_tier"
 
 
-def test_what_cannot_be_answered_is_said_in_one_sentence(stage: Stage) -> None:
+def test_failure_is_one_sentence(stage: Stage) -> None:
     serve(stage)
     stage.create_topics()
     assert "no store" in said(stage, "dead-letters", "list", code=69)

@@ -15,7 +15,7 @@ FIRST, MEANWHILE = 1, 300
 MOST = 50
 
 
-def test_what_comes_while_a_batch_is_applied_is_the_next_batch(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_during_a_batch_are_the_next_batch(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RECORDS_MEANWHILE, str(MEANWHILE))
     messages = make_corpus(1_000, PARTITIONS).signups[: FIRST + MEANWHILE]
     stage.create_topics()
@@ -29,7 +29,7 @@ def test_what_comes_while_a_batch_is_applied_is_the_next_batch(stage: Stage, mon
     stage.require_as_expected()
 
 
-def test_no_batch_has_more_records_than_are_allowed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_have_at_most_max_records(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RECORDS_MEANWHILE, str(MOST - 1))
     messages = make_corpus(1_000, PARTITIONS).signups[:300]
     stage.create_topics()

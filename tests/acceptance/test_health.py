@@ -36,7 +36,7 @@ def ready(stage: Stage) -> tuple[WorkerProcess, str]:
     return worker, url
 
 
-def test_waiting_for_records_is_progress(stage: Stage) -> None:
+def test_idle_worker_is_live(stage: Stage) -> None:
     worker, url = ready(stage)
     end = time.monotonic() + 2 * LOOP_BOUND_SECONDS
 
@@ -47,14 +47,14 @@ def test_waiting_for_records_is_progress(stage: Stage) -> None:
     worker.wait_until(has_lived_long_enough, "long enough without a record", 30)
 
 
-def test_a_poll_that_hangs_is_death(stage: Stage) -> None:
+def test_hanging_poll_is_not_live(stage: Stage) -> None:
     worker, url = ready(stage)
     (stage.directory / "hang").touch()
     worker.wait_until(lambda: get(f"{url}/livez")[0] == 503, "said to be dead", 30)
     assert unwell(url, "livez") == {"poll"}
 
 
-def test_a_fetcher_that_ends_stops_the_worker_which_says_so(stage: Stage) -> None:
+def test_ended_fetcher_stops_the_worker_with_a_message(stage: Stage) -> None:
     worker, _ = ready(stage)
     (stage.directory / "fetching-ends").touch()
     assert worker.wait(30) == STOPPED_FOR_SAFETY, worker.tail()
@@ -75,7 +75,7 @@ def test_idle_worker_with_unwritable_store_is_not_ready(stage: Stage) -> None:
     assert worker.stop() == 0
 
 
-def test_a_broker_that_cannot_be_reached_is_not_death(tmp_path: Path) -> None:
+def test_unreachable_broker_is_live_but_not_ready(tmp_path: Path) -> None:
     log = tmp_path / "log"
     impatient = (
         "from worker.monitoring import health; health.KAFKA_BOUND_SECONDS = 3; "

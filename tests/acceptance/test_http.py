@@ -61,7 +61,7 @@ def test_the_contract_is_served_as_documents(stage: Stage) -> None:
     assert get(f"{url}/schemas/nothing.json")[0] == 404
 
 
-def test_nothing_can_be_done_over_http(stage: Stage) -> None:
+def test_http_is_read_only(stage: Stage) -> None:
     _, url = started(stage)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(urllib.request.Request(f"{url}/livez", method="POST"), timeout=10)
@@ -69,7 +69,7 @@ def test_nothing_can_be_done_over_http(stage: Stage) -> None:
         assert answer.code == 405
 
 
-def test_a_port_that_is_taken_is_one_sentence(stage: Stage) -> None:
+def test_port_in_use_is_one_sentence(stage: Stage) -> None:
     stage.create_topics()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         worker = stage.start(HTTP__ENABLED="true", HTTP__PORT=str(taken.getsockname()[1]))

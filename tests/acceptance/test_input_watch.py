@@ -150,7 +150,7 @@ def test_foreign_member_is_named_and_leaves_no_gap(scene: Scene) -> None:
     assert scene.worker.stop() == 0
 
 
-def test_markers_of_transactions_are_no_lag(scene: Scene) -> None:
+def test_transaction_markers_are_no_lag(scene: Scene) -> None:
     stage = scene.stage
     producer = Producer({"bootstrap.servers": stage.kafka.bootstrap_servers, "transactional.id": stage.name})
     producer.init_transactions(30)

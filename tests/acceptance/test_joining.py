@@ -41,7 +41,7 @@ def lonely() -> Iterator[Kafka]:
         yield running
 
 
-def test_missing_coordinator_is_seen_and_the_worker_stops(lonely: Kafka, tmp_path: Path) -> None:
+def test_missing_coordinator_is_logged_and_the_worker_stops(lonely: Kafka, tmp_path: Path) -> None:
     stage = Stage(lonely, tmp_path)
     stage.create_topics(1)
     serve(stage)
@@ -102,7 +102,7 @@ def test_member_of_another_kind_is_named(stage: Stage, protocol: str, command: l
     assert "Traceback" not in worker.said()
 
 
-def test_group_that_such_a_member_has_left_is_joined(stage: Stage) -> None:
+def test_group_without_the_foreign_member_is_joined(stage: Stage) -> None:
     stage.create_topics(1)
     options = {
         "bootstrap.servers": stage.kafka.bootstrap_servers,

@@ -11,7 +11,7 @@ from tests.support.stage import PARTITIONS, Stage
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_hundred_thousand_signups_end_as_the_contract_says(stage: Stage) -> None:
+def test_hundred_thousand_signups_end_as_in_the_contract(stage: Stage) -> None:
     corpus = make_corpus(100_000, PARTITIONS)
     stage.create_topics()
     stage.produce(corpus.early)

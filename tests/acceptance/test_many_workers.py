@@ -62,7 +62,7 @@ def test_killed_and_frozen_workers_lose_and_repeat_nothing(stage: Stage, url: st
     finish(stage, url, well, frozen)
 
 
-def test_restarted_postgresql_and_ended_connections(stage: Stage, url: str, postgres: Postgres) -> None:
+def test_restart_of_postgresql_loses_and_repeats_nothing(stage: Stage, url: str, postgres: Postgres) -> None:
     corpus = make_corpus(20_000, PARTITIONS, seed=7)
     stage.create_topics()
     stage.produce(corpus.early)
@@ -140,7 +140,7 @@ def test_migration_stops_old_workers_and_new_ones_continue(stage: Stage, url: st
     finish(stage, url, stage.start([*newer, "run"]))
 
 
-def test_ops_ask_and_redrive_beside_the_workers(stage: Stage, url: str) -> None:
+def test_status_and_redrive_run_beside_the_workers(stage: Stage, url: str) -> None:
     corpus = make_corpus(2_000, PARTITIONS, seed=5)
     stage.create_topics()
     stage.produce(corpus.messages)

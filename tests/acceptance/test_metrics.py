@@ -47,7 +47,7 @@ class Scraped:
         return found
 
 
-def test_what_is_scraped_is_what_the_oracle_says(stage: Stage, tmp_path: Path) -> None:
+def test_metrics_equal_the_oracle(stage: Stage, tmp_path: Path) -> None:
     corpus = make_corpus(SIGNUPS, PARTITIONS)
     stage.create_topics()
     worker = stage.start(HTTP__ENABLED="true", HTTP__PORT="0", LOG__FORMAT="json")

@@ -62,7 +62,7 @@ def refused(count: int) -> list[Message]:
     return [Message("signup", b"%d" % number, b"{") for number in range(count)]
 
 
-def test_skipping_forward_is_done_where_the_setting_allows_it(stage: Stage) -> None:
+def test_group_moved_forward_is_followed_if_allowed(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)
     stage.run_to_the_end_of_the_topics()

@@ -70,7 +70,7 @@ def test_dry_run_changes_nothing_and_execute_needs_no_worker(stage: Stage) -> No
     assert len(stage.store().parked) == 3
 
 
-def test_what_is_given_up_is_a_dead_letter_and_waits_no_longer(stage: Stage) -> None:
+def test_parked_record_becomes_a_dead_letter(stage: Stage) -> None:
     given_up(stage)
     listed = answer(stage, "dead-letters", "list")
     assert [(each["reason"], each["letters"], each["unknown"]) for each in listed["groups"]] == [("no_signup", 3, 3)]

@@ -97,7 +97,7 @@ def test_customers_outbox_and_topic_are_equal_by_day(stage: Stage) -> None:
     assert (ends(stage), store_bytes(stage)) == before, "to reconcile changes nothing"
 
 
-def test_only_the_days_asked_for_are_compared(stage: Stage) -> None:
+def test_only_the_requested_days_are_compared(stage: Stage) -> None:
     played(stage, lives(people(3), FIRST) + lives(people(2, 1)))
     change(stage, "UPDATE customers SET mrr = 1 WHERE customer_id = ?", people(1)[0])
     assert differences(stage) == {people(1)[0]: "the event in the outbox says otherwise than the customer"}
@@ -106,7 +106,7 @@ def test_only_the_days_asked_for_are_compared(stage: Stage) -> None:
     assert differences(stage, "--to", FIRST) == differences(stage)
 
 
-def test_what_is_not_published_yet_is_pending_and_no_difference(stage: Stage) -> None:
+def test_unpublished_event_is_pending(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(lives(people(3), FIRST))
     stage.run_to_the_end_of_the_topics()
@@ -122,7 +122,7 @@ def test_what_is_not_published_yet_is_pending_and_no_difference(stage: Stage) ->
     assert answer(stage, "reconcile")["total"]["pending"] == NOBODY
 
 
-def test_what_was_published_and_not_marked_is_no_difference(stage: Stage) -> None:
+def test_published_but_unmarked_event_is_no_difference(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(lives(people(3), FIRST))
     stage.run_to_the_end_of_the_topics()
@@ -165,7 +165,7 @@ def test_a_store_that_was_rebuilt_agrees_with_the_topic(stage: Stage) -> None:
     assert answer(stage, "reconcile")["total"]["topic"] == {"count": 20, "lost_arr": "24000.00"}
 
 
-def test_each_difference_is_told_by_customer(stage: Stage) -> None:
+def test_each_difference_is_reported_by_customer(stage: Stage) -> None:
     ada, bob, eve, zoe = people(4)
     nobody = str(uuid.uuid4())
     played(stage, lives(people(6)))
@@ -199,7 +199,7 @@ def test_published_event_missing_on_the_topic_is_a_difference(stage: Stage) -> N
     assert differences(stage) == dict.fromkeys(people(3) + people(2, 1), lost)
 
 
-def test_deleted_event_is_missed_while_its_batch_remains(stage: Stage) -> None:
+def test_event_deleted_within_its_batch_is_missing(stage: Stage) -> None:
     played(stage, lives(people(20)))
     gone = next(record for record in events(stage).values() if record.offset == 0)
     delete_first(stage, gone.partition)
@@ -212,7 +212,7 @@ def read_before(stage: Stage, *options: str) -> int:
     return found
 
 
-def test_what_was_read_on_the_topic_is_not_read_again(stage: Stage) -> None:
+def test_cached_records_are_not_read_again(stage: Stage) -> None:
     played(stage, lives(people(20), FIRST))
     first = answer(stage, "reconcile")
     assert first["read_before"] == 0
@@ -227,7 +227,7 @@ def test_what_was_read_on_the_topic_is_not_read_again(stage: Stage) -> None:
     assert read_before(stage) == 50
 
 
-def test_what_differs_is_told_though_the_topic_was_read_before(stage: Stage) -> None:
+def test_difference_is_reported_despite_the_cache(stage: Stage) -> None:
     ada, bob, eve, zoe = people(4)
     played(stage, lives(people(6)))
     assert read_before(stage) == 0
@@ -245,7 +245,7 @@ def test_what_differs_is_told_though_the_topic_was_read_before(stage: Stage) -> 
     assert answer(stage, "reconcile", code=1)["tombstones"] == 1
 
 
-def test_what_was_deleted_since_it_was_read_is_missed(stage: Stage) -> None:
+def test_event_deleted_since_the_last_read_is_missing(stage: Stage) -> None:
     played(stage, lives(people(20)))
     assert read_before(stage) == 0
     gone = next(record for record in events(stage).values() if record.offset == 0)
@@ -254,7 +254,7 @@ def test_what_was_deleted_since_it_was_read_is_missed(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("by", [0, -1], ids=["as long", "shorter"])
-def test_a_topic_that_was_made_anew_since_is_read_anew(stage: Stage, by: int) -> None:
+def test_recreated_topic_is_read_again(stage: Stage, by: int) -> None:
     played(stage, lives(people(200)))
     assert read_before(stage) == 0
     lengths = {place[1]: end + by for place, end in ends(stage).items() if place[0] == stage.topics.churned}
@@ -264,7 +264,7 @@ def test_a_topic_that_was_made_anew_since_is_read_anew(stage: Stage, by: int) ->
     assert len(books["no_events"]) == sum(lengths.values())
 
 
-def test_what_the_store_has_not_marked_is_read_again(stage: Stage) -> None:
+def test_unmarked_records_are_read_again(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(lives(people(3), FIRST))
     stage.run_to_the_end_of_the_topics()
@@ -286,7 +286,7 @@ def test_cache_expires_before_tombstones_are_compacted(stage: Stage) -> None:
     assert read_before(stage) == 0
 
 
-def test_what_cannot_be_remembered_is_read_again(stage: Stage) -> None:
+def test_topic_is_read_again_without_a_usable_cache(stage: Stage) -> None:
     played(stage, lives(people(3)))
     cache(stage).write_text("in the way")
     assert (read_before(stage), read_before(stage)) == (0, 0)
@@ -306,7 +306,7 @@ def test_what_cannot_be_remembered_is_read_again(stage: Stage) -> None:
     b'{"customer_id": "x", "churn_date": "2026-01-01", "lost_arr": {"amount": "NaN", "currency": "USD"}}',
     b'{"customer_id": "x", "churn_date": "2026-01-01", "lost_arr": {"amount": "1.00", "currency": "EUR"}}',
 ], ids=str)  # fmt: skip
-def test_a_record_that_is_no_event_is_named(two_lives: Stage, value: bytes | None) -> None:
+def test_unrecognised_record_is_named(two_lives: Stage, value: bytes | None) -> None:
     before = ends(two_lives)
     put(two_lives, "x", value)
     [(topic, partition)] = [place for place, end in ends(two_lives).items() if end > before[place]]
@@ -317,7 +317,7 @@ def test_a_record_that_is_no_event_is_named(two_lives: Stage, value: bytes | Non
     assert books["differences"] == []
 
 
-def test_nothing_of_a_foreign_record_is_printed(stage: Stage) -> None:
+def test_content_of_an_unrecognised_record_is_not_printed(stage: Stage) -> None:
     played(stage, lives(people(1)))
     money = b'{"amount": "1.00", "currency": "USD"}'
     put(stage, "x", b'{"customer_id": "\\u001b[31m\\u202e", "churn_date": "2026-01-01", "lost_arr": ' + money + b"}")
@@ -327,7 +327,7 @@ def test_nothing_of_a_foreign_record_is_printed(stage: Stage) -> None:
     assert not {each for each in out.decode() if each != "\n" and not each.isprintable()}
 
 
-def test_what_cannot_be_answered_is_said_in_one_sentence(stage: Stage) -> None:
+def test_failure_is_one_sentence(stage: Stage) -> None:
     serve(stage)
     stage.create_topics()
     assert "no store" in said(stage, "reconcile", code=69)

@@ -140,7 +140,7 @@ def test_replay_after_a_bad_deploy_matches_its_dry_run(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("failpoint", ["before-commit:3", "after-commit:3", "in-transaction", "after-publish"])
-def test_killed_in_the_middle_and_done_again_nothing_is_doubled(stage: Stage, failpoint: str) -> None:
+def test_replay_repeated_after_a_kill_publishes_once(stage: Stage, failpoint: str) -> None:
     who = bad_night(stage)
     code, _, err = run(stage, "replay", "--execute", FAILPOINT=failpoint, **SMALL_BATCHES)
     assert code == KILLED, err
@@ -258,7 +258,7 @@ def test_ctrl_c_while_the_store_is_copied_leaves_nothing_behind(heard: None, sta
     assert sorted(stage.directory.iterdir()) == before
 
 
-def test_beside_a_running_worker_it_says_what_to_do(stage: Stage) -> None:
+def test_replay_beside_a_running_worker_is_refused_with_advice(stage: Stage) -> None:
     stage.create_topics()
     worker = started(stage)
     for options in ((), ("--execute",)):
@@ -289,7 +289,7 @@ def test_deleted_records_are_counted_recreated_topic_refused(stage: Stage) -> No
     assert "recreated" in said(stage, "replay", "--execute", code=70)
 
 
-def test_records_that_go_while_they_are_read_are_named(stage: Stage) -> None:
+def test_records_deleted_during_the_replay_are_named(stage: Stage) -> None:
     bad_night(stage)
     topic = stage.topics.signup
     _delete_records(stage, topic, before=10)
@@ -305,7 +305,7 @@ def test_records_that_go_while_they_are_read_are_named(stage: Stage) -> None:
     assert refused.value.code is Exit.UNREACHABLE
 
 
-def test_what_is_typed_wrong_ends_with_2_and_says_so(stage: Stage) -> None:
+def test_usage_error_ends_with_2(stage: Stage) -> None:
     stage.create_topics()
     run_idle(stage)
     for options, says in {
@@ -322,7 +322,7 @@ def test_what_is_typed_wrong_ends_with_2_and_says_so(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--execute",)], ids=["dry run", "execute"])
-def test_without_a_store_or_a_broker_it_ends_with_69(stage: Stage, options: tuple[str, ...]) -> None:
+def test_missing_store_or_broker_ends_with_69(stage: Stage, options: tuple[str, ...]) -> None:
     assert "no worker has run here yet" in said(stage, "replay", *options, code=69)
     assert not stage.store_file.exists()
     stage.create_topics()

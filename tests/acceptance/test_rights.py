@@ -106,7 +106,7 @@ def test_check_lists_each_right(secured_kafka: SecuredKafka, stage: Stage) -> No
     assert "exist" not in str(hidden["found"])
 
 
-def test_check_warns_of_what_it_cannot_see(secured_kafka: SecuredKafka, stage: Stage) -> None:
+def test_check_warns_of_invisible_configuration(secured_kafka: SecuredKafka, stage: Stage) -> None:
     topics = (*stage.topics.inputs, stage.topics.churned, *stage.topics.dead_letters)
     code, found = checks(stage)
     assert code == 0
@@ -121,7 +121,7 @@ def test_check_warns_of_what_it_cannot_see(secured_kafka: SecuredKafka, stage: S
     assert all(one["known"] for one in found.values())
 
 
-def test_topic_that_does_not_exist_is_told_from_a_hidden_one(secured_kafka: SecuredKafka, stage: Stage) -> None:
+def test_missing_topic_is_distinguished_from_a_hidden_one(secured_kafka: SecuredKafka, stage: Stage) -> None:
     stage.settings["TOPICS__SIGNUP"] = missing = f"{stage.name}-missing"
     secured_kafka.allow(
         *((TOPIC, name, operation) for name in (missing, f"{missing}-dlt") for operation in (READ, WRITE))

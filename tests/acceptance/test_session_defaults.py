@@ -35,7 +35,7 @@ def urls(url: str) -> Iterator[list[str]]:
             admin.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}; DROP ROLE {name}".encode())
 
 
-def test_side_by_side_signups_and_cancellations_meet(stage: Stage, url: str, urls: list[str]) -> None:
+def test_concurrent_signups_and_cancellations_are_matched(stage: Stage, url: str, urls: list[str]) -> None:
     stage.create_topics(PARTITIONS)
     workers = [stage.start(STORE__URL=each) for each in urls]
     for worker in workers:

@@ -20,20 +20,20 @@ def test_missing_topics_are_named_with_the_create_command(stage: Stage) -> None:
     assert "topics create" in said
 
 
-def test_a_broker_that_does_not_answer_is_named(stage: Stage) -> None:
+def test_unreachable_broker_is_named(stage: Stage) -> None:
     [port] = free_ports(1)
     said = _require_refused(stage, UNREACHABLE, KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{port}")
     assert f"127.0.0.1:{port}" in said
 
 
-def test_a_store_that_another_process_holds_is_named(stage: Stage) -> None:
+def test_store_in_use_is_named(stage: Stage) -> None:
     stage.create_topics()
     with held(stage.store_file):
         said = _require_refused(stage, UNREACHABLE)
     assert stage.store_file.name in said
 
 
-def test_a_store_that_is_no_database_is_named_and_left_alone(stage: Stage) -> None:
+def test_file_that_is_no_database_is_named_and_kept(stage: Stage) -> None:
     stage.create_topics()
     stage.store_file.write_bytes(b"someone's holiday pictures" * 500)
     said = _require_refused(stage, UNREACHABLE)

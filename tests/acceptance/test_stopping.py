@@ -50,7 +50,7 @@ def test_a_second_sigterm_stops_at_once_and_loses_nothing(stage: Stage) -> None:
     stage.require_as_expected()
 
 
-def test_an_idle_worker_stops_in_good_order(stage: Stage) -> None:
+def test_idle_worker_stops_cleanly(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(make_corpus(20, PARTITIONS, troubles=False).messages)
     stage.run_to_the_end_of_the_topics()

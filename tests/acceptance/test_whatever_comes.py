@@ -43,7 +43,7 @@ class NoText(str):
         return b"\xff\xfe\x80"
 
 
-def test_a_header_name_that_is_no_text_stops_nothing(stage: Stage) -> None:
+def test_non_utf_8_header_name_does_not_stop_the_worker(stage: Stage) -> None:
     stage.create_topics(partitions=1)
     stage.produce([Message("signup", None, signup(IDS[0]))])
     asyncio.run(_send_with_that_name(stage, [signup(IDS[1]), b"not JSON"]))

@@ -65,7 +65,7 @@ def lost_arr_of_the_story() -> Decimal:
     return sum((round(Decimal(mrr[who]["amount"]) * 12, 2) for who in left if who in mrr), Decimal())
 
 
-def test_it_ends_well_and_says_nothing_on_standard_error(runs: list[subprocess.CompletedProcess[str]]) -> None:
+def test_demo_succeeds_with_empty_standard_error(runs: list[subprocess.CompletedProcess[str]]) -> None:
     for run in runs:
         assert (run.returncode, run.stderr) == (0, "")
 
@@ -80,7 +80,7 @@ def test_the_arr_lost_is_that_of_the_records_sent_to_the_cent(runs: list[subproc
     assert row.split()[2:5] == [total, total, total]
 
 
-def test_every_run_tells_the_same_story_in_plain_text(runs: list[subprocess.CompletedProcess[str]]) -> None:
+def test_runs_have_the_same_plain_text_output(runs: list[subprocess.CompletedProcess[str]]) -> None:
     assert runs[0].stdout == runs[1].stdout
     assert "\x1b" not in runs[0].stdout
     assert max(map(len, runs[0].stdout.splitlines())) <= 80
@@ -99,12 +99,12 @@ def test_every_run_tells_the_same_story_in_plain_text(runs: list[subprocess.Comp
         "Still parked: the cancellation of Marigold Health",
     ],
 )
-def test_each_step_tells_its_effect(runs: list[subprocess.CompletedProcess[str]], told: str) -> None:
+def test_each_step_prints_its_effect(runs: list[subprocess.CompletedProcess[str]], told: str) -> None:
     assert told in runs[0].stdout
 
 
 @pytest.mark.parametrize("reason", [line.reason for line in story.nine_are_refused()])
-def test_each_refusal_tells_its_reason(runs: list[subprocess.CompletedProcess[str]], reason: str) -> None:
+def test_each_rejection_prints_its_reason(runs: list[subprocess.CompletedProcess[str]], reason: str) -> None:
     assert f" {reason} " in runs[0].stdout
 
 

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from tests.support.kafka.cluster import Kafka
 
 
-def test_it_ends_well_on_a_real_kafka_and_removes_its_topics(kafka: Kafka) -> None:
+def test_demo_succeeds_on_a_real_kafka_and_removes_its_topics(kafka: Kafka) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     before = set(admin.list_topics(timeout=10).topics)
     run = subprocess.run(

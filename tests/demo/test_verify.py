@@ -51,7 +51,7 @@ def verdict(seen: Sequence[Seen] = SEEN, kept: Kept = KEPT) -> Verdict:
     return judge(SENT, seen, kept)
 
 
-def test_all_is_well_where_all_agrees() -> None:
+def test_equal_contents_pass_the_verdict() -> None:
     assert verdict().is_well
     assert [(row.what, row.sent, row.topics, row.file) for row in verdict().rows][-1] == (
         "ARR lost",
@@ -76,7 +76,7 @@ def test_all_is_well_where_all_agrees() -> None:
         ([event(), dead_letter(), dead_letter(offset=4)], lambda v: v.wrong),
     ],
 )
-def test_what_is_not_right_on_the_topics_is_found(seen: list[Seen], found: Callable[[Verdict], list[str]]) -> None:
+def test_differences_on_the_topics_are_found(seen: list[Seen], found: Callable[[Verdict], list[str]]) -> None:
     assert not verdict(seen=seen).is_well
     assert len(found(verdict(seen=seen))) == 1
 
@@ -93,6 +93,6 @@ def test_what_is_not_right_on_the_topics_is_found(seen: list[Seen], found: Calla
         (replace(KEPT, journal=[*KEPT.journal, Decided("signup", 0, 9, "applied", None)]), lambda v: v.wrong),
     ],
 )
-def test_what_is_not_right_in_the_file_is_found(kept: Kept, found: Callable[[Verdict], list[str]]) -> None:
+def test_differences_in_the_store_are_found(kept: Kept, found: Callable[[Verdict], list[str]]) -> None:
     assert not verdict(kept=kept).is_well
     assert len(found(verdict(kept=kept))) == 1

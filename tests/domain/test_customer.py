@@ -40,30 +40,30 @@ def test_a_customer_is_active_until_they_churn() -> None:
     assert ada.churn_date == date(2026, 6, 30)
 
 
-def test_customers_are_equal_by_their_id_whatever_else_differs() -> None:
+def test_customers_are_equal_by_their_id() -> None:
     other = Customer(ADA, Industry.OTHER, PlanTier.FREE, date(2020, 1, 1), MRR(Decimal(0)), date(2021, 1, 1))
     assert customer() == other
     assert hash(customer()) == hash(other)
     assert len({customer(), other}) == 1
 
 
-def test_customers_with_the_same_particulars_are_different_people() -> None:
+def test_customers_with_equal_fields_are_different() -> None:
     assert customer(ADA) != customer(BOB)
     assert len({customer(ADA), ADA}) == 2
 
 
-def test_tenure_of_a_churned_customer_ends_at_the_churn_whatever_today_is() -> None:
+def test_tenure_of_a_churned_customer_ends_at_the_churn() -> None:
     ada = customer(churn_date=date(2026, 6, 30))
     assert ada.tenure_days == 166
     assert ada.tenure_days_on(date(2030, 1, 1)) == 166
 
 
-def test_tenure_of_an_active_customer_goes_on_until_the_given_today() -> None:
+def test_tenure_of_an_active_customer_ends_at_the_given_day() -> None:
     assert customer().tenure_days_on(SIGNUP) == 0
     assert customer().tenure_days_on(date(2026, 6, 30)) == 166
 
 
-def test_tenure_without_a_given_day_is_counted_to_the_real_today() -> None:
+def test_tenure_without_a_given_day_ends_today() -> None:
     before = today()
     tenure = customer(signup_date=before - timedelta(days=40)).tenure_days
     assert tenure in {40, 40 + (today() - before).days}
@@ -72,19 +72,19 @@ def test_tenure_without_a_given_day_is_counted_to_the_real_today() -> None:
 @pytest.mark.parametrize(
     ("days", "is_early"), [(0, True), (1, True), (89, True), (90, True), (91, False), (366, False)], ids=str
 )
-def test_the_first_ninety_days_are_the_early_stage_and_day_ninety_counts(days: int, is_early: bool) -> None:
+def test_early_stage_ends_after_day_ninety(days: int, is_early: bool) -> None:
     day = SIGNUP + timedelta(days=days)
     assert customer().is_early_stage_on(day) is is_early
     assert customer(churn_date=day).is_early_stage is is_early
     assert customer().mark_churned(day).is_early_stage is is_early
 
 
-def test_early_stage_without_a_given_day_looks_at_the_real_today() -> None:
+def test_early_stage_without_a_given_day_is_that_of_today() -> None:
     assert customer(signup_date=today() - timedelta(days=10)).is_early_stage
     assert not customer(signup_date=today() - timedelta(days=92)).is_early_stage
 
 
-def test_a_customer_who_left_early_stays_an_early_churn_for_good() -> None:
+def test_early_churn_remains_an_early_churn() -> None:
     assert customer(churn_date=SIGNUP + timedelta(days=5)).is_early_stage_on(date(2030, 1, 1))
 
 
@@ -92,7 +92,7 @@ def test_annual_revenue_at_risk_is_readable() -> None:
     assert customer().annual_revenue_at_risk == "$5,988.00"
 
 
-def test_churning_says_what_happened_in_full() -> None:
+def test_churn_returns_the_full_event() -> None:
     event = customer().mark_churned(date(2026, 6, 30), "too_expensive")
     assert event.customer_id == ADA
     assert event.signup_date == SIGNUP
@@ -132,7 +132,7 @@ def test_a_customer_who_churned_cannot_churn_again_on_any_date(again: date) -> N
     assert (refused.value.customer_id, refused.value.churn_date) == (ADA, date(2026, 6, 30))
 
 
-def test_signing_up_makes_an_active_customer_with_the_terms_given() -> None:
+def test_signup_creates_an_active_customer_with_its_terms() -> None:
     ada = Customer.sign_up(ADA, *TERMS)
     assert (ada.customer_id, ada.industry, ada.plan_tier, ada.signup_date, ada.mrr) == (ADA, *TERMS)
     assert ada.is_active
@@ -156,7 +156,7 @@ def test_the_terms_are_those_of_the_signup_also_after_the_churn() -> None:
     (Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 16), MRR(Decimal(499))),
     (Industry.FINTECH, PlanTier.GROWTH, SIGNUP, MRR(Decimal("499.000001"))),
 ], ids=["industry", "tier", "date", "revenue"])  # fmt: skip
-def test_a_difference_in_one_particular_makes_other_terms(other: tuple[Industry, PlanTier, date, MRR]) -> None:
+def test_terms_differ_by_any_field(other: tuple[Industry, PlanTier, date, MRR]) -> None:
     assert not Customer.sign_up(ADA, *TERMS).has_terms(*other)
 
 
@@ -173,7 +173,7 @@ def test_no_attribute_can_be_assigned(name: str) -> None:
     assert repr(ada) == before
 
 
-def test_a_copy_is_a_customer_of_its_own() -> None:
+def test_copy_is_independent() -> None:
     ada = customer()
     other = copy(ada)
     other.mark_churned(date(2026, 6, 30))
@@ -187,12 +187,12 @@ def test_a_signup_conflict_names_the_customer() -> None:
 
 
 @pytest.mark.parametrize("kind", [AlreadyChurned, ChurnBeforeSignup, SignupConflict])
-def test_what_a_customer_refuses_is_a_customer_error_and_a_value_error(kind: type[Exception]) -> None:
+def test_refusals_are_customer_errors_and_value_errors(kind: type[Exception]) -> None:
     assert issubclass(kind, CustomerError)
     assert issubclass(kind, ValueError)
 
 
-def test_a_store_has_to_bring_all_four_ways_to_reach_customers() -> None:
+def test_repository_requires_all_four_methods() -> None:
     with pytest.raises(TypeError, match="abstract"):
         CustomerRepository()  # type: ignore[abstract]
     assert CustomerRepository.__abstractmethods__ == {"get_by_id", "get_all_active", "get_sample", "save"}

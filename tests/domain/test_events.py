@@ -20,15 +20,15 @@ CHURNED = CustomerChurned(
 )
 
 
-def test_what_happened_never_changes() -> None:
+def test_events_are_immutable() -> None:
     with pytest.raises(AttributeError):
         CHURNED.reason = "another"  # type: ignore[misc]
 
 
-def test_events_are_equal_by_all_they_say() -> None:
+def test_events_are_equal_by_all_fields() -> None:
     assert CHURNED._replace() == CHURNED
     assert CHURNED._replace(reason="too_expensive") != CHURNED
 
 
-def test_a_reason_is_not_needed() -> None:
+def test_reason_is_optional() -> None:
     assert CHURNED.reason is None

@@ -31,7 +31,7 @@ def test_a_negative_or_unreal_amount_is_refused(amount: str) -> None:
 
 
 @pytest.mark.parametrize("amount", [499, 499.0, "499.00", True, None])
-def test_what_is_no_decimal_is_refused_for_it_may_have_lost_the_amount_meant(amount: object) -> None:
+def test_amount_that_is_no_decimal_is_refused(amount: object) -> None:
     with pytest.raises(TypeError, match=r"MRR\.from_float"):
         MRR(amount)  # type: ignore[arg-type]
 
@@ -41,7 +41,7 @@ def test_a_revenue_never_changes() -> None:
         mrr("499.00").amount = Decimal(1)  # type: ignore[misc]
 
 
-def test_revenues_are_equal_by_amount_however_it_is_written() -> None:
+def test_revenues_are_equal_by_amount() -> None:
     assert mrr("499") == mrr("499.000000")
     assert hash(mrr("499")) == hash(mrr("499.000000"))
     assert mrr("499.00") != mrr("499.01")
@@ -63,7 +63,7 @@ def test_revenues_are_equal_by_amount_however_it_is_written() -> None:
     ],
 )
 @pytest.mark.usefixtures("_any_decimal_context")
-def test_the_annual_revenue_is_twelve_months_rounded_half_up_to_cents(monthly: str, yearly: str) -> None:
+def test_arr_is_twelve_months_rounded_half_up_to_cents(monthly: str, yearly: str) -> None:
     assert str(mrr(monthly).annual) == yearly
 
 
@@ -100,7 +100,7 @@ def test_as_text_a_revenue_is_dollars_and_cents(amount: str, text: str) -> None:
     assert str(mrr(amount)) == text
 
 
-def test_a_yearly_amount_reads_the_same_way() -> None:
+def test_arr_is_formatted_as_dollars_and_cents() -> None:
     assert dollars(mrr("499.00").annual) == "$5,988.00"
 
 
@@ -110,7 +110,7 @@ def test_a_yearly_amount_reads_the_same_way() -> None:
     ids=str,
 )
 @pytest.mark.usefixtures("_any_decimal_context")
-def test_a_float_counts_as_what_it_prints_as_rounded_half_up_to_six_decimals(amount: float, exact: str) -> None:
+def test_float_is_read_as_printed_and_rounded_half_up(amount: float, exact: str) -> None:
     assert MRR.from_float(amount).amount == Decimal(exact)
 
 
@@ -120,7 +120,7 @@ def test_a_float_that_is_negative_or_unreal_is_refused(amount: float) -> None:
         MRR.from_float(amount)
 
 
-def test_a_negative_float_is_refused_even_where_rounding_would_make_it_nothing() -> None:
+def test_negative_float_is_refused_even_if_it_rounds_to_zero() -> None:
     with pytest.raises(ValueError, match="negative"):
         MRR.from_float(-1e-9)
 

@@ -21,7 +21,7 @@ def test_a_tier_is_its_name() -> None:
 
 
 @pytest.mark.parametrize(("lower", "higher"), list(itertools.combinations(LADDER, 2)))
-def test_a_tier_is_below_every_one_further_up_the_ladder(lower: PlanTier, higher: PlanTier) -> None:
+def test_tier_is_below_every_higher_tier(lower: PlanTier, higher: PlanTier) -> None:
     assert lower < higher
     assert lower <= higher
     assert higher > lower
@@ -41,7 +41,7 @@ def test_a_tier_is_neither_below_nor_above_itself(tier: PlanTier) -> None:
     assert not tier > same
 
 
-def test_custom_is_the_top_of_the_ladder_and_free_its_foot() -> None:
+def test_free_is_the_lowest_tier_and_custom_the_highest() -> None:
     assert max(PlanTier) is PlanTier.CUSTOM
     assert min(PlanTier) is PlanTier.FREE
     assert sorted([*LADDER[2:], *LADDER[:2]]) == LADDER

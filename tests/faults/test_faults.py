@@ -15,21 +15,21 @@ def names(chapters: list[Chapter]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(store: str) -> None:
+def test_seed_decides_the_run(store: str) -> None:
     assert names(list(islice(schedule.full(1, store), 12))) == names(list(islice(schedule.full(1, store), 12)))
     assert names(list(schedule.short(1, store))) == names(list(schedule.short(1, store)))
     assert names(list(schedule.short(1, store))) != names(list(schedule.short(2, store)))
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_a_short_run_has_what_it_always_has(store: str) -> None:
+def test_short_run_has_its_fixed_faults(store: str) -> None:
     drawn = [name for chapter in names(list(schedule.short(1, store))) for name in chapter]
     assert set(schedule.SHORT[store][1]) <= set(drawn)
 
 
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("seed", range(5))
-def test_a_full_run_has_every_kind_of_fault_once_before_any_comes_again(seed: int, store: str) -> None:
+def test_full_run_has_every_fault_before_any_repeats(seed: int, store: str) -> None:
     kinds = [fault.name for fault in schedule.every_fault(store)]
     drawn = [name for chapter in names(list(islice(schedule.full(seed, store), len(kinds)))) for name in chapter]
     assert len(set(kinds)) == len(kinds)
@@ -37,7 +37,7 @@ def test_a_full_run_has_every_kind_of_fault_once_before_any_comes_again(seed: in
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_every_mutant_still_fits_the_worker(mutant: Mutant) -> None:
+def test_every_mutant_applies_to_the_worker(mutant: Mutant) -> None:
     for file, old, _ in mutant.edits:
         assert (TREE / file).read_text().count(old) == 1
     for name in mutant.faults:

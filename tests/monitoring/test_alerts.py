@@ -54,13 +54,13 @@ def test_prometheus_takes_the_rules() -> None:
     assert "9 rules found" in said
 
 
-def test_the_rules_do_what_their_scenarios_say() -> None:
+def test_rules_pass_their_scenarios() -> None:
     code, said = run_promtool("test", "rules", str(Path(__file__).with_name("alerts_test.yaml")))
     assert code == 0, said
 
 
 @every_alert
-def test_each_metric_that_is_asked_for_is_exposed(alert: dict[str, Any]) -> None:
+def test_each_metric_of_a_rule_is_exposed(alert: dict[str, Any]) -> None:
     exposed = set(re.findall(r"^([a-z_]+)", scraped(Metrics(Topics()), well()), re.MULTILINE))
     asked = set(_metrics(promql_parser.parse(alert["expr"])))
     assert asked
@@ -82,7 +82,7 @@ def test_each_alert_names_a_command_that_exists(alert: dict[str, Any]) -> None:
             assert option in shown.output
 
 
-def test_a_worker_that_does_its_work_wakes_nobody(tmp_path: Path) -> None:
+def test_healthy_worker_fires_no_alert(tmp_path: Path) -> None:
     metrics = Metrics(Topics())
     scrapes = []
     for _ in range(40):
@@ -91,29 +91,29 @@ def test_a_worker_that_does_its_work_wakes_nobody(tmp_path: Path) -> None:
     require_firing(tmp_path, scrapes, {})
 
 
-def test_no_answer_wakes_somebody(tmp_path: Path) -> None:
+def test_unreachable_worker_fires_an_alert(tmp_path: Path) -> None:
     here = scraped(Metrics(Topics()), well())
     require_firing(tmp_path, [here] * 10 + [None] * 10, {"CustomerWorkerDown": 1})
 
 
-def test_each_check_that_fails_wakes_somebody(tmp_path: Path) -> None:
+def test_each_failed_check_fires_an_alert(tmp_path: Path) -> None:
     bad = [Check("poll", is_well=False, found=""), Check("store", is_well=False, found="")]
     here = scraped(Metrics(Topics()), replace(well(), checks=bad))
     require_firing(tmp_path, [here] * 20, {"CustomerWorkerNotReady": 2})
 
 
-def test_records_that_wait_untouched_wake_somebody(tmp_path: Path) -> None:
+def test_unread_records_fire_an_alert(tmp_path: Path) -> None:
     here = scraped(Metrics(Topics()), replace(well(), lag={(SIGNUPS, 0): 3}))
     require_firing(tmp_path, [here] * 20, {"CustomerWorkerStalled": 1})
 
 
-def test_an_event_that_is_not_published_wakes_somebody(tmp_path: Path) -> None:
+def test_unpublished_event_fires_an_alert(tmp_path: Path) -> None:
     store = StoreReading({}, Waiting(0, None, 1, datetime.now(UTC) - timedelta(minutes=10)), AtStake(0, Decimal(0)), 1)
     here = scraped(Metrics(Topics()), replace(well(), store=store))
     require_firing(tmp_path, [here] * 20, {"CustomerWorkerEventsLate": 1})
 
 
-def test_many_refusals_wake_somebody_for_each_reason(tmp_path: Path) -> None:
+def test_many_rejections_fire_an_alert_per_reason(tmp_path: Path) -> None:
     metrics = Metrics(Topics())
     before = scraped(metrics, well())
     result = BatchResult(

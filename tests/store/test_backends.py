@@ -45,14 +45,14 @@ def test_drivers_are_not_loaded_before_a_store_is_opened() -> None:
     assert not {"duckdb", "psycopg"}.intersection(loaded)
 
 
-def test_store_is_shared_as_its_backend_says(url: str) -> None:
+def test_store_and_backend_agree_on_sharing(url: str) -> None:
     backend = at(url)
     store = backend.open_store()
     assert backend.is_shared == store.is_shared == url.startswith("postgresql")
     store.close()
 
 
-def test_missing_store_is_not_made_by_looking_at_it(url: str) -> None:
+def test_view_of_a_missing_store_creates_none(url: str) -> None:
     backend = at(url)
     with pytest.raises(NoStoreError):
         backend.open_view()
@@ -98,7 +98,7 @@ def test_one_redrive_per_store(url: str) -> None:
         pass
 
 
-def test_store_in_the_memory_of_a_worker_is_read_there() -> None:
+def test_store_in_memory_is_read_in_its_worker() -> None:
     backend = at("duckdb://:memory:")
     backend.prove_usable()
     with pytest.raises(StoreInUseError):

@@ -25,7 +25,7 @@ def amounts() -> list[Decimal]:
     return [*map(Decimal, EDGES), *(Decimal(size).scaleb(-6) for size in sizes)]
 
 
-def test_the_arr_of_every_customer_is_the_domain_s(database: Database, store: Store) -> None:
+def test_arr_of_every_customer_equals_the_domains(database: Database, store: Store) -> None:
     customers = [
         Customer(
             str(uuid.UUID(int=number)),
@@ -67,7 +67,7 @@ def refused_letters(store: Store) -> None:
     store.discard(discarded, "a test")
 
 
-def test_the_state_of_every_dead_letter_is_the_domain_s(database: Database, store: Store) -> None:
+def test_state_of_every_dead_letter_equals_the_domains(database: Database, store: Store) -> None:
     refused_letters(store)
     found: dict[str, str] = dict(database.rows(store, "SELECT id, state FROM dead_letters"))
     with store.view() as view:

@@ -66,7 +66,7 @@ def _usual_umask() -> Iterator[None]:
     os.umask(before)
 
 
-def test_a_file_used_by_another_process_is_refused_in_plain_words(path: Path) -> None:
+def test_file_in_use_by_another_process_is_refused(path: Path) -> None:
     command = [sys.executable, "-c", OTHER_PROCESS, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
@@ -104,7 +104,7 @@ OVERWRITTEN = {
 
 
 @pytest.mark.parametrize("content", OVERWRITTEN.values(), ids=OVERWRITTEN)
-def test_an_overwritten_file_is_refused_with_what_to_do(written: Path, content: bytes) -> None:
+def test_overwritten_file_is_refused_with_advice(written: Path, content: bytes) -> None:
     written.write_bytes(content)
     with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a copy, or delete it to rebuild it$"):
         DuckDBStore(str(written))
@@ -112,14 +112,14 @@ def test_an_overwritten_file_is_refused_with_what_to_do(written: Path, content: 
 
 
 @pytest.mark.parametrize("size", [100, 4096, 8192, 12288, 0.3, 0.5], ids=lambda size: f"to {size}")
-def test_a_truncated_file_is_refused_with_what_to_do(written: Path, size: float) -> None:
+def test_truncated_file_is_refused_with_advice(written: Path, size: float) -> None:
     os.truncate(written, int(size if size > 1 else size * written.stat().st_size))
     with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a copy, or delete it to rebuild it$"):
         DuckDBStore(str(written))
 
 
 @pytest.mark.parametrize("place", [0, 4096, 12288], ids=lambda place: f"at {place}")
-def test_a_file_with_garbage_in_it_is_refused_with_what_to_do(written: Path, place: int) -> None:
+def test_file_with_garbage_is_refused_with_advice(written: Path, place: int) -> None:
     with written.open("r+b") as file:
         file.seek(place)
         file.write(b"\xa5" * 8192)
@@ -128,9 +128,7 @@ def test_a_file_with_garbage_in_it_is_refused_with_what_to_do(written: Path, pla
 
 
 @pytest.mark.parametrize("share", [0.2, 0.35, 0.5, 0.65, 0.8])
-def test_a_damaged_block_is_found_at_start_also_where_nobody_would_read_it_for_years(
-    written: Path, share: float
-) -> None:
+def test_damaged_block_is_found_at_start(written: Path, share: float) -> None:
     size = written.stat().st_size
     with written.open("r+b") as file:
         file.seek(int(share * size))
@@ -139,7 +137,7 @@ def test_a_damaged_block_is_found_at_start_also_where_nobody_would_read_it_for_y
         DuckDBStore(str(written))
 
 
-def test_a_refused_file_can_be_replaced_without_leaving_the_process(written: Path) -> None:
+def test_refused_file_can_be_replaced_without_a_restart(written: Path) -> None:
     good = written.read_bytes()
     written.write_bytes(b"hello")
     with pytest.raises(StoreError):
@@ -156,7 +154,7 @@ def test_a_directory_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_usual_umask")
-def test_what_the_store_writes_is_readable_by_its_owner_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_readable_by_their_owner_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "CHECKPOINT_AT_WAL_BYTES", 1)
     store = DuckDBStore(str(path))
     for customer_id in (ADA, BOB):
@@ -170,7 +168,7 @@ def test_what_the_store_writes_is_readable_by_its_owner_alone(path: Path, monkey
 @pytest.mark.parametrize(
     ("limit", "reached"), [("CHECKPOINT_AT_WAL_BYTES", 100_000), ("CHECKPOINT_AT_DECISIONS", 19_000)]
 )
-def test_a_large_log_is_folded_into_the_file_between_batches(
+def test_large_log_is_checkpointed_between_batches(
     path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, reached: int
 ) -> None:
     wal = path.with_name(path.name + ".wal")
@@ -192,7 +190,7 @@ def test_a_large_log_is_folded_into_the_file_between_batches(
     store.close()
 
 
-def test_no_batch_alone_folds_the_log_for_that_rewrites_the_whole_index(path: Path) -> None:
+def test_commit_runs_no_checkpoint(path: Path) -> None:
     store = DuckDBStore(str(path))
     sizes = []
     for number in range(5):
@@ -213,7 +211,7 @@ def test_a_store_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_stores_in_memory_share_nothing() -> None:
+def test_stores_in_memory_are_separate() -> None:
     one, other = DuckDBStore(MEMORY), DuckDBStore(MEMORY)
     one.commit(Changes(new_customers={ADA: customer(ADA)}))
     assert list(other.customers([ADA])) == []
@@ -245,7 +243,7 @@ def test_the_database_cannot_reach_outside_its_file(
     [("before-commit:2", [BOB], ["old"]), ("after-commit:2", [BOB, ADA], ["old", "new 1", "new 2"])],
     ids=["before the commit", "after the commit"],
 )
-def test_a_process_killed_around_a_commit_leaves_all_of_the_batch_or_nothing(
+def test_kill_around_a_commit_leaves_all_or_nothing(
     path: Path, failpoint: str, customers: list[str], pending: list[str]
 ) -> None:
     killed = subprocess.run(
@@ -264,7 +262,7 @@ def test_a_process_killed_around_a_commit_leaves_all_of_the_batch_or_nothing(
     store.close()
 
 
-def test_an_error_of_the_driver_names_the_store_and_keeps_its_cause(path: Path) -> None:
+def test_driver_error_names_the_store_and_keeps_its_cause(path: Path) -> None:
     store = DuckDBStore(str(path))
     with pytest.raises(StoreError, match=f"the store {path} failed: ") as failed:
         store.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 0, "no uuid", "applied", None, None)]))
@@ -273,7 +271,7 @@ def test_an_error_of_the_driver_names_the_store_and_keeps_its_cause(path: Path) 
     store.close()
 
 
-def test_a_store_knows_its_file_from_a_copy_of_it(path: Path, tmp_path: Path) -> None:
+def test_copied_file_has_another_identity(path: Path, tmp_path: Path) -> None:
     first = DuckDBStore(str(path))
     name = first.exclusive_id
     first.close()

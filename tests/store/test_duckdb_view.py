@@ -56,7 +56,7 @@ def digests(path: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in path.parent.iterdir()}
 
 
-def test_what_a_killed_worker_left_in_its_log_is_read_and_left_as_it_is(path: Path) -> None:
+def test_log_of_a_killed_worker_is_read_and_kept(path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED_AFTER_COMMIT, str(path)], check=False)
     assert killed.returncode == -signal.SIGKILL
     before = digests(path)
@@ -70,7 +70,7 @@ def test_what_a_killed_worker_left_in_its_log_is_read_and_left_as_it_is(path: Pa
     store.close()
 
 
-def test_where_there_is_no_store_none_is_made(path: Path) -> None:
+def test_view_creates_no_store(path: Path) -> None:
     with pytest.raises(NoStoreError, match=f"there is no store {path}"):
         open_view(str(path))
     assert not path.exists()
@@ -81,7 +81,7 @@ def test_where_there_is_no_store_none_is_made(path: Path) -> None:
     assert digests(path) == before
 
 
-def test_a_store_that_another_process_has_is_said_to_be_in_use(path: Path) -> None:
+def test_store_open_in_another_process_is_in_use(path: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED_AFTER_COMMIT, str(path)], check=False)
     looking = subprocess.Popen(
         [sys.executable, "-c", LOOKING_PROCESS, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -111,7 +111,7 @@ def test_a_store_of_another_version_or_a_damaged_one_is_refused(path: Path) -> N
         open_view(str(path))
 
 
-def test_a_damaged_block_is_said_to_be_damaged(path: Path) -> None:
+def test_damaged_block_is_reported(path: Path) -> None:
     store = DuckDBStore(str(path))
     store._db.execute(
         "INSERT INTO journal SELECT now(), 't', 0, i, uuid(), 'applied', NULL, uuid() FROM range(200000) _(i)"
@@ -125,14 +125,14 @@ def test_a_damaged_block_is_said_to_be_damaged(path: Path) -> None:
         view.decisions(ADA)
 
 
-def test_nothing_is_written_through_a_view(store: DuckDBStore) -> None:
+def test_view_is_read_only(store: DuckDBStore) -> None:
     with store.view() as view:
         assert isinstance(view, DuckDBView)
         with pytest.raises(duckdb.Error, match="read-only"):
             view._db.execute("DELETE FROM customers")
 
 
-def test_what_is_asked_can_be_interrupted(store: DuckDBStore) -> None:
+def test_query_can_be_interrupted(store: DuckDBStore) -> None:
     with store.view() as view:
         assert isinstance(view, DuckDBView)
         timer = threading.Timer(0.2, view.interrupt)
@@ -143,7 +143,7 @@ def test_what_is_asked_can_be_interrupted(store: DuckDBStore) -> None:
     view.interrupt()  # of no effect, and no error, once it is closed
 
 
-def test_a_checkpoint_that_a_view_stands_in_the_way_of_is_made_after_it(
+def test_checkpoint_blocked_by_a_view_follows_it(
     store: DuckDBStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "CHECKPOINT_AT_WAL_BYTES", 0)
@@ -158,7 +158,7 @@ def test_a_checkpoint_that_a_view_stands_in_the_way_of_is_made_after_it(
     assert not log.exists()
 
 
-def test_a_store_is_closed_though_it_is_looked_at(store: DuckDBStore, path: Path) -> None:
+def test_store_is_closed_despite_an_open_view(store: DuckDBStore, path: Path) -> None:
     view = store.view()
     assert isinstance(view, DuckDBView)
     begun = threading.Event()

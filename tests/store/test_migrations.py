@@ -52,9 +52,7 @@ def settings(durable: Database, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings.read()
 
 
-def test_tables_with_data_are_brought_to_the_next_version_once(
-    durable: Database, settings: Settings, newer: Callable[..., None]
-) -> None:
+def test_tables_with_data_are_migrated_once(durable: Database, settings: Settings, newer: Callable[..., None]) -> None:
     old = durable.open()
     prepare(old)
     old.commit(a_bit_of_everything())
@@ -72,7 +70,7 @@ def test_tables_with_data_are_brought_to_the_next_version_once(
     assert new.positions()[SIGNUPS, 0] == 9
 
 
-def test_a_store_from_before_the_views_gets_them_with_its_data(
+def test_store_without_views_gets_them_and_keeps_its_data(
     durable: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     today = migrations.STEPS
@@ -94,7 +92,7 @@ def test_a_store_from_before_the_views_gets_them_with_its_data(
     assert durable.rows(store, "SELECT id FROM dead_letters") == []
 
 
-def test_a_step_that_fails_at_its_end_leaves_the_store_as_it_was(
+def test_failed_migration_leaves_the_store_unchanged(
     durable: Database, settings: Settings, newer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     today = migrations.STEPS
@@ -113,9 +111,7 @@ def test_a_step_that_fails_at_its_end_leaves_the_store_as_it_was(
     assert store_operations.migrate(settings) == (TODAY, NEXT), "once it is mended"
 
 
-def test_an_empty_database_gets_the_newest_tables_by_migrate_too(
-    durable: Database, settings: Settings, newer: Callable[..., None]
-) -> None:
+def test_migrate_creates_the_newest_tables(durable: Database, settings: Settings, newer: Callable[..., None]) -> None:
     newer()
     assert store_operations.migrate(settings) == (0, NEXT)
     assert durable.open().positions() == {}
@@ -138,7 +134,7 @@ COMMANDS = [
 ]
 
 
-def test_a_store_of_a_newer_version_is_refused_at_start_and_by_every_command(
+def test_newer_store_is_refused_at_start_and_by_every_command(
     durable: Database, settings: Settings, newer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     today = migrations.STEPS
@@ -157,7 +153,7 @@ def test_a_store_of_a_newer_version_is_refused_at_start_and_by_every_command(
     assert (check.is_well, says in check.advice) == (False, True)
 
 
-def test_a_newer_store_is_not_copied_over(tmp_path: Path, newer: Callable[..., None]) -> None:
+def test_unmigrated_store_is_not_copied(tmp_path: Path, newer: Callable[..., None]) -> None:
     database = DuckDBDatabase(str(tmp_path / "customers.duckdb"))
     database.open().close()
     newer()
@@ -167,7 +163,7 @@ def test_a_newer_store_is_not_copied_over(tmp_path: Path, newer: Callable[..., N
     assert "run customer-worker migrate" in str(ended.exception)
 
 
-def test_a_duckdb_store_in_a_workers_hands_is_not_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duckdb_store_in_use_is_not_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "customers.duckdb"
     monkeypatch.setenv("CUSTOMER_WORKER_STORE__URL", f"duckdb:///{path}")
     DuckDBDatabase(str(path)).open().close()
@@ -199,9 +195,7 @@ def old(url: str) -> Iterator[PostgresStore]:
     store.close()
 
 
-def test_a_worker_of_before_writes_nothing_more_and_publishes_no_more(
-    old: PostgresStore, url: str, newer: Callable[..., None]
-) -> None:
+def test_old_worker_neither_writes_nor_publishes(old: PostgresStore, url: str, newer: Callable[..., None]) -> None:
     newer()
     assert migrate_store(url, "postgresql://here") == (TODAY, NEXT)
     for write in (
@@ -224,9 +218,7 @@ def test_a_worker_of_before_writes_nothing_more_and_publishes_no_more(
     new.close()
 
 
-def test_a_commit_in_hand_is_waited_for_and_migrated_with_the_rest(
-    old: PostgresStore, url: str, newer: Callable[..., None]
-) -> None:
+def test_migration_waits_for_a_running_commit(old: PostgresStore, url: str, newer: Callable[..., None]) -> None:
     newer()
     with ThreadPoolExecutor(1) as pool, psycopg.connect(url, autocommit=True) as watching:
         with old._db.transaction():
@@ -240,7 +232,7 @@ def test_a_commit_in_hand_is_waited_for_and_migrated_with_the_rest(
     assert found == sorted([(ADA, "EU"), (BOB, "EU")])
 
 
-def test_a_commit_that_comes_during_a_migration_waits_and_writes_nothing(
+def test_commit_during_a_migration_waits_and_writes_nothing(
     old: PostgresStore, url: str, newer: Callable[..., None]
 ) -> None:
     newer()
@@ -253,7 +245,7 @@ def test_a_commit_that_comes_during_a_migration_waits_and_writes_nothing(
         assert watching.execute("SELECT customer_id::text FROM customers").fetchall() == [(ADA,)]
 
 
-def test_what_holds_the_store_for_long_is_not_waited_for_for_long(
+def test_migration_waits_for_locks_with_a_limit(
     old: PostgresStore, url: str, newer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.stores.postgres.connection.MIGRATE_WAITS_SECONDS", 1)

@@ -28,14 +28,14 @@ SHOWN = "postgresql://worker@db/customers"
     ],
     ids=lambda each: each if isinstance(each, str) else type(each).__name__,
 )
-def test_an_error_says_what_to_mend(error: psycopg.Error, says: str) -> None:
+def test_error_names_cause_and_remedy(error: psycopg.Error, says: str) -> None:
     explained = explain(error, SHOWN)
     assert says in str(explained)
     assert SHOWN in str(explained)
     assert ("cannot be reached" in str(explained)) is (says == "Check that PostgreSQL runs there")
 
 
-def test_what_another_worker_was_faster_at_is_a_conflict() -> None:
+def test_lost_race_is_a_conflict() -> None:
     assert isinstance(explain(errors.UniqueViolation("duplicate key"), SHOWN), StoreConflictError)
 
 

@@ -45,7 +45,7 @@ def fill(pooler: Pooler, count: int) -> None:
         client.close()
 
 
-def test_session_mode_does_all_that_a_store_does(direct: str, kind: str) -> None:
+def test_session_mode_supports_every_operation(direct: str, kind: str) -> None:
     with running_pooler(direct, pool_mode="session", default_pool_size=10) as pooler:
         url = pooler.url(direct)
         one, other = PostgresStore(url, HERE, kind), PostgresStore(url, HERE, kind)
@@ -164,7 +164,7 @@ def test_full_pool_is_an_error_in_time(direct: str, monkeypatch: pytest.MonkeyPa
         PostgresStore(pooler.url(direct), HERE)
 
 
-def test_option_that_a_pooler_refuses(direct: str) -> None:
+def test_option_refused_by_a_pooler_is_named(direct: str) -> None:
     with running_pooler(direct, pool_mode="session") as pooler:
         url = pooler.url(direct).partition("?")[0] + "?options=-B%2016"
         with pytest.raises(StoreError, match=r"unsupported startup parameter.*PgBouncer's ignore_startup_parameters"):

@@ -102,30 +102,22 @@ def signs_up(who: str = EVE) -> Changes:
     return Changes(new_customers={who: customer(who)})
 
 
-def test_who_signs_up_while_a_cancellation_is_being_parked_is_decided_anew(
-    stores: tuple[PostgresStore, PostgresStore], url: str
-) -> None:
+def test_signup_during_parking_is_decided_again(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
     doing = race(stores, url, Changes(parked=parked(waiting(0))), signs_up())
     assert isinstance(doing.exception(), StoreConflictError)
 
 
-def test_what_is_parked_while_the_customer_signs_up_is_decided_anew(
-    stores: tuple[PostgresStore, PostgresStore], url: str
-) -> None:
+def test_parking_during_a_signup_is_decided_again(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
     doing = race(stores, url, signs_up(), Changes(parked=parked(waiting(0))))
     assert isinstance(doing.exception(), StoreConflictError)
 
 
-def test_two_workers_who_add_the_same_customer_do_not_both(
-    stores: tuple[PostgresStore, PostgresStore], url: str
-) -> None:
+def test_concurrent_signups_of_a_customer_conflict(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
     doing = race(stores, url, signs_up(), signs_up())
     assert isinstance(doing.exception(), StoreConflictError)
 
 
-def test_two_workers_who_churn_the_same_customer_do_not_both(
-    stores: tuple[PostgresStore, PostgresStore], url: str
-) -> None:
+def test_concurrent_churns_of_a_customer_conflict(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
     stores[0].commit(Changes(new_customers={ADA: customer(ADA)}))
     churns = Changes(changed_customers={ADA: customer(ADA, CHURN)}, outbox=[outgoing("churned")])
     doing = race(stores, url, churns, churns)
@@ -140,9 +132,7 @@ def test_a_parked_record_is_released_once(stores: tuple[PostgresStore, PostgresS
     assert isinstance(doing.exception(), StoreConflictError)
 
 
-def test_customers_changed_in_two_orders_do_not_wait_in_a_circle(
-    stores: tuple[PostgresStore, PostgresStore], url: str
-) -> None:
+def test_customers_changed_in_two_orders_do_not_deadlock(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
     stores[0].commit(Changes(new_customers={each: customer(each) for each in (ADA, BOB, EVE)}))
     there = {each: customer(each, CHURN) for each in (ADA, BOB, EVE)}
     back = dict(reversed(there.items()))
@@ -156,7 +146,7 @@ def test_customers_changed_in_two_orders_do_not_wait_in_a_circle(
     assert all("churned" not in str(failure) and "deadlock" not in str(failure) for failure in failures)
 
 
-def test_a_cancellation_decided_before_its_signup_was_there_ends_in_its_event_all_the_same(
+def test_cancellation_concurrent_with_its_signup_is_published(
     stores: tuple[PostgresStore, PostgresStore],
 ) -> None:
     signups, cancellations = stores
@@ -170,7 +160,7 @@ def test_a_cancellation_decided_before_its_signup_was_there_ends_in_its_event_al
     assert list(signups.parked([ADA])) == []
 
 
-def test_a_batch_whose_partition_was_taken_over_changes_nothing(stores: tuple[PostgresStore, PostgresStore]) -> None:
+def test_batch_of_a_lost_partition_changes_nothing(stores: tuple[PostgresStore, PostgresStore]) -> None:
     before, now = stores
     before.claim([(SIGNUPS, 0)])
     apply(before, [signup(0)])
@@ -182,7 +172,7 @@ def test_a_batch_whose_partition_was_taken_over_changes_nothing(stores: tuple[Po
     assert now.positions() == {(SIGNUPS, 0): 2}
 
 
-def test_a_skipped_record_read_twice_at_once_is_decided_once(
+def test_skipped_record_read_concurrently_is_decided_once(
     stores: tuple[PostgresStore, PostgresStore], url: str
 ) -> None:
     apply(stores[0], [signup(5)])  # and what stands before it was skipped
@@ -199,7 +189,7 @@ def test_a_skipped_record_read_twice_at_once_is_decided_once(
     assert ids(stores[0].pending(0, 10).messages) == ["letter"]
 
 
-def test_a_position_that_moved_since_it_was_read_fails_the_batch(stores: tuple[PostgresStore, PostgresStore]) -> None:
+def test_moved_position_fails_the_batch(stores: tuple[PostgresStore, PostgresStore]) -> None:
     one, other = stores
     one.commit(Changes(positions={(SIGNUPS, 0): 1}))
     one.positions()
@@ -210,7 +200,7 @@ def test_a_position_that_moved_since_it_was_read_fails_the_batch(stores: tuple[P
     assert one.positions() == {(SIGNUPS, 0): 5}
 
 
-def test_a_row_that_is_committed_late_is_published_all_the_same(
+def test_row_committed_late_is_published(
     stores: tuple[PostgresStore, PostgresStore],
 ) -> None:
     one, other = stores
@@ -223,7 +213,7 @@ def test_a_row_that_is_committed_late_is_published_all_the_same(
 
 
 @pytest.mark.parametrize("attempt", range(5))
-def test_workers_that_start_at_once_on_an_empty_database_make_its_tables_once(url: str, attempt: int) -> None:
+def test_concurrent_first_starts_create_the_tables_once(url: str, attempt: int) -> None:
     ready = Barrier(4)
 
     def start() -> PostgresStore:
@@ -252,7 +242,7 @@ def test_one_relay_leads_and_the_next_takes_over(stores: tuple[PostgresStore, Po
     assert not one.lead()
 
 
-def test_one_redrive_at_a_time_has_a_store_and_beside_another_store_there_is_another(
+def test_one_redrive_per_store(
     url: str, kind: str, postgres_server: Callable[[], Postgres], stores: tuple[PostgresStore, PostgresStore]
 ) -> None:
     another = fresh_schema(postgres_server())
@@ -270,7 +260,7 @@ def test_one_redrive_at_a_time_has_a_store_and_beside_another_store_there_is_ano
 
 
 @pytest.mark.usefixtures("stores")
-def test_a_redrive_whose_connection_has_ended_is_the_only_one_no_longer(url: str, kind: str) -> None:
+def test_redrive_without_its_connection_loses_the_lock(url: str, kind: str) -> None:
     query = """
         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'customer-worker'
         AND query ~ 'redrive' AND pid <> pg_backend_pid()
@@ -281,7 +271,7 @@ def test_a_redrive_whose_connection_has_ended_is_the_only_one_no_longer(url: str
             require_held()
 
 
-def test_a_view_tells_who_leads(stores: tuple[PostgresStore, PostgresStore], kind: str) -> None:
+def test_view_names_the_leader(stores: tuple[PostgresStore, PostgresStore], kind: str) -> None:
     one, other = stores
 
     def leader() -> str | None:
@@ -297,7 +287,7 @@ def test_a_view_tells_who_leads(stores: tuple[PostgresStore, PostgresStore], kin
     wait_for(lambda: leader() is None)
 
 
-def test_one_who_stands_by_is_not_behind_whatever_there_is_to_publish(
+def test_standby_is_never_behind(
     stores: tuple[PostgresStore, PostgresStore],
 ) -> None:
     one, other = stores
@@ -308,7 +298,7 @@ def test_one_who_stands_by_is_not_behind_whatever_there_is_to_publish(
     assert (relay.is_standby, relay.behind_seconds) == (True, 0.0)
 
 
-def test_a_leader_whose_session_the_server_ended_knows_that_it_leads_no_longer(
+def test_leader_without_its_session_is_deposed(
     stores: tuple[PostgresStore, PostgresStore], url: str, kind: str
 ) -> None:
     one, _ = stores
@@ -320,7 +310,7 @@ def test_a_leader_whose_session_the_server_ended_knows_that_it_leads_no_longer(
         one.lead()
 
 
-def test_a_batch_that_came_later_is_numbered_later_though_its_commit_is_seen_first(
+def test_rows_are_numbered_in_the_order_of_their_batches(
     stores: tuple[PostgresStore, PostgresStore],
 ) -> None:
     one, other = stores
@@ -334,9 +324,7 @@ def test_a_batch_that_came_later_is_numbered_later_though_its_commit_is_seen_fir
     assert ids(one.pending(2, 1).messages) == ["a2"]
 
 
-def test_a_customers_rows_keep_their_order_whoever_numbers_them(
-    stores: tuple[PostgresStore, PostgresStore], url: str
-) -> None:
+def test_rows_of_a_customer_keep_their_order(stores: tuple[PostgresStore, PostgresStore], url: str) -> None:
     one, other = stores
     one.commit(Changes(new_customers={ADA: customer(ADA)}))
     held = Held(one, Changes(changed_customers={ADA: customer(ADA)}, outbox=[outgoing("first")]))
@@ -349,11 +337,11 @@ def test_a_customers_rows_keep_their_order_whoever_numbers_them(
     assert ids(one.pending(0, 10).messages) == ["first", "second"]
 
 
-def test_statements_of_batches_are_not_compiled(stores: tuple[PostgresStore, PostgresStore]) -> None:
+def test_batch_statements_are_not_jit_compiled(stores: tuple[PostgresStore, PostgresStore]) -> None:
     assert stores[0]._db.execute("SHOW jit").fetchall() == [("off",)]
 
 
-def test_what_a_signup_takes_while_an_operator_gives_it_up_is_not_given_up(
+def test_record_released_by_a_signup_is_not_dead_lettered(
     url: str, stores: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply(stores[0], [cancellation(0), cancellation(1, BOB)])

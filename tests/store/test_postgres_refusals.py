@@ -78,7 +78,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     return of
 
 
-def test_a_wrong_password(role: Role, refused: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_password_is_named(role: Role, refused: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
     role.require_password()
     said = refused(role.url(password="wrong"))
     assert f'lets nobody in: password authentication failed for user "{role.name}". Check the user and the' in said
@@ -87,25 +87,25 @@ def test_a_wrong_password(role: Role, refused: Callable[[str], str], monkeypatch
     assert (isinstance(ended.exception, Refusal), str(ended.exception)) == (True, said), "as a command says it"
 
 
-def test_no_such_user(role: Role, refused: Callable[[str], str]) -> None:
+def test_missing_user_is_named(role: Role, refused: Callable[[str], str]) -> None:
     said = refused(role.url(user="nobody_of_that_name"))
     assert "nobody_of_that_name" in said
     assert f"Check the user in {URL}" in said or f"Check the user and the password in {URL}" in said
 
 
-def test_no_such_database(role: Role, refused: Callable[[str], str]) -> None:
+def test_missing_database_is_named(role: Role, refused: Callable[[str], str]) -> None:
     said = refused(role.url(database="nowhere"))
     assert f'database "nowhere" does not exist. Check the database in {URL}, or create it' in said
 
 
-def test_no_connection_left(role: Role, refused: Callable[[str], str]) -> None:
+def test_exhausted_connections_are_named(role: Role, refused: Callable[[str], str]) -> None:
     role.do("ALTER ROLE {} CONNECTION LIMIT 0")
     said = refused(role.url())
     assert "lets nobody in: too many connections for role" in said
     assert "Raise max_connections, or the limit of the user or the database; or run fewer workers" in said
 
 
-def test_no_right_to_connect(role: Role, refused: Callable[[str], str]) -> None:
+def test_missing_right_to_connect_is_named(role: Role, refused: Callable[[str], str]) -> None:
     database = f"d_{role.schema}"
     role.do(f"CREATE DATABASE {database}", f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC")
     said = refused(role.url(database=database))
@@ -115,7 +115,7 @@ def test_no_right_to_connect(role: Role, refused: Callable[[str], str]) -> None:
 
 
 @pytest.mark.parametrize("rights", ["GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {{}}", None])
-def test_no_right_to_the_tables(role: Role, refused: Callable[[str], str], rights: str | None) -> None:
+def test_missing_right_to_the_tables_is_named(role: Role, refused: Callable[[str], str], rights: str | None) -> None:
     if rights:
         role.do(rights.format(role.schema))
     said = refused(role.url())
@@ -123,7 +123,7 @@ def test_no_right_to_the_tables(role: Role, refused: Callable[[str], str], right
     assert f"Give the user in {URL} the rights of the tables' owner" in said
 
 
-def test_no_right_to_make_the_tables(role: Role, refused: Callable[[str], str]) -> None:
+def test_missing_right_to_create_tables_is_named(role: Role, refused: Callable[[str], str]) -> None:
     role.do(f"DROP SCHEMA {role.schema} CASCADE", f"CREATE SCHEMA {role.schema}")
     role.do(f"GRANT USAGE ON SCHEMA {role.schema} TO {{}}")
     # Nothing is there yet, and `check` makes nothing: the worker's own start tells.
@@ -131,13 +131,13 @@ def test_no_right_to_make_the_tables(role: Role, refused: Callable[[str], str]) 
         bootstrap.open_store(Settings(store={"url": role.url()}))  # type: ignore[arg-type]
 
 
-def test_no_such_schema(role: Role) -> None:
+def test_missing_schema_is_named(role: Role) -> None:
     role.do(f"DROP SCHEMA {role.schema} CASCADE")
     with pytest.raises(Refusal, match=f"Create the schema that {URL} names in its search_path"):
         bootstrap.open_store(Settings(store={"url": role.url()}))  # type: ignore[arg-type]
 
 
-def test_a_read_only_user(role: Role, refused: Callable[[str], str]) -> None:
+def test_read_only_user_is_named(role: Role, refused: Callable[[str], str]) -> None:
     role.do(f"GRANT ALL ON ALL TABLES IN SCHEMA {role.schema} TO {{}}")
     bootstrap.open_store(Settings(store={"url": role.url()})).close()  # type: ignore[arg-type]
     role.do("ALTER ROLE {} SET default_transaction_read_only = on")
@@ -145,7 +145,7 @@ def test_a_read_only_user(role: Role, refused: Callable[[str], str]) -> None:
     assert "cannot be used: default_transaction_read_only is on for this server, database or role. Turn it off" in said
 
 
-def test_a_server_that_is_down(refused: Callable[[str], str]) -> None:
+def test_stopped_server_is_named(refused: Callable[[str], str]) -> None:
     said = refused(f"postgresql://worker:{quote(PASSWORD, safe='')}@127.0.0.1:1/customers")
     assert "the store postgresql://worker:********@127.0.0.1:1/customers cannot be reached" in said
     assert "Connection refused" in said

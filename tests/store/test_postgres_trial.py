@@ -94,7 +94,7 @@ def told(store: Store) -> dict[str, Any]:
     }
 
 
-def test_a_trial_says_of_every_batch_what_the_store_then_says(store: PostgresStore, trial: PostgresDryRun) -> None:
+def test_dry_run_has_the_results_of_the_store(store: PostgresStore, trial: PostgresDryRun) -> None:
     found = [churned_id(ADA), "no\0id", f"{SIGNUPS}/0/1@{NOON_MS}"]
     trial.keep_receipts(found, {(CHURNED, 0): 9})
     tried = [(decide(trial, records), told(trial)) for records in BATCHES]
@@ -104,7 +104,7 @@ def test_a_trial_says_of_every_batch_what_the_store_then_says(store: PostgresSto
     assert [len(published) for published, _ in done] == [0, 2, 1, 1, 0], "not what the test is about"
 
 
-def test_what_is_tried_silently_does_not_wait_to_be_published(store: PostgresStore, trial: PostgresDryRun) -> None:
+def test_silent_commit_of_a_dry_run_is_not_pending(store: PostgresStore, trial: PostgresDryRun) -> None:
     before = trial.unpublished
     tried = decide(trial, BATCHES[1], is_silent=True)
     assert (len(tried), trial.unpublished) == (2, before)
@@ -112,7 +112,7 @@ def test_what_is_tried_silently_does_not_wait_to_be_published(store: PostgresSto
     assert store.unpublished == before
 
 
-def test_a_batch_that_is_given_up_leaves_the_trial_as_it_was(trial: PostgresDryRun) -> None:
+def test_rolled_back_batch_leaves_the_dry_run_unchanged(trial: PostgresDryRun) -> None:
     decide(trial, [signup(3, EVE, mrr='"1.00"'), signup(4, GUS)])
     before = told(trial)
     with UnitOfWork(trial) as work:
@@ -121,7 +121,7 @@ def test_a_batch_that_is_given_up_leaves_the_trial_as_it_was(trial: PostgresDryR
     assert told(trial) == before
 
 
-def test_a_trial_changes_no_row_and_no_sequence(url: str, trial: PostgresDryRun) -> None:
+def test_dry_run_changes_no_row_and_no_sequence(url: str, trial: PostgresDryRun) -> None:
     before = everything_kept(url)
     trial.keep_receipts(["found"], {(CHURNED, 0): 9})
     for records in BATCHES:
@@ -145,9 +145,7 @@ def everything_kept(url: str) -> dict[str, Any]:
         return kept | {"sizes": sizes, "counters": counters}
 
 
-def test_workers_wait_for_no_trial_and_a_trial_sees_nothing_of_them(
-    store: PostgresStore, trial: PostgresDryRun
-) -> None:
+def test_dry_run_and_workers_are_isolated(store: PostgresStore, trial: PostgresDryRun) -> None:
     for records in BATCHES:
         decide(trial, records)
     before = told(trial)
@@ -162,12 +160,12 @@ def test_workers_wait_for_no_trial_and_a_trial_sees_nothing_of_them(
     assert told(trial) == before
 
 
-def test_a_trial_cannot_be_used_to_change_the_database(trial: PostgresDryRun) -> None:
+def test_dry_run_cannot_change_the_database(trial: PostgresDryRun) -> None:
     with pytest.raises(StoreError, match="read-only"):
         trial.claim([(SIGNUPS, 0)])
 
 
-def test_a_trial_of_nothing_makes_no_tables(url: str) -> None:
+def test_dry_run_on_an_empty_database_creates_no_tables(url: str) -> None:
     with pytest.raises(NoStoreError):
         PostgresDryRun(url, "postgresql://here")
     with psycopg.connect(url) as db:

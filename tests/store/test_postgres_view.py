@@ -66,14 +66,14 @@ def answers(store: Store) -> dict[str, Any]:
         }
 
 
-def test_dead_letters_and_churns_are_told_as_by_duckdb(postgres_server: Callable[[], Postgres]) -> None:
+def test_dead_letters_and_churns_equal_those_of_duckdb(postgres_server: Callable[[], Postgres]) -> None:
     duckdb, postgres = DuckDBStore(":memory:"), PostgresStore(fresh_schema(postgres_server()), "postgresql://here")
     assert answers(postgres) == answers(duckdb)
     duckdb.close()
     postgres.close()
 
 
-def test_a_store_moved_up_has_everything(postgres_server: Callable[[], Postgres], tmp_path: Path) -> None:
+def test_copied_store_has_everything(postgres_server: Callable[[], Postgres], tmp_path: Path) -> None:
     before = DuckDBDatabase(str(tmp_path / "customers.duckdb"))
     store = before.open()
     prepare(store)
@@ -95,9 +95,7 @@ def test_a_store_moved_up_has_everything(postgres_server: Callable[[], Postgres]
     after.close()
 
 
-def test_an_outbox_that_outgrew_one_commit_moves_up_in_order(
-    postgres_server: Callable[[], Postgres], tmp_path: Path
-) -> None:
+def test_large_outbox_is_copied_in_order(postgres_server: Callable[[], Postgres], tmp_path: Path) -> None:
     before = DuckDBDatabase(str(tmp_path / "customers.duckdb"))
     store = before.open()
     store.commit(Changes(outbox=[outgoing(str(number)) for number in range(5)]))
@@ -113,9 +111,7 @@ def test_an_outbox_that_outgrew_one_commit_moves_up_in_order(
     after.close()
 
 
-def test_a_store_moved_up_has_the_indexes_that_every_store_has(
-    postgres_server: Callable[[], Postgres], tmp_path: Path
-) -> None:
+def test_copied_store_has_every_index(postgres_server: Callable[[], Postgres], tmp_path: Path) -> None:
     before = DuckDBDatabase(str(tmp_path / "customers.duckdb"))
     before.open()
     before.close()

@@ -69,7 +69,7 @@ def test_a_new_store_is_empty(database: Database, store: Store) -> None:
 
 @pytest.mark.parametrize("churn_date", [None, CHURN], ids=["active", "churned"])
 @pytest.mark.parametrize("amount", ["0", "499.00", "0.000001", "83.333333", "999999999999.999999"])
-def test_a_customer_comes_back_as_they_were_saved(store: Store, amount: str, churn_date: date | None) -> None:
+def test_customer_is_read_as_saved(store: Store, amount: str, churn_date: date | None) -> None:
     saved = Customer(ADA, Industry.HR_TECH, PlanTier.CUSTOM, date(1, 1, 1), MRR(Decimal(amount)), churn_date)
     store.commit(Changes(new_customers={ADA: saved}))
     (found,) = store.customers([ADA])
@@ -78,7 +78,7 @@ def test_a_customer_comes_back_as_they_were_saved(store: Store, amount: str, chu
 
 
 @pytest.mark.parametrize("asked", [1, 200, 201, 450])
-def test_as_many_customers_are_found_as_are_asked_for(store: Store, asked: int) -> None:
+def test_any_number_of_customers_is_found(store: Store, asked: int) -> None:
     ids = [f"00000000-0000-4000-8000-{number:012x}" for number in range(500)]
     store.commit(Changes(new_customers={each: customer(each) for each in ids}))
     found = store.customers([*ids[:asked], EVE])
@@ -86,7 +86,7 @@ def test_as_many_customers_are_found_as_are_asked_for(store: Store, asked: int) 
 
 
 @pytest.mark.parametrize("leaving", [1, 50, 51, 200, 201, 450])
-def test_as_many_customers_leave_as_are_said_to_each_on_their_day(store: Store, leaving: int) -> None:
+def test_any_number_of_customers_churns_each_on_its_day(store: Store, leaving: int) -> None:
     ids = [f"00000000-0000-4000-8000-{number:012x}" for number in range(500)]
     store.commit(Changes(new_customers={each: customer(each) for each in ids}))
     left = {each: CHURN + timedelta(days=number) for number, each in enumerate(ids[:leaving])}
@@ -95,7 +95,7 @@ def test_as_many_customers_leave_as_are_said_to_each_on_their_day(store: Store, 
 
 
 @pytest.mark.parametrize("industry", Industry)
-def test_every_industry_and_tier_comes_back(store: Store, industry: Industry) -> None:
+def test_every_industry_and_tier_is_read_as_saved(store: Store, industry: Industry) -> None:
     for number, tier in enumerate(PlanTier):
         customer_id = f"00000000-0000-4000-8000-00000000000{number}"
         saved = Customer(customer_id, industry, tier, date(9999, 12, 31), MRR(Decimal(1)))
@@ -104,25 +104,25 @@ def test_every_industry_and_tier_comes_back(store: Store, industry: Industry) ->
         assert (found.industry, found.plan_tier, found.signup_date) == (industry, tier, date(9999, 12, 31))
 
 
-def test_only_the_customers_asked_for_are_found(store: Store) -> None:
+def test_only_the_requested_customers_are_found(store: Store) -> None:
     store.commit(Changes(new_customers={ADA: customer(ADA), BOB: customer(BOB)}))
     assert [found.customer_id for found in store.customers([BOB, EVE])] == [BOB]
     assert list(store.customers([])) == []
 
 
-def test_a_changed_customer_replaces_the_one_before(store: Store) -> None:
+def test_changed_customer_replaces_the_former(store: Store) -> None:
     store.commit(Changes(new_customers={ADA: customer(ADA), BOB: customer(BOB)}))
     store.commit(Changes(changed_customers={ADA: customer(ADA, CHURN)}))
     assert [found.churn_date for found in store.customers([ADA])] == [CHURN]
     assert [found.churn_date for found in store.customers([BOB])] == [None]
 
 
-def test_the_active_customers_are_those_who_have_not_churned(store: Store) -> None:
+def test_active_customers_have_not_churned(store: Store) -> None:
     store.commit(Changes(new_customers={ADA: customer(ADA), BOB: customer(BOB, CHURN), EVE: customer(EVE)}))
     assert details(store.active_customers()) == details([customer(ADA), customer(EVE)])
 
 
-def test_a_sample_has_as_many_customers_as_asked_of_any_status_and_the_same_ones_on_every_call(store: Store) -> None:
+def test_sample_has_the_requested_size_and_is_stable(store: Store) -> None:
     many = {f"00000000-0000-4000-8000-{number:012}": number for number in range(500)}
     store.commit(Changes(new_customers={one: customer(one, CHURN if n % 2 else None) for one, n in many.items()}))
     sample = store.sample(50)
@@ -150,7 +150,7 @@ def test_the_customers_table_reads_as_the_contract_says(database: Database, stor
 # Parking
 
 
-def test_parked_records_come_back_byte_for_byte_in_the_order_they_came(store: Store) -> None:
+def test_parked_records_are_read_byte_for_byte_in_order(store: Store) -> None:
     later, first = waiting(9), waiting(4)
     store.commit(Changes(parked=parked(later)))
     store.commit(Changes(parked=parked(first, waiting(1))))
@@ -161,13 +161,13 @@ def test_parked_records_come_back_byte_for_byte_in_the_order_they_came(store: St
     assert list(store.parked([])) == []
 
 
-def test_a_record_with_neither_key_nor_value_nor_headers_can_wait_too(store: Store) -> None:
+def test_record_without_key_value_and_headers_is_parked(store: Store) -> None:
     bare = PlainRecord(CANCELLATIONS, 0, 0, -1, None, None, [])
     store.commit(Changes(parked=parked(bare)))
     assert [each.record for each in store.parked([EVE])] == [bare]
 
 
-def test_what_is_released_waits_no_longer_and_the_rest_does(store: Store) -> None:
+def test_released_records_are_not_parked_any_more(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0), waiting(1), waiting(2))))
     store.commit(Changes(released=[RecordCoordinates(CANCELLATIONS, 0, 1)]))
     assert [each.record.offset for each in store.parked([EVE])] == [0, 2]
@@ -177,7 +177,7 @@ def test_what_is_released_waits_no_longer_and_the_rest_does(store: Store) -> Non
     assert [each.record.offset for each in store.parked([EVE])] == [7]
 
 
-def test_the_same_offset_elsewhere_is_another_record(store: Store) -> None:
+def test_same_offset_of_another_partition_is_another_record(store: Store) -> None:
     here = waiting(0)
     elsewhere = PlainRecord("other.topic", 0, 0, 0, None, b"", [])
     beside = PlainRecord(CANCELLATIONS, 1, 0, 0, None, b"", [])
@@ -186,14 +186,14 @@ def test_the_same_offset_elsewhere_is_another_record(store: Store) -> None:
     assert [each.record for each in store.parked([EVE])] == [elsewhere, beside]
 
 
-def test_what_was_parked_before_a_moment_is_found_oldest_first(store: Store) -> None:
+def test_records_parked_before_a_moment_are_found_oldest_first(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(3), waiting(1), waiting(2))))
     moment = datetime.now(UTC)
     assert [each.record for each in store.parked_before(moment, 2)] == [waiting(3), waiting(1)]
     assert list(store.parked_before(moment - timedelta(minutes=1), 2)) == []
 
 
-def test_abandoned_record_waits_no_longer_and_is_known(store: Store) -> None:
+def test_abandoned_record_is_not_parked_any_more(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0), waiting(1))))
     row = JournalRow(CANCELLATIONS, 0, 1, EVE, "rejected", "no_signup", None)
     store.commit(Changes(abandoned=[RecordCoordinates(CANCELLATIONS, 0, 1)], journal=[row]))
@@ -215,7 +215,7 @@ def test_a_discard_is_kept_with_its_reason(database: Database, store: Store) -> 
 # The journal
 
 
-def test_the_journal_keeps_each_decision_and_when_it_was_made(database: Database, store: Store) -> None:
+def test_journal_keeps_each_decision_with_its_time(database: Database, store: Store) -> None:
     rows = [
         (CANCELLATIONS, 7, 2**40, EVE, "rejected", "already_churned", None),
         (SIGNUPS, 0, 0, None, "rejected", "malformed", None),
@@ -231,13 +231,13 @@ def test_the_journal_keeps_each_decision_and_when_it_was_made(database: Database
 # The outbox
 
 
-def test_what_is_to_be_published_comes_in_the_order_it_was_written(store: Store) -> None:
+def test_pending_rows_are_in_the_order_of_writing(store: Store) -> None:
     store.commit(Changes(outbox=[outgoing("c"), outgoing("a")]))
     store.commit(Changes(outbox=[outgoing("b")]))
     assert pending_ids(store) == ["c", "a", "b"]
 
 
-def test_an_outgoing_record_comes_back_byte_for_byte(store: Store) -> None:
+def test_outgoing_record_is_read_byte_for_byte(store: Store) -> None:
     bare = Outgoing("bare", "t", None, None, None, [], None)
     headers = [("x", b"\xff"), ("x", None), ("bad\udcff", b""), ("", b"1")]
     whole = Outgoing("whole", "customer.signup-dlt", 3, b"\x00", b"\xfe", headers, ADA, 1_782_820_800_000)
@@ -245,7 +245,7 @@ def test_an_outgoing_record_comes_back_byte_for_byte(store: Store) -> None:
     assert list(store.pending(0, 10).messages) == [bare, whole]
 
 
-def test_a_commit_says_what_it_added_to_be_published(database: Database, store: Store) -> None:
+def test_commit_returns_the_rows_it_added(database: Database, store: Store) -> None:
     if not database.numbers_at_commit:
         added = store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
         assert (ids(added.messages), added.rows) == (["a", "b"], None)
@@ -258,7 +258,7 @@ def test_a_commit_says_what_it_added_to_be_published(database: Database, store: 
     assert (ids(second.messages), second.rows) == (["c"], range(3, 4))
 
 
-def test_what_is_pending_is_given_in_parts_of_the_size_asked_for(store: Store) -> None:
+def test_pending_rows_are_read_in_parts_of_the_given_size(store: Store) -> None:
     store.commit(Changes(outbox=[outgoing(str(number)) for number in range(5)]))
     first = store.pending(0, 2)
     assert (first.after_seq, ids(first.messages), first.last_seq) == (0, ["0", "1"], 2)
@@ -269,7 +269,7 @@ def test_what_is_pending_is_given_in_parts_of_the_size_asked_for(store: Store) -
     assert store.pending(5, 2) == (5, [], 5)
 
 
-def test_what_is_pending_is_given_in_parts_of_about_32_mib(store: Store) -> None:
+def test_pending_rows_are_read_in_parts_of_about_32_mib(store: Store) -> None:
     half = Outgoing("half", "t", None, None, bytes(16 * 1024 * 1024), [], None)
     store.commit(Changes(outbox=[half, half, half]))
     first = store.pending(0, 100)
@@ -277,13 +277,13 @@ def test_what_is_pending_is_given_in_parts_of_about_32_mib(store: Store) -> None
     assert len(store.pending(first.last_seq, 100).messages) == 1
 
 
-def test_a_record_larger_than_a_part_is_given_all_the_same(store: Store) -> None:
+def test_row_larger_than_a_part_is_read(store: Store) -> None:
     large = Outgoing("large", "t", None, None, bytes(33 * 1024 * 1024), [], None)
     store.commit(Changes(outbox=[large]))
     assert ids(store.pending(0, 100).messages) == ["large"]
 
 
-def test_what_is_marked_as_published_is_pending_no_more(store: Store) -> None:
+def test_marked_rows_are_not_pending(store: Store) -> None:
     store.commit(Changes(outbox=[outgoing("a"), outgoing("b"), outgoing("c")]))
     store.mark_published(2, {("customer.churned", 0): 5, ("customer.churned", 1): 1})
     assert store.published_seq == 2
@@ -299,7 +299,7 @@ def test_what_is_marked_as_published_is_pending_no_more(store: Store) -> None:
 # Receipts
 
 
-def test_a_receipt_found_for_a_row_that_waits_counts_it_as_published(store: Store) -> None:
+def test_receipt_of_a_pending_row_counts_it_as_published(store: Store) -> None:
     store.commit(Changes(outbox=[outgoing("a"), outgoing("b"), outgoing("c")]))
     store.keep_receipts(["b"], {("customer.churned", 0): 4})
     assert pending_ids(store) == ["a", "c"]
@@ -307,13 +307,13 @@ def test_a_receipt_found_for_a_row_that_waits_counts_it_as_published(store: Stor
     assert store.output_ends() == {("customer.churned", 0): 4}
 
 
-def test_receipts_for_every_row_leave_nothing_to_publish_but_a_place_to_go_on_from(store: Store) -> None:
+def test_receipts_of_every_row_leave_no_pending_rows(store: Store) -> None:
     store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
     store.keep_receipts(["a", "b"], {})
     assert store.pending(0, 10) == (0, [], 2)
 
 
-def test_rows_with_receipts_at_the_end_are_passed_over_once_the_rest_is_out(store: Store) -> None:
+def test_last_rows_with_receipts_are_skipped(store: Store) -> None:
     store.commit(Changes(outbox=[outgoing("a"), outgoing("b"), outgoing("c")]))
     store.keep_receipts(["b", "c"], {})
     place, seen = 0, []
@@ -323,7 +323,7 @@ def test_rows_with_receipts_at_the_end_are_passed_over_once_the_rest_is_out(stor
     assert (seen, place) == (["a"], 3)
 
 
-def test_a_receipt_found_before_its_row_is_kept_until_that_comes(database: Database, store: Store) -> None:
+def test_receipt_is_kept_until_its_row(database: Database, store: Store) -> None:
     store.keep_receipts(["b", "never"], {("customer.churned", 0): 4})
     committed = store.commit(Changes(outbox=[outgoing("a"), outgoing("b"), outgoing("c")]))
     assert ids(committed.messages) == ["a", "c"]
@@ -334,7 +334,7 @@ def test_a_receipt_found_before_its_row_is_kept_until_that_comes(database: Datab
     assert pending_ids(store) == ["a", "c", "e"]
 
 
-def test_receipts_whose_rows_come_one_by_one_are_each_found(store: Store) -> None:
+def test_receipts_of_rows_added_one_by_one_are_found(store: Store) -> None:
     store.keep_receipts(["a", "b", "c", "d"], {})
     for message_id in ("a", "b", "x", "c", "d"):
         store.commit(Changes(outbox=[outgoing(message_id)]))
@@ -351,7 +351,7 @@ def test_a_receipt_read_twice_counts_once(store: Store) -> None:
     assert store.output_ends() == {("t", 0): 3}
 
 
-def test_nothing_found_still_says_how_far_was_read(store: Store) -> None:
+def test_output_ends_are_kept_without_receipts(store: Store) -> None:
     store.keep_receipts([], {("t", 0): 9})
     assert store.output_ends() == {("t", 0): 9}
 
@@ -359,13 +359,13 @@ def test_nothing_found_still_says_how_far_was_read(store: Store) -> None:
 # Positions
 
 
-def test_each_partition_has_a_position_of_its_own(store: Store) -> None:
+def test_partitions_have_separate_positions(store: Store) -> None:
     store.commit(Changes(positions={(SIGNUPS, 0): 3, (CANCELLATIONS, 0): 1}))
     store.commit(Changes(positions={(SIGNUPS, 0): 5, (SIGNUPS, 1): 2**40}))
     assert store.positions() == {(SIGNUPS, 0): 5, (SIGNUPS, 1): 2**40, (CANCELLATIONS, 0): 1}
 
 
-def test_positions_are_read_back_each_as_it_was_last_set(store: Store) -> None:
+def test_last_positions_are_read(store: Store) -> None:
     every = {
         (topic, partition): 10 * partition + len(topic) for topic in (SIGNUPS, CANCELLATIONS) for partition in (0, 1, 2)
     }
@@ -377,7 +377,7 @@ def test_positions_are_read_back_each_as_it_was_last_set(store: Store) -> None:
     assert store.positions() == later | {(SIGNUPS, 2): 1_000, (CANCELLATIONS, 2): 2_000}
 
 
-def test_an_operators_decision_sets_a_position_back(store: Store) -> None:
+def test_operator_can_move_a_position_back(store: Store) -> None:
     store.commit(Changes(positions={(SIGNUPS, 0): 50, (SIGNUPS, 1): 5}))
     store.forget_position((SIGNUPS, 0), 0)
     assert store.positions() == {(SIGNUPS, 0): 0, (SIGNUPS, 1): 5}
@@ -405,9 +405,7 @@ SPOILERS = {
 
 
 @pytest.mark.parametrize("spoiler", SPOILERS)
-def test_a_commit_that_fails_in_the_middle_changes_nothing_and_can_be_made_again(
-    database: Database, store: Store, spoiler: str
-) -> None:
+def test_failed_commit_changes_nothing_and_can_be_repeated(database: Database, store: Store, spoiler: str) -> None:
     prepare(store)
     before = everything_in(database, store)
     with pytest.raises(StoreError):
@@ -423,7 +421,7 @@ def test_a_commit_that_fails_in_the_middle_changes_nothing_and_can_be_made_again
     _has_everything(database, store)
 
 
-def test_a_commit_that_succeeds_changes_everything(database: Database, store: Store) -> None:
+def test_commit_makes_every_change(database: Database, store: Store) -> None:
     prepare(store)
     store.commit(a_bit_of_everything())
     _has_everything(database, store)
@@ -451,7 +449,7 @@ def _has_everything(database: Database, store: Store) -> None:
     }
 
 
-def test_receipts_that_cannot_be_kept_whole_are_not_kept_at_all(database: Database, store: Store) -> None:
+def test_receipts_are_kept_all_or_none(database: Database, store: Store) -> None:
     prepare(store)
     before = everything_in(database, store)
     with pytest.raises(StoreError):
@@ -461,7 +459,7 @@ def test_receipts_that_cannot_be_kept_whole_are_not_kept_at_all(database: Databa
     assert pending_ids(store) == ["old", "later"]
 
 
-def test_a_mark_that_cannot_be_kept_whole_is_not_kept_at_all(database: Database, store: Store) -> None:
+def test_mark_is_atomic(database: Database, store: Store) -> None:
     prepare(store)
     before = everything_in(database, store)
     with pytest.raises(StoreError):
@@ -474,7 +472,7 @@ def test_a_mark_that_cannot_be_kept_whole_is_not_kept_at_all(database: Database,
 # Restart
 
 
-def test_a_store_opened_again_has_everything(durable: Database) -> None:
+def test_reopened_store_has_everything(durable: Database) -> None:
     store = durable.open()
     prepare(store)
     store.commit(a_bit_of_everything())
@@ -492,7 +490,7 @@ def test_a_store_opened_again_has_everything(durable: Database) -> None:
     assert [each.record.offset for each in store.parked([EVE])] == [1, 0]
 
 
-def test_a_store_where_all_is_published_opens_with_nothing_pending(durable: Database) -> None:
+def test_reopened_published_store_has_nothing_pending(durable: Database) -> None:
     store = durable.open()
     store.commit(Changes(outbox=[outgoing("a"), outgoing("b")]))
     store.mark_published(2, {})
@@ -504,7 +502,7 @@ def test_a_store_where_all_is_published_opens_with_nothing_pending(durable: Data
     assert store.last_seq == 3
 
 
-def test_a_store_connects_anew_with_everything(durable: Database) -> None:
+def test_reconnected_store_has_everything(durable: Database) -> None:
     store = durable.open()
     prepare(store)
     store.commit(a_bit_of_everything())
@@ -515,7 +513,7 @@ def test_a_store_connects_anew_with_everything(durable: Database) -> None:
     assert store.last_seq == 5
 
 
-def test_a_store_connects_anew_after_a_failure_and_after_it_was_closed(durable: Database) -> None:
+def test_store_is_reopened_after_a_failure_or_close(durable: Database) -> None:
     store = durable.open()
     prepare(store)
     before = everything_in(durable, store)
@@ -529,7 +527,7 @@ def test_a_store_connects_anew_after_a_failure_and_after_it_was_closed(durable: 
     _has_everything(durable, store)
 
 
-def test_a_closed_store_says_so_instead_of_taking_a_batch(store: Store) -> None:
+def test_closed_store_refuses_a_batch(store: Store) -> None:
     store.close()
     store.close()
     with pytest.raises(StoreError):
@@ -538,7 +536,7 @@ def test_a_closed_store_says_so_instead_of_taking_a_batch(store: Store) -> None:
         store.customers([ADA])
 
 
-def test_upkeep_changes_nothing(database: Database, store: Store) -> None:
+def test_maintenance_changes_nothing(database: Database, store: Store) -> None:
     prepare(store)
     before = everything_in(database, store)
     store.maintain()

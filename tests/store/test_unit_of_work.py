@@ -46,14 +46,14 @@ def park(store: Store, *offsets: int) -> None:
 # All or nothing
 
 
-def test_what_is_not_committed_never_was(database: Database, store: Store) -> None:
+def test_uncommitted_changes_are_discarded(database: Database, store: Store) -> None:
     before = everything_in(database, store)
     with UnitOfWork(store) as work:
         _change_everything(work)
     assert everything_in(database, store) == before
 
 
-def test_an_error_inside_passes_through_and_leaves_nothing(database: Database, store: Store) -> None:
+def test_error_is_raised_and_leaves_nothing(database: Database, store: Store) -> None:
     before = everything_in(database, store)
     with pytest.raises(LookupError), UnitOfWork(store) as work:  # noqa: PT012
         _change_everything(work)
@@ -61,7 +61,7 @@ def test_an_error_inside_passes_through_and_leaves_nothing(database: Database, s
     assert everything_in(database, store) == before
 
 
-def test_a_commit_that_fails_leaves_nothing_and_the_next_batch_is_taken(database: Database, store: Store) -> None:
+def test_failed_commit_leaves_nothing_and_the_next_succeeds(database: Database, store: Store) -> None:
     before = everything_in(database, store)
     with UnitOfWork(store) as work:
         _change_everything(work)
@@ -73,7 +73,7 @@ def test_a_commit_that_fails_leaves_nothing_and_the_next_batch_is_taken(database
     assert details(store.active_customers()) == details([customer(ADA)])
 
 
-def test_a_commit_makes_every_change_and_says_what_is_to_be_published(database: Database, store: Store) -> None:
+def test_commit_makes_every_change_and_returns_the_messages(database: Database, store: Store) -> None:
     with UnitOfWork(store) as work:
         _change_everything(work)
         committed = work.commit()
@@ -96,7 +96,7 @@ def _change_everything(work: UnitOfWork) -> None:
 # Customers: each is one object
 
 
-def test_a_customer_is_the_same_object_however_often_it_is_asked_for(store: Store) -> None:
+def test_customer_is_one_object_per_unit_of_work(store: Store) -> None:
     save(store, ADA)
     with UnitOfWork(store) as work:
         ada = work.customers.get_by_id(ADA)
@@ -114,7 +114,7 @@ def test_a_customer_just_saved_is_found_before_the_commit(store: Store) -> None:
         assert work.customers.get_by_id(ADA) is ada
 
 
-def test_loading_again_does_not_lose_what_was_changed_since(store: Store) -> None:
+def test_loading_again_keeps_changes(store: Store) -> None:
     save(store, ADA)
     with UnitOfWork(store) as work:
         ada = work.customers.get_by_id(ADA)
@@ -127,7 +127,7 @@ def test_loading_again_does_not_lose_what_was_changed_since(store: Store) -> Non
     assert [found.churn_date for found in store.customers([ADA])] == [CHURN]
 
 
-def test_a_customer_who_signs_up_and_churns_in_one_batch_is_stored_churned(store: Store) -> None:
+def test_signup_and_churn_in_one_batch_are_stored(store: Store) -> None:
     with UnitOfWork(store) as work:
         ada = customer(ADA)
         work.customers.save(ada)
@@ -137,7 +137,7 @@ def test_a_customer_who_signs_up_and_churns_in_one_batch_is_stored_churned(store
     assert details(store.customers([ADA])) == details([customer(ADA, CHURN)])
 
 
-def test_a_known_customer_saved_twice_is_written_once_as_last_seen(store: Store) -> None:
+def test_customer_saved_twice_is_written_once(store: Store) -> None:
     save(store, ADA, BOB)
     with UnitOfWork(store) as work:
         ada = work.customers.get_by_id(ADA)
@@ -159,7 +159,7 @@ def test_a_change_that_is_not_saved_is_not_kept(store: Store) -> None:
     assert [found.is_active for found in store.customers([ADA])] == [True]
 
 
-def test_the_active_customers_are_seen_with_the_changes_of_this_batch(store: Store) -> None:
+def test_active_customers_include_uncommitted_changes(store: Store) -> None:
     save(store, ADA, BOB)
     with UnitOfWork(store) as work:
         ada = work.customers.get_by_id(ADA)
@@ -172,13 +172,13 @@ def test_the_active_customers_are_seen_with_the_changes_of_this_batch(store: Sto
         assert work.customers.get_by_id(EVE) in found
 
 
-def test_a_customer_who_came_and_went_in_this_batch_is_not_active(store: Store) -> None:
+def test_customer_churned_in_the_batch_is_not_active(store: Store) -> None:
     with UnitOfWork(store) as work:
         work.customers.save(customer(ADA, CHURN))
         assert list(work.customers.get_all_active()) == []
 
 
-def test_a_sample_is_the_same_on_every_call_and_sees_the_changes_of_this_batch(store: Store) -> None:
+def test_sample_is_stable_and_includes_uncommitted_changes(store: Store) -> None:
     save(store, ADA, BOB)
     with UnitOfWork(store) as work:
         ada = work.customers.get_by_id(ADA)
@@ -193,7 +193,7 @@ def test_a_sample_is_the_same_on_every_call_and_sees_the_changes_of_this_batch(s
 # Parking
 
 
-def test_what_is_parked_is_released_once_in_order(store: Store) -> None:
+def test_parked_records_are_released_once_in_order(store: Store) -> None:
     park(store, 3, 1)
     with UnitOfWork(store) as work:
         work.parked.load({EVE, ADA})
@@ -205,7 +205,7 @@ def test_what_is_parked_is_released_once_in_order(store: Store) -> None:
     assert list(store.parked([EVE])) == []
 
 
-def test_a_release_that_is_not_committed_leaves_them_parked(store: Store) -> None:
+def test_uncommitted_release_leaves_records_parked(store: Store) -> None:
     park(store, 0)
     with UnitOfWork(store) as work:
         work.parked.load({EVE})
@@ -213,7 +213,7 @@ def test_a_release_that_is_not_committed_leaves_them_parked(store: Store) -> Non
     assert [each.record for each in store.parked([EVE])] == [waiting(0)]
 
 
-def test_the_same_record_is_parked_once_whether_in_this_batch_or_an_earlier_one(store: Store) -> None:
+def test_same_record_is_parked_once(store: Store) -> None:
     park(store, 0)
     with UnitOfWork(store) as work:
         work.parked.load({EVE})
@@ -224,7 +224,7 @@ def test_the_same_record_is_parked_once_whether_in_this_batch_or_an_earlier_one(
     assert [each.record.offset for each in store.parked([EVE])] == [0, 1]
 
 
-def test_what_one_customer_waits_for_is_not_released_to_another(store: Store) -> None:
+def test_parked_records_are_released_to_their_customer_only(store: Store) -> None:
     with UnitOfWork(store) as work:
         work.parked.add(early(0, EVE))
         work.parked.add(early(1, BOB))
@@ -236,7 +236,7 @@ def test_what_one_customer_waits_for_is_not_released_to_another(store: Store) ->
 # Positions
 
 
-def test_positions_advance_past_the_last_record_of_each_partition(store: Store) -> None:
+def test_positions_advance_past_the_last_records(store: Store) -> None:
     with UnitOfWork(store) as work:
         work.positions.advance(reached({(SIGNUPS, 0): 3, (SIGNUPS, 1): 10, (CANCELLATIONS, 0): 5}))
         work.commit()
@@ -253,7 +253,7 @@ def test_a_position_never_moves_back(store: Store) -> None:
     assert store.positions() == {(SIGNUPS, 0): 10, (CANCELLATIONS, 0): 7}
 
 
-def test_the_next_offset_is_the_one_after_what_earlier_batches_decided(store: Store) -> None:
+def test_next_offset_follows_the_committed_records(store: Store) -> None:
     with UnitOfWork(store) as work:
         work.positions.advance(reached({(SIGNUPS, 0): 5}))
         assert work.positions.next_offset((SIGNUPS, 0)) == 0  # not before the commit

@@ -29,7 +29,7 @@ def filled(store: Store) -> Store:
     return store
 
 
-def test_a_view_shows_one_moment_whatever_is_committed_meanwhile(store: Store) -> None:
+def test_view_is_a_snapshot(store: Store) -> None:
     prepare(store)
     with store.view() as before:
         told = _counted(before)
@@ -42,7 +42,7 @@ def test_a_view_shows_one_moment_whatever_is_committed_meanwhile(store: Store) -
             assert after.positions() == {(SIGNUPS, 0): 2, (CANCELLATIONS, 0): 3}
 
 
-def test_a_customer_is_shown_as_it_stands(filled: Store) -> None:
+def test_customer_is_the_current_one(filled: Store) -> None:
     with filled.view() as view:
         bob = view.customer(BOB)
         assert bob is not None
@@ -51,7 +51,7 @@ def test_a_customer_is_shown_as_it_stands(filled: Store) -> None:
         assert view.customer(EVE) is None
 
 
-def test_decisions_about_a_customer_come_in_the_order_they_were_taken(filled: Store) -> None:
+def test_decisions_of_a_customer_are_in_order(filled: Store) -> None:
     began = datetime.now(UTC) - timedelta(minutes=5)
     filled.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 0, BOB, "duplicate", None, None)]))
     with filled.view() as view:
@@ -66,7 +66,7 @@ def test_decisions_about_a_customer_come_in_the_order_they_were_taken(filled: St
     assert nothing == []
 
 
-def test_an_event_counts_as_published_once_it_is_marked_or_its_receipt_was_found(filled: Store) -> None:
+def test_event_is_published_once_marked_or_with_a_receipt(filled: Store) -> None:
     with filled.view() as view:
         assert view.published(["old", "new 1", "receipted", "unheard of"]) == {
             "old": False,
@@ -79,7 +79,7 @@ def test_an_event_counts_as_published_once_it_is_marked_or_its_receipt_was_found
         assert view.published(["old", "new 1", "new 2"]) == {"old": True, "new 1": True, "new 2": False}
 
 
-def test_the_totals_count_what_is_there(filled: Store) -> None:
+def test_totals_count_the_rows(filled: Store) -> None:
     with filled.view() as view:
         totals = view.totals()
     assert (totals.customers, totals.churned) == (2, 1)
@@ -110,7 +110,7 @@ def test_an_empty_store_has_empty_totals(store: Store) -> None:
     ],
     ids=["an event", "a dead letter"],
 )
-def test_what_is_pending_waits_since_it_was_decided(store: Store, message: object, decision: object) -> None:
+def test_pending_age_is_that_of_the_decision(store: Store, message: object, decision: object) -> None:
     other = JournalRow(SIGNUPS, 3, 40, ADA, "applied", None, None)
     store.commit(Changes(journal=[decision], outbox=[message]))  # type: ignore[list-item]
     with store.view() as view:
@@ -125,7 +125,7 @@ def test_what_is_pending_waits_since_it_was_decided(store: Store, message: objec
         assert view.totals().pending_since is None
 
 
-def test_what_waits_comes_in_the_order_it_was_parked_whole(store: Store) -> None:
+def test_parked_records_are_whole_and_in_order(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0), waiting(7)) | parked(waiting(8, ADA), customer_id=ADA)))
     with store.view() as view:
         found = view.parked()
@@ -140,7 +140,7 @@ def test_what_waits_comes_in_the_order_it_was_parked_whole(store: Store) -> None
     assert totals == ParkedTotals(3, 2, found[0].parked_at)
 
 
-def test_those_who_have_waited_longest_are_asked_for(store: Store) -> None:
+def test_parked_records_are_filtered_by_age(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0))))
     store.commit(Changes(parked=parked(waiting(1, ADA), customer_id=ADA) | parked(waiting(2))))
     with store.view() as view:
@@ -153,7 +153,7 @@ def test_those_who_have_waited_longest_are_asked_for(store: Store) -> None:
         assert view.parked_totals(first.parked_at) == ParkedTotals(0, 0, None)
 
 
-def test_a_moment_may_be_given_in_any_zone(store: Store) -> None:
+def test_moments_are_accepted_in_any_time_zone(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0))))
     with store.view() as view:
         [only] = view.parked()
@@ -161,7 +161,7 @@ def test_a_moment_may_be_given_in_any_zone(store: Store) -> None:
         assert view.parked(before=elsewhere) == [only]
 
 
-def test_a_store_is_read_in_another_thread_while_it_is_written(store: Store) -> None:
+def test_view_is_read_in_another_thread_during_commits(store: Store) -> None:
     def count() -> int:
         with store.view() as view:
             return view.totals().customers
@@ -176,7 +176,7 @@ def test_a_store_is_read_in_another_thread_while_it_is_written(store: Store) -> 
     assert all(number <= found <= number + 1 for number, found in counts)
 
 
-def test_a_store_can_be_opened_anew_while_it_is_looked_at(durable: Database) -> None:
+def test_store_is_reopened_despite_an_open_view(durable: Database) -> None:
     store = durable.open()
     prepare(store)
     view = store.view()

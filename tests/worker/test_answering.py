@@ -44,7 +44,7 @@ class Endless:
         return len(view._rows(FOREVER))
 
 
-def test_an_answer_comes_as_json(store: DuckDBStore) -> None:
+def test_answer_is_json(store: DuckDBStore) -> None:
     async def ask() -> bytes:
         answering = QueryServer(store, Settings())
         try:
@@ -55,7 +55,7 @@ def test_an_answer_comes_as_json(store: DuckDBStore) -> None:
     assert asyncio.run(ask()) == b"1"
 
 
-def test_the_event_loop_goes_on_while_an_answer_is_looked_up(store: DuckDBStore) -> None:
+def test_event_loop_is_not_blocked_by_a_query(store: DuckDBStore) -> None:
     async def ask() -> None:
         answering, endless = QueryServer(store, Settings(), time_limit_seconds=5), Endless()
         asking = asyncio.create_task(answering.run(endless.question, NoParameters()))
@@ -68,7 +68,7 @@ def test_the_event_loop_goes_on_while_an_answer_is_looked_up(store: DuckDBStore)
     asyncio.run(ask())
 
 
-def test_a_question_that_takes_too_long_is_ended_and_the_next_one_answered(store: DuckDBStore) -> None:
+def test_query_over_the_time_limit_is_interrupted(store: DuckDBStore) -> None:
     async def ask() -> None:
         answering, endless = QueryServer(store, Settings(), time_limit_seconds=0.5), Endless()
         with pytest.raises(QueryFailed, match=r"endless was not answered within 0\.5 s"):
@@ -79,7 +79,7 @@ def test_a_question_that_takes_too_long_is_ended_and_the_next_one_answered(store
     asyncio.run(ask())
 
 
-def test_one_question_at_a_time_and_none_waits_longer_than_the_bound(store: DuckDBStore) -> None:
+def test_queries_run_one_at_a_time_within_the_time_limit(store: DuckDBStore) -> None:
     looked_up = []
 
     def note(view: StoreView, _: Settings, __: NoParameters) -> int:
@@ -100,7 +100,7 @@ def test_one_question_at_a_time_and_none_waits_longer_than_the_bound(store: Duck
     assert len(looked_up) == 1
 
 
-def test_closing_ends_the_question_in_hand_and_lets_the_store_be_closed(store: DuckDBStore) -> None:
+def test_close_interrupts_the_running_query(store: DuckDBStore) -> None:
     async def ask() -> None:
         answering, endless = QueryServer(store, Settings(), time_limit_seconds=60), Endless()
         asking = asyncio.create_task(answering.run(endless.question, NoParameters()))
@@ -113,7 +113,7 @@ def test_closing_ends_the_question_in_hand_and_lets_the_store_be_closed(store: D
     asyncio.run(ask())
 
 
-def test_a_store_that_fails_is_told_in_its_own_words(store: DuckDBStore) -> None:
+def test_failed_store_is_reported_with_its_error(store: DuckDBStore) -> None:
     async def ask() -> None:
         answering = QueryServer(store, Settings())
         store.close()

@@ -127,7 +127,7 @@ def test_failed_commit_is_repeated_until_it_succeeds() -> None:
     within(body)
 
 
-def test_conflict_is_decided_anew_and_is_no_failure() -> None:
+def test_conflict_is_decided_again_and_is_no_failure() -> None:
     async def body(it: World) -> None:
         it.store.errors = [StoreConflictError("another worker was first")]
         await it.apply(signups(3))

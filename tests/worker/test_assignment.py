@@ -13,11 +13,11 @@ from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.thread import StoreThread
 
 
-def test_cancellations_whose_partitions_were_taken_meanwhile_are_left_to_the_next_assignment() -> None:
+def test_revoked_cancellations_are_left_to_the_next_assignment() -> None:
     asyncio.run(_release_after_the_partitions_were_taken())
 
 
-def test_partitions_that_were_left_are_not_taken_back_while_the_group_takes_them() -> None:
+def test_revocation_does_not_take_back_released_partitions() -> None:
     asyncio.run(_take_back_while_revoked())
 
 

@@ -135,7 +135,7 @@ def test_commit_from_before_the_settlement_is_read_again() -> None:
     within(body)
 
 
-def test_doubtful_commit_is_found_by_looking_again() -> None:
+def test_doubtful_commit_is_read_from_the_store() -> None:
     async def body(those: Those) -> None:
         await those.backlog.settle()
         those.commit("doubtful")

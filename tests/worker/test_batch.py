@@ -79,14 +79,14 @@ def test_the_same_signup_again_is_a_duplicate(store: DuckDBStore, together: bool
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
-def test_a_signup_that_says_something_else_becomes_a_dead_letter(store: DuckDBStore, together: bool) -> None:
+def test_different_signup_becomes_a_dead_letter(store: DuckDBStore, together: bool) -> None:
     take(store, [signup(0), signup(1, plan_tier='"free"')], together)
     assert letters(store) == [("1", "signup_conflict")]
     assert journal(store, SIGNUPS) == [("applied", 0, None), ("rejected", 1, "signup_conflict")]
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
-def test_a_cancellation_of_an_active_customer_is_applied_and_published_once(store: DuckDBStore, together: bool) -> None:
+def test_cancellation_of_an_active_customer_is_published_once(store: DuckDBStore, together: bool) -> None:
     take(store, [signup(0), cancellation(0, reason='"moved"')], together)
     assert churn_dates(store) == {ADA: date(2026, 6, 30)}
     assert published(store) == [churned_id(ADA)]
@@ -115,7 +115,7 @@ def test_another_date_once_churned_becomes_a_dead_letter(store: DuckDBStore, tog
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
-def test_a_date_before_signup_becomes_a_dead_letter_and_a_later_one_applies(store: DuckDBStore, together: bool) -> None:
+def test_churn_before_signup_becomes_a_dead_letter(store: DuckDBStore, together: bool) -> None:
     take(store, [signup(0), cancellation(0, ADA, "2026-01-14"), cancellation(1)], together)
     assert churn_dates(store) == {ADA: date(2026, 6, 30)}
     assert letters(store) == [("0", "churn_before_signup")]
@@ -132,7 +132,7 @@ def test_a_cancellation_of_an_unknown_customer_is_parked(store: DuckDBStore) -> 
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two"])
-def test_what_was_parked_is_applied_in_order_as_soon_as_the_signup_comes(store: DuckDBStore, together: bool) -> None:
+def test_parked_cancellations_are_applied_in_order_on_signup(store: DuckDBStore, together: bool) -> None:
     early = [
         cancellation(0, ADA, "2026-01-14"),
         cancellation(1, BOB),
@@ -153,14 +153,14 @@ def test_what_was_parked_is_applied_in_order_as_soon_as_the_signup_comes(store: 
     assert store.positions() == {(SIGNUPS, 0): 1, (CANCELLATIONS, 0): 5}
 
 
-def test_what_waited_in_the_store_goes_before_what_comes_in_the_batch(store: DuckDBStore) -> None:
+def test_parked_records_of_the_store_precede_the_batch(store: DuckDBStore) -> None:
     apply(store, [cancellation(0, ADA, "2026-06-30")])
     apply(store, [cancellation(1, ADA, "2026-07-01"), signup(0), cancellation(2, ADA, "2026-08-01")])
     assert churn_dates(store) == {ADA: date(2026, 6, 30)}
     assert letters(store) == [("1", "already_churned"), ("2", "already_churned")]
 
 
-def test_the_churn_of_a_parked_cancellation_is_caused_by_that_one(store: DuckDBStore) -> None:
+def test_churn_has_its_parked_cancellation_as_cause(store: DuckDBStore) -> None:
     early = record(cancellation_value(), CANCELLATIONS, 7, partition=3, timestamp=0, headers=[("traceparent", b"00-x")])
     apply(store, [early])
     apply(store, [signup(0)])
@@ -171,7 +171,7 @@ def test_the_churn_of_a_parked_cancellation_is_caused_by_that_one(store: DuckDBS
     assert headers["traceparent"] == b"00-x"
 
 
-def test_a_structured_cancellation_waits_and_applies_like_any_other(store: DuckDBStore) -> None:
+def test_structured_cancellation_is_parked_and_applied(store: DuckDBStore) -> None:
     value = structured_value(cancellation_value(), id='"evt-7"')
     apply(store, [record(value, CANCELLATIONS, headers=STRUCTURED_TYPE)])
     apply(store, [record(structured_value(signup_value()), SIGNUPS, headers=STRUCTURED_TYPE)])
@@ -195,9 +195,7 @@ BAD: dict[str, tuple[bytes | None, str]] = {
 
 
 @pytest.mark.parametrize(("value", "reason"), BAD.values(), ids=BAD)
-def test_a_bad_record_becomes_a_dead_letter_byte_for_byte_and_nothing_else(
-    store: DuckDBStore, value: bytes | None, reason: str
-) -> None:
+def test_bad_record_becomes_a_dead_letter_byte_for_byte(store: DuckDBStore, value: bytes | None, reason: str) -> None:
     bad = record(value, SIGNUPS, 5, partition=2, key=b"\xff", headers=[("x", b"1"), ("x", None), ("bad\udcff", b"")])
     result = apply(store, [bad])
     assert result.outcomes == {"rejected": 1}
@@ -210,13 +208,13 @@ def test_a_bad_record_becomes_a_dead_letter_byte_for_byte_and_nothing_else(
     assert store.positions() == {(SIGNUPS, 2): 6}
 
 
-def test_a_structured_event_without_its_attributes_becomes_a_dead_letter(store: DuckDBStore) -> None:
+def test_incomplete_structured_event_becomes_a_dead_letter(store: DuckDBStore) -> None:
     value = structured_value(signup_value(), id=None)
     apply(store, [record(value, SIGNUPS, headers=STRUCTURED_TYPE)])
     assert letters(store) == [("0", "malformed")]
 
 
-def test_a_rejection_names_its_customer_in_the_journal_where_that_could_be_read(store: DuckDBStore) -> None:
+def test_rejection_has_its_readable_customer_in_the_journal(store: DuckDBStore) -> None:
     apply(store, [signup(0, industry="1"), record(b"{", SIGNUPS, 1), signup(2, BOB.upper(), mrr="-1")])
     rows = store._db.execute('SELECT CAST(customer_id AS VARCHAR) FROM journal ORDER BY "offset"').fetchall()
     assert rows == [(ADA,), (None,), (BOB,)]
@@ -225,7 +223,7 @@ def test_a_rejection_names_its_customer_in_the_journal_where_that_could_be_read(
 # Around them
 
 
-def test_one_bad_record_among_many_never_holds_up_the_others(store: DuckDBStore) -> None:
+def test_one_bad_record_does_not_affect_others(store: DuckDBStore) -> None:
     many = [signup(number, f"00000000-0000-4000-8000-{number:012}") for number in range(2001)]
     many[1000] = record(b"\xff", SIGNUPS, 1000)
     result = apply(store, many)
@@ -235,7 +233,7 @@ def test_one_bad_record_among_many_never_holds_up_the_others(store: DuckDBStore)
     assert store.positions() == {(SIGNUPS, 0): 2001}
 
 
-def test_every_kind_of_bad_record_in_one_batch_leaves_the_good_ones_alone(store: DuckDBStore) -> None:
+def test_bad_records_of_a_batch_do_not_affect_good_ones(store: DuckDBStore) -> None:
     bad = [record(value, SIGNUPS, number + 1) for number, (value, _) in enumerate(BAD.values())]
     result = apply(store, [signup(0), *bad, signup(len(bad) + 1, BOB), cancellation(0), cancellation(1, BOB)])
     assert result.outcomes == {"applied": 4, "rejected": len(BAD)}
@@ -243,7 +241,7 @@ def test_every_kind_of_bad_record_in_one_batch_leaves_the_good_ones_alone(store:
     assert churn_dates(store) == {ADA: date(2026, 6, 30), BOB: date(2026, 6, 30)}
 
 
-def test_what_is_published_keeps_the_order_in_which_it_was_decided(store: DuckDBStore) -> None:
+def test_messages_are_published_in_the_order_of_decision(store: DuckDBStore) -> None:
     apply(store, [signup(0), signup(1, BOB), signup(2, EVE)])
     apply(store, [cancellation(0, EVE), record(b"", CANCELLATIONS, 1), cancellation(2, ADA), cancellation(3, BOB)])
     expected = [churned_id(EVE), "customer.cancellation/0/1@1782820800000", churned_id(ADA), churned_id(BOB)]
@@ -260,7 +258,7 @@ def test_an_empty_batch_changes_nothing(store: DuckDBStore) -> None:
     assert store.positions() == {}
 
 
-def test_a_batch_that_cannot_be_committed_is_taken_again_whole(store: DuckDBStore) -> None:
+def test_batch_that_failed_to_commit_is_applied_again(store: DuckDBStore) -> None:
     records = [signup(0), cancellation(0), record(b"", SIGNUPS, 1)]
     with UnitOfWork(store) as work:
         batch_path().apply(records, work)
@@ -275,7 +273,7 @@ def test_a_batch_that_cannot_be_committed_is_taken_again_whole(store: DuckDBStor
 # Replays
 
 
-def test_records_read_again_repeat_no_effect_no_dead_letter_and_no_line_in_the_journal(store: DuckDBStore) -> None:
+def test_reread_records_have_no_effect(store: DuckDBStore) -> None:
     records = [
         cancellation(0, ADA, "2026-01-14"), cancellation(1), cancellation(2), cancellation(3, ADA, "2026-07-01"),
         cancellation(4, EVE), record(None, CANCELLATIONS, 5), signup(0), signup(1), signup(2, plan_tier='"free"'),
@@ -290,7 +288,7 @@ def test_records_read_again_repeat_no_effect_no_dead_letter_and_no_line_in_the_j
     assert store.positions() == {(SIGNUPS, 0): 5, (CANCELLATIONS, 0): 6}
 
 
-def test_a_replay_that_runs_into_new_records_tells_the_new_ones_only(store: DuckDBStore) -> None:
+def test_reread_batch_with_new_records_publishes_only_new_ones(store: DuckDBStore) -> None:
     apply(store, [record(b"", SIGNUPS, 0), signup(1)])
     result = apply(store, [record(b"", SIGNUPS, 0), signup(1), record(b"", SIGNUPS, 2)])
     assert (result.replayed, letters(store)) == (2, [("0", "malformed"), ("2", "malformed")])
@@ -312,14 +310,14 @@ def test_skipped_records_are_decided_once_after_a_rewind(store: DuckDBStore) -> 
     assert store.positions() == {(SIGNUPS, 0): 6}
 
 
-def test_skipped_records_of_other_partitions_are_told_apart(store: DuckDBStore) -> None:
+def test_skipped_records_are_kept_per_partition(store: DuckDBStore) -> None:
     apply(store, [record(b"", SIGNUPS, 1, partition=1), record(b"", CANCELLATIONS, 1)])
     apply(store, [record(b"", SIGNUPS, 2)])
     assert apply(store, [record(b"", SIGNUPS, 1, partition=1)]).outcomes == {}
     assert apply(store, [record(b"", SIGNUPS, 1)]).outcomes == {"rejected": 1}
 
 
-def test_a_record_parked_before_and_read_again_beside_its_signup_is_applied_once(store: DuckDBStore) -> None:
+def test_parked_record_reread_with_its_signup_is_applied_once(store: DuckDBStore) -> None:
     apply(store, [cancellation(0)])
     apply(store, [cancellation(0), signup(0), cancellation(0)])
     assert published(store) == [churned_id(ADA)]
@@ -327,7 +325,7 @@ def test_a_record_parked_before_and_read_again_beside_its_signup_is_applied_once
     assert list(store.parked([ADA])) == []
 
 
-def test_a_dead_letter_of_what_had_waited_is_written_even_when_its_signup_is_read_again(store: DuckDBStore) -> None:
+def test_rejected_parked_record_is_a_dead_letter_on_a_reread(store: DuckDBStore) -> None:
     # The positions were set forward past the signup, by an operator's decision, and then back.
     store.forget_position((SIGNUPS, 0), 10)
     apply(store, [cancellation(0, ADA, "2026-01-14"), cancellation(1)])
@@ -337,13 +335,13 @@ def test_a_dead_letter_of_what_had_waited_is_written_even_when_its_signup_is_rea
     assert journal(store, SIGNUPS) == [("applied", 0, None)]
 
 
-def test_partitions_are_replays_each_on_their_own(store: DuckDBStore) -> None:
+def test_partitions_are_reread_independently(store: DuckDBStore) -> None:
     apply(store, [record(b"", SIGNUPS, 5, partition=1)])
     result = apply(store, [record(b"", SIGNUPS, 5, partition=0), record(b"", CANCELLATIONS, 5, partition=1)])
     assert (result.replayed, result.outcomes) == (0, {"rejected": 2})
 
 
-def test_partitions_of_one_topic_are_replays_each_on_their_own_in_one_batch_too(store: DuckDBStore) -> None:
+def test_partitions_of_a_batch_are_reread_independently(store: DuckDBStore) -> None:
     apply(store, [record(b"", SIGNUPS, 5, partition=1)])
     mixed = [
         record(b"", SIGNUPS, offset, partition=partition) for offset, partition in [(5, 1), (0, 0), (5, 1), (1, 0)]
@@ -353,7 +351,7 @@ def test_partitions_of_one_topic_are_replays_each_on_their_own_in_one_batch_too(
     assert letters(store) == [("5", "malformed"), ("0", "malformed"), ("1", "malformed"), ("6", "malformed")]
 
 
-def test_a_store_rebuilt_from_nothing_publishes_nothing_again(store: DuckDBStore) -> None:
+def test_rebuilt_store_publishes_nothing_twice(store: DuckDBStore) -> None:
     records = [
         cancellation(0), signup(0), signup(1, mrr="1"), record(b"", SIGNUPS, 2), signup(3, BOB), cancellation(1, BOB),
     ]  # fmt: skip

@@ -68,7 +68,7 @@ def test_a_topic_of_unknown_size_gets_every_record() -> None:
     assert [batch.record_count() for batch in batches([letter(NOISE * 50)], BatchSizes())] == [1]
 
 
-def test_refusals_halve_the_batches_of_topics_of_unknown_size_only() -> None:
+def test_refusal_halves_batches_of_topics_of_unknown_size() -> None:
     sizes = BatchSizes({"known": 1_048_588}, hidden=[TOPIC])
     sizes.note_failure(NotEnoughReplicasError())
     assert sizes.fill(TOPIC) == kafka.PUBLISH_BATCH_BYTES

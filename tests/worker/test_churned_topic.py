@@ -105,7 +105,7 @@ def log() -> Log:
     return {PLACE: first, OTHER: [batch(0, 9, left(EVE, SECOND))]}
 
 
-def test_what_stands_before_the_marked_ends_is_settled(values: ValueReader, log: Log) -> None:
+def test_records_before_the_marked_ends_are_settled(values: ValueReader, log: Log) -> None:
     reading = read(values, Reader(log), log, marked=2)
     assert (counts(reading.settled), counts(reading.unsettled)) == ({FIRST: 1, SECOND: 1}, {FIRST: 1, SECOND: 1})
     assert counts(reading.days()) == {FIRST: 2, SECOND: 2}
@@ -113,7 +113,7 @@ def test_what_stands_before_the_marked_ends_is_settled(values: ValueReader, log:
     assert reading.recent == {BOB, EVE}
 
 
-def test_what_is_known_is_not_read_again_but_for_its_last_batch(values: ValueReader, log: Log) -> None:
+def test_only_the_last_batch_of_the_cached_prefix_is_reread(values: ValueReader, log: Log) -> None:
     first = read(values, Reader(log), log)
     log[PLACE].append(batch(5, 10, left(ADA, SECOND)))
     reader = Reader(log)
@@ -126,7 +126,7 @@ def test_what_is_known_is_not_read_again_but_for_its_last_batch(values: ValueRea
     assert first.prefixes[0] == ReadPrefix(0, 4, 8), "what was known is not changed by it"
 
 
-def test_a_partition_that_is_new_is_read_whole(values: ValueReader, log: Log) -> None:
+def test_new_partition_is_read_whole(values: ValueReader, log: Log) -> None:
     first = read(values, Reader(log), {PLACE: log[PLACE]})
     assert counts(read(values, Reader(log), log, remembered(values, first)).settled) == {FIRST: 2, SECOND: 2}
 
@@ -144,7 +144,7 @@ def test_a_partition_that_is_new_is_read_whole(values: ValueReader, log: Log) ->
     ],
     ids=["another batch", "shorter batch", "cut in two", "moved", "cut off", "empty", "begins later"],
 )
-def test_where_the_last_batch_stands_no_more_nothing_is_known(
+def test_changed_last_batch_invalidates_the_cache(
     values: ValueReader, log: Log, now: list[ValueBatch], begin: int
 ) -> None:
     known = remembered(values, read(values, Reader(log), log))
@@ -153,20 +153,20 @@ def test_where_the_last_batch_stands_no_more_nothing_is_known(
         read(values, Reader(changed, begin), changed, known)
 
 
-def test_where_the_last_batch_is_gone_and_nothing_came_nothing_is_known(values: ValueReader) -> None:
+def test_deleted_last_batch_invalidates_the_cache(values: ValueReader) -> None:
     log: Log = {PLACE: [batch(0, 7, left(ADA, FIRST))]}
     known = CachedReading(values.fingerprinted_by, 1.0, {0: ReadPrefix(0, 2, 8)}, {})
     with pytest.raises(PrefixChanged):
         read(values, Reader(log), log, known)
 
 
-def test_where_a_partition_is_gone_nothing_is_known(values: ValueReader, log: Log) -> None:
+def test_missing_partition_invalidates_the_cache(values: ValueReader, log: Log) -> None:
     known = remembered(values, read(values, Reader(log), log))
     with pytest.raises(PrefixChanged):
         read(values, Reader(log), {PLACE: log[PLACE]}, known)
 
 
-def test_what_is_kept_is_recalled_as_it_was_if_it_is_young_enough_and_added_up_alike(
+def test_cache_is_used_while_fresh_and_comparable(
     values: ValueReader, log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -227,7 +227,7 @@ def reported(
     return asyncio.run(reconciling.report(known))
 
 
-def test_what_agrees_with_what_is_known_is_not_read_again(values: ValueReader, log: Log) -> None:
+def test_clean_comparison_uses_the_cache(values: ValueReader, log: Log) -> None:
     first, known = reported(values, log, CachedReading(values.fingerprinted_by))
     again, _ = reported(values, log, known)
     assert (first.is_clean, first.read_before) == (True, 0)
@@ -235,7 +235,7 @@ def test_what_agrees_with_what_is_known_is_not_read_again(values: ValueReader, l
     assert again.days == first.days
 
 
-def test_memory_is_never_why_something_differs(values: ValueReader, log: Log) -> None:
+def test_wrong_cache_causes_no_difference(values: ValueReader, log: Log) -> None:
     _, known = reported(values, log, CachedReading(values.fingerprinted_by))
     wrong = msgspec.structs.replace(known, days={**known.days, FIRST: Sum(7)})
     report, right = reported(values, log, wrong)
@@ -243,14 +243,14 @@ def test_memory_is_never_why_something_differs(values: ValueReader, log: Log) ->
     assert right.days == known.days
 
 
-def test_what_differs_is_told_from_a_whole_reading(values: ValueReader, log: Log) -> None:
+def test_difference_is_reported_from_a_full_read(values: ValueReader, log: Log) -> None:
     _, known = reported(values, log, CachedReading(values.fingerprinted_by))
     report, _ = reported(values, log, known, {FIRST: known.days[FIRST]})
     assert (report.is_clean, report.read_before) == (False, 0)
     assert {each.customer_id for each in report.differences} == {EVE}
 
 
-def test_a_stranger_is_told_from_a_whole_reading(values: ValueReader, log: Log) -> None:
+def test_unrecognised_record_is_reported_from_a_full_read(values: ValueReader, log: Log) -> None:
     _, known = reported(values, log, CachedReading(values.fingerprinted_by))
     log[PLACE].append(batch(5, 10, b"?"))
     report, _ = reported(values, log, known)
@@ -291,9 +291,7 @@ def tombstone(offset: int, who: str) -> ValueBatch:
     return ValueBatch([offset], [None], 1, ((offset, who.encode()),))
 
 
-def test_where_what_is_known_stands_no_more_the_store_is_asked_again_and_only_then(
-    values: ValueReader, log: Log
-) -> None:
+def test_invalid_cache_reads_the_store_again(values: ValueReader, log: Log) -> None:
     _, known = reported(values, log, CachedReading(values.fingerprinted_by))
     log[PLACE][-1] = log[PLACE][-1]._replace(checksum=6)
     report, _ = reported(values, log, known)

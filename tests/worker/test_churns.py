@@ -77,16 +77,14 @@ def values() -> Iterator[ValueReader]:
 
 
 @pytest.mark.parametrize("amount", ARRS)
-def test_every_amount_comes_to_the_same_sum_by_customer_by_event_and_as_read_from_the_topic(
-    store: DuckDBStore, amount: str
-) -> None:
+def test_amount_has_equal_sums_in_customers_outbox_and_topic(store: DuckDBStore, amount: str) -> None:
     arr = ARRS[amount]
     apply(store, [signup(0, ADA, mrr=f'"{amount}"'), cancellation(0)])
     (day,) = churn_days(store._db, CHURNED, ALL, date.min, date.max)
     assert day == ChurnDay(DAY, total(churn(arr=arr)), total(churn(arr=arr)))
 
 
-def test_many_customers_of_a_day_are_added_up_and_days_kept_apart(store: DuckDBStore) -> None:
+def test_churns_are_summed_per_day(store: DuckDBStore) -> None:
     people = [str(uuid.UUID(int=number)) for number in range(20)]
     for number, who in enumerate(people):
         leave(store, who, DAY if number % 2 else LATER)
@@ -97,7 +95,7 @@ def test_many_customers_of_a_day_are_added_up_and_days_kept_apart(store: DuckDBS
     ]
 
 
-def test_two_sums_are_equal_only_where_they_are_of_the_same_churns() -> None:
+def test_sums_are_equal_only_for_equal_churns() -> None:
     assert total(churn(ADA), churn(BOB)) == total(churn(BOB), churn(ADA))
     assert total(churn(ADA), churn(ADA)) != total(churn(ADA), churn(BOB))
     assert total(churn(ADA, arr="1.00"), churn(BOB, arr="2.00")) != total(
@@ -107,7 +105,7 @@ def test_two_sums_are_equal_only_where_they_are_of_the_same_churns() -> None:
     assert total(churn(ADA)) - total(churn(BOB)) + total(churn(BOB)) == total(churn(ADA))
 
 
-def test_events_after_what_was_published_are_pending_unless_they_have_a_receipt(store: DuckDBStore) -> None:
+def test_unpublished_events_without_a_receipt_are_pending(store: DuckDBStore) -> None:
     for who in (ADA, BOB, EVE):
         leave(store, who)
     published_seq = 1
@@ -119,7 +117,7 @@ def test_events_after_what_was_published_are_pending_unless_they_have_a_receipt(
     assert (day.published, day.pending) == (total(churn(ADA), churn(EVE)), total(churn(BOB)))
 
 
-def test_only_the_days_asked_for_are_added_up(store: DuckDBStore) -> None:
+def test_only_the_requested_days_are_summed(store: DuckDBStore) -> None:
     leave(store, ADA, DAY)
     leave(store, BOB, LATER)
     assert [day.day for day in churn_days(store._db, CHURNED, ALL, LATER, date.max)] == [LATER]
@@ -128,12 +126,12 @@ def test_only_the_days_asked_for_are_added_up(store: DuckDBStore) -> None:
 
 
 @pytest.mark.parametrize("reason", SPOOFS)
-def test_what_billing_gives_as_a_reason_is_never_taken_for_a_field(store: DuckDBStore, reason: str) -> None:
+def test_reason_is_never_parsed_as_a_field(store: DuckDBStore, reason: str) -> None:
     leave(store, reason=reason)
     assert churn_days(store._db, CHURNED, ALL, date.min, date.max) == [ChurnDay(DAY, total(churn()), total(churn()))]
 
 
-def test_each_customer_of_a_day_is_told_by_both_accounts(store: DuckDBStore) -> None:
+def test_churn_pairs_join_customers_and_outbox(store: DuckDBStore) -> None:
     leave(store, ADA)
     leave(store, BOB)
     leave(store, EVE)
@@ -151,9 +149,7 @@ def test_each_customer_of_a_day_is_told_by_both_accounts(store: DuckDBStore) -> 
     assert ChurnPair(ADA, None, churn(ADA), is_published=True) in churn_pairs(store._db, CHURNED, ALL, [DAY])
 
 
-def test_the_event_as_the_worker_writes_it_is_read_as_what_the_store_says(
-    store: DuckDBStore, values: ValueReader
-) -> None:
+def test_published_event_is_read_as_the_store_has_it(store: DuckDBStore, values: ValueReader) -> None:
     leave(store, ADA, DAY, reason='"merger"')
     leave(store, BOB, LATER)
     written = [message.value for message in store.pending(0, 10).messages]
@@ -166,7 +162,7 @@ def test_the_event_as_the_worker_writes_it_is_read_as_what_the_store_says(
     assert values.fingerprinted_by == published_up_to(store._db, CHURNED).fingerprinted_by
 
 
-def test_of_what_is_on_the_topic_each_day_is_added_up_and_the_last_customers_are_told(values: ValueReader) -> None:
+def test_values_are_summed_per_day_with_the_recent_customers(values: ValueReader) -> None:
     said = [value(churn(ADA)), b"?", value(churn(BOB, LATER)), value(churn(EVE))]
     read = values.days(said, 2)
     assert read.days == {DAY: total(churn(ADA), churn(EVE)), LATER: total(churn(BOB, LATER))}
@@ -178,14 +174,14 @@ def test_of_what_is_on_the_topic_each_day_is_added_up_and_the_last_customers_are
     NO_EVENTS + [value(churn(), **{name: part}) for name, parts in NO_PARTS.items() for part in parts],
     ids=repr,
 )
-def test_what_is_no_event_as_the_worker_writes_it_is_a_stranger(values: ValueReader, said: bytes | None) -> None:
+def test_value_in_another_form_is_unrecognised(values: ValueReader, said: bytes | None) -> None:
     read = values.days([value(churn()), said, value(churn(BOB))], 0)
     assert read.strangers == [1]
     assert read.days == {DAY: total(churn(), churn(BOB))}
     assert values.churns([said]) == []
 
 
-def test_sums_whose_fingerprints_are_made_otherwise_are_not_compared(values: ValueReader) -> None:
+def test_sums_with_other_fingerprints_are_not_compared(values: ValueReader) -> None:
     require_comparable(PublishedPosition(0, {}, values.fingerprinted_by), values)
     with pytest.raises(Refusal, match=r"DuckDB 1\.0.*Use the command of the worker's own installation"):
         require_comparable(PublishedPosition(0, {}, "DuckDB 1.0"), values)

@@ -90,7 +90,7 @@ def test_the_content_type_makes_a_record_structured(name: str, text: bytes) -> N
     [("content_type", b"application/cloudevents+json")], [("content-type", b"application/cloudevents+jsonx")],
 ], ids=["no headers", "binary mode", "null", "empty", "JSON", "a batch", "Avro", "another header", "bytes",
         "another spelling", "something longer"])  # fmt: skip
-def test_nothing_else_does(headers: list[Header]) -> None:
+def test_other_content_types_are_not_structured(headers: list[Header]) -> None:
     assert not cloudevents.is_structured(cancelled(headers))
 
 
@@ -99,7 +99,7 @@ def test_nothing_else_does(headers: list[Header]) -> None:
     ([b"application/cloudevents+json", b"text/plain"], False),
     ([b"application/cloudevents+json", None], False),
 ], ids=["structured last", "structured first", "null last"])  # fmt: skip
-def test_of_repeated_content_types_the_last_counts(types: list[bytes | None], is_structured: bool) -> None:
+def test_last_of_repeated_content_types_counts(types: list[bytes | None], is_structured: bool) -> None:
     headers: list[Header] = [("content-type", value) for value in types]
     assert cloudevents.is_structured(cancelled(headers)) is is_structured
 
@@ -126,7 +126,7 @@ def test_binary_mode_wins_over_an_event_in_the_value(name: str) -> None:
       for name in ("specversion", "id", "source", "type") for token in (None, "1", "null", "{}")),
     b'["specversion"]', b'{"specversion"', b'"specversion"', b'{"a": {"specversion": "1.0"}}',
 ], ids=repr)  # fmt: skip
-def test_any_other_value_is_no_event(value: bytes) -> None:
+def test_other_value_is_no_event(value: bytes) -> None:
     assert not cloudevents.is_unannounced(cancelled([], value))
 
 
@@ -134,11 +134,11 @@ def test_any_other_value_is_no_event(value: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [signup_value(), b"[]", b'"text"', b"1e400", b"{}"], ids=repr)
-def test_the_data_of_a_structured_event_comes_out_as_it_was_written(data: bytes) -> None:
+def test_data_of_a_structured_event_is_kept_as_written(data: bytes) -> None:
     assert cloudevents.payload(structured_value(data)) == data
 
 
-def test_data_in_base64_comes_out_decoded() -> None:
+def test_data_in_base64_is_decoded() -> None:
     encoded = base64.b64encode(signup_value()).decode()
     assert cloudevents.payload(structured_value(None, data_base64=f'"{encoded}"')) == signup_value()
 
@@ -167,13 +167,13 @@ def test_a_structured_event_without_readable_data_is_refused(tokens: dict[str, s
         cloudevents.payload(structured_value(None, **tokens))
 
 
-def test_base64_of_what_is_no_utf_8_is_refused() -> None:
+def test_base64_data_that_is_no_utf_8_is_refused() -> None:
     with pytest.raises(UnicodeDecodeError):
         cloudevents.payload(structured_value(None, data_base64=f'"{base64.b64encode(bytes([255])).decode()}"'))
 
 
 @pytest.mark.parametrize("value", [b"", b"[]", b"1", b"{", b'{"id": 1e400}'], ids=repr)
-def test_what_is_no_json_object_is_no_event(value: bytes) -> None:
+def test_value_that_is_no_json_object_is_no_event(value: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         cloudevents.payload(value)
 
@@ -186,11 +186,11 @@ def test_extension_attributes_of_any_kind_are_ignored() -> None:
 # What the envelope says
 
 
-def test_binary_mode_says_who_when_and_why() -> None:
+def test_binary_mode_has_the_attributes() -> None:
     assert attributes(cancelled(BINARY)) == SAID
 
 
-def test_structured_mode_says_the_same() -> None:
+def test_structured_mode_has_the_same_attributes() -> None:
     tokens = {
         "time": '"2026-06-30T11:59:59.5+02:00"', "correlationid": '"corr-1"', "traceparent": f'"{SAID.traceparent}"',
         "tracestate": '"vendor=1"',
@@ -199,17 +199,17 @@ def test_structured_mode_says_the_same() -> None:
     assert attributes(event) == SAID
 
 
-def test_event_without_its_content_type_says_the_same() -> None:
+def test_event_without_content_type_has_the_same_attributes() -> None:
     value = structured_value(cancellation_value(), time='"2026-06-30T12:00:00Z"', correlationid='"c"')
     said = Attributes(id="evt-1", time="2026-06-30T12:00:00Z", correlation_id="c")
     assert attributes(cancelled([("content-type", b"application/json")], value)) == said
 
 
-def test_no_envelope_says_nothing() -> None:
+def test_bare_record_has_no_attributes() -> None:
     assert attributes(cancelled()) == Attributes()
 
 
-def test_a_trace_in_the_headers_is_carried_in_structured_mode_too_and_wins() -> None:
+def test_trace_headers_override_structured_attributes() -> None:
     value = structured_value(cancellation_value(), traceparent='"inside"', tracestate='"inside"')
     headers = [*STRUCTURED_TYPE, ("traceparent", b"outside")]
     said = attributes(cancelled(headers, value))
@@ -221,7 +221,7 @@ def test_a_trace_may_come_as_an_extension_attribute() -> None:
     assert (said.traceparent, said.tracestate) == ("00-x", "y")
 
 
-def test_of_repeated_headers_the_last_counts() -> None:
+def test_last_of_repeated_headers_counts() -> None:
     said = attributes(cancelled([("ce_id", b"1"), ("ce_time", None), ("ce_id", b"2")]))
     assert (said.id, said.time) == ("2", None)
     assert attributes(cancelled([("ce_id", b"1"), ("ce_id", None)])).id is None
@@ -241,7 +241,7 @@ def test_a_header_that_is_no_text_counts_as_absent(name: str, value: bytes | Non
 
 
 @pytest.mark.parametrize("text", ["x" * 4096, "é" * 2048, "a b~", "日本 😀", " "], ids=len)
-def test_whatever_is_text_is_carried_on(text: str) -> None:
+def test_any_text_attribute_is_kept(text: str) -> None:
     said = attributes(cancelled([("ce_id", text.encode()), ("tracestate", text.encode())]))
     assert (said.id, said.tracestate) == (text, text)
 

@@ -16,7 +16,7 @@ ALL = {
 
 
 @pytest.mark.parametrize("command", ["status", "explain", "parked", "dead-letters", "reconcile"])
-def test_who_only_asks_loads_no_driver_that_does_not_answer(command: str) -> None:
+def test_query_command_loads_no_heavy_module(command: str) -> None:
     program = (
         "import sys; from worker.cli.main import command_line; from worker.bootstrap import open_view\n"
         f"command_line(['{command}']); import worker.stores.duckdb.view; print(*sys.modules)"
@@ -27,13 +27,13 @@ def test_who_only_asks_loads_no_driver_that_does_not_answer(command: str) -> Non
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["no-such-command"], ["migrate"]], ids=str)
-def test_where_no_one_is_named_all_are_there(arguments: list[str]) -> None:
+def test_help_without_a_command_lists_every_command(arguments: list[str]) -> None:
     shown = CliRunner().invoke(command_line(arguments), ["--help"], env={"COLUMNS": "200"}).output
     assert set(shown.split()) >= ALL
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
-def test_each_is_there_where_it_is_named(name: str) -> None:
+def test_named_command_is_loaded(name: str) -> None:
     shown = CliRunner().invoke(command_line([name]), [name, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert name in shown.output

@@ -39,7 +39,7 @@ def worker_accepts(name: str, message: object) -> bool:
 
 
 @pytest.mark.parametrize("name", list(schemas.MESSAGES))
-def test_each_schema_is_a_schema(name: str) -> None:
+def test_schemas_are_valid_json_schemas(name: str) -> None:
     Draft202012Validator.check_schema(schemas.schema(name))
 
 
@@ -54,7 +54,7 @@ def test_each_schema_is_a_schema(name: str) -> None:
         ("cancellation", CANCELLATION | {"reason": "too_expensive"}),
     ],
 )
-def test_schema_and_worker_take_it(name: str, message: dict[str, Any]) -> None:
+def test_schema_and_worker_accept_the_message(name: str, message: dict[str, Any]) -> None:
     assert schema_accepts(name, message)
     assert worker_accepts(name, message)
 
@@ -76,7 +76,7 @@ def test_schema_and_worker_take_it(name: str, message: dict[str, Any]) -> None:
         ("cancellation", {"customer_id": CUSTOMER}),
     ],
 )
-def test_schema_and_worker_refuse_it(name: str, message: dict[str, Any]) -> None:
+def test_schema_and_worker_reject_the_message(name: str, message: dict[str, Any]) -> None:
     assert not schema_accepts(name, message)
     assert not worker_accepts(name, message)
 
@@ -97,12 +97,12 @@ values = st.one_of(
 
 
 @given(st.sampled_from(sorted(SIGNUP)), values)
-def test_a_signup_that_the_schema_takes_the_worker_takes(field: str, value: object) -> None:
+def test_worker_accepts_each_signup_valid_by_the_schema(field: str, value: object) -> None:
     message = SIGNUP | {field: value}
     assert worker_accepts("signup", message) or not schema_accepts("signup", message)
 
 
 @given(st.sampled_from(sorted(CANCELLATION)), values)
-def test_a_cancellation_that_the_schema_takes_the_worker_takes(field: str, value: object) -> None:
+def test_worker_accepts_each_cancellation_valid_by_the_schema(field: str, value: object) -> None:
     message = CANCELLATION | {field: value}
     assert worker_accepts("cancellation", message) or not schema_accepts("cancellation", message)

@@ -113,7 +113,7 @@ BATCHES: dict[str, Callable[[int], tuple[World, Sequence[Record]]]] = {
 
 
 @pytest.mark.parametrize("name", BATCHES)
-def test_statements_are_a_batch_s_and_not_a_record_s(name: str) -> None:
+def test_statements_per_batch_are_constant(name: str) -> None:
     few, many = (_statements(name, count) for count in (FEW, MANY))
     assert few == many
     assert many <= MOST_STATEMENTS_A_BATCH[name]

@@ -77,7 +77,7 @@ def bad_deploy(store: DuckDBStore, records: Sequence[PlainRecord]) -> None:
 # What became of it
 
 
-def test_a_refused_record_is_an_open_letter_with_all_there_is_to_know(store: DuckDBStore) -> None:
+def test_rejected_record_is_an_open_dead_letter_with_details(store: DuckDBStore) -> None:
     apply(store, [signup(7, ADA, plan_tier=PLATINUM)])
     (letter,) = letters(store)
     assert letter == Letter(
@@ -98,7 +98,7 @@ def test_a_refused_record_is_an_open_letter_with_all_there_is_to_know(store: Duc
     assert letter.coordinates == f"{SIGNUPS}/0/7"
 
 
-def test_refused_again_the_first_letter_is_settled_and_the_second_is_open_and_counted_up(store: DuckDBStore) -> None:
+def test_rejected_redrive_opens_a_second_dead_letter(store: DuckDBStore) -> None:
     apply(store, [signup(0, ADA, plan_tier=PLATINUM)])
     apply(store, [sent_again(store, 1)])
     first, second = letters(store)
@@ -107,7 +107,7 @@ def test_refused_again_the_first_letter_is_settled_and_the_second_is_open_and_co
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["applied", "a duplicate by now"])
-def test_a_redriven_record_that_is_taken_settles_the_letter(store: DuckDBStore, known: bool) -> None:
+def test_accepted_redrive_settles_the_dead_letter(store: DuckDBStore, known: bool) -> None:
     bad_deploy(store, [signup(0)])
     if known:
         apply(store, [signup(1)])
@@ -116,7 +116,7 @@ def test_a_redriven_record_that_is_taken_settles_the_letter(store: DuckDBStore, 
     assert (letter.state, letter.redrive_outcome) == (State.APPLIED, "duplicate" if known else "applied")
 
 
-def test_a_redriven_cancellation_that_waits_for_its_signup_is_redriven_until_that_comes(store: DuckDBStore) -> None:
+def test_parked_redrive_is_redriven_until_its_signup(store: DuckDBStore) -> None:
     bad_deploy(store, [cancellation(0)])
     apply(store, [sent_again(store, 1)])
     assert [(letter.state, letter.redrive_outcome) for letter in letters(store)] == [(State.REDRIVEN, "parked")]
@@ -124,20 +124,20 @@ def test_a_redriven_cancellation_that_waits_for_its_signup_is_redriven_until_tha
     assert [(letter.state, letter.redrive_outcome) for letter in letters(store)] == [(State.APPLIED, "applied")]
 
 
-def test_a_redriven_cancellation_that_waited_and_is_refused_then_shows_so(store: DuckDBStore) -> None:
+def test_redrive_parked_and_then_rejected_is_shown(store: DuckDBStore) -> None:
     bad_deploy(store, [cancellation(0, ADA, "2026-01-01")])
     apply(store, [sent_again(store, 1)])
     apply(store, [signup(0)])
     assert states(store) == [State.REFUSED_AGAIN, State.OPEN]
 
 
-def test_a_letter_whose_record_was_read_once_more_and_taken_is_settled(store: DuckDBStore) -> None:
+def test_dead_letter_accepted_on_rereading_is_settled(store: DuckDBStore) -> None:
     bad_deploy(store, [signup(0)])
     apply(store, [signup(0)])
     assert states(store) == [State.APPLIED]
 
 
-def test_a_discarded_letter_keeps_the_reason_why(store: DuckDBStore) -> None:
+def test_discarded_dead_letter_keeps_its_reason(store: DuckDBStore) -> None:
     bad_deploy(store, [signup(0), signup(1, BOB)])
     store.discard([the_letter(store).id], "billing's own test")
     store.discard([the_letter(store).id], "and again")
@@ -155,7 +155,7 @@ def test_a_discarded_record_is_left_alone_when_it_is_read_again(store: DuckDBSto
     assert [customer.customer_id for customer in store.customers([ADA, BOB])] == [BOB]
 
 
-def test_with_a_letter_goes_whatever_became_it_and_no_other(store: DuckDBStore) -> None:
+def test_discard_covers_the_rejected_redrives_of_a_dead_letter(store: DuckDBStore) -> None:
     bad_deploy(store, [signup(0), signup(1, BOB)])
     bad_deploy(store, [sent_again(store, 2)])
     bad_deploy(store, [sent_again(store, 3, number=2)])
@@ -167,14 +167,14 @@ def test_with_a_letter_goes_whatever_became_it_and_no_other(store: DuckDBStore) 
     assert states(store) == [State.REFUSED_AGAIN, State.APPLIED, State.REFUSED_AGAIN, State.DISCARDED]
 
 
-def test_who_forges_the_headers_of_a_redrive_settles_nothing(store: DuckDBStore) -> None:
+def test_forged_redrive_headers_settle_no_dead_letter(store: DuckDBStore) -> None:
     bad_deploy(store, [signup(0)])
     apply(store, [sent_again(store, 1, signup_value(BOB))])
     assert states(store) == [State.OPEN]
     assert len(list(store.customers([BOB]))) == 1
 
 
-def test_a_store_rebuilt_from_nothing_knows_what_was_redriven(store: DuckDBStore) -> None:
+def test_rebuilt_store_has_the_redrives(store: DuckDBStore) -> None:
     apply(store, [signup(0, ADA, plan_tier=PLATINUM)])
     again = sent_again(store, 1)
     rebuilt = DuckDBStore(MEMORY)
@@ -195,7 +195,7 @@ def dollars(text: str) -> Decimal:
     return Decimal(text)
 
 
-def test_a_signup_puts_at_stake_what_it_states(store: DuckDBStore) -> None:
+def test_arr_at_stake_of_a_signup_is_its_own(store: DuckDBStore) -> None:
     assert stake(store, signup(0, ADA, plan_tier=PLATINUM, mrr="83.333333")) == dollars("1000.00")
     structured = structured_value(signup_value(BOB, plan_tier=PLATINUM))
     assert stake(store, record(structured, SIGNUPS, 1, headers=STRUCTURED_TYPE)) == dollars("5988.00")
@@ -213,34 +213,34 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-def test_where_the_revenue_of_a_signup_cannot_be_read_the_stake_is_unknown(store: DuckDBStore, what: str) -> None:
+def test_arr_at_stake_of_an_unreadable_signup_is_unknown(store: DuckDBStore, what: str) -> None:
     assert stake(store, UNREADABLE[what]) is None
 
 
-def test_a_conflict_puts_the_difference_at_stake(store: DuckDBStore) -> None:
+def test_arr_at_stake_of_a_conflict_is_the_difference(store: DuckDBStore) -> None:
     apply(store, [signup(0)])
     assert stake(store, signup(1, ADA, mrr="399")) == dollars("1200.00")
     assert stake(store, signup(2, ADA, mrr="599")) == dollars("1200.00")
 
 
-def test_a_cancellation_puts_the_revenue_of_its_active_customer_at_stake(store: DuckDBStore) -> None:
+def test_arr_at_stake_of_a_cancellation_is_the_customers(store: DuckDBStore) -> None:
     apply(store, [signup(0)])
     assert stake(store, cancellation(0, ADA, "2026-01-01")) == dollars("5988.00")
     assert stake(store, cancellation(1, ADA, "tomorrow")) == dollars("5988.00")
 
 
-def test_what_is_refused_of_a_customer_who_left_puts_nothing_at_stake(store: DuckDBStore) -> None:
+def test_arr_at_stake_of_a_churned_customer_is_zero(store: DuckDBStore) -> None:
     apply(store, [signup(0), cancellation(0)])
     assert stake(store, cancellation(1, ADA, "2026-07-01")) == dollars("0")
     assert stake(store, signup(1, ADA, mrr="1")) == dollars("0")
 
 
-def test_a_cancellation_of_nobody_known_puts_at_stake_what_cannot_be_said(store: DuckDBStore) -> None:
+def test_arr_at_stake_of_an_unknown_customer_is_unknown(store: DuckDBStore) -> None:
     assert stake(store, cancellation(0, EVE, "tomorrow")) is None
     assert stake(store, record(b"{", CANCELLATIONS, 1)) is None
 
 
-def test_a_customers_money_counts_once_in_a_group_and_in_the_total(store: DuckDBStore) -> None:
+def test_arr_of_a_customer_counts_once_per_group_and_total(store: DuckDBStore) -> None:
     apply(store, [signup(0)])
     apply(store, [cancellation(offset, ADA, "2026-01-01") for offset in range(3)])
     apply(store, [cancellation(3, ADA, "tomorrow"), cancellation(4, EVE, "tomorrow")])
@@ -256,7 +256,7 @@ def test_a_customers_money_counts_once_in_a_group_and_in_the_total(store: DuckDB
 # Which are meant
 
 
-def test_letters_are_found_by_what_they_are_asked_for(store: DuckDBStore, clock: Clock) -> None:
+def test_dead_letters_are_filtered(store: DuckDBStore, clock: Clock) -> None:
     apply(store, [signup(0, ADA, plan_tier=PLATINUM), signup(1, BOB, mrr="-1")])
     clock.now = NOON + timedelta(hours=1)
     apply(store, [cancellation(2, ADA, "tomorrow"), record(b"{", SIGNUPS, 3)])
@@ -272,14 +272,14 @@ def test_letters_are_found_by_what_they_are_asked_for(store: DuckDBStore, clock:
     assert offsets(store, ids=(f"{SIGNUPS}/0/3@1",)) == []
 
 
-def test_a_store_without_letters_finds_none(store: DuckDBStore) -> None:
+def test_store_without_dead_letters_finds_none(store: DuckDBStore) -> None:
     apply(store, [signup(0), cancellation(0)])
     assert letters(store) == []
     assert grouped([]) == []
     assert total([]) == 0
 
 
-def test_letters_and_their_records_come_complete_however_large_they_are(store: DuckDBStore) -> None:
+def test_large_dead_letters_are_returned_complete(store: DuckDBStore) -> None:
     large = [record(b"{" + b"x" * 5_000_000, SIGNUPS, offset, key=b"%d" % offset) for offset in range(3)]
     apply(store, large)
     assert [letter.reason for letter in letters(store)] == ["too_large"] * 3
@@ -292,7 +292,7 @@ def test_letters_and_their_records_come_complete_however_large_they_are(store: D
     assert [(each.seq, each.value) for each in without] == [(seq, None) for seq in seqs]
 
 
-def test_a_record_comes_back_byte_for_byte_with_headers_that_are_no_text(store: DuckDBStore) -> None:
+def test_record_with_binary_headers_is_kept_byte_for_byte(store: DuckDBStore) -> None:
     headers = [("bad\udcff", b"\x00\xff"), ("x", None), ("x", b"")]
     apply(store, [record(b"\xff", SIGNUPS, 0, key=b"\x1b", headers=headers)])
     (found,) = records(store, 1, up_to_bytes=1)
@@ -303,7 +303,7 @@ def test_a_record_comes_back_byte_for_byte_with_headers_that_are_no_text(store: 
     assert (answered.key, answered.value, answered.plain_headers()) == (b"\x1b", b"\xff", found.headers)
 
 
-def test_letters_with_large_headers_come_some_at_a_time(store: DuckDBStore) -> None:
+def test_dead_letters_with_large_headers_are_read_in_parts(store: DuckDBStore) -> None:
     apply(store, [record(None, SIGNUPS, offset, headers=[("x", b"y" * 1000)]) for offset in range(3)])
     seqs = [letter.seq for letter in letters(store)]
     assert [each.seq for each in records(store, *seqs, up_to_bytes=2000)] == seqs[:2]

@@ -20,7 +20,7 @@ def churn(who: str) -> Churn:
 @pytest.mark.parametrize(
     "key", [None, b"", b"x", ADA.upper().encode(), ADA.encode() + b" ", ADA.encode()[:-1] + b"\xff", b"\xff" * 36]
 )
-def test_tombstone_with_another_key_erases_nobody(key: bytes | None) -> None:
+def test_tombstone_with_another_key_erases_no_event(key: bytes | None) -> None:
     assert erased_customer(key) is None
     assert receipt(key, None) is None
 

@@ -46,7 +46,7 @@ def test_a_point_that_is_not_reached_kills_nothing(failpoint: str) -> None:
 @pytest.mark.parametrize(("failpoint", "lines"), [
     ("after-commit", []), ("after-commit:1", []), ("after-commit:3", ["0", "1"]), ("in-recover:4", ["0", "1", "2"]),
 ])  # fmt: skip
-def test_the_process_is_killed_that_many_times_in_without_any_clean_up(failpoint: str, lines: list[str]) -> None:
+def test_failpoint_kills_at_its_count_without_cleanup(failpoint: str, lines: list[str]) -> None:
     assert run(failpoint) == (-9, lines, "")
 
 

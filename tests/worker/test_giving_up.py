@@ -35,7 +35,7 @@ def churn_date(store: DuckDBStore) -> date | None:
     return customer.churn_date
 
 
-def test_what_waits_long_enough_becomes_a_dead_letter_and_waits_no_longer(store: DuckDBStore, clock: Clock) -> None:
+def test_record_parked_long_enough_becomes_a_dead_letter(store: DuckDBStore, clock: Clock) -> None:
     apply(store, [cancellation(0), cancellation(1, BOB)])
     clock.now = NOON + timedelta(days=2)
     apply(store, [cancellation(2, ADA, "2026-07-02")])
@@ -46,7 +46,7 @@ def test_what_waits_long_enough_becomes_a_dead_letter_and_waits_no_longer(store:
     assert give_up(store) == 0
 
 
-def test_the_letter_is_the_record_as_it_came(store: DuckDBStore) -> None:
+def test_dead_letter_has_the_record_as_received(store: DuckDBStore) -> None:
     received = record(cancellation(0).value, CANCELLATIONS, 7, partition=3, key=b"k", headers=[("x", b"\xff")])
     apply(store, [received])
     give_up(store)
@@ -56,7 +56,7 @@ def test_the_letter_is_the_record_as_it_came(store: DuckDBStore) -> None:
     assert dict(letter.headers)["__dlq.errors.reason"] == b"no_signup"
 
 
-def test_a_signup_that_comes_later_makes_an_active_customer_whom_a_redrive_ends(store: DuckDBStore) -> None:
+def test_redrive_churns_the_customer_of_a_later_signup(store: DuckDBStore) -> None:
     apply(store, [cancellation(0)])
     give_up(store)
     apply(store, [signup(0)])
@@ -70,7 +70,7 @@ def test_a_signup_that_comes_later_makes_an_active_customer_whom_a_redrive_ends(
 
 @pytest.mark.parametrize("signed_up", [False, True], ids=["nobody", "a customer since"])
 @pytest.mark.parametrize("restarted", [False, True], ids=["at once", "after a restart"])
-def test_read_again_it_changes_nothing_whoever_it_is_about(
+def test_reread_record_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, signed_up: bool, restarted: bool
 ) -> None:
     path = str(tmp_path_factory.mktemp("store") / "customers.duckdb")
@@ -93,7 +93,7 @@ def test_read_again_it_changes_nothing_whoever_it_is_about(
     store.close()
 
 
-def test_a_store_rebuilt_from_nothing_parks_it_again_and_does_not_send_its_letter_twice(store: DuckDBStore) -> None:
+def test_rebuilt_store_publishes_no_second_dead_letter(store: DuckDBStore) -> None:
     apply(store, [cancellation(0)])
     give_up(store)
     rebuilt = DuckDBStore(MEMORY)

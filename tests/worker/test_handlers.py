@@ -33,7 +33,7 @@ def test_a_first_signup_makes_a_customer(work: UnitOfWork) -> None:
     assert work.customers.get_by_id(ADA) == customer(ADA)
 
 
-def test_the_same_signup_again_is_a_duplicate_even_of_a_customer_who_left(work: UnitOfWork) -> None:
+def test_same_signup_of_a_churned_customer_is_a_duplicate(work: UnitOfWork) -> None:
     handle_signup(SIGNUP, work)
     assert handle_signup(SIGNUP, work) == DUPLICATE
     handle_cancellation(cancelled(date(2026, 6, 30)), work)
@@ -53,7 +53,7 @@ def test_an_unknown_industry_twice_is_the_same_industry(work: UnitOfWork) -> Non
     Signup(ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 16), MRR(Decimal(499))),
     Signup(ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal("499.000001"))),
 ], ids=["industry", "tier", "date", "revenue"])  # fmt: skip
-def test_a_signup_that_says_something_else_is_a_conflict_and_changes_nothing(work: UnitOfWork, other: Signup) -> None:
+def test_different_signup_is_a_conflict_and_changes_nothing(work: UnitOfWork, other: Signup) -> None:
     handle_signup(SIGNUP, work)
     outcome = handle_signup(other, work)
     assert isinstance(outcome, Rejected)
@@ -79,7 +79,7 @@ def test_a_cancellation_on_the_day_of_signup_is_a_churn(work: UnitOfWork) -> Non
     assert isinstance(handle_cancellation(cancelled(date(2026, 1, 15)), work), Applied)
 
 
-def test_the_same_date_again_is_a_duplicate_whatever_reason_it_gives(work: UnitOfWork) -> None:
+def test_same_churn_date_is_a_duplicate_with_any_reason(work: UnitOfWork) -> None:
     handle_signup(SIGNUP, work)
     handle_cancellation(cancelled(date(2026, 6, 30)), work)
     assert handle_cancellation(cancelled(date(2026, 6, 30), 1, reason="another"), work) == DUPLICATE
@@ -95,7 +95,7 @@ def test_another_date_once_churned_is_rejected(work: UnitOfWork, day: date) -> N
     assert str(day) not in outcome.message
 
 
-def test_a_date_before_signup_is_rejected_and_the_customer_stays(work: UnitOfWork) -> None:
+def test_churn_before_signup_is_rejected(work: UnitOfWork) -> None:
     handle_signup(SIGNUP, work)
     outcome = handle_cancellation(cancelled(date(2026, 1, 14)), work)
     assert isinstance(outcome, Rejected)
@@ -106,18 +106,18 @@ def test_a_date_before_signup_is_rejected_and_the_customer_stays(work: UnitOfWor
     assert found.is_active
 
 
-def test_a_cancellation_of_nobody_we_know_waits(work: UnitOfWork) -> None:
+def test_cancellation_of_an_unknown_customer_is_parked(work: UnitOfWork) -> None:
     assert handle_cancellation(cancelled(date(2026, 6, 30)), work) == PARKED
     assert handle_cancellation(cancelled(date(2026, 6, 30), 1), work) == PARKED
     assert [record.offset for record in work.parked.release(ADA)] == [0, 1]
 
 
-def test_the_same_record_of_a_cancellation_waits_once(work: UnitOfWork) -> None:
+def test_same_cancellation_record_is_parked_once(work: UnitOfWork) -> None:
     assert handle_cancellation(cancelled(date(2026, 6, 30)), work) == PARKED
     assert handle_cancellation(cancelled(date(2026, 6, 30)), work) == DUPLICATE
 
 
-def test_one_customer_is_nothing_to_another(work: UnitOfWork) -> None:
+def test_customers_are_independent(work: UnitOfWork) -> None:
     handle_signup(SIGNUP, work)
     assert handle_cancellation(cancelled(date(2026, 6, 30), who=BOB), work) == PARKED
 

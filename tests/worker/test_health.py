@@ -88,11 +88,11 @@ def set_on(what: str, name: str, value: object) -> Callable[[Parts], None]:
     return lambda those: setattr(getattr(those, what), name, value)
 
 
-def test_a_worker_that_waits_for_records_is_well() -> None:
+def test_idle_worker_is_healthy() -> None:
     assert looked(lambda _: None) == []
 
 
-def test_livez_looks_at_what_a_restart_mends_and_readyz_at_all() -> None:
+def test_livez_has_fewer_checks_than_readyz() -> None:
     async def look() -> None:
         async with parts() as those:
             assert [check.name for check in those.health.live()] == LIVE
@@ -124,7 +124,7 @@ def test_each_check_fails_for_its_own_cause_alone(change: Callable[[Parts], Any]
 
 
 @pytest.mark.parametrize("ended", [1.0, 1_000.0])
-def test_a_loop_that_waits_for_a_batch_is_not_said_to_hang(ended: float) -> None:
+def test_loop_that_waits_for_a_batch_does_not_hang(ended: float) -> None:
     def long_batch(those: Parts) -> None:
         those.consumer.applier.batch_began = ago(health.LOOP_BOUND_SECONDS + 10)
         those.consumer.applier.batch_ended = ago(ended)
@@ -133,7 +133,7 @@ def test_a_loop_that_waits_for_a_batch_is_not_said_to_hang(ended: float) -> None
     assert looked(long_batch) == []
 
 
-def test_after_a_long_batch_the_loop_has_time_to_turn() -> None:
+def test_loop_may_be_slow_after_a_long_batch() -> None:
     def batch_over(those: Parts) -> None:
         those.consumer.applier.batch_ended = ago(1)
         those.polls.turned_seconds = those.polls.answered_seconds = health.LOOP_BOUND_SECONDS + 10
@@ -141,7 +141,7 @@ def test_after_a_long_batch_the_loop_has_time_to_turn() -> None:
     assert looked(batch_over) == []
 
 
-def test_without_partitions_nobody_has_to_poll() -> None:
+def test_worker_without_partitions_need_not_poll() -> None:
     def waiting(those: Parts) -> None:
         those.consumer.assignment.is_set.clear()
         those.polls.turned_seconds = those.polls.answered_seconds = 3_600
@@ -167,7 +167,7 @@ def failure(watch: StoreWatch) -> str | None:
     return watch.failure
 
 
-def test_a_store_that_cannot_be_written_is_known_while_it_is_idle_and_so_is_its_recovery(tmp_path: Path) -> None:
+def test_idle_store_is_probed_for_write_failures_and_recovery(tmp_path: Path) -> None:
     path = tmp_path / "customers.duckdb"
 
     async def look() -> None:
@@ -189,7 +189,7 @@ def test_a_store_that_cannot_be_written_is_known_while_it_is_idle_and_so_is_its_
     asyncio.run(look())
 
 
-def test_a_store_that_failed_for_good_is_opened_anew(tmp_path: Path) -> None:
+def test_permanently_failed_store_is_reopened(tmp_path: Path) -> None:
     path = tmp_path / "customers.duckdb"
 
     async def look() -> None:
@@ -208,7 +208,7 @@ def test_a_store_that_failed_for_good_is_opened_anew(tmp_path: Path) -> None:
     asyncio.run(look())
 
 
-def test_nobody_looks_while_a_batch_is_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_store_is_not_probed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_watch, "EVERY_SECONDS", 0.001)
 
     async def look() -> None:

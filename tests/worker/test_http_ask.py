@@ -85,7 +85,7 @@ def asked(name: str, parameters: dict[str, Any]) -> str:
     return f"/ask/{name}?parameters={quote(json.dumps(parameters))}"
 
 
-def test_a_question_is_answered_in_json_with_the_mark_of_its_store(store: DuckDBStore) -> None:
+def test_query_is_answered_in_json_with_the_store_header(store: DuckDBStore) -> None:
     answer = get(store, asked("explain", {"customer_id": BOB}))
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
@@ -94,18 +94,18 @@ def test_a_question_is_answered_in_json_with_the_mark_of_its_store(store: DuckDB
     assert json.loads(get(store, "/ask/status").body)["totals"]["customers"] == 1
 
 
-def test_the_worker_says_how_it_is(store: DuckDBStore) -> None:
+def test_worker_query_returns_the_status(store: DuckDBStore) -> None:
     answer = get(store, "/ask/worker")
     assert (answer.status, json.loads(answer.body)["version"]) == (200, "1.2.3")
 
 
 @pytest.mark.parametrize("client", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]:8080", "[::1]"])
-def test_this_machine_is_answered(store: DuckDBStore, client: str, host: str) -> None:
+def test_local_client_is_answered(store: DuckDBStore, client: str, host: str) -> None:
     assert get(store, "/ask/worker", client=client, headers={"host": host}).status == 200
 
 
-def test_the_host_that_is_listened_on_is_a_name_of_this_machine(store: DuckDBStore) -> None:
+def test_host_setting_is_a_local_name(store: DuckDBStore) -> None:
     headers = {"host": "worker.internal:8080"}
     assert get(store, "/ask/worker", listens_on="Worker.internal", headers=headers).status == 200
     assert get(store, "/ask/worker", headers=headers).status == 403
@@ -132,7 +132,7 @@ def test_the_host_that_is_listened_on_is_a_name_of_this_machine(store: DuckDBSto
         (HERE, {"via": "1.1 proxy"}),
     ],
 )
-def test_nobody_else_is_told_anything(store: DuckDBStore, client: str, headers: dict[str, str], path: str) -> None:
+def test_remote_client_is_refused(store: DuckDBStore, client: str, headers: dict[str, str], path: str) -> None:
     answer = get(store, path, client=client, headers=headers)
     assert answer.status == 403
     assert answer.body.startswith(b"questions about customers are answered on this machine only")
@@ -150,13 +150,13 @@ def test_nobody_else_is_told_anything(store: DuckDBStore, client: str, headers: 
         ("/ask/parked?parameters=%FF%ED%A0%80", 400, "these are no parameters of parked"),
     ],
 )
-def test_what_is_asked_wrongly_is_said(store: DuckDBStore, target: str, status: int, told: str) -> None:
+def test_invalid_query_is_an_error(store: DuckDBStore, target: str, status: int, told: str) -> None:
     answer = get(store, target)
     assert answer.status == status
     assert answer.body.decode().startswith(told)
 
 
-def test_a_store_that_fails_is_a_worker_that_does_not_answer_now(store: DuckDBStore) -> None:
+def test_failed_store_is_answered_with_503(store: DuckDBStore) -> None:
     store.close()
     answer = get(store, "/ask/status")
     assert (answer.status, answer.body[:25]) == (503, b"the store :memory: failed")

@@ -95,7 +95,7 @@ def test_port_in_use_names_the_port_setting(host: str) -> None:
     assert "HTTP__HOST" not in sentence
 
 
-def test_one_address_leaves_the_other_kind_alone() -> None:
+def test_ipv6_address_does_not_listen_on_ipv4() -> None:
     with closing(http.listen(Http(host="::1", port=0))) as listening:
         port = listening.getsockname()[1]
         with socket.socket() as other, pytest.raises(ConnectionRefusedError):

@@ -16,7 +16,7 @@ NO = 1
     [(["run"], WRONG_CONFIGURATION), (["topics", "create"], WRONG_CONFIGURATION), (["check"], NO)],
     ids=["run", "topics create", "check"],
 )
-def test_a_certificate_file_that_is_none_is_one_sentence(command: list[str], code: int, tmp_path: Path) -> None:
+def test_invalid_certificate_file_is_one_sentence(command: list[str], code: int, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("hello")
     settings = {"SECURITY_PROTOCOL": "SSL", "SSL_CAFILE": str(tmp_path / "ca.pem")}
     environment = os.environ | {f"CUSTOMER_WORKER_KAFKA__{name}": value for name, value in settings.items()}

@@ -123,7 +123,7 @@ def test_logged_exception_holds_no_content(
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_task_nobody_waits_for_is_logged_without_content(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unawaited_task_is_logged_without_content(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Log.model_validate({"format": form, "level": "DEBUG"}))
 
     async def fail() -> None:

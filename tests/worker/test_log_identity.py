@@ -19,7 +19,7 @@ def record(
     return PlainRecord("topic", 0, offset, timestamp, key, value, [])
 
 
-def test_equal_records_have_equal_marks() -> None:
+def test_equal_records_have_equal_fingerprints() -> None:
     assert mark_of(record()) == mark_of(record())
     assert mark_of(record()).offset == 9
 
@@ -38,7 +38,7 @@ def test_equal_records_have_equal_marks() -> None:
         record(key=b"keyv", value=b"alue"),
     ],
 )
-def test_different_records_have_different_marks(other: PlainRecord) -> None:
+def test_different_records_have_different_fingerprints(other: PlainRecord) -> None:
     assert mark_of(other) != mark_of(record())
 
 

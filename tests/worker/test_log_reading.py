@@ -47,7 +47,7 @@ def read(reader: Reader, start: int, end: int) -> list[tuple[TopicPartition, lis
     return asyncio.run(values())
 
 
-def test_batches_that_came_together_are_read_together_and_partitions_apart() -> None:
+def test_batches_are_grouped_by_fetch_and_partition() -> None:
     reader = Reader({PLACE: [batch(0, 1), batch(3)], OTHER: [batch(0)]}, {PLACE: [batch(4, 5)]})
     assert read(reader, 0, 6) == [
         (PLACE, [batch(0, 1), batch(3)]),
@@ -56,16 +56,16 @@ def test_batches_that_came_together_are_read_together_and_partitions_apart() -> 
     ]
 
 
-def test_what_stands_before_the_start_in_its_batch_is_left_out() -> None:
+def test_records_of_a_batch_before_the_start_are_skipped() -> None:
     reader = Reader({PLACE: [batch(0, 1, 2)]}, {OTHER: [batch(0)]})
     assert read(reader, 2, 3) == [(PLACE, [batch(2)]), (OTHER, [batch(0)])]
 
 
-def test_what_was_fetched_past_the_end_is_left_out() -> None:
+def test_records_fetched_after_the_end_are_skipped() -> None:
     reader = Reader({PLACE: [batch(0, 1), batch(2, 3)], OTHER: [batch(0)]})
     assert read(reader, 0, 2) == [(PLACE, [batch(0, 1)]), (OTHER, [batch(0)])]
 
 
-def test_of_a_batch_all_of_which_stands_before_the_start_nothing_is_told() -> None:
+def test_batch_before_the_start_is_skipped() -> None:
     reader = Reader({PLACE: [batch(0, 1), batch(4)]}, {OTHER: [batch(0)]})
     assert read(reader, 2, 5) == [(PLACE, [batch(4)]), (OTHER, [batch(0)])]

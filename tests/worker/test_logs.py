@@ -21,7 +21,7 @@ def _as_before() -> Iterator[None]:
     root.handlers[:], root.level, faststream.level = before
 
 
-def test_only_what_went_wrong_is_told_as_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_orderly_cancellation_is_not_logged_as_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Log(format="json"))
     faststream = logging.getLogger("faststream")
     faststream.error("CancelledError: ", exc_info=asyncio.CancelledError())  # its way of ending at a stop
@@ -31,7 +31,7 @@ def test_only_what_went_wrong_is_told_as_an_error(capsys: pytest.CaptureFixture[
     assert told == ["KafkaError: away", "a part was cancelled"]
 
 
-def test_errors_of_a_library_are_put_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_library_errors_are_logged_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Log(format="json"))
     aiokafka = logging.getLogger("aiokafka")
     aiokafka.error("Unable connect to node with id %s: %s", 1, OSError(111, "Connect call failed ('127.0.0.1', 1)"))
@@ -40,7 +40,7 @@ def test_errors_of_a_library_are_put_in_words(capsys: pytest.CaptureFixture[str]
     assert told == ["Unable connect to node with id 1: connection refused"]
 
 
-def test_own_lines_are_kept_whatever_error_they_show(capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_lines_with_library_errors_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Log(format="json"))
     worker, aiokafka = structlog.get_logger("worker"), logging.getLogger("aiokafka")
     worker.critical("cannot start", exc_info=GroupCoordinatorNotAvailableError("of the group"))

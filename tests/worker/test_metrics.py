@@ -60,7 +60,7 @@ def published(*timestamps: int, topic: str = CHURNED) -> list[Outgoing]:
 # What is counted
 
 
-def test_all_that_can_be_counted_is_there_from_the_first(metrics: Metrics) -> None:
+def test_counters_exist_before_the_first_record(metrics: Metrics) -> None:
     seen = scrape(metrics)
     for topic in (SIGNUPS, CANCELLATIONS):
         for outcome in ("applied", "duplicate", "parked", "rejected"):
@@ -108,7 +108,7 @@ def test_each_decision_counts_for_the_topic_of_its_record(metrics: Metrics, stor
     assert seen["batch_records_count",] == 3
 
 
-def test_what_is_read_again_counts_as_taken_and_not_as_decided(metrics: Metrics, store: DuckDBStore) -> None:
+def test_reread_records_are_taken_but_not_decided(metrics: Metrics, store: DuckDBStore) -> None:
     for _ in range(2):
         count(metrics, store, signup(0), cancellation(0), record(None, offset=1))
     seen = scrape(metrics)
@@ -133,7 +133,7 @@ def test_unknown_industries_are_counted(metrics: Metrics, store: DuckDBStore) ->
     assert scrape(metrics)["unknown_industries_total",] == 1
 
 
-def test_stages_and_readings_of_the_receipt_are_counted(metrics: Metrics) -> None:
+def test_stages_and_receipt_reads_are_counted(metrics: Metrics) -> None:
     metrics.applied(1, BatchResult(), {Stage.DECODE: 0.002, Stage.COMMIT: 0.2})
     metrics.published(published(), 3.0)
     metrics.recovering(Cause.FENCED)
@@ -158,7 +158,7 @@ def test_stages_and_readings_of_the_receipt_are_counted(metrics: Metrics) -> Non
         (StoreError(), Cause.STORE),
     ],
 )
-def test_what_made_the_relay_recover_is_one_of_a_few_causes(error: Exception, cause: Cause) -> None:
+def test_recovery_has_a_known_cause(error: Exception, cause: Cause) -> None:
     assert cause_of(error) is cause
 
 
@@ -180,20 +180,20 @@ def test_every_event_falls_into_its_bucket() -> None:
     assert total == pytest.approx(2 * sum(SECONDS) + 0.001 * len(SECONDS))
 
 
-def test_only_events_count_and_only_where_the_age_is_known() -> None:
+def test_event_age_needs_an_event_with_a_timestamp() -> None:
     ages = EventAges(CHURNED)
     ages.add([*published(-1), *published(0, topic="customer.signup-dlt")], NOW)
     assert set(buckets(ages).values()) == {0.0}
 
 
-def test_a_clock_that_is_ahead_makes_an_age_of_nothing() -> None:
+def test_event_from_the_future_has_age_zero() -> None:
     ages = EventAges(CHURNED)
     ages.add(published(round(NOW * 1000) + 60_000), NOW)
     assert set(buckets(ages).values()) == {1.0}
     assert ages.family("x", "").samples[-1].value == 0
 
 
-def test_the_age_counts_from_the_cancellation_however_long_it_was_parked(metrics: Metrics, store: DuckDBStore) -> None:
+def test_event_age_includes_the_parked_time(metrics: Metrics, store: DuckDBStore) -> None:
     sent_ms = int(time.time() * 1000) - 7_200_000
     apply(store, [record(cancellation().value, CANCELLATIONS, 0, timestamp=sent_ms)])
     apply(store, [signup(0)])
@@ -213,7 +213,7 @@ def test_failed_attempts_are_counted(metrics: Metrics) -> None:
 # What is looked up
 
 
-def test_how_the_worker_stands_is_exposed() -> None:
+def test_health_and_lag_are_exposed() -> None:
     now = datetime.now(UTC)
     store = StoreReading(
         {},
@@ -239,25 +239,25 @@ def test_how_the_worker_stands_is_exposed() -> None:
     assert seen["store_bytes",] == 4_096
 
 
-def test_a_store_that_cannot_be_read_leaves_its_numbers_out() -> None:
+def test_metrics_of_an_unreadable_store_are_omitted() -> None:
     assert ("parked",) not in scrape(Metrics(Topics()))
     assert ("events_total", "applied", SIGNUPS) in scrape(Metrics(Topics()))
 
 
-def test_an_age_is_never_below_nothing() -> None:
+def test_age_is_never_negative() -> None:
     now = datetime.now(UTC)
     assert age_seconds(None, now) == 0
     assert age_seconds(now + timedelta(hours=1), now) == 0
 
 
-def test_the_format_is_the_one_asked_for(metrics: Metrics) -> None:
+def test_exposition_format_is_negotiated(metrics: Metrics) -> None:
     content, kind = exposition(metrics, NOTHING, "application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     assert content.endswith(b"# EOF\n")
     assert exposition(metrics, NOTHING, "text/html")[1].startswith("text/plain; version=0.0.4")
 
 
-def test_no_customer_is_named(metrics: Metrics, store: DuckDBStore) -> None:
+def test_metrics_name_no_customer(metrics: Metrics, store: DuckDBStore) -> None:
     count(metrics, store, signup(0), cancellation(0), cancellation(1, ADA, "2026-07-01"))
     metrics.published(store.pending(0, 10).messages, 0.1)
     assert ADA.encode() not in exposition(metrics, NOTHING, "")[0]

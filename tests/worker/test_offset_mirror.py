@@ -33,7 +33,7 @@ class Group:
     (130, 130, INSTRUCTION),  # a skip forward that was allowed
     (130, 150, MIRROR),
 ])  # fmt: skip
-def test_an_offset_is_a_mirror_of_the_store_or_still_an_instruction(started_at: int, reached: int, mark: str) -> None:
+def test_offset_metadata_marks_mirrored_positions(started_at: int, reached: int, mark: str) -> None:
     mirror, group = OffsetCommits(), Group()
     mirror.start(PLACE, started_at, stored=100)
     if reached != started_at:
@@ -46,7 +46,7 @@ def test_an_offset_is_a_mirror_of_the_store_or_still_an_instruction(started_at: 
     ("started_at", "passed", "committed"),
     [(100, 103, (103, MIRROR)), (40, 43, (40, INSTRUCTION))],  # a rewind is followed to its end first
 )
-def test_markers_are_passed_over(started_at: int, passed: int, committed: tuple[int, str]) -> None:
+def test_transaction_markers_are_skipped(started_at: int, passed: int, committed: tuple[int, str]) -> None:
     mirror, group = OffsetCommits(), Group()
     mirror.start(PLACE, started_at, stored=100)
     mirror.pass_over({PLACE: passed})

@@ -56,7 +56,7 @@ def sent(message: Outgoing, source: str = "/customers") -> tuple[bytes | None, S
 # customer.churned
 
 
-def test_a_churn_goes_out_keyed_by_its_customer_as_the_contract_shows_it() -> None:
+def test_churn_is_keyed_by_its_customer() -> None:
     message = composer().churned(CHURNED, cancellation(7))
     key, headers = sent(message)
     assert (message.topic, message.partition, key) == ("customer.churned", None, ADA.encode())
@@ -81,7 +81,7 @@ def test_a_churn_goes_out_keyed_by_its_customer_as_the_contract_shows_it() -> No
     assert len(headers) == 9
 
 
-def test_a_churn_carries_on_what_a_binary_cancellation_said() -> None:
+def test_churn_carries_headers_of_a_binary_cancellation() -> None:
     said: list[Header] = [
         ("ce_id", "évt-😀".encode()),
         ("ce_time", b"2026-06-30T11:59:59.5+02:00"),
@@ -111,7 +111,7 @@ def test_a_churn_carries_on_what_a_binary_cancellation_said() -> None:
     }
 
 
-def test_a_churn_carries_on_what_a_structured_cancellation_said() -> None:
+def test_churn_carries_attributes_of_a_structured_cancellation() -> None:
     value = structured_value(cancellation_value(), id='"evt-9"', time='"2026-06-30T01:02:03Z"', correlationid='"c"')
     _, headers = sent(composer().churned(CHURNED, record(value, CANCELLATIONS, headers=STRUCTURED_TYPE)))
     assert the("ce_causationid", headers) == b"evt-9"
@@ -131,20 +131,20 @@ def test_the_id_of_a_churn_is_a_uuidv5_that_never_changes() -> None:
     assert churned_id(ADA) != churned_id(BOB)
 
 
-def test_the_id_of_a_churn_is_what_the_standard_library_makes_of_the_customer() -> None:
+def test_churn_id_is_the_uuidv5_of_the_standard_library() -> None:
     namespace = uuid.UUID("5b0c6a52-9d1e-5f6b-8f6a-2c1d7f0e4a11")
     for number in range(200):
         customer_id = str(uuid.UUID(int=number * 0x123456789ABCDEF0123456789ABCDEF % 2**128))
         assert churned_id(customer_id) == str(uuid.uuid5(namespace, customer_id))
 
 
-def test_the_id_of_a_churn_depends_on_nothing_that_a_second_reading_could_change() -> None:
+def test_churn_id_depends_on_the_customer_only() -> None:
     other = CHURNED._replace(churn_date=date(2026, 7, 1), tenure_days=167, reason=None, mrr=MRR(Decimal(1)))
     elsewhere = record(b"{}", "other.topic", 99, partition=7, timestamp=1, headers=[("ce_id", b"x")])
     assert composer().churned(other, elsewhere).id == composer().churned(CHURNED, cancellation(7)).id
 
 
-def test_topic_and_source_are_the_settings_own() -> None:
+def test_topic_and_source_are_those_of_the_settings() -> None:
     elsewhere = Composer(churned_topic="eu.churned", dead_letter_suffix=".dead", group_id="eu")
     message = elsewhere.churned(CHURNED, cancellation(7))
     assert message.topic == "eu.churned"
@@ -166,7 +166,7 @@ def received(headers: Sequence[Header] = (), value: bytes | None = b"\xff\x00gar
     return record(value, SIGNUPS, 42, partition=3, key=b"\x00key\xff", headers=headers)
 
 
-def test_a_dead_letter_is_the_record_as_received_with_the_reason() -> None:
+def test_dead_letter_is_the_received_record_with_its_reason() -> None:
     letter = composer().dead_letter(received(AS_RECEIVED), REJECTED)
     assert (letter.topic, letter.partition) == ("customer.signup-dlt", 3)
     assert (letter.key, letter.value, letter.customer_id) == (b"\x00key\xff", b"\xff\x00garbage", ADA)
@@ -185,13 +185,13 @@ def test_a_dead_letter_is_the_record_as_received_with_the_reason() -> None:
     ]
 
 
-def test_a_tombstone_without_key_stays_one() -> None:
+def test_tombstone_without_key_is_kept() -> None:
     letter = composer().dead_letter(record(None, SIGNUPS), Rejected(Reason.EMPTY, "the record has no value"))
     assert (letter.key, letter.value, letter.customer_id) == (None, None, None)
 
 
 @pytest.mark.parametrize("count", [b"1", b"17"])
-def test_a_redriven_record_that_fails_again_replaces_what_was_said_and_keeps_its_count(count: bytes) -> None:
+def test_rejected_redrive_replaces_headers_and_keeps_its_count(count: bytes) -> None:
     first = composer().dead_letter(received(AS_RECEIVED), Rejected(Reason.INVALID, "mrr is missing"))
     redriven = [(name, count if name.endswith("redrive.count") else value) for name, value in first.headers]
     again = composer().dead_letter(record(first.value, SIGNUPS, 99, headers=redriven), REJECTED)
@@ -212,12 +212,12 @@ def test_two_sets_of_earlier_headers_become_one() -> None:
 
 
 @pytest.mark.parametrize("count", [None, b"", b"-1", b"x", b"\xff", "٣".encode(), b"1e3", b"9" * 5000], ids=repr)
-def test_a_count_that_nobody_can_read_starts_again(count: bytes | None) -> None:
+def test_unreadable_redrive_count_is_reset(count: bytes | None) -> None:
     letter = composer().dead_letter(received([("__dlq.errors.redrive.count", count)]), REJECTED)
     assert the("__dlq.errors.redrive.count", letter.headers) == b"0"
 
 
-def test_the_id_of_a_dead_letter_is_where_and_when_its_record_stood() -> None:
+def test_dead_letter_id_is_coordinates_and_timestamp() -> None:
     letter = composer().dead_letter(received(), REJECTED)
     assert letter.id == f"customer.signup/3/42@{NOON_MS}"
     told = [

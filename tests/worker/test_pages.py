@@ -80,7 +80,7 @@ def shown(metrics: Metrics | None = None, read: Reading | None = None, settings:
     return Page(page.render(REPORT, read or reading()))
 
 
-def test_a_worker_that_is_well_says_so_first() -> None:
+def test_healthy_worker_is_shown_first() -> None:
     html = OperationsPage(Settings(), Metrics(Settings().topics)).render(REPORT, reading())
     assert "<title>Well: customer-worker</title>" in html
     assert "Not well" not in html
@@ -90,7 +90,7 @@ def test_a_worker_that_is_well_says_so_first() -> None:
     }
 
 
-def test_a_worker_that_is_not_well_names_what_and_what_to_do() -> None:
+def test_unhealthy_worker_names_the_failed_check_and_advice() -> None:
     sick = reading([*WELL, Check("outbox", is_well=False, found="", advice="publishing fails: see the log")])
     html = OperationsPage(Settings(), Metrics(Settings().topics)).render(REPORT, sick)
     assert "<title>Not well: customer-worker</title>" in html
@@ -98,7 +98,7 @@ def test_a_worker_that_is_not_well_names_what_and_what_to_do() -> None:
     assert Page(html).table("Checks")["outbox"] == ["✗ not well", "publishing fails: see the log"]
 
 
-def test_what_waits_is_shown_with_its_age_and_its_money() -> None:
+def test_waiting_records_are_shown_with_age_and_arr() -> None:
     assert shown().table("What waits") == {
         "cancellations parked until their signup": ["12", "3 hours", ""],
         "records in the outbox to be published": ["3", "", ""],
@@ -106,14 +106,14 @@ def test_what_waits_is_shown_with_its_age_and_its_money() -> None:
     }
 
 
-def test_positions_and_lag_are_shown_and_added_up() -> None:
+def test_positions_and_lag_are_shown_with_totals() -> None:
     assert shown().table("Positions and lag: 1,200 records wait") == {
         f"{CANCELLATIONS}/0": ["7", "0"],
         f"{SIGNUPS}/1": ["98,765", "1,200"],
     }
 
 
-def test_what_was_decided_is_counted_by_topic_reason_and_money(store: DuckDBStore) -> None:
+def test_decisions_are_counted_by_topic_and_reason(store: DuckDBStore) -> None:
     metrics = Metrics(Settings().topics)
     records = [signup(0), signup(1), record(None, offset=2), cancellation(0), cancellation(1, ADA, "2026-07-01")]
     metrics.applied(len(records), apply(store, records), {})
@@ -123,18 +123,18 @@ def test_what_was_decided_is_counted_by_topic_reason_and_money(store: DuckDBStor
     assert page.table("Revenue") == {"lost with customers who churned": ["$5,988.00"]}
 
 
-def test_a_worker_that_rejected_nothing_says_so() -> None:
+def test_no_rejections_are_shown_as_none() -> None:
     assert shown().table("Rejected") == {"none": ["0"]}
 
 
-def test_the_worker_itself_is_shown() -> None:
+def test_version_store_size_and_last_batch_are_shown() -> None:
     facts = shown().table("This worker")
     assert facts["version"] == ["1.2.3"]
     assert facts["size of the store"] == ["5.0 MiB"]
     assert facts["last batch"] == ["1,234 records in 0.250 s, at 2026-07-01 12:00:00 UTC"]
 
 
-def test_a_store_that_cannot_be_read_leaves_the_page_as_it_is() -> None:
+def test_page_is_shown_with_an_unreadable_store() -> None:
     page = shown(read=reading(store=False))
     assert page.table("What waits") == {"the store": ["cannot be read now", "", ""]}
     assert page.table("Positions and lag: 1,200 records wait") == {
@@ -143,7 +143,7 @@ def test_a_store_that_cannot_be_read_leaves_the_page_as_it_is() -> None:
     }
 
 
-def test_whatever_is_shown_is_text_and_never_markup() -> None:
+def test_shown_values_are_escaped() -> None:
     settings = Settings(kafka=Kafka(group_id=EVIL))
     page = shown(read=reading([Check(EVIL, is_well=False, found="", advice=EVIL)]), settings=settings)
     assert "script" not in page.names()
@@ -161,7 +161,7 @@ def test_the_policy_allows_this_style_and_nothing_else() -> None:
     assert {"script", "img", "link", "iframe", "form"}.isdisjoint(page.names())
 
 
-def test_it_can_be_read_without_eyes_and_on_a_phone() -> None:
+def test_page_is_accessible_and_fits_a_phone() -> None:
     page = shown()
     assert ("html", {"lang": "en"}) in page.tags
     assert page.names().count("h1") == 1
@@ -174,14 +174,14 @@ def test_it_can_be_read_without_eyes_and_on_a_phone() -> None:
     assert "prefers-color-scheme: dark" in page.style
 
 
-def test_it_is_read_again_unless_that_is_stopped() -> None:
+def test_page_refreshes_unless_paused() -> None:
     page = OperationsPage(Settings(), Metrics(Settings().topics))
     again = ("meta", {"http-equiv": "refresh", "content": "10"})
     assert again in Page(page.render(REPORT, reading())).tags
     assert again not in Page(page.render(REPORT, reading(), refreshes=False)).tags
 
 
-def test_it_leads_to_everything_else_wherever_it_is_mounted() -> None:
+def test_links_are_relative() -> None:
     links = [attributes["href"] for name, attributes in shown().tags if name == "a"]
     assert {"metrics", "readyz?verbose", "asyncapi.json", "schemas/signup.json"} <= set(links)
     assert not [link for link in links if link and link.startswith("/")]

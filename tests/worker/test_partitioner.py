@@ -29,27 +29,27 @@ CUSTOMERS = {
 
 @pytest.mark.parametrize("partitions", [1, 2, 8, 97])
 @pytest.mark.parametrize("key", JAVA)
-def test_any_key_goes_where_the_java_client_puts_it(key: bytes, partitions: int) -> None:
+def test_key_has_the_partition_of_the_java_client(key: bytes, partitions: int) -> None:
     assert partitions_for([key], partitions) == [(JAVA[key] & 0x7FFFFFFF) % partitions]
 
 
 @pytest.mark.parametrize(("place", "partitions"), [(0, 3), (1, 4), (2, 8), (3, 97)])
-def test_customers_taken_together_go_where_each_alone_would(place: int, partitions: int) -> None:
+def test_partitions_of_many_customers_equal_those_of_each(place: int, partitions: int) -> None:
     expected = [places[place] for places in CUSTOMERS.values()]
     assert partitions_for(list(CUSTOMERS), partitions) == expected
     assert [partitions_for([key], partitions)[0] for key in CUSTOMERS] == expected
 
 
-def test_customers_among_other_keys_go_to_the_same_places() -> None:
+def test_partitions_of_customers_among_other_keys_are_equal() -> None:
     mixed = [*JAVA, *CUSTOMERS]
     alone = [partitions_for([key], 97)[0] for key in mixed]
     assert partitions_for(mixed, 97) == alone
     assert alone[len(JAVA) :] == [places[3] for places in CUSTOMERS.values()]
 
 
-def test_no_keys_have_no_places() -> None:
+def test_no_keys_have_no_partitions() -> None:
     assert partitions_for([], 8) == []
 
 
-def test_a_place_is_a_plain_number_for_the_producer() -> None:
+def test_partition_is_a_plain_int() -> None:
     assert {type(place) for place in partitions_for(list(CUSTOMERS), 8)} == {int}

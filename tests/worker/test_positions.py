@@ -15,7 +15,7 @@ def start(*, skip: bool = False, lost: bool = False, **known: int | bool | str |
     return starting_offset(partition, allow_skip_forward=skip, allow_lost_records=lost)
 
 
-def test_a_known_partition_goes_on_where_the_store_is() -> None:
+def test_known_partition_starts_at_the_stored_position() -> None:
     assert start() == 50
     assert start(committed=None, is_mirror=False) == 50
 
@@ -23,27 +23,25 @@ def test_a_known_partition_goes_on_where_the_store_is() -> None:
 @pytest.mark.parametrize("committed", [None, 0, 50, 100])
 @pytest.mark.parametrize("is_mirror", [True, False])
 @pytest.mark.parametrize("begin", [0, 20])
-def test_a_partition_the_store_never_saw_starts_at_the_logs_beginning(
-    committed: int | None, is_mirror: bool, begin: int
-) -> None:
+def test_unknown_partition_starts_at_the_log_start(committed: int | None, is_mirror: bool, begin: int) -> None:
     assert start(stored=None, committed=committed, is_mirror=is_mirror, begin=begin) == begin
 
 
 @pytest.mark.parametrize("committed", [0, 10, 99])
-def test_the_groups_own_mirror_says_nothing_for_the_store_may_be_an_older_copy(committed: int) -> None:
+def test_mirrored_group_offset_is_ignored(committed: int) -> None:
     assert start(committed=committed, is_mirror=True) == 50
 
 
 @pytest.mark.parametrize("committed", [0, 1, 49])
-def test_an_earlier_offset_set_by_an_operator_is_read_again_from(committed: int) -> None:
+def test_rewound_group_offset_is_followed(committed: int) -> None:
     assert start(committed=committed, is_mirror=False) == committed
 
 
-def test_an_operators_offset_before_the_logs_beginning_starts_at_that() -> None:
+def test_group_offset_before_the_log_starts_at_the_log_start() -> None:
     assert start(committed=3, is_mirror=False, begin=20) == 20
 
 
-def test_an_offset_set_beyond_the_store_is_refused_with_what_allows_it() -> None:
+def test_group_offset_after_the_position_is_refused() -> None:
     with pytest.raises(PositionRefused) as refused:
         start(committed=60, is_mirror=False)
     message = str(refused.value)
@@ -52,13 +50,13 @@ def test_an_offset_set_beyond_the_store_is_refused_with_what_allows_it() -> None
     assert "CUSTOMER_WORKER_SAFETY__ALLOW_SKIP_FORWARD=true" in message
 
 
-def test_an_offset_set_beyond_the_store_is_followed_where_that_is_allowed() -> None:
+def test_group_offset_after_the_position_is_followed_if_allowed() -> None:
     assert start(committed=60, is_mirror=False, skip=True) == 60
     with pytest.raises(PositionRefused):
         start(committed=60, is_mirror=False, lost=True)
 
 
-def test_a_log_that_begins_after_the_store_is_refused_with_the_gap() -> None:
+def test_log_start_after_the_position_is_refused_with_the_gap() -> None:
     with pytest.raises(PositionRefused) as refused:
         start(begin=57)
     message = str(refused.value)
@@ -68,19 +66,17 @@ def test_a_log_that_begins_after_the_store_is_refused_with_the_gap() -> None:
 
 
 @pytest.mark.parametrize(("committed", "is_mirror"), [(50, True), (None, False), (10, False)])
-def test_a_log_that_begins_after_the_store_starts_there_where_that_is_allowed(
-    committed: int | None, is_mirror: bool
-) -> None:
+def test_log_start_after_the_position_is_used_if_allowed(committed: int | None, is_mirror: bool) -> None:
     assert start(begin=57, committed=committed, is_mirror=is_mirror, lost=True) == 57
     with pytest.raises(PositionRefused):
         start(begin=57, committed=committed, is_mirror=is_mirror, skip=True)
 
 
-def test_a_log_that_begins_where_the_store_is_has_lost_nothing() -> None:
+def test_log_start_at_the_position_has_no_gap() -> None:
     assert start(begin=50) == 50
 
 
-def test_a_log_that_ends_before_the_store_is_refused() -> None:
+def test_log_end_before_the_position_is_refused() -> None:
     with pytest.raises(PositionRefused) as refused:
         start(end=49)
     message = str(refused.value)
@@ -90,7 +86,7 @@ def test_a_log_that_ends_before_the_store_is_refused() -> None:
 
 
 @pytest.mark.parametrize("begin", [0, 5])
-def test_a_log_that_ends_before_the_store_is_read_from_its_beginning_where_that_is_allowed(begin: int) -> None:
+def test_log_end_before_the_position_restarts_if_allowed(begin: int) -> None:
     assert start(begin=begin, end=49, lost=True) == begin
     with pytest.raises(PositionRefused):
         start(begin=begin, end=49, skip=True)
@@ -115,15 +111,15 @@ def test_another_log_is_read_from_its_start_when_allowed(begin: int, end: int) -
         start(difference=ANOTHER, begin=begin, end=end, skip=True)
 
 
-def test_a_store_at_the_end_of_the_log_waits_there() -> None:
+def test_position_at_the_log_end_is_kept() -> None:
     assert start(end=50) == 50
 
 
-def test_a_position_of_nothing_read_yet_is_a_position() -> None:
+def test_position_zero_is_a_position() -> None:
     assert start(stored=0, committed=None, is_mirror=False) == 0
     with pytest.raises(PositionRefused):
         start(stored=0, committed=1, is_mirror=False)
 
 
-def test_an_emptied_log_whose_end_is_the_stores_position_goes_on() -> None:
+def test_emptied_log_that_ends_at_the_position_is_kept() -> None:
     assert start(begin=50, end=50) == 50

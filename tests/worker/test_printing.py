@@ -22,7 +22,7 @@ from worker.cli.printable import pretty, printable, printable_bytes
     ("\udcff", r"\udcff"),
     ("\U000e0001", r"\U000e0001"),
 ], ids=ascii)  # fmt: skip
-def test_whatever_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
+def test_terminal_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
@@ -40,11 +40,11 @@ def test_bytes_that_are_no_text_are_escaped() -> None:
     (b"[" * 201 + b"]" * 201, "text", "[" * 201 + "]" * 201),
     (b'["\\"' + b"[" * 300 + b'"]', "JSON", '[\n  "\\"' + "[" * 300 + '"\n]'),
 ], ids=range(8))  # fmt: skip
-def test_a_value_is_shown_as_what_it_is(value: bytes, kind: str, shown: str) -> None:
+def test_value_is_shown_by_its_kind(value: bytes, kind: str, shown: str) -> None:
     assert pretty(value) == (kind, shown)
 
 
-def test_deepest_json_is_laid_out() -> None:
+def test_deepest_json_is_indented() -> None:
     assert pretty(b"[" * 200 + b"]" * 200)[0] == "JSON"
 
 
@@ -52,12 +52,12 @@ def test_deepest_json_is_laid_out() -> None:
     ("0s", timedelta()), ("45m", timedelta(minutes=45)), ("12h", timedelta(hours=12)), ("30d", timedelta(days=30)),
     ("2w", timedelta(days=14)),
 ])  # fmt: skip
-def test_an_age_is_a_number_and_its_unit(text: str, age: timedelta) -> None:
+def test_age_is_a_number_with_a_unit(text: str, age: timedelta) -> None:
     assert age_from(text) == age
 
 
 @pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1.5h", "1 d", "1y", "٣d", "999999w", "1d2h"])
-def test_anything_else_is_no_age(text: str) -> None:
+def test_invalid_age_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         age_from(text)
 
@@ -90,7 +90,7 @@ cli.main()
 
 
 @pytest.mark.parametrize("unbuffered", ["1", ""])
-def test_a_long_answer_to_a_slow_reader_is_whole(unbuffered: str) -> None:
+def test_slow_reader_gets_the_whole_output(unbuffered: str) -> None:
     environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with subprocess.Popen(
         [sys.executable, "-c", A_LONG_ANSWER],

@@ -71,7 +71,7 @@ def test_first_error_is_unwrapped() -> None:
     assert root(ProducerFenced()).__class__ is ProducerFenced
 
 
-def test_pauses_grow_to_a_bound_for_ever() -> None:
+def test_pauses_grow_to_a_limit() -> None:
     pauses = [pause_seconds(failures, Kind.RETRY) for failures in range(1, 9)]
     assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
     assert pause_seconds(100_000, Kind.RETRY) == 10.0

@@ -62,7 +62,7 @@ def test_failed_assertion_of_aiokafka_can_be_recovered() -> None:
     assert in_words(error, Kafka()) == "the Kafka client cannot go on: Unrecognized partition"
 
 
-def test_failure_that_nobody_waits_for_is_not_printed() -> None:
+def test_unawaited_failure_is_not_printed() -> None:
     printed: list[dict[str, object]] = []
 
     async def fail() -> None:
@@ -136,7 +136,7 @@ def publish(partitions: int = 1) -> dict[tuple[str, int], int]:
     return asyncio.run(run())
 
 
-def test_messages_of_a_partition_are_one_batch_in_one_transaction(producer: Producer) -> None:
+def test_partition_is_one_batch_in_one_transaction(producer: Producer) -> None:
     producer.answers = [10, 20]
     assert publish(2) == {(CHURNED, 1): 11, (CHURNED, 0): 22}
     assert producer.steps[0] == "begin"

@@ -34,12 +34,12 @@ def told(step: ExplainedDecision) -> tuple[str, str, str | None, str]:
     return f"{step.topic}/{step.partition}/{step.offset}", step.outcome, step.reason, step.why
 
 
-def test_every_question_has_a_name_of_its_own_and_worker_is_none_of_them() -> None:
+def test_query_names_are_unique_and_worker_is_reserved() -> None:
     assert {question.name: question for question in QUERIES.values()} == QUERIES
     assert "worker" not in QUERIES
 
 
-def test_a_story_tells_every_decision_and_why(store: Store) -> None:
+def test_history_has_every_decision_with_its_cause(store: Store) -> None:
     apply(store, [cancellation(0)])
     apply(store, [signup(0), signup(1, mrr='{"amount": "5.00", "currency": "USD"}'), signup(2)])
     apply(store, [cancellation(1), cancellation(2, ADA, "2026-07-15"), signup(3, ADA, plan_tier='"gold"')])
@@ -75,7 +75,7 @@ def test_a_story_tells_every_decision_and_why(store: Store) -> None:
     assert story.waiting == []
 
 
-def test_a_story_shows_the_customer_as_it_stands(store: Store) -> None:
+def test_history_has_the_current_customer(store: Store) -> None:
     apply(store, [signup(0, ADA, mrr='"83.333333"'), cancellation(0)])
     customer = answer(store, HISTORY, ExplainQuery(ADA)).customer
     assert customer is not None
@@ -88,7 +88,7 @@ def test_a_story_shows_the_customer_as_it_stands(store: Store) -> None:
     assert (customer.mrr, customer.arr) == (Decimal("83.333333"), Decimal("1000.00"))
 
 
-def test_a_story_says_whether_its_event_is_published(store: Store) -> None:
+def test_history_shows_whether_the_event_is_published(store: Store) -> None:
     apply(store, [signup(0), cancellation(0)])
     [left] = [step for step in answer(store, HISTORY, ExplainQuery(ADA)).steps if step.event_id]
     assert not left.is_published
@@ -97,7 +97,7 @@ def test_a_story_says_whether_its_event_is_published(store: Store) -> None:
     assert left.is_published
 
 
-def test_a_story_without_a_signup_says_what_waits(store: Store) -> None:
+def test_history_without_a_signup_lists_parked_records(store: Store) -> None:
     apply(store, [cancellation(0), cancellation(1, ADA, "2026-07-15"), cancellation(2, EVE)])
     story = answer(store, HISTORY, ExplainQuery(ADA))
     assert story.customer is None
@@ -108,14 +108,14 @@ def test_a_story_without_a_signup_says_what_waits(store: Store) -> None:
     assert not story.is_empty
 
 
-def test_of_a_customer_nothing_came_for_there_is_no_story(store: Store) -> None:
+def test_history_of_an_unknown_customer_is_empty(store: Store) -> None:
     apply(store, [signup(0), cancellation(0), cancellation(1, EVE)])
     story = answer(store, HISTORY, ExplainQuery(BOB))
     assert story == CustomerHistory(BOB, None, [], [])
     assert story.is_empty
 
 
-def test_what_is_parked_is_listed_by_customer(store: Store, clock: Clock) -> None:
+def test_parked_records_are_listed_by_customer(store: Store, clock: Clock) -> None:
     apply(store, [cancellation(0, EVE), cancellation(1, BOB)])
     clock.now += timedelta(seconds=1)
     apply(store, [cancellation(2, EVE, "2026-07-15"), signup(0), cancellation(3)])
@@ -130,7 +130,7 @@ def test_what_is_parked_is_listed_by_customer(store: Store, clock: Clock) -> Non
     assert (found.totals.records, found.totals.customers, found.totals.since) == (3, 2, eve.since)
 
 
-def test_the_list_of_the_parked_can_be_cut_and_its_totals_say_by_how_much(store: Store) -> None:
+def test_limited_list_of_parked_records_has_the_full_totals(store: Store) -> None:
     apply(store, [cancellation(0, EVE), cancellation(1, BOB)])
     found = answer(store, PARKED, ParkedQuery(at_most=1))
     assert [customer.customer_id for customer in found.customers] == [EVE]
@@ -139,7 +139,7 @@ def test_the_list_of_the_parked_can_be_cut_and_its_totals_say_by_how_much(store:
     assert (early.customers, early.totals.records) == ([], 0)
 
 
-def test_the_status_says_how_the_work_stands(store: Store) -> None:
+def test_status_has_the_totals_of_the_store(store: Store) -> None:
     apply(
         store, [signup(0), cancellation(0), cancellation(1), cancellation(2, ADA, "2026-07-15"), cancellation(3, EVE)]
     )
@@ -151,9 +151,7 @@ def test_the_status_says_how_the_work_stands(store: Store) -> None:
     assert status.letters == {"open": 1}
 
 
-def test_dead_letters_are_not_looked_through_where_they_are_too_many(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_dead_letters_are_not_searched(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.queries.status.MOST_LETTERS", 1)
     refused = [signup(number, ADA, plan_tier='"gold"') for number in range(2)]
     apply(store, refused[:1])

@@ -62,25 +62,25 @@ def escaped(name: bytes) -> str:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_aiokafka_itself_fails_on_such_a_name(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpatched_aiokafka_fails_on_a_non_utf_8_name(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with pytest.raises((UnicodeDecodeError, CorruptRecordException)):
         read(record_batch(MIXED, codec))
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_batch_with_such_names_is_read_whole_whatever_its_compression(codec: str) -> None:
+def test_batch_with_non_utf_8_names_is_read_with_each_codec(codec: str) -> None:
     assert read(record_batch(MIXED, codec)) == READ
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_usual_batch_is_read_as_ever(codec: str) -> None:
+def test_usual_batch_is_read(codec: str) -> None:
     usual = [record for record in MIXED if all(name.isascii() for name, _ in record[2])]
     (batch,) = batches(record_batch(usual, codec, base_offset=40))
     assert [(r.offset, r.timestamp, r.key) for r in batch] == [(40, FIRST_TIMESTAMP, None)]
 
 
-def test_what_is_read_is_plain_bytes_and_text() -> None:
+def test_read_values_are_bytes_and_str() -> None:
     (batch,) = batches(record_batch(MIXED))
     for record in batch:
         assert {type(record.key), type(record.value)} <= {bytes, type(None)}
@@ -89,7 +89,7 @@ def test_what_is_read_is_plain_bytes_and_text() -> None:
             assert type(value) in {bytes, type(None)}
 
 
-def test_offsets_and_times_count_from_the_batchs_own() -> None:
+def test_offsets_and_times_are_relative_to_the_batch() -> None:
     (batch,) = batches(record_batch(MIXED, "zstd", base_offset=2**40))
     assert [(r.offset - 2**40, r.timestamp - FIRST_TIMESTAMP) for r in batch] == [(0, 0), (1, 1), (2, 2), (3, 3)]
 
@@ -102,7 +102,7 @@ def test_batches_that_follow_each_other_are_each_read() -> None:
     ]  # fmt: skip
 
 
-def test_a_cut_last_batch_is_left_for_the_next_fetch() -> None:
+def test_truncated_last_batch_is_left_for_the_next_fetch() -> None:
     whole = record_batch(MIXED)
     records = aiokafka.consumer.fetcher.MemoryRecords(whole + record_batch(MIXED, base_offset=4)[:-1])
     assert records.next_batch() is not None
@@ -110,21 +110,21 @@ def test_a_cut_last_batch_is_left_for_the_next_fetch() -> None:
     assert records.next_batch() is None
 
 
-def test_the_reader_tells_what_the_fetcher_asks_of_a_batch() -> None:
+def test_batch_has_the_properties_that_the_fetcher_reads() -> None:
     (batch,) = batches(record_batch(MIXED, base_offset=10, flags=TRANSACTIONAL))
     assert batch.validate_crc()
     assert (batch.base_offset, batch.next_offset, batch.producer_id) == (10, 14, 7)
     assert (batch.is_transactional, batch.is_control_batch) == (True, False)
 
 
-def test_a_damaged_batch_is_still_noticed() -> None:
+def test_damaged_batch_is_refused() -> None:
     data = bytearray(record_batch(MIXED))
     data[-1] ^= 1
     (batch,) = batches(bytes(data))
     assert not batch.validate_crc()
 
 
-def test_the_marker_of_a_transaction_can_be_looked_at() -> None:
+def test_transaction_marker_is_read() -> None:
     (batch,) = batches(record_batch([(b"\0\0\0\1", b"\0\0\0\0\0\0", [])], flags=TRANSACTIONAL | CONTROL))
     assert batch.is_control_batch
     assert next(batch).key == b"\0\0\0\1"
@@ -140,7 +140,7 @@ def handed_over(data: bytes, kind: Any, aborted: Sequence[tuple[int, int]] = ())
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_who_wants_values_only_gets_those_of_each_batch_at_once(codec: str) -> None:
+def test_values_are_delivered_per_batch(codec: str) -> None:
     values = [value for _, _, value, _ in READ]
     [tombstone] = [key for _, key, value, _ in READ if value is None]
     data = record_batch(MIXED, codec) + record_batch(MIXED[:1], codec, base_offset=4)
@@ -154,7 +154,7 @@ def test_who_wants_values_only_gets_those_of_each_batch_at_once(codec: str) -> N
     )
 
 
-def test_values_of_aborted_transactions_and_markers_are_not_among_them() -> None:
+def test_values_of_aborted_transactions_and_markers_are_skipped() -> None:
     marker = record_batch([(b"\0\0\0\0", b"\0\0\0\0\0\0", [])], flags=TRANSACTIONAL | CONTROL, base_offset=4)
     aborted = record_batch(MIXED, flags=TRANSACTIONAL) + marker
     kept = record_batch(MIXED[:1], flags=TRANSACTIONAL, base_offset=5)
@@ -164,7 +164,7 @@ def test_values_of_aborted_transactions_and_markers_are_not_among_them() -> None
     )
 
 
-def test_a_damaged_batch_of_values_is_not_handed_over() -> None:
+def test_damaged_batch_of_values_is_refused() -> None:
     data = bytearray(record_batch(MIXED))
     data[-1] ^= 1
     with pytest.raises(CorruptRecordException):
@@ -180,7 +180,7 @@ def test_a_name_is_plain_unless_it_has_escaped_bytes(names: list[str], plain: bo
 
 
 @pytest.mark.parametrize("records", [MIXED[:2], MIXED], ids=["two", "all"])
-def test_what_was_read_is_written_back_byte_for_byte(records: Sequence[RawRecord]) -> None:
+def test_read_records_are_written_byte_for_byte(records: Sequence[RawRecord]) -> None:
     builder = record_parsing.EscapedBatchBuilder(1024 * 1024)
     for key, value, names in records:
         headers: list[Header] = [(escaped(name), text) for name, text in names]
@@ -208,7 +208,7 @@ print("read", flush=True)
 """
 
 
-def test_the_same_holds_where_aiokafka_runs_without_its_compiled_parts() -> None:
+def test_batches_are_read_without_aiokafkas_extensions() -> None:
     done = subprocess.run(
         [sys.executable, "-c", IN_PURE_PYTHON],
         env=os.environ | {"AIOKAFKA_NO_EXTENSIONS": "1"},

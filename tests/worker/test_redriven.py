@@ -31,7 +31,7 @@ def redrives(store: DuckDBStore) -> list[tuple[str, int, int]]:
     return store._db.execute('SELECT dead_letter_id, partition, "offset" FROM redrives').fetchall()
 
 
-def test_a_letter_goes_back_where_it_came_from_as_it_was_received_and_counted_up() -> None:
+def test_redrive_restores_the_record_and_increments_the_count() -> None:
     sent = redriven(LETTER, SIGNUPS)
     assert (sent.topic, sent.partition, sent.key, sent.value) == (SIGNUPS, 3, b"k", RECEIVED.value)
     assert sent.headers[:3] == list(RECEIVED.headers)
@@ -40,7 +40,7 @@ def test_a_letter_goes_back_where_it_came_from_as_it_was_received_and_counted_up
     assert ("__dlq.errors.reason", b"unknown_plan_tier") in sent.headers
 
 
-def test_the_record_says_which_letter_it_is() -> None:
+def test_redriven_record_has_the_id_of_its_dead_letter() -> None:
     assert redriven_letter(read_again(LETTER)) == LETTER.id == f"{SIGNUPS}/3/17@{RECEIVED.timestamp}"
     assert redriven_letter(RECEIVED) is None
 
@@ -50,7 +50,7 @@ def test_a_record_without_a_timestamp_can_be_redriven() -> None:
     assert redriven_letter(read_again(letter)) == letter.id == f"{SIGNUPS}/0/1@-1"
 
 
-def test_refused_again_it_has_one_set_of_headers_and_keeps_its_count(store: DuckDBStore) -> None:
+def test_rejected_redrive_has_one_set_of_headers(store: DuckDBStore) -> None:
     apply(store, [read_again(LETTER)])
     (again,) = store.pending(0, 10).messages
     names = [name for name, _ in again.headers]
@@ -93,25 +93,25 @@ FORGED: dict[str, PlainRecord] = {
 
 
 @pytest.mark.parametrize("said", FORGED)
-def test_headers_that_name_no_letter_change_nothing(store: DuckDBStore, said: str) -> None:
+def test_headers_without_a_dead_letter_change_nothing(store: DuckDBStore, said: str) -> None:
     assert claims_to_be_redriven(FORGED[said])
     assert apply(store, [FORGED[said]]).outcomes == {"applied": 1}
     assert redrives(store) == []
 
 
 @pytest.mark.parametrize("count", [b"", b"-1", b"\xff", b"9" * 5_000])
-def test_whatever_the_count_says_the_record_is_taken(store: DuckDBStore, count: bytes) -> None:
+def test_redrive_with_any_count_is_accepted(store: DuckDBStore, count: bytes) -> None:
     assert apply(store, [forged(redrive_count=count)]).outcomes == {"applied": 1}
     assert redrives(store) == [(f"{SIGNUPS}/3/17@5", 0, 5)]
 
 
-def test_a_header_that_stands_elsewhere_says_nothing(store: DuckDBStore) -> None:
+def test_redrive_header_in_another_place_is_ignored(store: DuckDBStore) -> None:
     moved = forged()
     apply(store, [record(moved.value, SIGNUPS, 5, headers=[*moved.headers, ("x", b"y")])])
     assert redrives(store) == []
 
 
-def test_what_is_read_again_is_noted_once(store: DuckDBStore) -> None:
+def test_reread_redrive_is_stored_once(store: DuckDBStore) -> None:
     again = read_again(LETTER, 5)
     apply(store, [again, signup(6, BOB)])
     apply(store, [again, signup(6, BOB), signup(7, ADA)])

@@ -136,7 +136,7 @@ def test_rows_are_published_in_order_and_marked() -> None:
     within(body)
 
 
-def test_relay_with_offered_rows_is_behind_until_they_are_published() -> None:
+def test_relay_is_behind_until_offered_rows_are_published() -> None:
     async def body(those: Those) -> None:
         async with those.running():
             await those.caught_up()
@@ -198,7 +198,7 @@ def test_rebuilt_store_publishes_only_what_is_not_on_the_topic() -> None:
     within(body)
 
 
-def test_rows_of_a_doubtful_commit_are_found_by_looking_again() -> None:
+def test_rows_of_a_doubtful_commit_are_read_from_the_store() -> None:
     async def body(those: Those) -> None:
         async with those.running():
             await those.caught_up()

@@ -68,14 +68,14 @@ PLACE = TopicPartition(SIGNUPS, 3)
     ids=["all", "up to the store", "beyond the store", "beyond the end", "gone", "all gone", "within", "nowhere",
          "empty", "never read"],
 )  # fmt: skip
-def test_a_partition_is_read_where_the_log_and_the_store_both_have_it(
+def test_replay_reads_what_log_and_store_both_have(
     asked: tuple[int, int], log: tuple[int, int], decided: int | None, wanted: tuple[int, int, int, int]
 ) -> None:
     positions = {} if decided is None else {(SIGNUPS, 3): decided}
     assert _range(PLACE, *asked, *log, positions) == Range(SIGNUPS, 3, *wanted)
 
 
-def test_a_log_that_ends_before_the_store_is_another_log() -> None:
+def test_log_end_before_the_position_is_another_log() -> None:
     with pytest.raises(Refusal, match=r"customer\.signup/3 ends at offset 10, but .* up to 11") as refused:
         _range(PLACE, 0, 10, 0, 10, {(SIGNUPS, 3): 11})
     assert refused.value.code is Exit.SAFETY
@@ -93,7 +93,7 @@ def replayed(store: DuckDBStore, records: list[PlainRecord]) -> tuple[CountingPr
     return path, report
 
 
-def test_every_record_is_counted_also_those_that_say_nothing_new(store: DuckDBStore) -> None:
+def test_duplicates_are_counted(store: DuckDBStore) -> None:
     records = [signup(0), signup(1), record(b"{", SIGNUPS, 2), cancellation(0, BOB), cancellation(1)]
     apply(store, records)
     path, report = replayed(store, records)
@@ -101,7 +101,7 @@ def test_every_record_is_counted_also_those_that_say_nothing_new(store: DuckDBSt
     assert report.changes == {}
 
 
-def test_cancellations_that_had_waited_are_counted_apart(store: DuckDBStore) -> None:
+def test_parked_cancellations_are_counted_separately(store: DuckDBStore) -> None:
     apply(store, [cancellation(0), cancellation(1, ADA, "2026-07-01"), signup(0, plan_tier='"gold"')])
     path, report = replayed(store, [signup(0), cancellation(0)])
     assert path.decided == {("applied", None): 1, ("duplicate", None): 1}
@@ -112,7 +112,7 @@ def test_cancellations_that_had_waited_are_counted_apart(store: DuckDBStore) -> 
     assert report.changes == {ADA: CustomerChange(ADA, None, after)}
 
 
-def test_who_changes_in_two_batches_is_told_once_from_first_to_last() -> None:
+def test_customer_changed_in_two_batches_is_reported_once() -> None:
     report = Report(executed=False, emit=Emit.ALL)
     report.add_changes(Changes(new_customers={ADA: customer()}))
     report.add_changes(
@@ -134,7 +134,7 @@ class Contested(DuckDBStore):
         return super().commit(changes)
 
 
-def test_a_batch_that_another_worker_was_faster_on_is_decided_anew_and_counted_once() -> None:
+def test_conflicting_batch_is_decided_again_and_counted_once() -> None:
     store, report = Contested(MEMORY), Report(executed=True, emit=Emit.ALL)
     path = CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer())
     replay = Replay(Settings(), Selection([SIGNUPS]), path, store, report)
@@ -145,7 +145,7 @@ def test_a_batch_that_another_worker_was_faster_on_is_decided_anew_and_counted_o
     assert sorted(report.changes) == sorted([ADA, BOB])
 
 
-def test_a_report_shares_nothing_with_the_next_one() -> None:
+def test_reports_share_no_state() -> None:
     first = Report(executed=False, emit=Emit.ALL)
     first.outcomes["applied"] += 1
     first.add_changes(Changes(new_customers={ADA: customer()}))
@@ -158,7 +158,7 @@ def test_a_report_shares_nothing_with_the_next_one() -> None:
     [(signup(), ADA, True), (signup(), BOB, False), (cancellation(0, ADA.upper()), ADA, True),
      (signup(plan_tier='"gold"'), ADA, True), (record(b"{"), ADA, False), (record(None), ADA, False)],
 )  # fmt: skip
-def test_a_record_is_about_the_customer_that_it_says(of: PlainRecord, who: str, is_theirs: bool) -> None:
+def test_record_is_about_the_customer_in_its_value(of: PlainRecord, who: str, is_theirs: bool) -> None:
     assert CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer()).is_about(of, who) is is_theirs
 
 
@@ -173,7 +173,7 @@ def silently(store: DuckDBStore, records: list[PlainRecord]) -> list[str]:
         return [message.id for message in work.commit().messages]
 
 
-def test_what_is_committed_silently_is_never_pending(tmp_path: Path) -> None:
+def test_silent_commit_is_never_pending(tmp_path: Path) -> None:
     store = DuckDBStore(str(tmp_path / "store"))
     apply(store, [signup(0), signup(1, BOB), signup(2, EVE), cancellation(0)])
     assert silently(store, [cancellation(1, BOB)]) == [churned_id(BOB)]
@@ -184,14 +184,14 @@ def test_what_is_committed_silently_is_never_pending(tmp_path: Path) -> None:
     store.close()
 
 
-def test_of_a_silent_commit_what_has_its_receipt_is_not_told_and_its_receipt_is_used_up(store: DuckDBStore) -> None:
+def test_silent_commit_skips_published_messages(store: DuckDBStore) -> None:
     store.keep_receipts([churned_id(ADA)], {})
     assert silently(store, [signup(0), signup(1, BOB), cancellation(0), cancellation(1, BOB)]) == [churned_id(BOB)]
     assert store._db.execute("SELECT count(*) FROM receipts").fetchall() == [(0,)]
     assert store._receipts_count == 0
 
 
-def test_lost_arr_is_that_of_those_who_left_each_rounded_to_the_cent(store: DuckDBStore) -> None:
+def test_lost_arr_is_rounded_per_customer(store: DuckDBStore) -> None:
     assert store.lost_arr() == Decimal("0.00")
     money = {ADA: "83.333333", BOB: "999999999999.999999", EVE: "499.00"}
     apply(
@@ -221,7 +221,7 @@ def in_a_process(target: object, *arguments: object) -> multiprocessing.Process:
     return process  # type: ignore[return-value]
 
 
-def test_a_copy_has_what_a_crash_left_in_the_log_and_working_on_it_leaves_the_store_alone(tmp_path: Path) -> None:
+def test_copy_has_the_log_and_leaves_the_store_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     in_a_process(killed_with_a_log, str(path)).join()
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
@@ -244,7 +244,7 @@ def interrupted_with(store: DuckDBStore) -> None:
     raise KeyboardInterrupt
 
 
-def test_what_a_killed_dry_run_left_is_removed_and_a_failing_one_leaves_nothing(tmp_path: Path) -> None:
+def test_dry_run_removes_its_copy_and_leftover_copies(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     DuckDBStore(str(path)).close()
     left = tmp_path / "store.duckdb.copy"
@@ -282,9 +282,7 @@ def hold(path: str, opened: object, done: object) -> None:
     store.close()
 
 
-def test_without_room_nothing_is_copied_and_the_numbers_are_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_copy_without_disk_space_is_refused_with_the_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "store.duckdb"
     DuckDBStore(str(path)).close()
     monkeypatch.setattr(duckdb_copy, "ROOM_TO_WORK_BYTES", 10**18)
@@ -294,7 +292,7 @@ def test_without_room_nothing_is_copied_and_the_numbers_are_said(
 
 
 @pytest.mark.parametrize("path", [MEMORY, "nowhere.duckdb"])
-def test_what_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_missing_store_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NoStoreError), copied(path, ignored):
         pass
@@ -331,7 +329,7 @@ def test_a_signal_while_the_store_is_copied_leaves_no_copy(heard: None, tmp_path
     assert signal.getsignal(number) is before
 
 
-def test_what_a_process_is_to_ignore_it_ignores(heard: None) -> None:
+def test_ignored_signal_remains_ignored(heard: None) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with interruptible(lambda: None) as interruption:
         send(signal.SIGHUP)
@@ -357,7 +355,7 @@ async def interrupted_work(interruption: Interruption, *signals: signal.Signals)
     return "finished"
 
 
-def test_the_first_signal_cancels_the_work_and_more_of_them_do_not_disturb_its_end(heard: None) -> None:
+def test_only_the_first_signal_cancels_the_work(heard: None) -> None:
     with interruptible(lambda: None) as interruption:
         assert uvloop.run(interrupted_work(interruption, signal.SIGINT, signal.SIGINT)) == "finished"
 
@@ -371,12 +369,12 @@ async def finished_work(interruption: Interruption) -> str:
     return "finished"
 
 
-def test_a_signal_that_comes_when_the_work_is_done_does_not_disturb_its_end(heard: None) -> None:
+def test_signal_after_the_work_is_ignored(heard: None) -> None:
     with interruptible(lambda: None) as interruption:
         assert uvloop.run(finished_work(interruption)) == "finished"
 
 
-def test_a_signal_that_came_before_the_work_began_cancels_it(heard: None) -> None:
+def test_signal_before_the_work_cancels_it(heard: None) -> None:
     with interruptible(lambda: None) as interruption:
         send(signal.SIGTERM)
         assert uvloop.run(interrupted_work(interruption)) == "finished"
@@ -404,7 +402,7 @@ def bad_night(**more: object) -> Report:
     return report
 
 
-def test_everything_is_printed_and_nothing_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_is_printed_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     said = printed(bad_night(), capsys)
     for line in (
         "Dry run: nothing was changed.",
@@ -439,7 +437,7 @@ def test_everything_is_printed_and_nothing_cut_short(capsys: pytest.CaptureFixtu
         ({"read": 9}, "9 records read, 5 of them about the customer."),
     ],
 )
-def test_what_became_of_it_is_said_as_it_is(
+def test_report_names_the_end_of_the_replay(
     more: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert says in printed(bad_night(**more), capsys)

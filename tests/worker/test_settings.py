@@ -40,7 +40,7 @@ def mistakes() -> list[str]:
 # Defaults
 
 
-def test_nothing_has_to_be_set() -> None:
+def test_every_setting_has_a_default() -> None:
     settings = Settings.read()
     assert settings.kafka.bootstrap_servers == "localhost:9092"
     assert settings.kafka.group_id == "customer-worker"
@@ -53,7 +53,7 @@ def test_nothing_has_to_be_set() -> None:
     assert (settings.http.host, settings.http.port, settings.http.enabled) == ("127.0.0.1", 8080, True)
 
 
-def test_whatever_may_lose_something_is_off() -> None:
+def test_settings_that_may_lose_records_are_off() -> None:
     assert set(Settings.read().safety.model_dump().values()) == {False, "refuse"}
 
 
@@ -153,7 +153,7 @@ def test_settings_never_change_once_read() -> None:
         settings.kafka = settings.kafka
 
 
-def test_the_failpoint_of_the_crash_tests_is_no_mistake(given: Callable[..., None]) -> None:
+def test_failpoint_variable_is_accepted(given: Callable[..., None]) -> None:
     given(FAILPOINT="after-commit:3")
     Settings.read()
 
@@ -275,14 +275,12 @@ def test_every_mistake_is_named_at_once(given: Callable[..., None]) -> None:
     ("KAFKA__BOOTSTRAP_SERVER", "KAFKA__BOOTSTRAP_SERVERS"), ("KAFKA_GROUP_ID", "KAFKA__GROUP_ID"),
     ("TOPIC__SIGNUP", "TOPICS__SIGNUP"), ("STORE_URL", "STORE__URL"),
 ])  # fmt: skip
-def test_an_unknown_variable_is_one_sentence_with_what_was_meant(
-    given: Callable[..., None], name: str, meant: str
-) -> None:
+def test_unknown_variable_is_one_sentence_with_a_suggestion(given: Callable[..., None], name: str, meant: str) -> None:
     given(**{name: "localhost:9092"})
     assert mistakes() == [f"{PREFIX}{name} is not a setting; did you mean {PREFIX}{meant}?"]
 
 
-def test_an_unknown_variable_that_resembles_nothing_gets_no_advice(given: Callable[..., None]) -> None:
+def test_unknown_variable_without_a_similar_one_has_no_advice(given: Callable[..., None]) -> None:
     given(ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ="1")
     (mistake,) = mistakes()
     assert mistake.endswith("is not a setting")
@@ -295,7 +293,7 @@ def test_a_whole_section_in_one_variable_is_no_setting(given: Callable[..., None
     assert mistake.startswith(f"{PREFIX}KAFKA is not a setting")
 
 
-def test_other_programs_variables_are_none_of_our_business(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_other_programs_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUSTOMER_SERVICE_URL", "x")
     monkeypatch.setenv("KAFKA__GROUP_ID", "x")
     assert Settings.read().kafka.group_id == "customer-worker"
@@ -304,7 +302,7 @@ def test_other_programs_variables_are_none_of_our_business(monkeypatch: pytest.M
 # Secrets
 
 
-def test_a_password_is_shown_nowhere(given: Callable[..., None]) -> None:
+def test_password_is_never_shown(given: Callable[..., None]) -> None:
     given(
         KAFKA__SECURITY_PROTOCOL="SASL_PLAINTEXT", KAFKA__SASL_MECHANISM="PLAIN", KAFKA__SASL_USERNAME="u",
         KAFKA__SASL_PASSWORD=SECRET,
@@ -318,7 +316,7 @@ def test_a_password_is_shown_nowhere(given: Callable[..., None]) -> None:
 @pytest.mark.parametrize(("name", "value"), [
     ("KAFKA__SASL_MECHANISM", "NONE"), ("KAFKA__SECURITY_PROTOCOL", "PLAINTEXT"), ("KAFKA__SASL_PASSWORDS", SECRET),
 ])  # fmt: skip
-def test_a_mistake_beside_a_password_does_not_tell_it(given: Callable[..., None], name: str, value: str) -> None:
+def test_error_of_another_setting_does_not_show_the_password(given: Callable[..., None], name: str, value: str) -> None:
     given(
         **{"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "PLAIN", "KAFKA__SASL_USERNAME": "u",
            "KAFKA__SASL_PASSWORD": SECRET, name: value}
@@ -333,13 +331,13 @@ def test_a_mistake_beside_a_password_does_not_tell_it(given: Callable[..., None]
     [lambda: Store.model_validate({"url": f"mysql://u:{SECRET}@h/d"}), lambda: Kafka(sasl_password=SecretStr(SECRET))],
     ids=["the store's address", "the password"],
 )  # fmt: skip
-def test_the_validators_own_errors_tell_no_secret_either(make: Callable[[], object]) -> None:
+def test_validation_errors_show_no_secret(make: Callable[[], object]) -> None:
     with pytest.raises(ValidationError) as refused:
         make()
     assert SECRET not in str(refused.value) + repr(refused.value)
 
 
-def test_what_is_shown_is_every_setting_as_it_would_be_written(given: Callable[..., None]) -> None:
+def test_shown_settings_are_valid_variables(given: Callable[..., None]) -> None:
     given(HTTP__ENABLED="no", BATCH__MAX_RECORDS="7")
     shown = Settings.read().shown()
     assert all(name.startswith(PREFIX) and isinstance(value, str) for name, value in shown.items())

@@ -150,7 +150,7 @@ def test_ignored_signal_remains_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_handlers_are_installed_before_anything_large_is_imported() -> None:
+def test_signal_handlers_precede_large_imports() -> None:
     code = "import sys, worker.__main__; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"asyncio", "typer", "structlog", "importlib.metadata", "worker.cli"} & set(loaded.split())

@@ -51,7 +51,7 @@ def test_closed_output_is_one_sentence(command: list[str]) -> None:
     assert (done.returncode, done.stderr) == (1, "writing to standard output failed: Bad file descriptor\n")
 
 
-def test_what_the_encoding_lacks_is_escaped() -> None:
+def test_unencodable_characters_are_escaped() -> None:
     reading, writing = os.pipe()
     try:
         ended = run(["config", "show"], writing, PYTHONIOENCODING="ascii", CUSTOMER_WORKER_KAFKA__GROUP_ID="größe")

@@ -1,4 +1,4 @@
-"""Limits on the size of functions and modules and on their coupling. The linter limits nesting (PLR1702)."""
+"""Limits on functions and modules, their coupling, and the names of tests. The linter limits nesting (PLR1702)."""
 
 import ast
 from collections import defaultdict
@@ -13,6 +13,7 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 MAX_FUNCTION_LINES = 40
 MAX_IMPORTED_MODULES = 15
 MAX_MEDIAN_LINES = 150
+MAX_TEST_NAME = 59
 COMPOSITION_ROOT = "worker/bootstrap.py"
 
 
@@ -24,6 +25,11 @@ def long_functions(path: Path) -> dict[str, int]:
     functions = [node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     lines = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
     return {name: count for name, count in lines.items() if count > MAX_FUNCTION_LINES}
+
+
+def names_of_tests(path: Path) -> list[str]:
+    functions = [node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [node.name for node in functions if node.name.startswith("test_")]
 
 
 def is_module(name: str) -> bool:
@@ -57,9 +63,15 @@ def test_modules_import_at_most_15_others() -> None:
     assert above.keys() <= {COMPOSITION_ROOT}, above
 
 
-def test_the_median_module_of_a_package_has_at_most_150_lines() -> None:
+def test_median_module_of_a_package_has_at_most_150_lines() -> None:
     """A package of `worker` counts with the packages inside it."""
     lines: defaultdict[str, list[int]] = defaultdict(list)
     for path in MODULES:
         lines["/".join(path.relative_to(ROOT).parent.parts[:2])].append(len(path.read_text().splitlines()))
     assert {package: median(each) for package, each in lines.items() if median(each) > MAX_MEDIAN_LINES} == {}
+
+
+def test_names_of_tests_have_fewer_than_60_characters() -> None:
+    names = [name for path in (ROOT / "tests").rglob("test_*.py") for name in names_of_tests(path)]
+    assert names
+    assert [name for name in names if len(name) > MAX_TEST_NAME] == []

@@ -109,7 +109,7 @@ def test_position_stays_before_records_that_wait() -> None:
     within(body)
 
 
-def test_no_positions_before_they_are_set() -> None:
+def test_unset_positions_are_not_reported() -> None:
     async def body(those: Parts) -> None:
         those.consumer._offsets.start(FIRST, 10, 10)
         those.consumer.assignment.is_set.clear()

@@ -99,7 +99,7 @@ def test_fetch_is_sent_by_name_otherwise(versions: dict[int, tuple[int, int]], t
 
 
 @pytest.mark.parametrize("before", [{"signups": OLD}, {}], ids=["another id", "no id"])
-def test_response_to_a_request_before_the_ids_changed_is_dropped(before: dict[str, UUID]) -> None:
+def test_response_to_a_request_for_former_ids_is_dropped(before: dict[str, UUID]) -> None:
     client = Client()
     fetches = attached(client, **before)
 

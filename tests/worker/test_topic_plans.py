@@ -21,20 +21,20 @@ def changes(differences: list[Difference]) -> dict[str, str]:
     return {each.setting: each.value for each in differences}
 
 
-def test_inputs_need_nothing() -> None:
+def test_inputs_have_no_required_configuration() -> None:
     plan = plans()["customer.signup"]
     assert plan.new_configs == {}
     assert plan.differences(DEFAULTS) == []
 
 
-def test_events_are_compacted_and_their_size_is_left_to_the_broker() -> None:
+def test_churned_topic_is_compacted_with_the_brokers_size() -> None:
     plan = plans()["customer.churned"]
     assert plan.new_configs == {"cleanup.policy": "compact"}
     assert changes(plan.differences(DEFAULTS)) == {"cleanup.policy": "compact"}
     assert plan.differences(DEFAULTS | {"cleanup.policy": "compact"}) == []
 
 
-def test_events_need_room_for_the_largest_value() -> None:
+def test_churned_topic_takes_the_largest_value() -> None:
     plan = plans()["customer.churned"]
     good = {"cleanup.policy": "compact"}
     assert plan.differences(good | {"max.message.bytes": str(128 * 1024)}) == []
@@ -43,7 +43,7 @@ def test_events_need_room_for_the_largest_value() -> None:
     assert str(small) == f"max.message.bytes=65536 (needed: at least {72 * 1024})"
 
 
-def test_dead_letters_are_deleted_by_nobody() -> None:
+def test_dead_letter_topics_have_no_retention_limit() -> None:
     plan = plans()["customer.signup-dlt"]
     kept = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     assert plan.new_configs == kept | {"max.message.bytes": str(4 * MIB)}
@@ -61,7 +61,7 @@ def test_dead_letters_are_deleted_by_nobody() -> None:
     ],
     ids=["just enough", "a byte too few", "more than a new topic takes"],
 )
-def test_dead_letters_need_the_room_of_their_source(source: int, taken: int, wanted: int | None) -> None:
+def test_dead_letter_topic_takes_what_its_source_takes(source: int, taken: int, wanted: int | None) -> None:
     plan = plans(signup=str(source))["customer.signup-dlt"]
     actual = plan.new_configs | {"max.message.bytes": str(taken)}
     assert changes(plan.differences(actual)) == ({} if wanted is None else {"max.message.bytes": str(wanted)})

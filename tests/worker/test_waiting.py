@@ -45,12 +45,12 @@ def at_stake(store: DuckDBStore) -> AtStake:
     return found._replace(since=None)
 
 
-def test_an_empty_store_has_nothing_that_waits(store: DuckDBStore) -> None:
+def test_empty_store_has_nothing_waiting(store: DuckDBStore) -> None:
     assert waiting(store) == Waiting(0, None, 0, None)
     assert at_stake(store) == AtStake(0, Decimal(0))
 
 
-def test_what_is_parked_counts_since_the_oldest_came(store: DuckDBStore, clock: Clock) -> None:
+def test_parked_age_is_that_of_the_oldest_record(store: DuckDBStore, clock: Clock) -> None:
     apply(store, [cancellation(0)])
     clock.now += timedelta(hours=1)
     apply(store, [cancellation(1, BOB)])
@@ -59,7 +59,7 @@ def test_what_is_parked_counts_since_the_oldest_came(store: DuckDBStore, clock: 
     assert waiting(store)[:2] == (1, NOON + timedelta(hours=1))
 
 
-def test_what_is_not_published_counts_since_the_oldest_was_decided(store: DuckDBStore, clock: Clock) -> None:
+def test_unpublished_age_is_that_of_the_oldest_decision(store: DuckDBStore, clock: Clock) -> None:
     apply(store, [signup(0), signup(1, BOB), cancellation(0)])
     clock.now += timedelta(hours=1)
     apply(store, [record(None, CANCELLATIONS, 1), cancellation(2, BOB)])
@@ -70,7 +70,7 @@ def test_what_is_not_published_counts_since_the_oldest_was_decided(store: DuckDB
     assert waiting(store)[2:] == (0, None)
 
 
-def test_what_was_found_on_its_topic_does_not_wait(store: DuckDBStore, clock: Clock) -> None:
+def test_message_with_a_receipt_is_not_waiting(store: DuckDBStore, clock: Clock) -> None:
     apply(store, [signup(0), cancellation(0)])
     clock.now += timedelta(hours=1)
     apply(store, [signup(1, BOB), cancellation(1, BOB)])
@@ -90,7 +90,7 @@ def test_arr_at_stake_counts_each_customer_once(store: DuckDBStore) -> None:
     assert at_stake(store) == AtStake(6, Decimal("11976.00"))
 
 
-def test_a_letter_that_is_settled_is_at_stake_no_longer(store: DuckDBStore) -> None:
+def test_settled_dead_letter_is_not_at_stake(store: DuckDBStore) -> None:
     apply(store, [signup(0), signup(1, BOB), signup(2, EVE)])
     refused = [cancellation(n, who, "not a day") for n, who in enumerate((ADA, BOB, EVE))]
     apply(store, refused)
@@ -104,7 +104,7 @@ def test_a_letter_that_is_settled_is_at_stake_no_longer(store: DuckDBStore) -> N
     assert at_stake(store) == AtStake(2, Decimal("11976.00"))
 
 
-def test_a_letter_that_was_applied_when_sent_again_is_settled(store: DuckDBStore) -> None:
+def test_applied_redrive_settles_the_dead_letter(store: DuckDBStore) -> None:
     with UnitOfWork(store) as work:  # a bad deploy, which takes no value of more than 10 bytes
         BatchProcessor(Decoder(SIGNUPS, 10), composer()).apply([signup(0), signup(1, BOB)], work)
         work.commit()
@@ -114,7 +114,7 @@ def test_a_letter_that_was_applied_when_sent_again_is_settled(store: DuckDBStore
     assert at_stake(store) == AtStake(1, Decimal("5988.00"))
 
 
-def test_a_proof_that_the_store_can_be_written_changes_nothing_that_is_read(store: DuckDBStore) -> None:
+def test_write_probe_changes_no_totals(store: DuckDBStore) -> None:
     apply(store, [signup(0), cancellation(0)])
     with store.view() as view:
         before = view.totals()
