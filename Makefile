@@ -1,6 +1,9 @@
 # `make demo` and `make test` are all that a fresh machine needs; each installs what is missing first.
 PYTHON ?= python3
 BIN := .venv/bin
+# Bytecode is kept, whatever the environment says: a run of the tests starts hundreds of processes, and to compile the
+# worker takes as long as to import it.
+export PYTHONDONTWRITEBYTECODE =
 INSTALLED := .venv/.installed
 
 .PHONY: install demo test test-fast acceptance lint types imports format bench bench-quick faults faults-short lock clean

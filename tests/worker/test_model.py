@@ -231,5 +231,5 @@ class Worker(RuleBasedStateMachine):
         assert store_positions == {place: len(log) for place, log in self.logs.items() if log}
 
 
-def test_any_way_of_reading_the_same_records_ends_in_the_same_customers_and_events() -> None:
+def test_any_order_of_reading_has_the_same_result() -> None:
     run_state_machine_as_test(Worker)
