@@ -1,1 +1,1 @@
-"""The whole worker as others meet it: a real Kafka, a real process, and an oracle that imports nothing of it."""
+"""Acceptance tests: the whole worker as a real process on a real Kafka, compared with an independent oracle."""

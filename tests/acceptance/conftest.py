@@ -1,4 +1,4 @@
-"""Each test has a world of its own on the shared servers."""
+"""Fixtures: each test has its own topics and store on the shared servers."""
 
 from collections.abc import Iterator
 from pathlib import Path

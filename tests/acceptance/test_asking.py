@@ -1,4 +1,4 @@
-"""`status`, `explain` and `parked list` as ops types them: beside a running worker, and without one."""
+"""`status`, `explain` and `parked list`, beside a running worker and without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where reading starts is settled before anything is read, and by one worker at a time."""
+"""Start positions are set before the first record is read, by one worker at a time."""
 
 from __future__ import annotations
 

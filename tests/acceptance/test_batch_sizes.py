@@ -1,4 +1,4 @@
-"""What is published fits the topics: batches by their `max.message.bytes`, and a record that never fits is named."""
+"""Published batches fit `max.message.bytes` of their topics; a record that never fits is named."""
 
 import json
 from collections.abc import Iterable

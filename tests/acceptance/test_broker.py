@@ -1,4 +1,4 @@
-"""The tests' own Kafka starts, survives what the fault tests will do to it, and says what is missing."""
+"""The Kafka of the tests starts, survives kills and pauses, and names what is missing."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""`customer-worker check` says of every topic whether it is as the worker needs it, and what to do where it is not."""
+"""`customer-worker check` lists each topic with its problems and advice."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The tests' own records are what the issue asks for, and reach Kafka and the oracle byte for byte."""
+"""The corpus of the tests covers every outcome, and reaches Kafka and the oracle byte for byte."""
 
 import uuid
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Killed at the worst moments and started again, the worker ends where it would have ended anyway."""
+"""A worker that is killed at any failpoint and restarted ends with the same result."""
 
 import pytest
 

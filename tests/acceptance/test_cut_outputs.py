@@ -1,4 +1,4 @@
-"""An output topic lost records before their receipt was read: the worker asks, and does what the operator decides."""
+"""An output topic that lost records before their receipts were read: the operator decides, by a setting."""
 
 from __future__ import annotations
 

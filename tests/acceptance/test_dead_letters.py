@@ -1,4 +1,4 @@
-"""Dead letters as ops handles them: after a bad deploy, after what nobody can mend, and under attack."""
+"""Dead letters: list, show, redrive and discard, after a bad deploy and with forged headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A commit that failed may be durable: the batch is tried again, and what it committed is published once."""
+"""A failed commit may be durable: the batch is repeated, and its events are published once."""
 
 from __future__ import annotations
 

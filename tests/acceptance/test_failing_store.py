@@ -1,4 +1,4 @@
-"""A store that fails: the operations page says so, and no content of a record gets into the log."""
+"""A failing store: the operations page shows it, and no content of a record is logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FastStream's own command line runs the worker too, from a factory: importing it does nothing."""
+"""FastStream's command line runs the worker from its factory; importing the module has no effect."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Records that trickle in while a batch is being applied are one batch, so that none waits for all those before it."""
+"""Records that arrive during a batch are gathered into the next one."""
 
 from __future__ import annotations
 

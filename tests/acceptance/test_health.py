@@ -1,4 +1,4 @@
-"""`/livez` and `/readyz` of a real worker whose surroundings fail, as its supervisor sees them."""
+"""`/livez` and `/readyz` of a real worker whose dependencies fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP port of a running worker, asked as a supervisor and a reader of the contract would."""
+"""The HTTP port of a running worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs and a group that can no longer be read: not ready with the reason, lag that stays, and recovery by itself."""
+"""Unreadable inputs and groups: not ready with the reason, growing lag, and recovery without a restart."""
 
 from __future__ import annotations
 

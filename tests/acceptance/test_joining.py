@@ -1,4 +1,4 @@
-"""A worker that its group does not accept yet can be seen and stopped; one that cannot share the group refuses."""
+"""A worker that waits for its group is visible and can be stopped; a group with a foreign member is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records that fit Kafka only just, or only compressed, reach the dead letters whole and hold up nobody."""
+"""Records of the largest size that Kafka takes, also compressed, become dead letters byte for byte."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A Kafka that is away for long is an event of the log, each attempt to reach it is not."""
+"""A long absence of Kafka is logged once, each attempt to reach it is not."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The store is lost, or put back from an older copy: the same customers again, and nothing published twice."""
+"""A store that is lost, or restored from an older copy, is rebuilt, and nothing is published twice."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The whole job on a real Kafka: all that comes out, on the topics and in the store, equals the oracle's word."""
+"""The main job on a real Kafka: topics and store equal the oracle's result."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Many workers in one group on one PostgreSQL: whatever becomes of them and of it, the contract's word is kept."""
+"""Many workers of one group on one PostgreSQL, with kills, restarts and migrations: exactly once."""
 
 import sys
 from socket import gethostname

@@ -1,4 +1,4 @@
-"""`/metrics` and the operations page of a real worker after a real corpus, beside the oracle's word."""
+"""`/metrics` and the operations page of a real worker equal the oracle's result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kafka's own tool moves the group: backwards repeats nothing, forwards is refused."""
+"""Group offsets moved by Kafka's own tool: backward repeats no effect, forward is refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""One bad record never holds up or fails the records around it."""
+"""One bad record does not affect the records around it."""
 
 import uuid
 

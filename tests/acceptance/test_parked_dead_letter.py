@@ -1,4 +1,4 @@
-"""A cancellation that nobody signs up for is given up by ops, and everything that can follow from it."""
+"""`parked dead-letter` turns a parked cancellation into a dead letter, and what can follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one transaction of events costs Kafka, counted: requests a transaction, and none a record."""
+"""Requests to Kafka are counted per transaction: none per record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kafka refuses what the relay publishes: the log and `/readyz` give the cause, and nothing is lost or repeated."""
+"""Kafka refuses a transaction: log and `/readyz` name the cause, and nothing is lost or repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the books agree, as ops asks it: when all is well, when something is on its way, and when not."""
+"""`reconcile` with equal contents, with pending events, and with differences."""
 
 from __future__ import annotations
 

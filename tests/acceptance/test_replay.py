@@ -1,4 +1,4 @@
-"""`replay` as ops uses it: after a bad deploy, killed in the middle, in silence, and where it has to refuse."""
+"""`replay` after a bad deploy, after a kill, in silence, and when it is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`replay` on PostgreSQL while workers run: tried out without a trace, and done without an event lost or repeated."""
+"""`replay` on PostgreSQL beside running workers: the dry run changes nothing, no event is lost or repeated."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Rights that are missing on Kafka are named with the command that grants them, by `check` and by a worker's start."""
+"""Missing rights on Kafka are named with the command that grants them, by `check` and at start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The secured broker refuses what it should, and allows what it was told to."""
+"""The secured broker of the tests allows the granted rights and no others."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Workers whose users have other session defaults in PostgreSQL: what they decide side by side is right."""
+"""Workers whose PostgreSQL roles have other session defaults decide correctly side by side."""
 
 import time
 import uuid

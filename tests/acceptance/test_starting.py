@@ -1,4 +1,4 @@
-"""What keeps the worker from starting is said in one plain message, with the exit code the contract gives it."""
+"""Each cause that prevents a start is one sentence, with the exit code of the contract."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""SIGTERM ends the worker in good order; a second one ends it at once, and loses nothing."""
+"""SIGTERM stops the worker cleanly; a second one stops it at once, without loss."""
 
 import os
 import signal

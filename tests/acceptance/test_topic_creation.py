@@ -1,4 +1,4 @@
-"""Topics are created and altered by `topics create` alone, also on a broker that creates what is asked for."""
+"""Only `topics create` creates and alters topics, also on a broker that creates topics automatically."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""No header, key or value whatever stops the worker, be it one that the contract says nothing of."""
+"""No header, key or value stops the worker, not even one that the contract does not mention."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""compose.yaml keeps its promises: pinned images, a worker that touches its volume alone, ports on loopback alone."""
+"""compose.yaml: pinned images, a read-only worker, ports on loopback only."""
 
 import os
 import re

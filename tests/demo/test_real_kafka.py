@@ -1,4 +1,4 @@
-"""The demo on a real Kafka: topics of its own, gone at the end."""
+"""The demo on a real Kafka creates its own topics and removes them at the end."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The demo's story is the same in every run."""
+"""The records of the demo are the same in every run."""
 
 from worker.demo import cast, story
 

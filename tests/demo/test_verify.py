@@ -1,4 +1,4 @@
-"""The demo's verdict: each kind of loss or repetition is found, and named."""
+"""The demo's verdict names each kind of loss and repetition."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The examples in the documents hold: each is run, compiled, or compared with what it is an example of."""
+"""Examples in the documents are run, compiled, or compared with what they show."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the documents mention exists: commands, options, settings, metrics, log events, exit codes, alerts, paths."""
+"""Names in the documents exist: commands, options, settings, metrics, log events, exit codes, alerts, paths."""
 
 import ast
 import re

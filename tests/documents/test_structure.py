@@ -1,4 +1,4 @@
-"""The documents fit together: length, links, anchors, the parts of a decision."""
+"""Structure of the documents: length, links, anchors, the parts of a decision."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A customer is who they are, from signup to churn, and leaves once."""
+"""A customer from signup to churn, which happens once."""
 
 from copy import copy
 from datetime import date, timedelta

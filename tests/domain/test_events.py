@@ -1,4 +1,4 @@
-"""What happened is told once and never changed."""
+"""Domain events are immutable values."""
 
 from datetime import date
 from decimal import Decimal

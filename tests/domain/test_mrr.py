@@ -1,4 +1,4 @@
-"""Money is exact, in US dollars, never negative, and the same whatever the caller's decimal context."""
+"""MRR is exact, in US dollars, never negative, and independent of the caller's decimal context."""
 
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError

@@ -1,4 +1,4 @@
-"""The ladder of plans, and the lines of business."""
+"""The order of plan tiers, and the industries."""
 
 import itertools
 

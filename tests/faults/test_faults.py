@@ -1,4 +1,4 @@
-"""What can be known of the fault suite without running it."""
+"""The schedule and the mutants of the fault suite, checked without a run."""
 
 from itertools import islice
 

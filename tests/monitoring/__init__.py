@@ -1,1 +1,1 @@
-"""Prometheus as the judge of the alert rules."""
+"""Tests of the alert rules with Prometheus's own tool."""

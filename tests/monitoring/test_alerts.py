@@ -1,4 +1,4 @@
-"""The alert rules wake somebody when they should, say what to do, and ask for numbers that the worker gives."""
+"""Alert rules fire when they should, give advice, and use metrics that the worker exposes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backend that each address names, and what can be done with a database before a store on it is open."""
+"""The backend of each address, and its operations before a store is open."""
 
 import subprocess
 import sys

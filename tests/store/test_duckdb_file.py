@@ -1,4 +1,4 @@
-"""What only a DuckDB file can do wrong: be locked, damaged, of another version, readable by others, or huge."""
+"""Failures of a DuckDB file: locked, damaged, of another version, readable by others, or huge."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What only a DuckDB file can do to those who look at it: be locked, be left by a crash, be none, be overwritten."""
+"""Views of a DuckDB file that is locked, left by a crash, missing, or overwritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which log each position is an offset in, kept by every store."""
+"""The identity of the log of each position, in every store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From one version of the tables to the next, with a second step that only tests have; and who is refused then."""
+"""Migrations of the tables, with a second step that only tests have, and the refusal of other versions."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean for whoever has to mend them."""
+"""Errors of PostgreSQL are described with their remedy."""
 
 from collections.abc import Callable
 

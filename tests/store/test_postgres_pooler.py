@@ -1,4 +1,4 @@
-"""PgBouncer between worker and PostgreSQL: session mode works, what shares sessions is refused."""
+"""PgBouncer between worker and PostgreSQL: session mode works, shared sessions are refused."""
 
 from collections.abc import Callable
 from contextlib import closing, suppress

@@ -1,4 +1,4 @@
-"""What two workers on one PostgreSQL can do to each other: each race is run, on real connections, to both its ends."""
+"""Races of two workers on one PostgreSQL: each is run on real connections, to both outcomes."""
 
 import os
 import time

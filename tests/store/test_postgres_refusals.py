@@ -1,4 +1,4 @@
-"""Why PostgreSQL does not let a worker in, or not write: said so that ops know what to do, and never the password."""
+"""Refusals of PostgreSQL are described for operators, without the password."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sessions of PostgreSQL: what the store needs of them is set or verified, whatever the defaults of the server are."""
+"""Settings of PostgreSQL sessions are set or verified, whatever the server's defaults are."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

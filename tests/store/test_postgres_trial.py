@@ -1,4 +1,4 @@
-"""What a dry run works on: it answers as the store would, and neither the database nor any worker knows of it."""
+"""Dry runs on PostgreSQL give the store's results, invisible to the database and to workers."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

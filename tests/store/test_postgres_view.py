@@ -1,4 +1,4 @@
-"""A PostgreSQL store answers beside its workers as a DuckDB store does, also one that was copied from it."""
+"""Views of a PostgreSQL store equal those of DuckDB, also for a copied store."""
 
 from collections.abc import Callable
 from datetime import date

@@ -1,4 +1,4 @@
-"""One batch, all or nothing: the unit of work over every store."""
+"""The unit of work commits one batch, all or nothing, on every store."""
 
 from datetime import date
 

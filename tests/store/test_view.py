@@ -1,4 +1,4 @@
-"""What every store answers beside its worker: of one moment, in order, and in nobody's way."""
+"""Views of every store are ordered snapshots and block no worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A running worker's answers: one at a time, within a bound, and none that outlives it."""
+"""Queries to a running worker: one at a time, within a time limit, ended by close."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a poll is applied to a store: in parts, again after a failure, and not at all where that could do harm."""
+"""A poll is applied in parts, repeated after a failure, and dropped if its partitions are lost."""
 
 from __future__ import annotations
 

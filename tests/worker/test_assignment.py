@@ -1,4 +1,4 @@
-"""What can happen to an assignment between two looks at it."""
+"""Changes of the assignment between two checks."""
 
 import asyncio
 from types import SimpleNamespace

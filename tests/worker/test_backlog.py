@@ -1,4 +1,4 @@
-"""The rows of the outbox to be published next: from memory where their commits were added, else from the store."""
+"""Pending rows of the outbox come from memory if their commits were added, else from the store."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence

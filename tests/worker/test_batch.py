@@ -1,4 +1,4 @@
-"""What each record leads to, in the store and to be published: every row of the contract's table."""
+"""The outcome of each record, in the store and the outbox: every row of the contract's table."""
 
 import json
 from collections import Counter

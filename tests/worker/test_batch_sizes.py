@@ -1,4 +1,4 @@
-"""Records in batches that their topic takes; each batch as large as the topic and the worker allow."""
+"""Batches are as large as topic and worker allow."""
 
 from collections.abc import Sequence
 from random import Random

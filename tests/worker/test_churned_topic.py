@@ -1,4 +1,4 @@
-"""A topic is read from where it is known, and only where what is known still stands."""
+"""The churned topic is read from the cached prefix, if that is still valid."""
 
 import asyncio
 import json

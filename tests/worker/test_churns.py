@@ -1,4 +1,4 @@
-"""The store adds up its churns as the topic's reader does: to the cent, and to the last customer."""
+"""Sums of churns in the store equal those read from the topic, to the cent and the customer."""
 
 import json
 import uuid

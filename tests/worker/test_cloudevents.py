@@ -1,4 +1,4 @@
-"""Envelopes: binary, structured, none, and whatever else stands in their place."""
+"""Envelopes: binary, structured, none, and invalid ones."""
 
 import base64
 import json

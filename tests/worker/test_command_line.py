@@ -1,4 +1,4 @@
-"""A command loads what it needs: loading takes longer than most take for their answer."""
+"""Each command loads only the modules it needs, since loading takes longer than most answers."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The schemas promise what the worker does: whatever they accept it takes, and its examples fit them."""
+"""The schemas agree with the worker: it accepts every valid message, and the examples are valid."""
 
 from __future__ import annotations
 

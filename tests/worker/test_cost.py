@@ -1,6 +1,6 @@
-"""What a batch costs, counted and not timed: SQL statements a batch, and Python calls a record.
+"""Cost of a batch, counted: SQL statements per batch, and Python calls per record.
 
-A number here that has to grow is a decision: say in the commit what it buys.
+A commit that raises a number here says why it is worth it.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""What a store knows of its dead letters: what became of each, and what is at stake."""
+"""State and ARR at stake of dead letters."""
 
 from collections.abc import Sequence
 from datetime import timedelta

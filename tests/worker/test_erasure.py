@@ -1,4 +1,4 @@
-"""Which events the tombstones on `customer.churned` erase."""
+"""Tombstones on `customer.churned` erase earlier events of their customer."""
 
 from datetime import date
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""A failpoint kills its process as a power cut would, when the environment says so and never else."""
+"""A failpoint kills its process without cleanup, only if the environment names it."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The fast paths give what the plain ones give, on every input, valid or not."""
+"""The fast paths give the same results as the plain ones, for every input."""
 
 import json
 import re

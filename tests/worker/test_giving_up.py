@@ -1,4 +1,4 @@
-"""A parked cancellation that an operator gives up becomes a dead letter, once and for good in this store."""
+"""An operator turns a parked cancellation into a dead letter, once per store."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What each message does to its customer, one at a time."""
+"""The effect of each message on its customer."""
 
 from collections.abc import Iterator
 from datetime import date

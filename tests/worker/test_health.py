@@ -1,4 +1,4 @@
-"""What each check of the health looks at: it fails for its own cause, and for no other."""
+"""Each health check fails for its own cause and for no other."""
 
 import asyncio
 import resource

@@ -1,4 +1,4 @@
-"""Who gets an answer over HTTP, and what everybody else is told."""
+"""Queries over HTTP are answered to local clients and refused to others."""
 
 from __future__ import annotations
 

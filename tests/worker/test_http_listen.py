@@ -1,4 +1,4 @@
-"""Addresses to serve on: IPv4, IPv6 and both, and what an address that cannot be had is refused with."""
+"""Listening addresses: IPv4, IPv6 and both, and the errors of unusable ones."""
 
 from __future__ import annotations
 

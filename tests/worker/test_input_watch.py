@@ -1,4 +1,4 @@
-"""Progress of a partition as last known, what makes a topic unreadable, and which members of the group are foreign."""
+"""Lag and age of a partition, unreadable topics, and foreign members of the group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with the certificates is one sentence, whichever command meets it."""
+"""An invalid certificate file is one sentence in every command."""
 
 import os
 import subprocess

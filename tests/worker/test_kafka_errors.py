@@ -1,4 +1,4 @@
-"""Errors of Kafka are put in words: no class names, no representations of objects."""
+"""Errors of Kafka are described in words, without class names and object representations."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""Fetches from a leader that changed are found, before their records are applied."""
+"""A changed partition leader is detected before records of its fetches are applied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No content of a record is in a log, whatever fails: local variables and quoting messages are left out."""
+"""No content of a record is logged: local variables and quoting messages are omitted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a log is recognised: by its topic's id and the last record that was read of it."""
+"""A log is identified by its topic id and a fingerprint of the last record read."""
 
 from __future__ import annotations
 

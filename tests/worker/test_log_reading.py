@@ -1,4 +1,4 @@
-"""A log read to its end by its values alone."""
+"""A log is read to its end, values only."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What reaches the log: a fault of a library does, its alarm over an orderly stop does not."""
+"""Errors of libraries are logged, cancellations at an orderly stop are not."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Errors of requests that were left behind are not reported as errors of the worker; others are, without content."""
+"""Errors of abandoned requests are not logged; others are, without content."""
 
 import asyncio
 import gc

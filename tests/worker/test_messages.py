@@ -1,4 +1,4 @@
-"""Every form that the contract's tables accept or refuse."""
+"""Every form that the contract's tables accept or reject."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What is counted and looked up is what happened, to the record and to the cent, from the first scrape on."""
+"""Counters and gauges equal the records and amounts, from the first scrape on."""
 
 import asyncio
 import time

@@ -1,8 +1,7 @@
-"""However the records are interleaved, cut into batches, repeated and read again, the end is the same.
+"""The result does not depend on how records are interleaved, batched, repeated and read again.
 
-Hypothesis plays Kafka, the operator and the power cut at once: it reads the partitions in any order and any portions,
-publishes or not, marks what it published or dies before, rewinds, skips, puts an older copy of the store back, or
-loses it.
+Hypothesis simulates Kafka, the operator and crashes: it reads the partitions in any order and in parts of any size,
+publishes with or without marking, rewinds, skips, restores an older copy of the store, or loses it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Which of the offsets told to the group are a mirror of the store, and which still an operator's instruction."""
+"""Committed offsets carry metadata that marks them as copies of the stored positions."""
 
 import asyncio
 from typing import Any

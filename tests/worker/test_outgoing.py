@@ -1,4 +1,4 @@
-"""What is published: complete to the byte, and with ids that depend on what happened alone."""
+"""Published records byte for byte, with ids that do not depend on when they are made."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The operations page: all there is to see in one look, for eye, ear and phone, and safe whatever it shows."""
+"""The operations page: complete, accessible, and safe with any value."""
 
 import base64
 import hashlib

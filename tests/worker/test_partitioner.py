@@ -1,4 +1,4 @@
-"""A customer is on the partition where the Java client puts them, and so where any client looks for them."""
+"""Customers have the partition that the Java client gives them."""
 
 import pytest
 

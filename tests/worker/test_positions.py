@@ -1,4 +1,4 @@
-"""Where a partition is read from: the store's position counts, and nothing is skipped unless someone allows it."""
+"""The start offset is the stored position; nothing is skipped unless a setting allows it."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Polls are applied one after the other, in order; later ones are read ahead, or gathered into one batch."""
+"""Polls are applied one at a time and in order; later ones are prefetched, or gathered into one batch."""
 
 from __future__ import annotations
 

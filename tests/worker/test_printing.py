@@ -1,4 +1,4 @@
-"""What is printed of what came from outside, and how ages are written."""
+"""Values from outside are escaped when printed, and ages are formatted."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Each publish error has a kind and words: no Python, the cause by name, what to do."""
+"""Each publish error has a kind and a description with its cause and remedy."""
 
 import pytest
 from aiokafka import errors

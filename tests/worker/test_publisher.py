@@ -1,4 +1,4 @@
-"""A transaction has all messages or none; a failed one raises what failed first, however aiokafka wraps it."""
+"""A transaction has all messages or none; a failed one raises the first failure."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is asked about the store, and what is answered, as a command gets it from a running worker."""
+"""Queries of the store and their answers, as a command receives them."""
 
 from __future__ import annotations
 

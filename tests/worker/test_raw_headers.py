@@ -1,4 +1,4 @@
-"""Header names that are no UTF-8 are read and written back byte for byte, at the level of Kafka's record batches."""
+"""Header names that are not UTF-8 are read and written byte for byte in Kafka's record batches."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Where a record stands, and when it was made."""
+"""Coordinates and timestamps of records."""
 
 from datetime import UTC, datetime
 

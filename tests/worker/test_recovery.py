@@ -1,4 +1,4 @@
-"""Recovery: receipts on the output topics decide what is still to be published."""
+"""Recovery: receipts on the output topics decide which rows are still pending."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -1,4 +1,4 @@
-"""A redriven record is known by its headers, and whoever forges them gets nothing by it."""
+"""Redriven records are recognised by their headers; forged headers have no effect."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The relay publishes each row of the outbox once, in order, whatever fails in between."""
+"""The relay publishes each row of the outbox once and in order, despite failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping

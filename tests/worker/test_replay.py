@@ -1,4 +1,4 @@
-"""What a replay counts, where it starts and ends, what it keeps silent, and the copy that a dry run works on."""
+"""Counts, ranges and silence of a replay, and the copy that a dry run works on."""
 
 import asyncio
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Every setting has its default, and every mistake its sentence."""
+"""Every setting has a default, and every mistake one sentence."""
 
 import os
 import re

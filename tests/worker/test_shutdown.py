@@ -1,4 +1,4 @@
-"""Each step of the stop has a limit, and the process ends at its deadline whatever hangs."""
+"""Each step of the shutdown has a limit, and the process ends at its deadline."""
 
 import asyncio
 import signal

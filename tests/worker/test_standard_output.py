@@ -1,4 +1,4 @@
-"""Commands end quietly when nothing reads their output, and with a sentence when it cannot be written."""
+"""Commands end quietly if nothing reads their output, and with a sentence if it cannot be written."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Whatever keeps the worker from starting is one sentence with an exit code."""
+"""Each failure to start is one sentence with an exit code."""
 
 import asyncio
 

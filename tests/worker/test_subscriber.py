@@ -1,4 +1,4 @@
-"""Polls that FastStream hands over: which are applied, what stops the worker, and which positions are reported."""
+"""Polls of FastStream: applied or dropped, the errors that stop the worker, and the reported positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetches name topics by id, and what was requested of another topic is dropped; on the bytes that a broker sends."""
+"""Fetches name topics by id; responses for another topic id are dropped. On the bytes of a broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits in a store, as metrics and the operations page ask for it."""
+"""Waiting records in a store, for metrics and the operations page."""
 
 from datetime import timedelta
 from decimal import Decimal
