@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.emptied_store import SharedDatabase
 from tests.worker.clock import Clock
-from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 
 settings.register_profile(
@@ -25,8 +25,15 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def shared_database() -> Iterator[SharedDatabase]:
+    database = SharedDatabase()
+    yield database
+    database.close()
+
+
 @pytest.fixture
-def store(clock: Clock) -> Iterator[DuckDBStore]:
-    opened = DuckDBStore(MEMORY, clock)
+def store(shared_database: SharedDatabase, clock: Clock) -> Iterator[DuckDBStore]:
+    opened = shared_database.store(clock)
     yield opened
     opened.close()

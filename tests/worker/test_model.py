@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 from itertools import takewhile
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
@@ -24,14 +25,13 @@ from tests.support.builders import (
     record,
     signup_value,
 )
+from tests.support.emptied_store import SharedDatabase
 from tests.worker.model import Bad, Cancellation, Expected, Place, Said, Signup, expected
 from worker.messages.outgoing import Outgoing, churned_id
 from worker.messages.record import PlainRecord, TopicPartition
-from worker.stores.duckdb.file import MEMORY
-from worker.stores.duckdb.store import DuckDBStore
 
 PARTITIONS = 2
-MAX_LOSSES = 2  # opening a store takes longer than anything else here
+MAX_LOSSES = 2
 # Two customers share a partition of each topic, the third has another: a customer stays where they are.
 HOME = {ADA: 0, BOB: 0, EVE: 1}
 DAYS = [date(2026, 1, 14), date(2026, 1, 15), date(2026, 4, 15), date(2026, 4, 16), date(2026, 6, 30)]
@@ -72,10 +72,12 @@ def value_of(said: Said) -> bytes | None:
 class Worker(RuleBasedStateMachine):
     """The worker's handlers, and the world around them."""
 
+    database: SharedDatabase
+
     def __init__(self) -> None:
         super().__init__()
         self.logs: dict[TopicPartition, list[Said]] = {}
-        self.store = DuckDBStore(MEMORY)
+        self.store = self.database.store()
         self.read: dict[TopicPartition, int] = {}
         self.taken: list[list[PlainRecord]] = []
         self.losses = 0
@@ -138,7 +140,7 @@ class Worker(RuleBasedStateMachine):
     def the_store_is_lost_or_an_older_copy_is_put_back(self, kept: int) -> None:
         self.losses += 1
         self.store.close()
-        self.store = DuckDBStore(MEMORY)
+        self.store = self.database.store()
         batches, self.taken = self.taken[:kept], []
         for batch in batches:
             self._take(batch)
@@ -230,5 +232,8 @@ class Worker(RuleBasedStateMachine):
         assert store_positions == {place: len(log) for place, log in self.logs.items() if log}
 
 
-def test_any_order_of_reading_has_the_same_result() -> None:
+def test_any_order_of_reading_has_the_same_result(
+    shared_database: SharedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Worker, "database", shared_database, raising=False)
     run_state_machine_as_test(Worker)
