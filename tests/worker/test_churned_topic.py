@@ -60,7 +60,7 @@ class Reader:
         return self._positions[place]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def values() -> Iterator[ValueReader]:
     with open_value_reader() as reader:
         yield reader

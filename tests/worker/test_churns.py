@@ -70,7 +70,7 @@ def total(*churns: Churn) -> Sum:
     return sum(days.values(), Sum())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def values() -> Iterator[ValueReader]:
     with open_value_reader() as reader:
         yield reader
