@@ -28,7 +28,7 @@ _OF_THE_SYSTEM = [os.strerror(each) for each in (errno.ENOSPC, errno.EDQUOT, err
 
 
 def message_of(error: BaseException) -> str | None:
-    """The error's message, or the part of it that cannot hold a record's content; None where there is no such part."""
+    """Return the message, or the part of it that cannot hold a record's content; None if there is no such part."""
     package = type(error).__module__.partition(".")[0]
     if package in {"duckdb", "_duckdb"}:
         return _of_duckdb(error)

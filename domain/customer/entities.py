@@ -51,7 +51,7 @@ class Customer:
         return cls(customer_id, industry, plan_tier, signup_date, mrr)
 
     def has_terms(self, industry: Industry, plan_tier: PlanTier, signup_date: date, mrr: MRR) -> bool:
-        """Whether the customer signed up with exactly these terms, so that such a signup is the same one again."""
+        """Return whether the customer signed up with exactly these terms: then the signup is a repetition."""
         return (
             self._mrr == mrr
             and self._signup_date == signup_date
@@ -112,7 +112,7 @@ class Customer:
         return self.tenure_days_on(date.today())  # noqa: DTZ011 - a business day, given by the caller where it matters
 
     def tenure_days_on(self, today: date) -> int:
-        """`tenure_days`, as `today` sees it."""
+        """Return `tenure_days` as of `today`."""
         return ((self._churn_date or today) - self._signup_date).days
 
     @property
@@ -121,12 +121,12 @@ class Customer:
         return self.tenure_days <= EARLY_STAGE_DAYS
 
     def is_early_stage_on(self, today: date) -> bool:
-        """`is_early_stage`, as `today` sees it."""
+        """Return `is_early_stage` as of `today`."""
         return self.tenure_days_on(today) <= EARLY_STAGE_DAYS
 
     @property
     def annual_revenue_at_risk(self) -> str:
-        """What this customer's leaving costs a year, for a reader: `$5,988.00`."""
+        """Annual recurring revenue at risk, formatted: `$5,988.00`."""
         return dollars(self.mrr.annual)
 
     def mark_churned(self, churn_date: date, reason: str | None = None) -> CustomerChurned:

@@ -1,4 +1,4 @@
-"""Where customers are kept, as the rules see it."""
+"""The repository of customers: a port of the domain."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class CustomerRepository(ABC):
 
     @abstractmethod
     def get_by_id(self, customer_id: str) -> Customer | None:
-        """The customer with this id (lower case), or None."""
+        """Return the customer with this id (lower case), or None."""
 
     @abstractmethod
     def get_all_active(self) -> Iterable[Customer]:
-        """Every customer who has not churned, for batch scoring; in no particular order."""
+        """Yield each active customer, for batch scoring, in no particular order."""
 
     @abstractmethod
     def get_sample(self, n: int) -> list[Customer]:

@@ -46,7 +46,7 @@ class MRR:
 
     @classmethod
     def from_float(cls, amount: float) -> MRR:
-        """The amount a float prints as, rounded half up to six decimals."""
+        """Return the amount of a float's shortest representation, rounded half up to six decimals."""
         exact = cls(Decimal(repr(float(amount)))).amount  # refused as it is, not as rounding would make it
         return cls(round_half_up(exact, MICRO))
 
@@ -56,7 +56,7 @@ class MRR:
         return _MONEY.quantize(_MONEY.multiply(self.amount, _MONTHS), CENT)
 
     def revenue_at_risk(self, churn_probability: float | Decimal) -> Decimal:
-        """The monthly revenue expected to be lost: MRR times a probability between 0 and 1.
+        """Return the monthly revenue expected to be lost: MRR times a probability between 0 and 1.
 
         Raises `ValueError` when the probability lies outside 0..1.
         """

@@ -18,5 +18,5 @@ def test_what_a_failed_commit_made_durable_is_published_without_a_restart(stage:
     worker.wait_until(lambda: bool(worker.events("recovered")), "the receipt read", 60)
     stage.produce(make_corpus(1_000, PARTITIONS).messages)
     stage.finish(worker)
-    assert worker.events("batch failed, trying again")
+    assert worker.events("batch failed, retrying")
     stage.require_as_expected()

@@ -21,7 +21,7 @@ WORD = "marked-content"
 AMOUNT = "471147.11"
 MARKS = (WHO, WHO.upper(), WORD, AMOUNT)
 HEADERS = (("ce_id", f"{WORD}-id".encode()), (f"{WORD}-name", f"{WORD}-value".encode()))
-FAILED = "batch failed, trying again"
+FAILED = "batch failed, retrying"
 
 
 def marked() -> list[Message]:

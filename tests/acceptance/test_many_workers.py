@@ -134,7 +134,7 @@ def test_a_migration_stops_the_old_workers_and_the_new_ones_go_on(stage: Stage, 
     wait_for_batches(old[0], count=3)
     newer = [sys.executable, "-m", "tests.newer"]
     code, told = run_to_the_end([*newer, "migrate"], stage.settings, stage.directory)
-    assert (code, f"has version {NEXT} now; it had {TODAY}" in told) == (0, True), told
+    assert (code, f"migrated to version {NEXT}; it had {TODAY}" in told) == (0, True), told
     stage.produce(corpus.cancellations)
     for worker in old:  # the one that has nothing to do, too
         assert worker.wait() == Exit.SAFETY
@@ -161,7 +161,7 @@ def test_ops_ask_and_redrive_beside_the_workers(stage: Stage, url: str) -> None:
     assert told_of["worker"]["checks"], "of the one that was asked at its port"
     assert answer(stage, "status")["worker"] is None
     shown = said(stage, "status")
-    assert "none can be asked, as CUSTOMER_WORKER_HTTP__ENABLED is false; the group's members are those" in shown
+    assert "unknown, as CUSTOMER_WORKER_HTTP__ENABLED is false; see the members of the group" in shown
     assert "2 members: " in shown
     assert answer(stage, "reconcile")["total"]["topic"]["count"] == len(wanted.events)
     assert answer(stage, "parked", "list")["totals"]["records"] == len(wanted.parked)

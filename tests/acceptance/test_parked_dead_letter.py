@@ -64,7 +64,7 @@ def test_a_dry_run_tells_and_changes_nothing_and_beside_a_worker_nothing_is_done
     assert worker.stop() == 0
     before = (ends(stage), store_bytes(stage))
     assert "Dry run: 3 dead letters would be made" in said(stage, *GIVE_UP)
-    assert "Nothing has been parked for so long." in said(stage, "parked", "dead-letter", "--older-than", "1d")
+    assert "No cancellation has been parked for longer." in said(stage, "parked", "dead-letter", "--older-than", "1d")
     assert (ends(stage), store_bytes(stage)) == before
     assert answer(stage, "parked", "dead-letter", "--older-than", "1d", "--execute")["count"] == 0
     assert len(stage.store().parked) == 3

@@ -207,7 +207,7 @@ def test_what_was_read_on_the_topic_is_not_read_again(stage: Stage) -> None:
     first = answer(stage, "reconcile")
     assert first["read_before"] == 0
     assert answer(stage, "reconcile") == {**first, "read_before": 20}
-    assert "20 events on the topic were read before" in said(stage, "reconcile")
+    assert "20 events on the topic were read by an earlier run" in said(stage, "reconcile")
     played(stage, lives(people(30, 1)))
     books = answer(stage, "reconcile", "--from", SECOND)
     assert (books["read_before"], books["total"]["topic"]["count"]) == (20, 30)
@@ -322,7 +322,7 @@ def test_what_cannot_be_answered_is_said_in_one_sentence(stage: Stage) -> None:
     assert "does not exist" in said(stage, "reconcile", code=69, TOPICS__CHURNED="no.such.topic")
     worker: WorkerProcess = stage.start()
     worker.wait_until(lambda: bool(worker.events("recovered")), "the receipt read")
-    assert "Nobody has churned." in said(stage, "reconcile")
+    assert "No churned customers." in said(stage, "reconcile")
     assert "Kafka cannot be reached" in said(stage, "reconcile", code=69, KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert "a day is YYYY-MM-DD" in said(stage, "reconcile", "--from", "yesterday", code=2)
     assert "--from is after --to" in said(stage, "reconcile", "--from", SECOND, "--to", FIRST, code=2)

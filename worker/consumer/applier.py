@@ -101,7 +101,7 @@ class Applier:
                     result, committed, seconds = await self._thread.call(self._apply, records, messages)
         except NotTheOwnerError as error:
             self._assignment.disown()
-            log.warning("the batch in hand is left to another worker", why=str(error))
+            log.warning("batch left to another worker", reason=str(error))
             return
         except NewerStoreError as error:
             self._stop.fail_stop(str(error))
@@ -109,12 +109,12 @@ class Applier:
         except Exception as error:
             where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
             if self._stop.is_asked:
-                log.warning("the batch in hand is left for the next start", batch=where, error=described(error))
+                log.warning("batch left for the next start", batch=where, error=described(error))
                 return
-            log.exception("batch failed for good", batch=where)
+            log.exception("batch retries exhausted", batch=where)
             self._stop.fail_stop(
-                f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s ({described(error)}). Nothing of it took "
-                "effect, and it is taken again at the next start: mend the cause, then start the worker"
+                f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s: {described(error)}. Nothing was committed; "
+                "the next start retries it. Remove the cause, then start the worker"
             )
             return
         self.is_failing = False
@@ -130,18 +130,18 @@ class Applier:
     async def _before_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, StoreConflictError):
-            log.info("batch decided anew", why=str(error), attempt=state.attempt_number)
+            log.info("batch retried after conflict", reason=str(error), attempt=state.attempt_number)
             return
         self.is_failing = True
         self._metrics.batch_failed()
-        said = described(error) if error else ""
-        log.error("batch failed, trying again", error=said, attempt=state.attempt_number, exc_info=error)
+        description = described(error) if error else ""
+        log.error("batch failed, retrying", error=description, attempt=state.attempt_number, exc_info=error)
         try:
             await self._thread.call(self._store.reopen)
         except NewerStoreError:
             raise
         except StoreError as reopening:
-            log.error("the store cannot be opened yet", error=str(reopening))  # noqa: TRY400 - the message says it all
+            log.error("store not reopened", error=str(reopening))  # noqa: TRY400 - the message is complete
 
     def _apply(
         self, records: Sequence[Record], messages: Messages | None

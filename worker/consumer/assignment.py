@@ -112,7 +112,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 and await self._offsets.commit(self.consumer, force=True)
                 and self.number == number
             ):
-                log.warning("claiming the partitions again: the group gives them to this worker")
+                log.warning("partitions reclaimed", reason="the group assigns them to this worker")
                 self._disowned = None
                 self._offsets.forget()
                 await self._start(self.consumer.assignment())
@@ -124,7 +124,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         if self._stop.is_asked:
             return
-        log.warning("comparing the input logs with the store again", reason=reason)
+        log.warning("input logs compared again", reason=reason)
         self._end()
         number = self.number
         async with self.batch_lock:
@@ -164,11 +164,13 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             self._stop.fail_stop(str(refused))
         except Exception as error:  # aiokafka would log it and go on, from offsets that are not the store's
             if self.number != number or self._stop.is_asked:
-                log.debug("positions not set: the partitions are being taken, or the worker stops", exc_info=error)
+                log.debug(
+                    "positions not set", reason="the partitions are being revoked, or the worker stops", exc_info=error
+                )
                 return
             self._stop.fail_stop(
                 f"the positions of {len(assigned)} partitions of {', '.join(self._settings.topics.inputs)} could not "
-                f"be set ({described(error)}). Nothing was read: see that Kafka is well, then start the worker"
+                f"be set: {described(error)}. Nothing was read. Check that Kafka is available, then start the worker"
             )
         else:
             reach("positions-set")
@@ -201,7 +203,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         if not assigned and self._store.exclusive_id is not None and not await self._has_foreign_members():
             raise PositionRefused(
                 f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
-                "store belongs to one worker. Stop the other one first, or give this one a group of its own "
+                "store admits one worker. Stop the other worker first, or set another group "
                 "(CUSTOMER_WORKER_KAFKA__GROUP_ID); many workers in one group need PostgreSQL"
             )
 

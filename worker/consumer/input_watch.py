@@ -66,7 +66,7 @@ class InputWatch:
                 await self.look()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next look may do better
                 if failure != (failure := described(error)):
-                    log.warning("inputs could not be looked at", error=failure)
+                    log.warning("inputs not checked", error=failure)
             else:
                 failure = ""
 
@@ -147,16 +147,16 @@ class InputWatch:
     def _set_topic_problems(self, problems: Mapping[str, str | None]) -> None:
         for name, problem in problems.items():
             if problem is not None and self.topic_problems[name] is None:
-                log.error("input topic cannot be read", topic=name, reason=problem)
+                log.error("input topic not readable", topic=name, reason=problem)
             elif problem is None and self.topic_problems[name] is not None:
-                log.info("input topic can be read again", topic=name)
+                log.info("input topic readable again", topic=name)
         self.topic_problems.update(problems)
 
     def _set_group_problem(self, problem: str | None) -> None:
         if problem is not None and self.group_problem is None:
-            log.error("consumer group cannot be used", group=self._group_id, reason=problem)
+            log.error("consumer group not usable", group=self._group_id, reason=problem)
         elif problem is None and self.group_problem is not None:
-            log.info("consumer group can be used again", group=self._group_id)
+            log.info("consumer group usable again", group=self._group_id)
         self.group_problem = problem
 
     def _refresh_metadata(self, consumer: AIOKafkaConsumer, topics: Mapping[str, TopicMetadata]) -> None:

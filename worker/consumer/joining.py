@@ -100,7 +100,7 @@ async def require_compatible_members(settings: Settings, assignor: str) -> None:
         try:
             await look_at_group(admin, settings.kafka.group_id, assignor)
         except KafkaError as error:
-            log.debug("members of the group not known", reason=in_words(error))
+            log.debug("group members not known", reason=in_words(error))
 
 
 async def look_at_group(admin: AIOKafkaAdminClient, group_id: str, assignor: str) -> int:

@@ -51,7 +51,7 @@ class Polling:
                 return None
             except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
                 # `InputWatch` has logged it; FastStream would log it with its traceback every 5 s.
-                log.debug("nothing polled", error=type(error).__name__)
+                log.debug("poll not answered", error=type(error).__name__)
                 await asyncio.sleep(UNAUTHORIZED_PAUSE_SECONDS)
                 return None
 

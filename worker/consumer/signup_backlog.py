@@ -38,7 +38,7 @@ class SignupBacklog:
         if records > self._batch_records:
             self._ends = backlog
             self.paused = frozenset(partition for partition in starts if partition.topic != self._topic)
-            log.info("reading the backlog of signups before any cancellation", signups=records)
+            log.info("cancellations paused for signup backlog", signups=records)
 
     async def resume_cancellations(self, consumer: AIOKafkaConsumer) -> None:
         """Resume the paused partitions once the backlog is read. The last of it can be a transaction's marker."""
@@ -50,7 +50,7 @@ class SignupBacklog:
                 consumer.resume(*self.paused)
                 self.forget()
         except IllegalStateError as error:  # the partitions are being revoked: the next assignment starts anew
-            log.debug("cancellations not released", error=in_words(error))
+            log.debug("cancellations not resumed", error=in_words(error))
 
     def forget(self) -> None:
         """Forget the assignment."""

@@ -86,7 +86,7 @@ async def members_of(settings: Settings) -> Sequence[kafka.Member]:
         async with kafka.admin_client(settings.kafka) as admin:
             return (await kafka.describe_group(admin, settings.kafka.group_id)).members
     except (KafkaError, OSError, TimeoutError, Refusal) as error:
-        log.debug("the group's members are not known", error=in_words(error))
+        log.debug("group members not known", error=in_words(error))
         return ()
 
 
@@ -103,7 +103,7 @@ async def evict_dead_members(settings: Settings, members: Iterable[kafka.Member]
                 await kafka.remove_member(admin, settings.kafka.group_id, member_id)
                 log.info("removed stale group member", member=member_id)
     except (KafkaError, OSError, TimeoutError, Refusal) as error:
-        log.info("stale group member not removed, its session will time out", error=in_words(error))
+        log.info("stale group member not removed", error=in_words(error))
 
 
 async def _once_joining(admin: AIOKafkaAdminClient, group_id: str, member_ids: set[str]) -> set[str]:

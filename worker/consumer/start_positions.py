@@ -121,5 +121,7 @@ class StartPositions:
         if found.is_another_log:
             await self._thread.call(self._store.forget_position, tuple(partition), offset)
         if offset != (found.stored or 0):
-            log.info("not where the store left off", partition=found.name, offset=offset, stored=found.stored)
+            log.info(
+                "start offset differs from stored position", partition=found.name, offset=offset, stored=found.stored
+            )
         return StartPosition(offset, offset if found.is_another_log else found.stored or 0, found.end)

@@ -110,7 +110,7 @@ class Consumer:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        log.error("a poll failed outside its batch", exc_info=error)
+        log.error("poll failed", exc_info=error)
         self._stop.fail_stop(internal_error(error))
 
     async def run_mirror(self) -> None:

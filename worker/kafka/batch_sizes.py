@@ -69,6 +69,6 @@ class BatchSizes:
             log.warning(
                 "batch size reduced",
                 bytes=self._hidden,
-                advice=f"the configuration of these topics is not visible: grant DESCRIBE_CONFIGS on them, or raise "
+                advice=f"the configuration of these topics is not visible. Grant DESCRIBE_CONFIGS on them, or raise "
                 f"{MAX_MESSAGE_BYTES} of the one that refused a batch",
             )

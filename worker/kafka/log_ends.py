@@ -46,7 +46,7 @@ async def _ends_at(
         async with asyncio.timeout(ASK_SECONDS):
             answer = await client.send(leader, OffsetRequest(NO_REPLICA, READ_UNCOMMITTED, list(asked.items())))
     except (KafkaError, OSError, TimeoutError) as error:
-        log.debug("ends not known", leader=leader, error=type(error).__name__)
+        log.debug("log ends not known", leader=leader, error=type(error).__name__)
         return {}
     return {
         TopicPartition(topic["topic"], each["partition"]): each["offset"]

@@ -67,7 +67,7 @@ def _is_unforeseen(record: logging.LogRecord) -> bool:
 
 
 def _quieten_libraries() -> None:
-    """What the libraries tell at INFO and WARNING the worker tells itself, and better."""
+    """Raise the log levels of libraries: the worker logs the same events itself, with more context."""
     for library in ("aiokafka", "faststream", "uvicorn"):
         logger = logging.getLogger(library)
         logger.handlers.clear()

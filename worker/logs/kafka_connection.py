@@ -17,7 +17,7 @@ LIBRARIES = ("aiokafka", "faststream")
 
 
 class KafkaConnection:
-    """Whether a consumer is connected to any broker."""
+    """State of the connection between a consumer and the brokers."""
 
     def __init__(self, limits: LogLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits

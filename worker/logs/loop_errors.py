@@ -27,6 +27,6 @@ def _handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     message, error = context["message"], context.get("exception")
     is_left_behind = message.endswith("exception was never retrieved") and isinstance(error, EXPECTED)
     if is_left_behind or message.startswith("Unclosed AIOKafka"):
-        log.debug("request to Kafka left behind", message=message, cause=str(error or ""))
+        log.debug("abandoned Kafka request failed", message=message, cause=str(error or ""))
         return
-    log.error("error in the event loop", message=message, exc_info=error)
+    log.error("event loop error", message=message, exc_info=error)

@@ -18,7 +18,7 @@ _FORBIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef{_NONCHARACTERS}]").se
 
 
 def is_text(value: bytes) -> bool:
-    """Whether the value is a String as CloudEvents defines it, and not too large."""
+    """Return whether the value is a String as CloudEvents defines it, and not too large."""
     if _PLAIN(value):
         return True
     try:
@@ -39,7 +39,7 @@ _RFC3339 = re.compile(
 
 
 def time_in_utc(value: bytes) -> bytes | None:
-    """An RFC 3339 date-time in UTC, with `T`, `Z` and at most nine digits of a second; None where it is none.
+    """Convert an RFC 3339 date-time to UTC, with `T`, `Z` and at most nine digits of a second; None if it is invalid.
 
     A leap second becomes the second after it, which SDKs can read. The result depends on the value alone, so that a
     replay makes the same event.

@@ -1,4 +1,4 @@
-"""Which log a position belongs to: the id of its topic, and the last record that was read of it.
+"""The identity of the log that a position belongs to: the id of its topic, and the last record read from it.
 
 Offsets alone do not identify a log. A topic that is deleted and created again has the same name and offsets from 0 on,
 and another topic id (KIP-516). A log that was truncated (unclean leader election, a broker's disk restored from a copy)

@@ -99,9 +99,9 @@ _decode_text = msgspec.json.Decoder(str).decode
 
 
 def _members(value: bytes) -> dict[str, Any]:
-    """The members of a JSON object: text as `str`, a number as `JsonNumber`, null as None, others as they stand.
+    """Return the members of a JSON object: text as `str`, a number as `JsonNumber`, null as None, others undecoded.
 
-    A member that is not used is not decoded, so that a number too large for Python is no obstacle.
+    Unused members are not decoded: a number too large for Python is no error there.
     """
     return {name: _member(bytes(raw)) for name, raw in _decode_members(value).items()}
 

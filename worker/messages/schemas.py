@@ -1,6 +1,6 @@
-"""The contract as documents: JSON Schema for each message, AsyncAPI for the whole. `messages` decides.
+"""The contract as documents: JSON Schema for each message, AsyncAPI for the whole. `messages` is authoritative.
 
-A test holds the two together: what the schemas accept the worker accepts.
+A test compares the two: the worker accepts every value that the schemas accept.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AMOUNT = {
 
 
 def _any_case(*words: str) -> str:
-    """A pattern for these words in any letter case, in the dialect of JSON Schema, which has no flag for it."""
+    """Return a pattern for these words in any letter case: regular expressions of JSON Schema have no flag for it."""
     return f"^({'|'.join(''.join(f'[{c.lower()}{c.upper()}]' for c in word) for word in words)})$"
 
 
@@ -106,12 +106,12 @@ MESSAGES: dict[str, type[BaseModel]] = {
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of `signup`, `cancellation` or `churned`."""
+    """Return the JSON Schema (2020-12) of `signup`, `cancellation` or `churned`."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **MESSAGES[name].model_json_schema()}
 
 
 def asyncapi(topics: Topics) -> dict[str, Any]:
-    """The AsyncAPI 3.0 document: what is read, what is sent, on which topics."""
+    """Return the AsyncAPI 3.0 document: the topics, and the messages read from and written to them."""
     broker = KafkaBroker("kafka:9092")
 
     @broker.subscriber(topics.signup, title="signup", description="Signups, from whoever sells.")

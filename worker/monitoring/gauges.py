@@ -90,5 +90,5 @@ class Gauges:
                     self._look_again_at = now + (now - began) / AT_STAKE_SHARE
                 return StoreReading(view.positions(), waiting, self._at_stake, size)
         except StoreError as error:
-            log.warning("the store cannot be read for now", error=str(error))
+            log.warning("store not readable", error=str(error))
             return None

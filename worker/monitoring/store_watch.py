@@ -38,11 +38,11 @@ class StoreWatch:
             await self._thread.call(self._store.prove_writable)
         except StoreError as error:
             if self.failure is None:
-                log.error("the store cannot be written", error=str(error))  # noqa: TRY400 - the message says it all
+                log.error("store not writable", error=str(error))  # noqa: TRY400 - the message is complete
             self.failure = str(error)
             with suppress(StoreError):
                 await self._thread.call(self._store.reopen)
         else:
             if self.failure is not None:
-                log.info("the store can be written again")
+                log.info("store writable again")
             self.failure = None

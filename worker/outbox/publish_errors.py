@@ -33,7 +33,7 @@ from worker.settings import Kafka
 
 
 class Kind(StrEnum):
-    """Who can end a failure: time (`retry`), a new producer (`fenced`, `expired`), or an operator (the others)."""
+    """Kind of a failure, by its remedy: time (`retry`), a new producer (`fenced`, `expired`), or an operator."""
 
     RETRY = "retry"
     FENCED = "fenced"

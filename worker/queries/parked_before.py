@@ -19,7 +19,7 @@ class ParkedBefore(msgspec.Struct, frozen=True):
 
 
 class WaitingCancellation(msgspec.Struct, frozen=True):
-    """One parked cancellation, as `topic/partition/offset`."""
+    """A parked cancellation, as `topic/partition/offset`."""
 
     coordinates: str
     customer_id: str

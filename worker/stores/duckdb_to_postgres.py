@@ -1,7 +1,7 @@
-"""A DuckDB store copied into PostgreSQL, whole: the worker goes on there as if nothing had happened.
+"""Copy of a whole DuckDB store to PostgreSQL, on which workers then continue.
 
 DuckDB itself writes the lines that PostgreSQL's COPY reads, so that no value passes through Python one by one, and the
-indexes are made when the rows are there. Only DuckDB's cache grows with the store, up to its memory limit.
+indexes are created after the rows. Only DuckDB's cache grows with the store, up to its memory limit.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ _IS_IN_USE = " OR ".join(f"EXISTS (SELECT FROM {table})" for table in _COPIED)
 def copy_to_postgres(path: str, url: str, shown: str, tell: Tell) -> int:
     """Copy the store in the file at `path` to the empty database at `url`, all or nothing; returns the number of rows.
 
-    `tell` is called with how much is done, and of how much: a row counts for itself and for each index it is in.
-    Raises `StoreInUseError` where a worker has the file, and `StoreError` where it cannot be read, or the database is
-    not empty or fails.
+    `tell` is called with the amount done and the total: a row counts once for itself and once for each index.
+    Raises `StoreInUseError` if a worker has the file open, and `StoreError` if the file cannot be read, or the
+    database is not empty or fails.
     """
     try:
         with closing(open_to_read(path)) as source, closing(connect(url)) as target:
@@ -94,7 +94,7 @@ def _count(source: duckdb.DuckDBPyConnection, what: str) -> int:
 
 
 def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str, told: Callable[[int], None]) -> None:
-    """Copy a table, in the order in which DuckDB has its rows; `told` is called with the number of rows each time."""
+    """Copy a table in the order of its rows in DuckDB; `told` is called with the number of rows of each part."""
     columns, what = _COPIED[table]
     described = source.execute(f"DESCRIBE SELECT {columns} {what}").fetchall()
     line = ", ".join(_as_text(f'"{name}"', kind) for name, kind, *_ in described)
@@ -152,7 +152,7 @@ WHERE relnamespace = current_schema::regnamespace AND relname IN ({", ".join(f"'
 
 
 def _go_on_from_there(source: duckdb.DuckDBPyConnection, target: Connection) -> None:
-    """Make new numbers follow those that were copied."""
+    """Continue sequences after the numbers that were copied."""
     [(last, published)] = source.execute(
         "SELECT greatest((SELECT max(seq) FROM outbox), published_seq), published_seq FROM relay"
     ).fetchall()

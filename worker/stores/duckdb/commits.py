@@ -21,7 +21,7 @@ FOUND_BY_ITSELF = 50
 
 
 class DuckDBBatches(DuckDBReads):
-    """The batches: what they read, and their commits."""
+    """The batches: their reads and commits."""
 
     @override
     def rollback(self) -> None:

@@ -29,7 +29,7 @@ CHECKPOINT_AT_DECISIONS = 500_000
 
 
 class DuckDBStore(DuckDBBatches, DuckDBOutbox, DuckDBOwnership, Store):
-    """Customers and everything about them in one file at `path`, or in memory for `:memory:`."""
+    """The store in one file at `path`, or in memory for `:memory:`."""
 
     def __init__(self, path: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._views: set[DuckDBView] = set()

@@ -1,4 +1,4 @@
-"""Who churned by values on the topic, read and added up by the same queries as those in the outbox."""
+"""Churn events on the topic: their values are decoded and summed by the same queries as those in the outbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A DuckDB store as it is read beside its worker: a connection of its own, in one read-only transaction."""
+"""A view of a DuckDB store, read while its worker runs: a separate connection in one read-only transaction."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ END_SECONDS = 5.0
 
 
 def open_view(path: str) -> StoreView:
-    """Open the store at `path` for reading. Raises `StoreError`, `StoreInUseError` where another process has it."""
+    """Open the store at `path` for reading. Raises `StoreError`, `StoreInUseError` if another process has it open."""
     return DuckDBView(open_to_read(path), path, lambda _: None)
 
 
 class DuckDBView(StoreView):
-    """What `db` holds at its first query. `db` is the view's own; `closed` is told when it is let go of."""
+    """A snapshot of `db` at its first query. `db` belongs to the view; `closed` is called when the view is closed."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection, path: str, closed: Callable[[DuckDBView], object]) -> None:
         self.path = path
@@ -172,9 +172,9 @@ class DuckDBView(StoreView):
         self._told_closed(self)
 
     def end(self) -> None:
-        """Interrupt queries until the view is closed; from any thread.
+        """Interrupt queries until the view is closed. May be called from any thread.
 
-        Raises `StoreError` when it is not closed in time.
+        Raises `StoreError` if it is not closed in time.
         """
         for _ in range(int(END_SECONDS / 0.05)):
             self.interrupt()

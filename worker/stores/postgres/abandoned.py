@@ -12,7 +12,7 @@ from worker.stores.row_codec import ABANDONED
 
 
 class Abandoned(AbstractSet[RecordCoordinates]):
-    """Coordinates of the records that an operator decided to leave."""
+    """Coordinates of the records that an operator abandoned."""
 
     def __init__(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
         self._rows = rows

@@ -1,6 +1,6 @@
-"""Checks at commit, under locks, of what a batch was decided on: other workers may have committed meanwhile.
+"""Checks at commit, under locks, of the rows that a batch has read: other workers may have committed meanwhile.
 
-Final decisions need no check: a customer is never deleted, a signup never changed, a churn never undone.
+Final states need no check: a customer is never deleted, a signup never changed, a churn never undone.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def require_ownership(
     epochs: Mapping[TopicPartition, int],
     locked_only: Collection[TopicPartition] = (),
 ) -> None:
-    """Lock these positions. Raises where one is not what was read, or its partition was taken over.
+    """Lock these positions. Raises if one has changed since it was read, or its partition was taken over.
 
-    `read` is what the batch started from, where it asked; `epochs` the claims of this store. The positions of
+    `read` has the positions that the batch has read, `epochs` the claims of this store. The positions of
     `locked_only` are locked with the others, in one order, and are not compared.
     """
     places = {*wanted, *locked_only}
@@ -46,7 +46,7 @@ def require_ownership(
 
 
 def decided(db: Connection, places: Collection[RecordCoordinates]) -> set[RecordCoordinates]:
-    """Return those of these records about which the journal has a decision."""
+    """Return those of these records that have a decision in the journal."""
     query = """
         SELECT DISTINCT topic, partition, "offset"
         FROM journal JOIN unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
@@ -57,16 +57,16 @@ def decided(db: Connection, places: Collection[RecordCoordinates]) -> set[Record
 
 
 def require_undecided(db: Connection, changes: Changes) -> None:
-    """Raise where a record that had no decision has one now: a worker and a replay can read it at the same time.
+    """Raise if a record that had no decision has one now: a worker and a replay can read it at the same time.
 
-    Whoever decides such a record holds the lock on its partition's position.
+    The transaction that decides such a record holds the lock on its partition's position.
     """
     if changes.undecided and decided(db, changes.undecided):
         raise StoreConflictError("another worker decided a record of this batch")
 
 
 def pass_gate(db: Connection, locks: Locks, changes: Changes) -> None:
-    """Make parking and signing up wait for each other. Raises where one has missed the other."""
+    """Serialise parking and signing up. Raises if a concurrent commit of the other kind was not seen."""
     parks = {parked.customer_id for parked in changes.parked.values()}
     if parks:
         locks.pass_gate(db, alone=True)
@@ -83,7 +83,7 @@ def pass_gate(db: Connection, locks: Locks, changes: Changes) -> None:
 
 
 def lock_changed(db: Connection, changes: Changes) -> None:
-    """Lock the customers that change, in the order of their ids. Raises where one has churned meanwhile."""
+    """Lock the customers that change, in the order of their ids. Raises if one has churned meanwhile."""
     if not changes.changed_customers:
         return
     query = """
@@ -95,7 +95,7 @@ def lock_changed(db: Connection, changes: Changes) -> None:
 
 
 def take_parked(db: Connection, changes: Changes) -> None:
-    """Delete released and abandoned cancellations. Raises where another worker took some of them."""
+    """Delete released and abandoned cancellations. Raises if another worker deleted some of them."""
     gone = changes.released + changes.abandoned
     if not gone:
         return

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL as the worker needs them, and what the driver's errors mean for who has to mend them."""
+"""Connections to PostgreSQL, and descriptions of the driver's errors with the remedy for operators."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 class AtUrl(Protocol):
-    """What belongs to a store at an address; `shown` is the address without its password."""
+    """An object of a store at an address; `shown` is the address without its password."""
 
     shown: str
 
@@ -47,9 +47,9 @@ R = TypeVar("R")
 
 
 def connect(url: str, own: Mapping[str, str] = _NONE) -> Connection:
-    """Connect; each statement is a transaction of its own unless one is begun. Raises the driver's errors.
+    """Connect; each statement is a separate transaction unless one is begun. Raises the driver's errors.
 
-    Its session has the settings in `postgres_session`, and of those in `own` the other values.
+    The session has the settings of `worker.stores.postgres.session`, overridden by `own`.
     """
     address, chosen = session.split_options(url)
 
@@ -68,7 +68,7 @@ def connect(url: str, own: Mapping[str, str] = _NONE) -> Connection:
 
 
 def connect_to_write(url: str) -> Connection:
-    """Connect for writing: transactions end with their worker, even if it is frozen, as others wait for its locks."""
+    """Connect for writing: the server ends the transactions of a frozen worker, as others wait for its locks."""
     db = connect(url, session.WRITING)
     try:
         session.require_writable(db)
@@ -79,7 +79,7 @@ def connect_to_write(url: str) -> Connection:
 
 
 def stored_version(db: Connection) -> int:
-    """Return the version of the store's tables; 0 where there are none."""
+    """Return the version of the store's tables; 0 if there are none."""
     # Asked of the table of tables: to_regclass may answer from before a lock that was waited for.
     if not db.execute("SELECT FROM pg_class WHERE relname = 'store_version' AND pg_table_is_visible(oid)").fetchall():
         return 0
@@ -87,10 +87,10 @@ def stored_version(db: Connection) -> int:
 
 
 def migrate(db: Connection, *, from_nothing_only: bool = False) -> tuple[int, int]:
-    """Bring the tables to this worker's version, all or nothing; returns the version before and after.
+    """Migrate the tables to this worker's version in one transaction; returns the version before and after.
 
-    Whoever comes at the same time waits. `from_nothing_only` leaves tables that exist as they are. What a worker is
-    committing is waited for, and what it commits afterwards fails: each commit reads `store_version`.
+    Concurrent migrations wait. `from_nothing_only` leaves existing tables unchanged. Commits in progress are waited
+    for, and later commits of older workers fail: each commit reads `store_version`.
     """
     with db.transaction():
         db.execute("SELECT pg_advisory_xact_lock(hashtextextended('customer-worker migrate ' || current_schema(), 0))")
@@ -107,7 +107,7 @@ def migrate(db: Connection, *, from_nothing_only: bool = False) -> tuple[int, in
 
 
 def require_store(db: Connection, shown: str, ours: int) -> None:
-    """Raise `NoStoreError` where there are no tables, and `StoreError` where they are of another version than ours."""
+    """Raise `NoStoreError` if there are no tables, and `StoreError` if they have another version than ours."""
     version = stored_version(db)
     if version == 0:
         raise NoStoreError(f"there is no store in {shown} yet")
@@ -121,7 +121,7 @@ def stored_id(db: Connection) -> UUID:
 
 
 def require_version(db: Connection, shown: str, ours: int, store_id: UUID | None) -> None:
-    """Raise where the session is another one, or the tables are of another version or another store.
+    """Raise if the session is another one, or the tables are of another version or another store.
 
     Until the transaction ends, no migration changes the version.
     """
@@ -134,7 +134,7 @@ def require_version(db: Connection, shown: str, ours: int, store_id: UUID | None
 
 
 def require_same_store(shown: str, found: UUID | None, ours: UUID | None) -> None:
-    """Raise where the tables are gone, or are not those that the worker opened first."""
+    """Raise if the tables do not exist any more, or are not those that the worker opened first."""
     if found != ours:
         what = "has no tables any more" if found is None else "has other tables than the worker opened first"
         raise StoreError(

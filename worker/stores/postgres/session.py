@@ -1,4 +1,4 @@
-"""The settings of a session that the store depends on: set or verified on each connection, whatever the defaults are.
+"""The settings of a session that the store depends on: set or verified on each connection, for any defaults.
 
 PostgreSQL takes the defaults of a session from its configuration, the database, the role and the client. `SETTINGS`
 lists what the store needs of them. They are set by statements after connecting: poolers refuse or drop most settings
@@ -104,7 +104,7 @@ def require_encoding(db: Connection) -> None:
 
 
 def require_writable(db: Connection) -> None:
-    """Raise where the server is a standby, or the operator has made transactions read-only."""
+    """Raise if the server is a standby, or if transactions are read-only by default."""
     [(is_standby, read_only)] = db.execute(
         "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')"
     ).fetchall()
@@ -122,7 +122,7 @@ def require_writable(db: Connection) -> None:
 
 
 def set_up(db: Connection, chosen: Mapping[str, str], own: Mapping[str, str]) -> None:
-    """Set what the user chose, then what the store needs of every connection, then what it needs of this one."""
+    """Set the user's settings, then those that every connection needs, then those of this connection."""
     if chosen:
         db.execute(_SET_CHOSEN, [list(chosen), list(chosen.values())])
     values = {name: setting.value for name, setting in SETTINGS.items()} | dict(own)
@@ -146,7 +146,7 @@ _SET = """
 def use_schema_of_tables(db: Connection) -> None:
     """Narrow the search path to the schema in which it finds the store's tables; without tables leave it as it is.
 
-    All workers come to the same tables then, whatever the search paths of their roles, and so to the same lock keys.
+    All workers then use the same tables and lock keys, for any search paths of their roles.
     """
     db.execute(_USE_SCHEMA)
 

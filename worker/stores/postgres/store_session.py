@@ -1,4 +1,4 @@
-"""The open PostgreSQL database of one store, and what is remembered of it."""
+"""The open PostgreSQL database of one store, and the state kept in memory."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from worker.stores.postgres.locks import locks
 
 
 class PostgresSession:
-    """The database at `url`; `shown` is that without its password.
+    """The database at `url`; `shown` is the address without its password.
 
-    Between batches nothing is remembered but the claims. An empty database gets its tables.
-    Raises `StoreError` where it cannot be reached or has another version.
+    Between batches only the claims are kept. Tables are created in an empty database.
+    Raises `StoreError` if it cannot be reached or has another version.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class PostgresSession:
             raise
 
     def _require_version(self, db: Connection) -> None:
-        """Raise `NewerStoreError` where the tables were migrated to a version that this worker does not know.
+        """Raise `NewerStoreError` if the tables were migrated to a version that this worker does not support.
 
-        Raises `StoreError` where the session or the store is another one. A migration waits for the transaction that
-        this is called in.
+        Raises `StoreError` if the session or the store is another one. A migration waits for the transaction in which
+        this is called.
         """
         require_version(db, self.shown, self._version, self._id)
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL store as it is read beside its workers: a connection of its own, in one read-only transaction."""
+"""A view of a PostgreSQL store, read while workers run: a separate connection in one read-only transaction."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ END_SECONDS = 5.0
 
 
 def open_view(url: str, shown: str) -> StoreView:
-    """Open the store at `url` for reading beside its workers. Raises `NoStoreError` where there is none."""
+    """Open the store at `url` for reading while workers run. Raises `NoStoreError` if there is none."""
     return PostgresView(url, shown, lambda _: None)
 
 
 class PostgresView(StoreView):
-    """What the database held when the view was made; `closed` is told when it is let go of."""
+    """A snapshot of the database at the creation of the view; `closed` is called when the view is closed."""
 
     def __init__(self, url: str, shown: str, closed: Callable[[PostgresView], object]) -> None:
         self.shown = shown
@@ -194,9 +194,9 @@ class PostgresView(StoreView):
         self._told_closed(self)
 
     def end(self) -> None:
-        """Interrupt queries until the view is closed; from any thread.
+        """Interrupt queries until the view is closed. May be called from any thread.
 
-        Raises `StoreError` when it is not closed in time.
+        Raises `StoreError` if it is not closed in time.
         """
         self._has_to_end = True
         for _ in range(int(END_SECONDS / 0.05)):
