@@ -63,7 +63,7 @@ def duckdb_file(path: str) -> str:
             "in duckdb:////home/worker/customers.duckdb"
         )
     if "?" in path:
-        raise ValueError("has a ?, but duckdb:///FILE takes no parameters: leave out the ? and what follows it")
+        raise ValueError("has a ?, but duckdb:///FILE takes no parameters: remove the ? and the text after it")
     if re.match("[A-Za-z0-9_]{2,}:", path) or (path.startswith(":") and path != ":memory:"):
         raise ValueError(
             "is duckdb:///FILE, and FILE has no prefix with a colon: it is the path of a file on this machine"

@@ -1,7 +1,7 @@
-"""Messages of exceptions, less what could be the content of a record.
+"""Messages of exceptions, without text that could be the content of a record.
 
-Other people's exceptions quote what they failed on: `Could not convert string 'x'`, `Key (a)=(x)`, `KeyError: 'x'`. So
-a message is passed on only where its type is known to quote no values.
+Exceptions of libraries quote the values that they failed on: `Could not convert string 'x'`, `Key (a)=(x)`,
+`KeyError: 'x'`. A message is passed on only if its type is known to quote no values.
 """
 
 from __future__ import annotations

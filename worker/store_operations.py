@@ -22,9 +22,9 @@ def check_store(settings: Settings) -> Check:
     try:
         backend(settings.store).prove_usable()
     except NoStoreError:
-        return Check("store", is_well=True, found=f"{shown}, to be made at the first start")
+        return Check("store", is_well=True, found=f"{shown}, created at the first start")
     except StoreInUseError:
-        return Check("store", is_well=True, found=f"{shown}, in use by another process: a running worker, as a rule")
+        return Check("store", is_well=True, found=f"{shown}, in use by another process, usually a running worker")
     except StoreError as error:
         return Check("store", is_well=False, found=shown, advice=str(error))
     return Check("store", is_well=True, found=shown)
@@ -36,23 +36,23 @@ def migrate(settings: Settings) -> tuple[int, int]:
         return backend(settings.store).migrate()
     except StoreInUseError as error:
         raise Refusal(
-            f"the store {settings.store.shown} is in the hands of a running worker, or of another command: stop the "
-            "worker, run customer-worker migrate again, then start the worker",
+            f"the store {settings.store.shown} is in use by a running worker or another command. Stop the worker, run "
+            "customer-worker migrate again, then start the worker",
             Exit.UNREACHABLE,
         ) from error
     except StoreError as error:
         raise Refusal(str(error), Exit.UNREACHABLE) from error
 
 
-def copy_store(source: StoreSettings, target: StoreSettings, tell: Callable[[int, int], None]) -> int:
+def copy_store(source: StoreSettings, target: StoreSettings, progress: Callable[[int, int], None]) -> int:
     """Copy a whole DuckDB store to an empty PostgreSQL; returns the number of rows. Raises `Refusal`."""
     copied, to = backend(source), backend(target)
     if copied.is_shared or not to.is_shared:
-        raise Refusal("a store is copied from duckdb:///FILE to postgresql://…, and no other way", Exit.USAGE)
+        raise Refusal("only a copy from duckdb:///FILE to postgresql://… is supported", Exit.USAGE)
     try:
-        return copied.copy_to(to, tell)
+        return copied.copy_to(to, progress)
     except StoreInUseError as error:
-        raise Refusal(f"{error}. A copy is made while no worker runs", Exit.UNREACHABLE) from error
+        raise Refusal(f"{error}. Stop the workers before the copy", Exit.UNREACHABLE) from error
     except StoreError as error:
         raise Refusal(str(error), Exit.UNREACHABLE) from error
 
@@ -67,8 +67,8 @@ def redrive_lock(settings: Settings) -> Iterator[Callable[[], None]]:
         with backend(settings.store).redrive_lock() as require_held:
             yield require_held
     except StoreInUseError:
-        raise Refusal("another redrive runs on this store: wait for its end, or stop it", Exit.NO) from None
+        raise Refusal("another redrive runs on this store. Wait until it has ended, or stop it", Exit.NO) from None
     except StoreError as error:
         raise Refusal(
-            f"{error}. Run this again: it looks which records are out, and sends the rest", Exit.UNREACHABLE
+            f"{error}. Run the command again: it sends the records that are not on the topic", Exit.UNREACHABLE
         ) from error

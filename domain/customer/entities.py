@@ -1,4 +1,4 @@
-"""The customer, and the rules of signing up and leaving."""
+"""The customer, and the rules of signup and churn."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ EARLY_STAGE_DAYS = 90
 
 
 class Customer:
-    """A customer, from signup to churn. Two are equal when their `customer_id` is, whatever else differs.
+    """A customer, from signup to churn. Customers are equal if their `customer_id` is equal.
 
     Every attribute is read-only: the terms of the signup never change, `churn_date` is set by `mark_churned` alone.
-    The constructor makes a customer as it was kept; `sign_up` makes a new one.
+    The constructor restores a stored customer; `sign_up` creates a new one.
     """
 
     # Properties over private slots: customers are made in bulk, and a frozen dataclass takes four times as long.
@@ -41,7 +41,7 @@ class Customer:
 
     @classmethod
     def sign_up(cls, customer_id: str, industry: Industry, plan_tier: PlanTier, signup_date: date, mrr: MRR) -> Self:
-        """Make the customer of a first signup: active, with these terms for good.
+        """Create the customer of a first signup, active and with fixed terms.
 
         Raises `ValueError` without a `customer_id`. A later signup of the same customer has to have the same terms
         (`has_terms`), or it is a `SignupConflict`.
@@ -130,10 +130,10 @@ class Customer:
         return dollars(self.mrr.annual)
 
     def mark_churned(self, churn_date: date, reason: str | None = None) -> CustomerChurned:
-        """Record that the customer left on `churn_date`, and return the event.
+        """Record that the customer churned on `churn_date`, and return the event.
 
-        Raises `AlreadyChurned` when they left before, `ChurnBeforeSignup` when the date precedes their signup;
-        both are `ValueError`, and both leave the customer as it was.
+        Raises `AlreadyChurned` if the customer has churned before, `ChurnBeforeSignup` if the date precedes the
+        signup; both are `ValueError`, and both leave the customer unchanged.
         """
         if self._churn_date is not None:
             raise AlreadyChurned(self._customer_id, self._churn_date)

@@ -9,7 +9,7 @@ from domain.customer.entities import Customer
 
 
 class CustomerRepository(ABC):
-    """The port through which customers are read and kept; each store brings its own."""
+    """The port through which customers are read and saved; each store implements it."""
 
     @abstractmethod
     def get_by_id(self, customer_id: str) -> Customer | None:
@@ -21,8 +21,8 @@ class CustomerRepository(ABC):
 
     @abstractmethod
     def get_sample(self, n: int) -> list[Customer]:
-        """`n` random customers of any status, or all where there are fewer; the same ones on every call."""
+        """Return `n` random customers of any status, or all if there are fewer; the same ones on every call."""
 
     @abstractmethod
     def save(self, customer: Customer) -> None:
-        """Keep the customer as it now is, new or changed."""
+        """Save the customer in its current state, new or changed."""

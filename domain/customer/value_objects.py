@@ -1,4 +1,4 @@
-"""Values a customer is described by: equal by what they say, never changed."""
+"""Value objects of a customer: immutable, and equal by value."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ _LADDER = tuple(PlanTier)
 
 
 class Industry(StrEnum):
-    """The customer's line of business; what we have no name for is `Other`."""
+    """The customer's line of business; `Other` stands for unknown names."""
 
     FINTECH = "FinTech"
     HEALTHTECH = "HealthTech"

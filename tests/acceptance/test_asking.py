@@ -122,7 +122,7 @@ def test_a_cancellation_that_came_first_was_repeated_and_contradicted_is_told_wh
     for told in (
         "churned 2026-06-30, after 166 days: growth, FinTech, signed up 2026-01-15, MRR $499.00, ARR $5,988.00",
         "rejected already_churned",
-        "no signup of the customer had come",
+        "no signup of the customer was received before",
         f"at {stage.topics.churned}/{event.partition}/{event.offset}",
         '"cancellation_date": "2026-07-15"',
     ):
@@ -217,10 +217,10 @@ def test_a_record_that_is_gone_is_said_to_be_gone(stage: Stage) -> None:
     story = explained(stage)
     assert told_by(story) == THE_STORY
     assert [step["said"]["note"] for step in story["steps"]] == [
-        "gone from its topic",
+        "no longer on its topic",
         None,
-        "gone from its topic",
-        "gone from its topic",
+        "no longer on its topic",
+        "no longer on its topic",
         None,
     ]
     assert story["steps"][2]["event"]["offset"] == event_of(stage, ADA).offset
@@ -265,7 +265,7 @@ def test_an_event_older_than_its_journal_is_found_as_after_a_rebuild(stage: Stag
 def test_an_event_that_is_not_there_is_said_to_be_missing_or_yet_to_come(stage: Stage) -> None:
     contradicted(stage)
     story = story_of(stage)
-    for is_published, note in ((True, "not found there"), (False, "not published yet")):
+    for is_published, note in ((True, "not found"), (False, "not published yet")):
         steps = [
             msgspec.structs.replace(step, event_id=NOBODY, is_published=is_published) if step.event_id else step
             for step in story.steps
@@ -280,7 +280,7 @@ def test_another_record_at_the_same_coordinates_is_not_taken_for_it(stage: Stage
         each.note
         for each in topics_tell(stage, msgspec.structs.replace(story_of(stage), customer_id=BOB)).records.values()
     }
-    assert notes == {"another record stands there now: the topic was made anew"}
+    assert notes == {"another record has its offset: the topic was recreated"}
 
 
 def test_what_kafka_would_tell_is_left_out_while_it_is_away(stage: Stage) -> None:
@@ -350,12 +350,12 @@ def test_a_worker_that_cannot_be_asked_is_a_sentence_that_says_what_to_do(stage:
     port_of(started(stage))
     [nobody] = free_ports(1)
     for setting, told in (
-        ({"HTTP__ENABLED": "false"}, "CUSTOMER_WORKER_HTTP__ENABLED is false, so its worker cannot be asked"),
-        ({"HTTP__PORT": "0"}, "the worker's log has it in the line 'serving'"),
+        ({"HTTP__ENABLED": "false"}, "CUSTOMER_WORKER_HTTP__ENABLED is false: its worker serves no queries"),
+        ({"HTTP__PORT": "0"}, "in the line 'serving' of the worker's log"),
     ):
         for command in (("status",), ("explain", ADA), ("parked", "list")):
             assert told in said(stage, *command, code=UNREACHABLE, **setting)
-    told = f"nobody answers at http://127.0.0.1:{nobody} (Connection refused)"
+    told = f"nothing responds at http://127.0.0.1:{nobody} (Connection refused)"
     assert told in said(stage, "status", code=UNREACHABLE, HTTP__PORT=str(nobody))  # after a wait: it may be starting
 
 
@@ -391,7 +391,7 @@ def test_the_worker_of_another_store_is_not_asked_about_this_one(stage: Stage) -
     port_of(started(stage))
     other = stage.start(STORE__URL="duckdb:///other.duckdb", KAFKA__GROUP_ID=f"{stage.group}-2", HTTP__PORT="0")
     text = said(stage, "status", code=UNREACHABLE, HTTP__PORT=port_of(other))
-    assert "is not the worker that has it" in text
+    assert "is not the worker of this store" in text
 
 
 def test_a_worker_that_listens_everywhere_is_asked_on_this_machine(stage: Stage) -> None:

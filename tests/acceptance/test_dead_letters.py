@@ -341,7 +341,9 @@ def test_what_cannot_be_answered_is_said_in_one_sentence(stage: Stage) -> None:
     assert "no store" in said(stage, "dead-letters", "list", code=69)
     worker = consumed(stage)
     assert "No dead letters." in said(stage, "dead-letters", "list")
-    assert "dead letter customer.signup/0/1 not found" in said(stage, "dead-letters", "show", "customer.signup/0/1", code=1)
+    assert "dead letter customer.signup/0/1 not found" in said(
+        stage, "dead-letters", "show", "customer.signup/0/1", code=1
+    )
     assert answer(stage, *REDRIVE, "--execute")["sent"] == 0
     assert worker.stop() == 0
     assert "No dead letters." in said(stage, "dead-letters", "list", KAFKA__BOOTSTRAP_SERVERS=NOWHERE)

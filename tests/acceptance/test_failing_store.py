@@ -74,7 +74,7 @@ def test_page_is_shown_while_the_store_cannot_be_opened(stage: Stage, monkeypatc
     stage.produce([*marked(), *(Message("signup", None, value, (), 0) for value in filling)])
     worker.wait_until(lambda: "cannot be read now" in page(stage), "a page without a store")
     shown = page(stage)
-    assert "✗ Not well" in shown
+    assert "✗ Unhealthy" in shown
     assert "not known" in shown
     assert worker.events(FAILED)
     require_no_content(worker)

@@ -138,7 +138,7 @@ def test_a_migration_stops_the_old_workers_and_the_new_ones_go_on(stage: Stage, 
     stage.produce(corpus.cancellations)
     for worker in old:  # the one that has nothing to do, too
         assert worker.wait() == Exit.SAFETY
-        assert f"has version {NEXT}, this worker reads {TODAY}: run the worker that migrated it" in worker.tail()
+        assert f"has version {NEXT}, this worker supports {TODAY}. Run the version that migrated it" in worker.tail()
     for command in ("status", "reconcile"):
         assert f"this worker reads {TODAY}" in said(stage, command, code=Exit.UNREACHABLE)
     finish(stage, url, stage.start([*newer, "run"]))

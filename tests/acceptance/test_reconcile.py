@@ -90,7 +90,7 @@ def test_where_all_is_well_the_three_accounts_are_equal_by_day_and_in_dollars(st
 def test_only_the_days_asked_for_are_compared(stage: Stage) -> None:
     played(stage, lives(people(3), FIRST) + lives(people(2, 1)))
     change(stage, "UPDATE customers SET mrr = 1 WHERE customer_id = ?", people(1)[0])
-    assert differences(stage) == {people(1)[0]: "the event in the outbox says otherwise than the customer"}
+    assert differences(stage) == {people(1)[0]: "the event in the outbox differs from the customer"}
     assert answer(stage, "reconcile", "--from", SECOND)["total"]["topic"]["count"] == 2
     assert answer(stage, "reconcile", "--from", "2026-07-01", "--to", "2027-01-01")["days"] == []
     assert differences(stage, "--to", FIRST) == differences(stage)
@@ -166,11 +166,11 @@ def test_each_difference_is_told_by_customer(stage: Stage) -> None:
     put(stage, zoe, published[zoe].value)
     put(stage, nobody, (published[zoe].value or b"").replace(zoe.encode(), nobody.encode()))
     assert differences(stage) == {
-        ada: "an event in the outbox, and no such customer has churned",
-        bob: "churned, and there is no event in the outbox; an event on the topic that is not in the outbox",
-        eve: "2 events on the topic; the event on the topic says otherwise than that in the outbox",
+        ada: "an event in the outbox, but the customer has not churned",
+        bob: "churned, but no event in the outbox; an event on the topic, but not in the outbox",
+        eve: "2 events on the topic; the event on the topic differs from that in the outbox",
         zoe: "2 events on the topic",
-        nobody: "an event on the topic that is not in the outbox",
+        nobody: "an event on the topic, but not in the outbox",
     }
     code, out, _ = run(stage, "reconcile")
     assert code == 1
@@ -185,7 +185,7 @@ def test_an_event_that_counts_as_published_and_is_not_there_is_a_difference(stag
     assert stage.start(FAILPOINT="before-publish").wait() == KILLED
     assert answer(stage, "reconcile")["total"]["pending"]["count"] == 5
     change(stage, "UPDATE relay SET published_seq = (SELECT max(seq) FROM outbox)")
-    lost = "the event was published, and is not on the topic"
+    lost = "the event was published, but is not on the topic"
     assert differences(stage) == dict.fromkeys(people(3) + people(2, 1), lost)
 
 
@@ -193,7 +193,7 @@ def test_what_was_deleted_from_the_topic_is_missed_though_its_batch_is_still_the
     played(stage, lives(people(20)))
     gone = next(record for record in events(stage).values() if record.offset == 0)
     delete_first(stage, gone.partition)
-    assert differences(stage) == {(gone.key or b"").decode(): "the event was published, and is not on the topic"}
+    assert differences(stage) == {(gone.key or b"").decode(): "the event was published, but is not on the topic"}
 
 
 def read_before(stage: Stage, *options: str) -> int:
@@ -226,8 +226,8 @@ def test_what_differs_is_told_though_the_topic_was_read_before(stage: Stage) -> 
     change(stage, "DELETE FROM outbox WHERE customer_id = ?", bob)
     told = differences(stage)
     assert told == {
-        ada: "an event in the outbox, and no such customer has churned",
-        bob: "churned, and there is no event in the outbox; an event on the topic that is not in the outbox",
+        ada: "an event in the outbox, but the customer has not churned",
+        bob: "churned, but no event in the outbox; an event on the topic, but not in the outbox",
         zoe: "2 events on the topic",
     }
     put(stage, eve, None)
@@ -240,7 +240,7 @@ def test_what_was_deleted_since_it_was_read_is_missed(stage: Stage) -> None:
     assert read_before(stage) == 0
     gone = next(record for record in events(stage).values() if record.offset == 0)
     delete_first(stage, gone.partition)
-    assert differences(stage) == {(gone.key or b"").decode(): "the event was published, and is not on the topic"}
+    assert differences(stage) == {(gone.key or b"").decode(): "the event was published, but is not on the topic"}
 
 
 @pytest.mark.parametrize("by", [0, -1], ids=["as long", "shorter"])

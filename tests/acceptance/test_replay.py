@@ -188,9 +188,7 @@ def test_a_part_is_replayed_and_what_the_worker_has_not_read_is_left_to_it(stage
     stage.produce(custom(people(REFUSED + 7)[REFUSED:]))
     everything = answer(stage, "replay")
     assert (everything["read"], everything["left"]) == (REFUSED + LEFT, 7)
-    assert "after the worker's position, not replayed: 7 offsets" in said(
-        stage, "replay", "--topic", "signup"
-    )
+    assert "after the worker's position, not replayed: 7 offsets" in said(stage, "replay", "--topic", "signup")
 
     one = answer(stage, "replay", "--customer", who[0].upper())
     assert (one["read"], one["taken"], one["customers_changed"]) == (REFUSED + LEFT, 2, 1)
@@ -302,7 +300,7 @@ def test_records_that_go_while_they_are_read_are_named(stage: Stage) -> None:
             async for _ in LogReading(reader, {place: 5}, {place: 20}).parts():
                 pass
 
-    with pytest.raises(Refusal, match=f"{topic}/3/5 is gone: the log was cut") as refused:
+    with pytest.raises(Refusal, match=f"{topic}/3/5 no longer exists: the log was truncated") as refused:
         asyncio.run(read())
     assert refused.value.code is Exit.UNREACHABLE
 
@@ -325,7 +323,7 @@ def test_what_is_typed_wrong_ends_with_2_and_says_so(stage: Stage) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--execute",)], ids=["dry run", "execute"])
 def test_without_a_store_or_a_broker_it_ends_with_69(stage: Stage, options: tuple[str, ...]) -> None:
-    assert "no worker has run here yet" in said(stage, "replay", *options, code=69)
+    assert "No worker has run here yet" in said(stage, "replay", *options, code=69)
     assert not stage.store_file.exists()
     stage.create_topics()
     run_idle(stage)

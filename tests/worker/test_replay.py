@@ -296,7 +296,7 @@ def test_without_room_nothing_is_copied_and_the_numbers_are_said(
     path = tmp_path / "store.duckdb"
     DuckDBStore(str(path)).close()
     monkeypatch.setattr(duckdb_copy, "ROOM_TO_WORK_BYTES", 10**18)
-    with pytest.raises(StoreError, match=r"takes 1,000,000,[0-9,]+ MB .* Make room"), copied(str(path), ignored):
+    with pytest.raises(StoreError, match=r"needs 1,000,000,[0-9,]+ MB .* Free disk space"), copied(str(path), ignored):
         pass
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 

@@ -1,4 +1,4 @@
-"""Applies polls to the store: in batches of bounded size, with retries, and with garbage collected between them."""
+"""The applier of polls to the store: batches of bounded size, retries, and garbage collection between batches."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SMALL_BATCH = 1_000
 
 
 class Applier:
-    """Commits polls to the store and offers the messages to the relay; stops the worker where a batch fails for good.
+    """Commits polls to the store and offers the messages to the relay; stops the worker once retries are exhausted.
 
     `batch_began` is None between batches, `batch_ended` when the last one ended (both of the monotonic clock);
     `is_failing` is set from a batch's first failed attempt until one succeeds.
@@ -72,7 +72,7 @@ class Applier:
     async def apply(self, records: Sequence[Record], messages: Messages | None, assignment: int) -> None:
         """Apply a poll in order, if the assignment with this number is still in force.
 
-        Once the partitions are revoked, the rest is dropped: their next worker reads it again.
+        Once the partitions are revoked, the rest is dropped: their next owner reads it again.
         """
         if changed := self._assignment.leaders.found:
             names = ", ".join(sorted(f"{each.topic}/{each.partition}" for each in changed))
@@ -146,7 +146,7 @@ class Applier:
     def _apply(
         self, records: Sequence[Record], messages: Messages | None
     ) -> tuple[BatchResult, Committed, Mapping[Stage, float]]:
-        """Commit one unit of work and do the upkeep due after it, on the store's thread. Return seconds by stage."""
+        """Commit one unit of work and run due maintenance, on the store's thread. Return seconds by stage."""
         began = time.perf_counter()
         if messages is None:
             messages = self._processor.read(records)

@@ -33,16 +33,16 @@ from worker.stores.thread import StoreThread
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 30.0
-"""For how long Kafka and the store are asked for the positions of an assignment: a rebalance often comes of their
-failure."""
+"""Time limit for reading the positions of an assignment from Kafka and the store: their failures often cause
+rebalances."""
 DESCRIBE_SECONDS = 5.0
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """The partitions assigned to this worker.
 
-    `is_set` is set while their positions are; `set_at` is when that was last done (monotonic clock), `ends` are the
-    ends of their logs then. `number` is another one for each assignment. `batch_lock` is held while a batch is applied.
+    `is_set` is set while their positions are set; `set_at` is the time of that (monotonic clock), `ends` the ends of
+    their logs then. `number` identifies an assignment. `batch_lock` is held while a batch is applied.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     async def reclaim(self) -> None:
         """Claim disowned partitions again if the group still assigns them to this worker.
 
-        The claim of a worker that stopped can reach the store late; without this, no worker would read the partitions.
+        The claim of a stopped worker can reach the store late; without this, no worker would read the partitions.
         """
         number = self.number
         if self._disowned != number:
@@ -120,7 +120,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     async def compare_again(self, reason: str) -> None:
         """Compare the logs with the store again, then read on from the store's positions, or stop the worker.
 
-        Fetched records that are not committed are fetched again. While Kafka does not answer, nothing is read.
+        Fetched records that are not committed are fetched again. Nothing is read while Kafka is not available.
         """
         if self._stop.is_asked:
             return
@@ -162,7 +162,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._set_positions(assigned, retry_seconds)
         except (PositionRefused, NewerStoreError) as refused:
             self._stop.fail_stop(str(refused))
-        except Exception as error:  # aiokafka would log it and go on, from offsets that are not the store's
+        except Exception as error:  # aiokafka would log it and continue, from offsets that are not the store's
             if self.number != number or self._stop.is_asked:
                 log.debug(
                     "positions not set", reason="the partitions are being revoked, or the worker stops", exc_info=error

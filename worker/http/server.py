@@ -105,7 +105,7 @@ def _asyncapi(topics: Topics) -> Callable[[Request], Response]:
 def _schema(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in schemas.MESSAGES:
-        return PlainTextResponse(f"no such schema; there are {', '.join(schemas.MESSAGES)}\n", 404)
+        return PlainTextResponse(f"unknown schema: the schemas are {', '.join(schemas.MESSAGES)}\n", 404)
     return JSONResponse(schemas.schema(name), media_type="application/schema+json")
 
 

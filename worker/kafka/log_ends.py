@@ -26,8 +26,8 @@ async def log_ends(
 ) -> dict[TopicPartition, int]:
     """Return the ends of these partitions of the topics, without those that cannot be read now.
 
-    `end_offsets` of a consumer tries again for 40 s where one partition fails, and of a reader of committed records it
-    leaves open transactions out.
+    `end_offsets` of a consumer retries for 40 s if one partition fails, and that of a `read_committed` consumer
+    excludes open transactions.
     """
     wanted: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
     for topic, number in partitions:

@@ -34,7 +34,7 @@ class Address(NamedTuple):
 
 
 class NotKafka(Exception):
-    """Something answered, in another protocol than Kafka's."""
+    """An answer in another protocol than Kafka's."""
 
 
 def probe(address: Address, context: ssl.SSLContext | None, mechanism: str | None) -> list[str] | None:

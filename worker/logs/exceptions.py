@@ -79,14 +79,14 @@ def _without_messages_of(text: str, error: BaseException) -> str:
     while chain is not None and id(chain) not in seen:
         seen.add(id(chain))
         if message_of(chain) != str(chain):
-            for said in filter(None, (repr(chain), str(chain))):
-                text = text.replace(said, described(chain))
+            for message in filter(None, (repr(chain), str(chain))):
+                text = text.replace(message, described(chain))
         chain = chain.__cause__ or chain.__context__
     return text
 
 
 def hide_content(record: logging.LogRecord) -> bool:
-    """Describe the exceptions among a library's arguments, and cut what asyncio prints of its tasks. A filter."""
+    """Describe the exceptions among a library's arguments, and remove asyncio's text about its tasks. A filter."""
     if isinstance(record.args, tuple) and any(isinstance(each, BaseException) for each in record.args):
         record.args = tuple(described(each) if isinstance(each, BaseException) else each for each in record.args)
     if record.name == "asyncio":  # "<Task … result={…}>", "exception=ValueError('…')"

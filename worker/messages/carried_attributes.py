@@ -1,6 +1,6 @@
-"""Header values that an event takes over from its cause: which are valid in a CloudEvent, and times in one form.
+"""Header values that an event takes over from its cause: validation for CloudEvents, and times in one form.
 
-Subscribers parse these values with the SDKs of CloudEvents, which fail on what the specification does not allow.
+Subscribers parse these values with the SDKs of CloudEvents, which fail on values that the specification forbids.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 MAX_BYTES = 4096
-"""The largest value taken over. A larger one could make the event larger than its topic takes."""
+"""The largest value taken over. A larger one could make the event exceed the limit of its topic."""
 
 _PLAIN = re.compile(rb"[ -~]{1,%d}" % MAX_BYTES).fullmatch
 # Control characters and noncharacters, which the type String of CloudEvents leaves out.

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 for Kafka: the attributes of what comes in, the headers of what goes out.
+"""CloudEvents 1.0 for Kafka: the attributes of inbound records, the headers of outbound events.
 
 In: binary mode (`ce_*` headers), structured mode (the whole event as JSON) or no envelope at all.
 Source: the CloudEvents specification 1.0.2 and its Kafka protocol binding. One departure: the CloudEvents SDK for
@@ -45,7 +45,7 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 def is_structured(record: Record) -> bool:
     """Return whether the last content type declares the value to be a structured CloudEvent in JSON."""
     for name, content_type in reversed(record.headers):  # of repeated headers the last one counts
-        # Most headers are told apart by their length, and most content types by being the usual one.
+        # Most headers differ in length, and most content types are the usual one.
         if len(name) == _CONTENT_TYPE_LENGTH and name.lower() == "content-type":
             return content_type not in _UNSTRUCTURED and content_type.split(b";", 1)[0].strip().lower() == STRUCTURED
     return False
@@ -109,17 +109,17 @@ def caused_by(cause: Record) -> list[Header]:
 
     The event is valid for any content of the record: an attribute that cannot be carried over counts as absent.
     """
-    said = dict(cause.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
+    attributes = dict(cause.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
     if is_structured(cause) or (_MARK in (cause.value or b"") and is_unannounced(cause)):
-        said |= _structured_attributes(cause)
-    time, cause_id = said.get("ce_time"), said.get("ce_id")
+        attributes |= _structured_attributes(cause)
+    time, cause_id = attributes.get("ce_time"), attributes.get("ce_id")
     headers: list[Header] = [
         ("ce_time", (time and time_in_utc(time)) or rfc3339(cause.timestamp).encode()),
         ("ce_causationid", cause_id if cause_id and is_text(cause_id) else coordinates(cause).encode()),
     ]
-    if not _TRACES.isdisjoint(said):
+    if not _TRACES.isdisjoint(attributes):
         for name, alternative in _CARRIED_ON:
-            value = said.get(name) or said.get(alternative)
+            value = attributes.get(name) or attributes.get(alternative)
             if value and is_text(value):
                 headers.append((name, value))
     return headers

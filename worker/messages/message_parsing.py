@@ -1,4 +1,4 @@
-"""Signup and Cancellation, parsed in whatever spelling the contract accepts. The rules of each field: `validation`.
+"""Signup and Cancellation, parsed in every spelling that the contract accepts. The rules of each field: `validation`.
 
 Source of every rule: the contract, in the README under "What comes in".
 """
@@ -27,7 +27,7 @@ from worker.messages.validation import (
 
 
 class Signup(msgspec.Struct, frozen=True, gc=False):
-    """A signup, as it is read. Equal to another that says the same, however that was spelled."""
+    """A decoded signup. Equal to another one with the same terms in any spelling."""
 
     customer_id: str
     industry: Industry

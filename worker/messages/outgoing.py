@@ -109,7 +109,7 @@ class Composer:
 
     def dead_letter(self, record: Record, rejected: Rejected) -> Outgoing:
         """Return the record as received, with error headers; those of an earlier dead letter are replaced."""
-        told = {
+        error_headers = {
             "topic": record.topic,
             "partition": record.partition,
             "offset": record.offset,
@@ -127,7 +127,7 @@ class Composer:
             key=record.key,
             value=record.value,
             headers=[header for header in record.headers if not header[0].startswith(DEAD_LETTER_PREFIX)]
-            + [(DEAD_LETTER_PREFIX + name, str(value).encode()) for name, value in told.items()],
+            + [(DEAD_LETTER_PREFIX + name, str(value).encode()) for name, value in error_headers.items()],
             customer_id=rejected.customer_id,
             timestamp=record.timestamp,
         )

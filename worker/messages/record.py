@@ -20,19 +20,19 @@ class Record(Protocol):
     """
 
     @property
-    def topic(self) -> str: ...  # noqa: D102 - told above
+    def topic(self) -> str: ...  # noqa: D102 - see the class
     @property
-    def partition(self) -> int: ...  # noqa: D102 - told above
+    def partition(self) -> int: ...  # noqa: D102 - see the class
     @property
-    def offset(self) -> int: ...  # noqa: D102 - told above
+    def offset(self) -> int: ...  # noqa: D102 - see the class
     @property
-    def timestamp(self) -> int: ...  # noqa: D102 - told above
+    def timestamp(self) -> int: ...  # noqa: D102 - see the class
     @property
-    def key(self) -> bytes | None: ...  # noqa: D102 - told above
+    def key(self) -> bytes | None: ...  # noqa: D102 - see the class
     @property
-    def value(self) -> bytes | None: ...  # noqa: D102 - told above
+    def value(self) -> bytes | None: ...  # noqa: D102 - see the class
     @property
-    def headers(self) -> Sequence[Header]: ...  # noqa: D102 - told above
+    def headers(self) -> Sequence[Header]: ...  # noqa: D102 - see the class
 
 
 class PlainRecord(msgspec.Struct, frozen=True, gc=False):

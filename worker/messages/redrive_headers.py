@@ -36,10 +36,10 @@ def redriven_letter(record: Record) -> str | None:
     """Return the id of the dead letter named by the headers; None if there is none, or it is of another topic."""
     if not claims_to_be_redriven(record):
         return None
-    said = dict(record.headers)
-    if said.get(f"{DEAD_LETTER_PREFIX}topic") != record.topic.encode():
+    headers = dict(record.headers)
+    if headers.get(f"{DEAD_LETTER_PREFIX}topic") != record.topic.encode():
         return None
-    numbers = [said.get(name) or b"" for name in _NUMBERS]
+    numbers = [headers.get(name) or b"" for name in _NUMBERS]
     if not all(map(_NUMBER, numbers)):
         return None
     return dead_letter_id(record.topic, *(int(number) for number in numbers))

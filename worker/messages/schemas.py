@@ -46,7 +46,7 @@ Tier = Annotated[str, WithJsonSchema({"type": "string", "pattern": _any_case(*Pl
 
 
 class Message(BaseModel):
-    """A message: what it does not name is ignored."""
+    """A message. Unknown fields are ignored."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -84,7 +84,7 @@ class ChurnedMoney(BaseModel):
 
 
 class ChurnedMessage(BaseModel):
-    """A customer left; sent once for each who did."""
+    """A customer churned. One event per customer."""
 
     customer_id: UUID
     signup_date: date
@@ -114,7 +114,7 @@ def asyncapi(topics: Topics) -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document: the topics, and the messages read from and written to them."""
     broker = KafkaBroker("kafka:9092")
 
-    @broker.subscriber(topics.signup, title="signup", description="Signups, from whoever sells.")
+    @broker.subscriber(topics.signup, title="signup", description="Signups of customers.")
     async def signup(message: SignupMessage) -> None: ...
 
     @broker.subscriber(topics.cancellation, title="cancellation", description="Cancellations, from billing.")
@@ -123,7 +123,7 @@ def asyncapi(topics: Topics) -> dict[str, Any]:
     broker.publisher(
         topics.churned,
         title="churned",
-        description="One event a churned customer, keyed by customer id; read it with isolation.level=read_committed.",
+        description="One event per churned customer, keyed by customer id. Requires isolation.level=read_committed.",
         schema=ChurnedMessage,
     )
     document = AsyncAPI(broker, title="customer-worker", version=__version__, schema_version="3.0.0")

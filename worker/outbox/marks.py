@@ -43,7 +43,7 @@ class Marks:
         return self._marked_at + self._every_seconds - time.monotonic()
 
     async def write(self) -> bool:
-        """Start writing what is published; returns whether an earlier mark was completed. Raises its `StoreError`."""
+        """Start writing the next mark; returns whether an earlier one was completed. Raises its `StoreError`."""
         has_written = await self.finish()
         mark = self._thread.call(self._store.mark_published, self.published_seq, self._ends)
         self._writing = asyncio.create_task(mark)

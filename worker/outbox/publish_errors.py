@@ -94,7 +94,7 @@ _WORDS: Mapping[type[BaseException], str] = {
 
 
 class CannotPublish(Exception):
-    """A requirement of publishing is not met, found before anything was written. The message says what to do."""
+    """A missing requirement of publishing, found before any write. The message has the remedy."""
 
     def __init__(self, words: str, kind: Kind) -> None:
         super().__init__(words)
@@ -109,7 +109,7 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def in_words(error: BaseException, settings: Kafka) -> str:
-    """Describe the error of an attempt to publish: what failed, and what to do where an operator can do something."""
+    """Describe the error of an attempt to publish: the failure, and the remedy if an operator has one."""
     transactional_id = kafka.transactional_id(settings)
     if missing := list(_missing(error, transactional_id)):
         return str(missing_rights(settings, missing))

@@ -113,7 +113,7 @@ class BatchProducer:
 
     def _is_alone(self, message: Outgoing, size: int) -> bool:
         """Return whether the message has a batch of its own, of batches of so many bytes."""
-        is_event = message.partition is None  # whose headers have names of ours
+        is_event = message.partition is None  # the names of its headers are known
         return is_large(message, size) or not (is_event or record_parsing.are_plain(message.headers))
 
     def _begin_batch(self, topic: str, message: Outgoing, size: int) -> BatchBuilder:
@@ -159,7 +159,7 @@ class Publisher(BatchProducer):
         """Connect, end the transaction that a predecessor left open, and fence it. Raises `CannotPublish`."""
         try:
             await asyncio.wait_for(self._producer.start(), INIT_SECONDS)
-        except TimeoutError:  # aiokafka asks the coordinator again and again, whatever it answers
+        except TimeoutError:  # aiokafka retries the request to the coordinator on any error
             raise no_coordinator(self._settings) from None
 
     @override
@@ -176,7 +176,7 @@ class Publisher(BatchProducer):
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 transaction = await self._begin_transaction()
-                ends = await self.send(messages)  # the commit would not notice a batch that failed
+                ends = await self.send(messages)  # the commit would not detect a failed batch
                 reach("in-transaction")
                 await self._producer.commit_transaction()
         except TimeoutError:
@@ -200,19 +200,19 @@ def _first_failure(transaction: asyncio.Future[None] | None, error: BaseExceptio
         error = first
     elif isinstance(error, IllegalOperation):  # which is no KafkaError: it was fenced between two of its sends
         error = ProducerFenced(str(error))
-    elif isinstance(error, AssertionError):  # aiokafka's: a partition is gone, or its producer has failed before
-        error = KafkaError(f"the Kafka client cannot go on: {error}")
+    elif isinstance(error, AssertionError):  # aiokafka's: a partition is missing, or its producer has failed before
+        error = KafkaError(f"the Kafka client has failed: {error}")
     return root(error)
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:
-    """Mark a failure as seen; asyncio prints what nobody looked at."""
+    """Mark a failure as retrieved: asyncio prints others."""
     if future.done() and not future.cancelled():
         future.exception()
 
 
 def _retrieve_failures(producer: AIOKafkaProducer) -> None:
-    """Mark failures as seen: of batches that a failed producer never sent, and of its transaction."""
+    """Mark failures as retrieved: of batches that a failed producer never sent, and of its transaction."""
     # No public call gives them; aiokafka's minor version is pinned.
     accumulator, transactions = producer._message_accumulator, producer._txn_manager  # noqa: SLF001
     for batch in chain(*accumulator._batches.values(), accumulator._pending_batches):  # noqa: SLF001
@@ -228,5 +228,5 @@ def is_large(message: Outgoing, size: int) -> bool:
 
 
 def _compressed_size(batch: BatchBuilder) -> int:
-    batch._build()  # noqa: SLF001 - a batch that is built has no producer's number: only a copy tells the size
+    batch._build()  # noqa: SLF001 - a built batch has no producer id: the size is measured on a copy
     return int(batch.size())

@@ -115,17 +115,17 @@ class _Log(NamedTuple):
         name = f"{self.place.topic}/{self.place.partition}"
         if self.known < self.begin:
             what = (
-                f"{name} begins at offset {self.begin}, but what is published on it is known up to {self.known} only: "
-                "records between may be missing from the receipt"
+                f"{name} begins at offset {self.begin}, but its published records are known up to {self.known} only: "
+                "receipts between may be missing"
             )
         else:
             what = (
                 f"{name} ends at offset {self.end}, but the worker has published on it up to {self.known}: the topic "
-                "was recreated or cut short"
+                "was recreated or truncated"
             )
         return (
-            f"{what}. To go on, decide about the rows in doubt, which the store does not know as published: "
+            f"{what}. To continue, decide about the rows in doubt, which the store does not know as published: "
             "CUSTOMER_WORKER_SAFETY__CUT_OUTPUTS=resend publishes them (duplicates are possible), =published counts "
-            "them as published (losses are possible). To prevent this, disable the retention of the topic "
-            "(customer-worker check)"
+            "them as published (losses are possible). To prevent this, disable retention of the topic "
+            "(retention.ms=-1, retention.bytes=-1; `customer-worker check` lists differences)"
         )

@@ -101,7 +101,7 @@ class BatchProcessor:
         result = BatchResult()
         for customer_id, record in waiting:
             work.parked.give_up(record)
-            rejected = Rejected(Reason.NO_SIGNUP, "no signup of the customer has come", customer_id)
+            rejected = Rejected(Reason.NO_SIGNUP, "no signup of the customer was received", customer_id)
             self._write_down(record, customer_id, rejected, work, result)
         _count(result, work)
         return result

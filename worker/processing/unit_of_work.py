@@ -70,12 +70,12 @@ class ParkedCancellations:
         self._waiting: dict[str, list[ParkedRecord]] = {}
 
     def load(self, customer_ids: set[str]) -> None:
-        """Read what is parked for these customers; each customer once."""
+        """Load the parked cancellations of these customers, once per customer."""
         for parked in self._store.parked(customer_ids):
             self._waiting.setdefault(parked.customer_id, []).append(parked)
 
     def add(self, cancellation: Cancellation) -> bool:
-        """Keep the cancellation until its customer signs up. False where this very record is kept already."""
+        """Park the cancellation. Returns False if this record is parked already."""
         coordinates = _coordinates(cancellation.record)
         waiting = self._waiting.setdefault(cancellation.customer_id, [])
         if any(_coordinates(parked.record) == coordinates for parked in waiting):
@@ -86,7 +86,7 @@ class ParkedCancellations:
 
     @property
     def waiting(self) -> Collection[str]:
-        """The customers for whom something waits, of those that were loaded."""
+        """Loaded customers with parked cancellations."""
         return self._waiting
 
     def release(self, customer_id: str) -> list[Record]:

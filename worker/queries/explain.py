@@ -131,9 +131,9 @@ def _step(
 
 
 _WHY: dict[tuple[str, bool], str] = {
-    ("applied", True): "the customer is new",
-    ("applied", False): "the customer left",
-    ("duplicate", True): "the customer signed up before, with the same particulars",
-    ("duplicate", False): "the customer had left on that day already",
-    ("parked", False): "no signup of the customer had come",
+    ("applied", True): "new customer",
+    ("applied", False): "the customer churned",
+    ("duplicate", True): "the customer signed up before, with the same terms",
+    ("duplicate", False): "the customer had already churned on that date",
+    ("parked", False): "no signup of the customer was received before",
 }

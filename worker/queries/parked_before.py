@@ -13,7 +13,7 @@ from worker.stores.reading import StoreView
 
 
 class ParkedBefore(msgspec.Struct, frozen=True):
-    """Selects what was parked before this moment."""
+    """Selects cancellations parked before this moment."""
 
     moment: datetime
 

@@ -44,8 +44,8 @@ class QueryServer:
             if not finding.cancel():
                 await self._interrupt_until(found)
             raise QueryFailed(
-                f"{query.name} was not answered within {self._time_limit_seconds:g} s: the machine is busy, or others "
-                "ask at the same time. Ask again later"
+                f"{query.name} was not completed within {self._time_limit_seconds:g} s: the machine or the query "
+                "server is busy. Retry later"
             )
         try:
             return await found

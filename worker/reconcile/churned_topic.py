@@ -1,4 +1,4 @@
-"""Reader of `customer.churned`: the whole topic, or what follows the prefix that an earlier reading has cached."""
+"""Reader of `customer.churned`: the whole topic, or the records after the prefix cached by an earlier reading."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Worker:
         self._stop.ask()
         step, consumer, relay = self._shutdown.step, self._components.consumer, self._components.relay
         if await step("finishing the current batch", consumer.drain(), keep=4.0):
-            # Also if reading was refused: what was decided before is published.
+            # Also if reading was refused: earlier decisions are published.
             if relay.is_running and not await step("publishing", relay.caught_up(), keep=3.0):
                 await step("counting the outbox", self._log_unpublished(), keep=2.6)
             await step("committing the offsets", consumer.commit_offsets(), keep=2.0)

@@ -1,4 +1,4 @@
-"""Supervision of a running worker: what ends unexpectedly stops the worker."""
+"""Supervision of a running worker: a task that ends unexpectedly stops the worker."""
 
 from __future__ import annotations
 

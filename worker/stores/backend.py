@@ -10,7 +10,7 @@ from worker.stores.errors import StoreError
 from worker.stores.port import Store
 from worker.stores.reading import StoreView
 
-Tell = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 """Called with the amount done and the total."""
 
 
@@ -43,10 +43,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def open_dry_run(self, tell: Tell) -> AbstractContextManager[Store]:
+    def open_dry_run(self, progress: Progress) -> AbstractContextManager[Store]:
         """Open a store for a dry run: a copy of a DuckDB file, or a snapshot of PostgreSQL.
 
-        `tell` is called with the bytes copied. Raises `NoStoreError` if the store does not exist.
+        `progress` is called with the bytes copied. Raises `NoStoreError` if the store does not exist.
         """
 
     @abstractmethod
@@ -61,7 +61,7 @@ class Backend(ABC):
     def prove_usable(self) -> None:
         """Open the store and write to it without changing data. Raises `NoStoreError` if it does not exist."""
 
-    def copy_to(self, target: Backend, tell: Tell) -> int:
-        """Copy the whole store to an empty database; returns the number of rows. `tell` is called with rows copied."""
-        del target, tell
+    def copy_to(self, target: Backend, progress: Progress) -> int:
+        """Copy the whole store to an empty database; returns the number of rows. `progress` gets rows copied."""
+        del target, progress
         raise StoreError("only a DuckDB store can be copied")

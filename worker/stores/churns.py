@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-_FINGERPRINTS = 2**63  # JSON's numbers end there for most who read it
+_FINGERPRINTS = 2**63  # the limit of JSON numbers for most parsers
 
 
 class Churn(msgspec.Struct, frozen=True, gc=False):

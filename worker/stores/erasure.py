@@ -1,6 +1,6 @@
 """Tombstones on `customer.churned`: records without a value, by which an operator erases customers' events.
 
-Compaction removes what stands before a tombstone with the same key, byte for byte, in the same partition. A customer
+Compaction removes records before a tombstone with the same key, byte for byte, in the same partition. A customer
 churns once, so the tombstone of a key is also the receipt of the customer's only event: it is not published again.
 """
 
@@ -45,7 +45,7 @@ class Erasures:
 
 
 def erased_customer(key: bytes | None) -> str | None:
-    """Return the customer whose event a tombstone with this key erases; None where it is no key of an event."""
+    """Return the customer whose event a tombstone with this key erases; None if it is no key of an event."""
     text = (key or b"").decode("ascii", "replace")
     return text if is_canonical_uuid(text) else None
 

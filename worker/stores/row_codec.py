@@ -36,8 +36,8 @@ def decode_headers(headers: bytes) -> list[Header]:
         return [(name.decode(errors="surrogateescape"), value) for name, value in _decode_bytes(headers)]
 
 
-# Those that waited for a signup in vain, by the text of an index in PostgreSQL; and discarded letters, whose ids begin
-# with the places of their records.
+# Cancellations rejected as no_signup, by the expression of an index in PostgreSQL; and discarded letters, whose ids
+# begin with the coordinates of their records.
 ABANDONED = f"""
     SELECT topic, partition, "offset" FROM journal WHERE reason = '{Reason.NO_SIGNUP}'
     UNION ALL

@@ -23,16 +23,16 @@ def events_of(source: str) -> str:
     """
     return f"""
         SELECT
-            * EXCLUDE (value, said),
-            TRY_CAST(said[1] AS UUID) AS customer_id,
-            TRY_CAST(said[2] AS DATE) AS day,
-            TRY_CAST(said[3] AS DECIMAL(38, 2)) AS arr,
+            * EXCLUDE (value, parts),
+            TRY_CAST(parts[1] AS UUID) AS customer_id,
+            TRY_CAST(parts[2] AS DATE) AS day,
+            TRY_CAST(parts[3] AS DECIMAL(38, 2)) AS arr,
             coalesce(
-                customer_id::VARCHAR = said[1] AND day::VARCHAR = said[2] AND arr::VARCHAR = said[3]
-                AND said[4] = 'USD' AND day BETWEEN DATE '0001-01-01' AND DATE '9999-12-31',
+                customer_id::VARCHAR = parts[1] AND day::VARCHAR = parts[2] AND arr::VARCHAR = parts[3]
+                AND parts[4] = 'USD' AND day BETWEEN DATE '0001-01-01' AND DATE '9999-12-31',
                 false
             ) AS is_event
-        FROM (SELECT *, TRY(json_extract_string(decode(value), [{_PARTS}])) AS said FROM {source})
+        FROM (SELECT *, TRY(json_extract_string(decode(value), [{_PARTS}])) AS parts FROM {source})
     """
 
 
@@ -40,7 +40,7 @@ _OUTBOX = "(SELECT seq, seq <= $published_seq OR receipted AS is_published, valu
 _CHURNS = f"""
 WITH churned AS (
     SELECT customer_id, churn_date AS day, arr FROM customer_arr WHERE churn_date IS NOT NULL
-), told AS MATERIALIZED ({events_of(_OUTBOX)}), events AS (SELECT * FROM told WHERE is_event)
+), decoded AS MATERIALIZED ({events_of(_OUTBOX)}), events AS (SELECT * FROM decoded WHERE is_event)
 """
 _BY_DAY = f"""
 {_CHURNS}, added AS (

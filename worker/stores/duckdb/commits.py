@@ -25,7 +25,7 @@ class DuckDBBatches(DuckDBReads):
 
     @override
     def rollback(self) -> None:
-        pass  # nothing is remembered of what a batch has read
+        pass  # the rows that a batch has read are not kept
 
     @wrap_errors
     @override

@@ -28,7 +28,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MEMORY = ":memory:"
-_DAMAGED_ADVICE = "Restore a copy, or delete it to rebuild it"
+_DAMAGED_ADVICE = "Restore a backup, or delete it to rebuild it"
 _CONFIG: dict[str, Any] = {
     "threads": 1,
     "enable_external_access": False,
@@ -49,7 +49,7 @@ def open_file(path: str) -> duckdb.DuckDBPyConnection:
     Raises `StoreInUseError` if another process has it open, `StoreDamagedError` if it cannot be read, and `StoreError`
     if it is no store, has another version, or cannot be opened.
     """
-    os.umask(0o077)  # customers are nobody else's to read; for good, as the log is made anew at each checkpoint
+    os.umask(0o077)  # customers are readable by this user only; permanent, as each checkpoint creates a new log
     try:
         db = duckdb.connect(path, config=_CONFIG)
         db.execute("SET lock_configuration = true")
@@ -73,7 +73,7 @@ def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
         db.execute("SET lock_configuration = true")
         if not _has_tables(db):
             db.close()
-            raise NoStoreError(f"there is nothing in the store {path} yet")
+            raise NoStoreError(f"the store {path} is empty")
         version = _stored_version(db)
     except duckdb.Error as error:
         raise _explain_opening(error, path) from error
@@ -172,15 +172,15 @@ def explain(error: duckdb.Error, path: str) -> StoreError:
     text = (message_of(error) or type(error).__name__).partition("\n")[0]
     if "Could not set lock" in whole:
         return StoreInUseError(
-            f"the store {path} is in use by another process. Stop that one first, "
-            "or give this worker a store of its own (CUSTOMER_WORKER_STORE__URL)"
+            f"the store {path} is in use by another process. Stop that process first, "
+            "or set another store (CUSTOMER_WORKER_STORE__URL)"
         )
     if "Cannot open file" in whole:
         return StoreError(f"the store {path} cannot be opened: {text}. Check that its directory exists and is writable")
     if "Corrupt database file" in whole:
         return StoreDamagedError(f"the store {path} is damaged ({text}). {_DAMAGED_ADVICE}")
     if isinstance(error, duckdb.FatalException):
-        return StoreError(f"the store {path} failed and has to be opened anew: {text}")
+        return StoreError(f"the store {path} failed and must be reopened: {text}")
     return StoreError(f"the store {path} failed: {text}")
 
 

@@ -47,7 +47,7 @@ class DuckDBStore(DuckDBBatches, DuckDBOutbox, DuckDBOwnership, Store):
         if not self._is_checkpoint_due():
             return
         reach("before-checkpoint")
-        with suppress(duckdb.TransactionException):  # a view needs what it would overwrite: it is due again soon
+        with suppress(duckdb.TransactionException):  # a view needs the old blocks: it is due again soon
             self._db.execute("CHECKPOINT")
             self._logged_decisions = 0
         reach("after-checkpoint")

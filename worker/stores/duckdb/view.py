@@ -180,7 +180,7 @@ class DuckDBView(StoreView):
             self.interrupt()
             if self._is_closed.wait(0.05):
                 return
-        raise StoreError(f"the store {self.path} cannot be closed: a question about it does not end. Try again")
+        raise StoreError(f"the store {self.path} cannot be closed: a query does not end. Retry later")
 
 
 _LETTER_ID = re.compile("(.+)/([0-9]+)/([0-9]+)@.*").fullmatch

@@ -40,9 +40,9 @@ def require_ownership(
         offset, epoch = stored.get(place, (0, 0))
         name = f"{place[0]}/{place[1]}"
         if place in epochs and epochs[place] != epoch:
-            raise NotTheOwnerError(f"{name} was given to another worker, which goes on with it")
+            raise NotTheOwnerError(f"{name} is assigned to another worker now")
         if offset != read.get(place, offset):
-            raise StoreConflictError(f"{name} was read on to {offset} by another, and not from {read[place]}")
+            raise StoreConflictError(f"{name} was advanced to {offset} by another worker, expected {read[place]}")
 
 
 def decided(db: Connection, places: Collection[RecordCoordinates]) -> set[RecordCoordinates]:
@@ -72,14 +72,16 @@ def pass_gate(db: Connection, locks: Locks, changes: Changes) -> None:
         locks.pass_gate(db, alone=True)
         query = "SELECT 1 FROM customers WHERE customer_id = ANY(%s::uuid[]) LIMIT 1"
         if db.execute(query, [rows.uuids(parks)]).fetchall():
-            raise StoreConflictError("a customer signed up elsewhere while a cancellation of theirs was being parked")
+            raise StoreConflictError(
+                "a customer's signup was committed by another worker while a cancellation was being parked"
+            )
     elif changes.new_customers:
         locks.pass_gate(db, alone=False)
     if changes.new_customers:
         query = 'SELECT topic, partition, "offset" FROM parked WHERE customer_id = ANY(%s::uuid[])'
         waiting = {tuple(row) for row in db.execute(query, [rows.uuids(changes.new_customers)]).fetchall()}
         if waiting - set(changes.released):
-            raise StoreConflictError("a cancellation was parked elsewhere while its customer signed up")
+            raise StoreConflictError("a cancellation was parked by another worker while its signup was being committed")
 
 
 def lock_changed(db: Connection, changes: Changes) -> None:

@@ -39,7 +39,7 @@ class PostgresDryRun(PostgresStore):
         self._added = 0
         self._db = connect(self._url)
         try:
-            # It may wait for Kafka for as long as it takes, without a time limit: nobody waits for it.
+            # No time limit while this waits for Kafka: no other transaction waits for this one.
             self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             # The transaction's first look, which it keeps.
             require_store(self._db, self.shown, self._version)
@@ -52,7 +52,7 @@ class PostgresDryRun(PostgresStore):
     def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
         found = {customer.customer_id: customer for customer in super().customers(customer_ids)}
         changed = self._customers
-        # Copies: a batch changes what it gets, and may be rolled back.
+        # Copies: a batch changes the customers that it loads, and may be rolled back.
         found.update((each, copy(changed[each])) for each in customer_ids if each in changed)
         return found.values()
 

@@ -35,7 +35,7 @@ def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set
     """
     if not messages:
         return set()
-    # Receipts are kept before or after this batch, not beside it: they would miss rows that nobody sees yet.
+    # Receipts are kept before or after this batch, not concurrently: they would miss rows that are not visible yet.
     db.execute("SELECT 1 FROM relay FOR KEY SHARE")
     receipted: set[str] = set()
     if db.execute("SELECT 1 FROM receipts LIMIT 1").fetchall():  # of a store that was lost or put back
@@ -155,7 +155,7 @@ def _set_ends(db: Connection, ends: Mapping[TopicPartition, int]) -> None:
 
 
 def _led_by_another() -> StoreError:
-    return StoreError("another worker publishes now; this one waits for its turn")
+    return StoreError("another worker is the leader now")
 
 
 class PostgresOutbox(PostgresSession, OutboxStore):

@@ -132,7 +132,7 @@ def _uuid(text: str | None) -> bytes | None:
     try:
         return None if text is None else bytes.fromhex(text.replace("-", ""))
     except ValueError:
-        return b""  # which the database refuses, as it does with whatever is no UUID
+        return b""  # the database refuses it, like any value that is no UUID
 
 
 def outgoing(found: Iterable[Sequence[Any]]) -> Iterator[Outgoing]:

@@ -33,14 +33,14 @@ NEVER = "0"
 SETTINGS: Mapping[str, Setting] = {
     "default_transaction_isolation": Setting(
         "read committed",
-        "a commit reads again, under its locks, what others have committed since its batch was decided",
+        "a commit reads again, under its locks, rows committed by others since its batch was decided",
     ),
     "synchronous_commit": Setting(
         "on",
-        "what is committed is published and reported to Kafka: it must outlast a crash of the server",
+        "committed rows are published to Kafka: they must survive a crash of the server",
         kept=("local", "remote_write", "remote_apply"),
     ),
-    "statement_timeout": Setting(NEVER, "a migration, a copy or a question about a large store takes long"),
+    "statement_timeout": Setting(NEVER, "a migration, a copy or a query on a large store takes long"),
     "lock_timeout": Setting(NEVER, "a batch waits for the locks of another worker; `transaction_timeout` limits it"),
     "transaction_timeout": Setting(NEVER, "views read in one transaction; connections that write have their own limit"),
     "idle_in_transaction_session_timeout": Setting(NEVER, "as `transaction_timeout`"),
@@ -64,7 +64,7 @@ Without effect here: `session_replication_role` (no triggers, no foreign keys), 
 SERIALIZABLE transactions), `extra_float_digits` (no floats).
 """
 WRITING: Mapping[str, str] = {
-    # Others wait for what a frozen worker has locked.
+    # Other workers wait for the locks of a frozen worker.
     "idle_in_transaction_session_timeout": "10s",
     # Also where the server itself waits for a row.
     "transaction_timeout": "60s",
@@ -110,7 +110,7 @@ def require_writable(db: Connection) -> None:
     ).fetchall()
     if is_standby:
         raise UnusableSessionError(
-            "the server is a standby, which takes no writes. Name the primary in CUSTOMER_WORKER_STORE__URL (several "
+            "the server is a standby, which accepts no writes. Set the primary in CUSTOMER_WORKER_STORE__URL (several "
             "hosts, with target_session_attrs=read-write), or promote this server"
         )
     if read_only == "on":

@@ -61,7 +61,7 @@ class PostgresSession:
             found = stored_id(self._db)
             require_same_store(self.shown, found, self._id or found)
             self._id = found
-            self._touch()  # a standby, or a user without rights, is told of now and not with the first batch
+            self._touch()  # a standby, or a user without rights, is reported now, not by the first batch
         except BaseException:
             self._db.close()
             raise

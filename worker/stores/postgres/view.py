@@ -56,7 +56,7 @@ class PostgresView(StoreView):
 
     def _require_time(self) -> None:
         if self._has_to_end:
-            raise StoreError(f"the store {self.shown} is being closed. Ask again")
+            raise StoreError(f"the store {self.shown} is being closed. Retry later")
 
     @wrap_errors
     def _rows(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
@@ -203,7 +203,7 @@ class PostgresView(StoreView):
             self.interrupt()
             if self._is_closed.wait(0.05):
                 return
-        raise StoreError(f"the store {self.shown} cannot be closed: a question about it does not end. Try again")
+        raise StoreError(f"the store {self.shown} cannot be closed: a query does not end. Retry later")
 
 
 _LEADING_SESSION = f"""
