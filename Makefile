@@ -16,16 +16,16 @@ $(INSTALLED): tests/requirements.txt pyproject.toml
 demo: install
 	$(BIN)/customer-worker demo
 
-# Three at a time: most tests wait for Kafka or a process most of the time. Each of the three has a Kafka of its own.
+# Four at a time: most tests wait for Kafka or a process most of the time. They share one Kafka.
 test: install
-	$(BIN)/python -m pytest -n 3 --dist worksteal --durations 20
+	$(BIN)/python -m pytest -n 4 --dist worksteal --durations 20
 
 # Everything that needs no Kafka.
 test-fast: install
 	$(BIN)/python -m pytest tests/domain tests/store tests/worker tests/compose
 
 acceptance: install
-	$(BIN)/python -m pytest tests/acceptance tests/kafka
+	$(BIN)/python -m pytest tests/acceptance
 
 lint: install imports
 	$(BIN)/ruff check .

@@ -1,11 +1,139 @@
-"""What every kind of test may need."""
+"""Servers that all tests of a run share, processes, and signals."""
 
+import fcntl
+import pickle
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.secured import SecuredKafka
+from tests.support.postgres.server import Postgres, running_postgres
+from tests.support.processes import fork_server
+from tests.support.services import (
+    Call,
+    SharedKafka,
+    listening,
+    local_servers,
+    remote_servers,
+    shared_secured_kafka,
+)
 from worker.replay.interruption import SIGNALS
+
+Compute = Callable[[str, Callable[[], Any]], Any]
+LONGEST = (
+    "test_broker",
+    "test_many_workers",
+    "test_demo",
+    "test_main_job",
+    "test_replay_beside_workers",
+    "test_stopping",
+    "test_log_limits",
+    "test_gathering",
+    "test_lost_store",
+    "test_publishing",
+    "test_changed_logs",
+    "test_replay",
+    "test_reconcile",
+    "test_parked_dead_letter",
+    "test_erasure",
+    "test_asking",
+    "test_dead_letters",
+    "test_input_watch",
+    "test_crashes",
+    "test_joining",
+    "test_model",
+)
+CALL = pytest.StashKey[Call]()
+LISTENS_AT = pytest.StashKey[tuple[str, str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if at := getattr(config, "workerinput", {}).get("servers"):
+        config.stash[CALL] = remote_servers(*at)
+        return
+    cleanup = ExitStack()
+    config.add_cleanup(cleanup.close)
+    config.stash[CALL] = cleanup.enter_context(local_servers())
+    config.stash[LISTENS_AT] = cleanup.enter_context(listening(config.stash[CALL]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["servers"] = node.config.stash[LISTENS_AT]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the modules with the longest tests first, so that no process runs one while the others have ended."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked() -> Iterator[None]:
+    """Processes of the tests are forked from one that has the dependencies loaded."""
+    with fork_server():
+        yield
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> Call:
+    """The servers of the run; each starts when it is first asked for."""
+    return request.config.stash[CALL]
+
+
+@pytest.fixture(scope="session")
+def kafka(servers: Call) -> Kafka:
+    """A real Kafka."""
+    return SharedKafka(servers)
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(servers: Call) -> SecuredKafka:
+    """A Kafka that checks rights."""
+    return shared_secured_kafka(servers, "secured")
+
+
+@pytest.fixture(scope="session")
+def creating_kafka(servers: Call) -> SecuredKafka:
+    """A Kafka that creates the topics it is asked for, as one does by default, and takes large records.
+
+    It checks rights on a second way in.
+    """
+    return shared_secured_kafka(servers, "creating")
+
+
+@pytest.fixture(scope="session")
+def forgetful_kafka(servers: Call) -> SecuredKafka:
+    """A Kafka that checks rights, and forgets idle connections after a second and transactional ids after three."""
+    return shared_secured_kafka(servers, "forgetful")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL for one process of the run: advisory locks and sessions are seen by all of its users."""
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def computed_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Compute:
+    """Results that one process of the run computes, by their name, and the others read."""
+    own = tmp_path_factory.getbasetemp()
+    directory = own.parent if hasattr(request.config, "workerinput") else own
+
+    def compute(name: str, function: Callable[[], Any]) -> Any:
+        file = directory / f"{name}.pickle"
+        with (directory / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                file.write_bytes(pickle.dumps(function()))
+        return pickle.loads(file.read_bytes())
+
+    return compute
 
 
 @pytest.fixture

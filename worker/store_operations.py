@@ -1,12 +1,11 @@
-"""Operations on a whole store, for commands: a check, the migration, a copy, the lock of a redrive.
+"""Operations on a whole store, for commands: a check, the migration, a copy.
 
 Errors are raised as a `Refusal` that says what to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from worker.bootstrap import backend
 from worker.errors import Exit, Refusal
@@ -55,20 +54,3 @@ def copy_store(source: StoreSettings, target: StoreSettings, progress: Callable[
         raise Refusal(f"{error}. Stop the workers before the copy", Exit.UNREACHABLE) from error
     except StoreError as error:
         raise Refusal(str(error), Exit.UNREACHABLE) from error
-
-
-@contextmanager
-def redrive_lock(settings: Settings) -> Iterator[Callable[[], None]]:
-    """Hold the lock of the one redrive beside a store: a second one would not see all that the first one sends.
-
-    Yields a callable that raises `StoreError` once the lock is lost, as a connection has ended. Raises `Refusal`.
-    """
-    try:
-        with backend(settings.store).redrive_lock() as require_held:
-            yield require_held
-    except StoreInUseError:
-        raise Refusal("another redrive runs on this store. Wait until it has ended, or stop it", Exit.NO) from None
-    except StoreError as error:
-        raise Refusal(
-            f"{error}. Run the command again: it sends the records that are not on the topic", Exit.UNREACHABLE
-        ) from error

@@ -1,23 +1,15 @@
-"""One Kafka and one PostgreSQL for all acceptance tests; each test has a world of its own on them."""
+"""Each test has a world of its own on the shared servers."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stage import Stage
-from tests.kafka.broker import running_kafka
-from tests.kafka.cluster import Kafka
-from tests.kafka.local import local_kafka
-from tests.kafka.secured import SecuredKafka, secured_kafka
-from tests.postgres.server import Postgres, fresh_schema, running_postgres
-
-
-@pytest.fixture(scope="session")
-def kafka() -> Iterator[Kafka]:
-    """A real Kafka."""
-    with running_kafka() as running:
-        yield running
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.local import local_kafka
+from tests.support.kafka.secured import SecuredKafka
+from tests.support.postgres.server import Postgres, fresh_schema
+from tests.support.stage import Stage
 
 
 @pytest.fixture(scope="session")
@@ -43,16 +35,6 @@ def stage(kafka: Kafka, tmp_path: Path) -> Iterator[Stage]:
     stage.close()
 
 
-@pytest.fixture(scope="session")
-def creating_kafka() -> Iterator[SecuredKafka]:
-    """A Kafka that creates the topics it is asked for, as one does by default, and takes large records.
-
-    It checks rights on a second way in.
-    """
-    with secured_kafka("auto.create.topics.enable=true\nmessage.max.bytes=8388608\n") as running:
-        yield running
-
-
 @pytest.fixture
 def creating_stage(creating_kafka: SecuredKafka, tmp_path: Path) -> Iterator[Stage]:
     """A test's own world on that Kafka, by the way in that has all rights; topics not yet created."""
@@ -60,13 +42,6 @@ def creating_stage(creating_kafka: SecuredKafka, tmp_path: Path) -> Iterator[Sta
     stage.settings["LOG__FORMAT"] = "json"
     yield stage
     stage.close()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A real PostgreSQL."""
-    with running_postgres() as running:
-        yield running
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -18,16 +18,16 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.operating import answer, run, said, serve, store_bytes
-from tests.acceptance.records import Message, Record
-from tests.acceptance.spelling import cancellation, quoted, signup
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
-from tests.kafka.local import free_ports
 from tests.store.held_file import held
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.local import free_ports
+from tests.support.operating import answer, run, said, serve, store_bytes
+from tests.support.records import Message, Record
+from tests.support.spelling import cancellation, quoted, signup
+from tests.support.stage import Stage
+from tests.support.worker_process import KILLED, WorkerProcess, environment, module_command
 from worker.queries.explain import CustomerHistory
 from worker.queries.topic_lookup import MAX_RECORDS, TopicLookup, look_up_topics
-from worker.settings import Settings
 
 pytestmark = pytest.mark.timeout(240)
 ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
@@ -48,8 +48,9 @@ def left(who: str, day: str = "2026-06-30") -> Message:
 
 def take(stage: Stage, worker: WorkerProcess, *messages: Message) -> None:
     """Let the worker decide these, after all that came before."""
+    decided = worker.records_taken() + len(messages)
     stage.produce(messages)
-    stage.wait_until_consumed(worker)
+    worker.wait_until(lambda: worker.records_taken() >= decided, "everything consumed")
 
 
 def started(stage: Stage, partitions: int = 1) -> WorkerProcess:
@@ -101,7 +102,7 @@ THE_STORY = [
 ]
 
 
-def test_a_cancellation_that_came_first_was_repeated_and_contradicted_is_told_whole(stage: Stage) -> None:
+def test_explain_shows_every_decision_about_a_customer(stage: Stage) -> None:
     worker = contradicted(stage, partitions=3)
     story = explained(stage)
     event = event_of(stage, ADA)
@@ -179,7 +180,7 @@ def test_the_status_tells_how_far_the_worker_is_and_what_it_did(stage: Stage) ->
     assert worker.stop() == 0
 
 
-def test_the_status_of_a_stopped_worker_shows_how_much_waits_for_it_and_for_how_long(stage: Stage) -> None:
+def test_status_of_a_stopped_worker_shows_lag_and_its_age(stage: Stage) -> None:
     worker = contradicted(stage)
     assert worker.stop() == 0
     stage.produce([signed_up(EVE), left(EVE), left(EVE)])
@@ -191,7 +192,7 @@ def test_the_status_of_a_stopped_worker_shows_how_much_waits_for_it_and_for_how_
     assert "none running" in said(stage, "status")
 
 
-def test_records_that_were_deleted_before_they_were_read_show_in_the_status(stage: Stage) -> None:
+def test_status_shows_records_deleted_before_they_were_read(stage: Stage) -> None:
     worker = contradicted(stage)
     assert worker.stop() == 0
     stage.produce([left(EVE)] * 3)
@@ -226,7 +227,7 @@ def test_a_record_that_is_gone_is_said_to_be_gone(stage: Stage) -> None:
     assert story["steps"][2]["event"]["offset"] == event_of(stage, ADA).offset
 
 
-def test_of_a_long_story_every_decision_is_told_and_the_last_records_are_read(stage: Stage) -> None:
+def test_explain_reads_only_the_last_records_of_a_long_history(stage: Stage) -> None:
     worker = started(stage)
     take(stage, worker, *[left(EVE)] * (MAX_RECORDS + 10))
     steps = explained(stage, EVE)["steps"]
@@ -235,50 +236,54 @@ def test_of_a_long_story_every_decision_is_told_and_the_last_records_are_read(st
     assert all(json.loads(step["said"]["value"])["customer_id"] == EVE for step in steps[10:])
 
 
+def test_explain_shows_a_record_above_its_own_size_limit(stage: Stage) -> None:
+    worker = started(stage)
+    take(stage, worker, left(EVE))
+    [step] = explained(stage, EVE, BATCH__MAX_VALUE_BYTES="16")["steps"]
+    assert json.loads(step["said"]["value"])["customer_id"] == EVE
+
+
 def story_of(stage: Stage) -> CustomerHistory:
     return msgspec.json.decode(run(stage, "explain", ADA, "--json")[1], type=CustomerHistory)
 
 
 def topics_tell(stage: Stage, story: CustomerHistory) -> TopicLookup:
     """What the topics tell of a story, as `explain` has it."""
-    with settings_of(stage) as settings:
+    with stage.worker_settings() as settings:
         return asyncio.run(look_up_topics(settings, story))
 
 
-@contextmanager
-def settings_of(stage: Stage) -> Iterator[Settings]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(stage.settings).items():
-            if name.startswith("CUSTOMER_WORKER_"):
-                patch.setenv(name, value)
-        yield Settings.read()
-
-
-def test_an_event_older_than_its_journal_is_found_as_after_a_rebuild(stage: Stage) -> None:
+@pytest.fixture(scope="module")
+def asked(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The contradicted worker, for tests that only read."""
+    stage = Stage(kafka, tmp_path_factory.mktemp("asked"))
     contradicted(stage)
-    story = story_of(stage)
+    yield stage
+    stage.close()
+
+
+def test_event_older_than_its_journal_row_is_found(asked: Stage) -> None:
+    story = story_of(asked)
     later = [msgspec.structs.replace(step, at=step.at + timedelta(hours=1)) for step in story.steps]
-    [place] = topics_tell(stage, msgspec.structs.replace(story, steps=later)).events.values()
-    assert (place.offset, place.note) == (event_of(stage, ADA).offset, "")
+    [place] = topics_tell(asked, msgspec.structs.replace(story, steps=later)).events.values()
+    assert (place.offset, place.note) == (event_of(asked, ADA).offset, "")
 
 
-def test_an_event_that_is_not_there_is_said_to_be_missing_or_yet_to_come(stage: Stage) -> None:
-    contradicted(stage)
-    story = story_of(stage)
+def test_absent_event_is_missing_or_not_published_yet(asked: Stage) -> None:
+    story = story_of(asked)
     for is_published, note in ((True, "not found"), (False, "not published yet")):
         steps = [
             msgspec.structs.replace(step, event_id=NOBODY, is_published=is_published) if step.event_id else step
             for step in story.steps
         ]
-        [place] = topics_tell(stage, msgspec.structs.replace(story, steps=steps)).events.values()
+        [place] = topics_tell(asked, msgspec.structs.replace(story, steps=steps)).events.values()
         assert (place.offset, place.note) == (None, note)
 
 
-def test_another_record_at_the_same_coordinates_is_not_taken_for_it(stage: Stage) -> None:
-    contradicted(stage)
+def test_other_record_at_the_same_coordinates_is_recognised(asked: Stage) -> None:
     notes = {
         each.note
-        for each in topics_tell(stage, msgspec.structs.replace(story_of(stage), customer_id=BOB)).records.values()
+        for each in topics_tell(asked, msgspec.structs.replace(story_of(asked), customer_id=BOB)).records.values()
     }
     assert notes == {"another record has its offset: the topic was recreated"}
 
@@ -316,7 +321,7 @@ def test_after_a_kill_the_store_is_read_as_the_worker_left_it(stage: Stage) -> N
     assert store_bytes(stage) == before
 
 
-def test_an_empty_store_is_no_error_and_an_unknown_customer_is_a_no(stage: Stage) -> None:
+def test_empty_store_is_no_error_unknown_customer_ends_with_1(stage: Stage) -> None:
     worker = started(stage)
     port_of(worker)
     for _ in ("with a worker", "without one"):
@@ -339,14 +344,14 @@ def test_what_is_no_customer_id_is_a_mistake_in_typing(stage: Stage, customer_id
 
 
 @pytest.mark.parametrize("command", [("status",), ("explain", ADA), ("parked", "list")])
-def test_where_no_worker_has_run_there_is_no_store_and_none_is_made(stage: Stage, command: tuple[str, ...]) -> None:
+def test_command_without_a_store_creates_none(stage: Stage, command: tuple[str, ...]) -> None:
     code, out, err = run(stage, *command)
     assert (code, out) == (UNREACHABLE, b"")
     assert err.startswith("there is no store customers.duckdb: no worker has run here yet")
     assert list(stage.directory.glob("customers*")) == []
 
 
-def test_a_worker_that_cannot_be_asked_is_a_sentence_that_says_what_to_do(stage: Stage) -> None:
+def test_worker_that_cannot_be_queried_is_reported_with_advice(stage: Stage) -> None:
     port_of(started(stage))
     [nobody] = free_ports(1)
     for setting, told in (
@@ -381,27 +386,27 @@ def test_a_worker_that_starts_or_stops_is_waited_for(heard: None, stage: Stage) 
     assert json.loads(out)["worker"] is None
 
 
-def test_a_worker_on_a_port_of_its_own_choice_is_asked_on_the_port_that_its_log_names(stage: Stage) -> None:
+def test_worker_on_a_free_port_is_queried_on_its_logged_port(stage: Stage) -> None:
     stage.settings |= {"HTTP__ENABLED": "true", "HTTP__PORT": "0"}
     stage.create_topics()
     assert answer(stage, "status", HTTP__PORT=port_of(stage.start()))["worker"]["version"]
 
 
-def test_the_worker_of_another_store_is_not_asked_about_this_one(stage: Stage) -> None:
+def test_worker_of_another_store_is_not_queried(stage: Stage) -> None:
     port_of(started(stage))
     other = stage.start(STORE__URL="duckdb:///other.duckdb", KAFKA__GROUP_ID=f"{stage.group}-2", HTTP__PORT="0")
     text = said(stage, "status", code=UNREACHABLE, HTTP__PORT=port_of(other))
     assert "is not the worker of this store" in text
 
 
-def test_a_worker_that_listens_everywhere_is_asked_on_this_machine(stage: Stage) -> None:
+def test_worker_on_all_interfaces_is_queried_on_loopback(stage: Stage) -> None:
     serve(stage)
     stage.create_topics()
     port_of(stage.start(HTTP__HOST="0.0.0.0"))
     assert answer(stage, "status", HTTP__HOST="0.0.0.0")["worker"] is not None
 
 
-def test_watching_goes_on_through_a_stop_and_a_start_and_ends_with_ctrl_c(heard: None, stage: Stage) -> None:
+def test_watch_survives_a_restart_and_ends_with_ctrl_c(heard: None, stage: Stage) -> None:
     worker = contradicted(stage)
     watching = subprocess.Popen(
         module_command("status", "--watch", "--json"),
@@ -434,7 +439,7 @@ with open_view("customers.duckdb"):
 """
 
 
-def test_a_worker_that_starts_waits_for_whoever_looks_at_its_store(stage: Stage) -> None:
+def test_starting_worker_waits_for_readers_of_its_store(stage: Stage) -> None:
     assert contradicted(stage).stop() == 0
     looking = subprocess.Popen(
         [sys.executable, "-c", LOOKING_PROCESS],

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage, copy_of_store
+from tests.support.corpus import make_corpus
+from tests.support.stage import PARTITIONS, Stage, copy_of_store
 
 pytestmark = pytest.mark.timeout(180)
 REFUSED = 70
@@ -21,7 +21,7 @@ def test_nothing_is_taken_before_the_positions_are_set(stage: Stage) -> None:
     stage.run_to_the_end_of_the_topics()
     before = stage.store()
     stage.produce(make_corpus(500, PARTITIONS, seed=2, troubles=False).messages)
-    stage.reset_group("--to-latest")
+    stage.move_group("end")
     stage.produce(make_corpus(500, PARTITIONS, seed=3, troubles=False).messages)
     worker = stage.start(SLOW_SEEK)
     assert worker.wait() == REFUSED, worker.tail()
@@ -39,7 +39,7 @@ def test_a_backlog_of_signups_is_read_before_any_cancellation(stage: Stage) -> N
     stage.require_as_expected()
 
 
-def test_a_second_worker_gets_nothing_and_says_so_and_the_first_goes_on(stage: Stage) -> None:
+def test_second_worker_on_duckdb_is_assigned_nothing(stage: Stage) -> None:
     stage.create_topics()
     first = stage.start()
     stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)
@@ -55,7 +55,7 @@ def test_a_second_worker_gets_nothing_and_says_so_and_the_first_goes_on(stage: S
 TOOK_OUT = "removed stale group member"
 
 
-def test_a_worker_that_was_killed_is_taken_out_of_the_group_by_the_next_one_on_its_store(stage: Stage) -> None:
+def test_next_worker_on_the_store_evicts_the_killed_member(stage: Stage) -> None:
     stage.create_topics()
     first = stage.start(LOG__FORMAT="json")
     stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)
@@ -68,9 +68,7 @@ def test_a_worker_that_was_killed_is_taken_out_of_the_group_by_the_next_one_on_i
     stage.require_as_expected()
 
 
-def test_a_worker_on_a_copy_of_a_store_does_not_take_out_the_one_that_has_the_store(
-    stage: Stage, tmp_path: Path
-) -> None:
+def test_worker_on_a_copied_store_evicts_nobody(stage: Stage, tmp_path: Path) -> None:
     stage.create_topics()
     first = stage.start(LOG__FORMAT="json")
     stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.operating import said
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import padded
-from tests.acceptance.stage import Stage
-from tests.kafka.configuring import configure
-from tests.kafka.secured import SecuredKafka, least_rights
+from tests.support.comparison import require_as_expected
+from tests.support.kafka.configuring import configure
+from tests.support.kafka.secured import SecuredKafka, least_rights
+from tests.support.operating import said
+from tests.support.records import Message
+from tests.support.spelling import padded
+from tests.support.stage import Stage
 from tests.worker.builders import ADA, cancellation_value, signup_value
 
 pytestmark = pytest.mark.timeout(120)
@@ -77,7 +77,7 @@ def test_backlog_fits_topics_whose_configuration_is_hidden(creating_stage: Stage
     require_all_published(stage)
 
 
-def test_record_that_never_fits_is_named_and_published_once_it_fits(creating_stage: Stage) -> None:
+def test_oversized_record_is_named_and_published_once_it_fits(creating_stage: Stage) -> None:
     stage = creating_stage
     stage.create_topics(1)
     [letters, _] = stage.topics.dead_letters

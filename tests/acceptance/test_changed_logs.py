@@ -13,11 +13,12 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import WorkerProcess
-from tests.kafka.cluster import wait_until_ready
-from tests.kafka.local import LocalKafka, LocalNode, local_kafka
+from tests.support.kafka.cluster import wait_until_ready
+from tests.support.kafka.local import LocalKafka, LocalNode, local_kafka
+from tests.support.reader import partitions_of
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 from tests.worker.builders import signup_value
 
 pytestmark = pytest.mark.timeout(180)
@@ -173,7 +174,9 @@ class Restorable:
 
     def _start(self) -> None:
         self._node.restart()
-        wait_until_ready(self.stage.kafka.bootstrap_servers)
+        address = self.stage.kafka.bootstrap_servers
+        wait_until_ready(address)
+        partitions_of(AdminClient({"bootstrap.servers": address}), self.stage.topics.inputs)
 
 
 @pytest.fixture

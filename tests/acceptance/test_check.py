@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import module_command, run_to_the_end
-from tests.kafka.configuring import configure
+from tests.support.kafka.configuring import configure
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import module_command, run_to_the_end
 
 pytestmark = pytest.mark.timeout(120)
 ID = b"6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
@@ -39,7 +39,7 @@ def test_a_topic_of_events_that_retention_cuts_is_not_well(stage: Stage) -> None
     assert "cleanup.policy=delete (needed: compact)" in str(checks[f"topic {stage.topics.churned}"]["found"])
 
 
-def test_an_input_that_takes_more_than_its_dead_letters_is_not_well_until_they_take_as_much(stage: Stage) -> None:
+def test_input_larger_than_its_dead_letter_topic_fails_check(stage: Stage) -> None:
     stage.create_topics(partitions=1)
     dead_letters = f"{stage.topics.signup}-dlt"
     configure(stage.kafka.bootstrap_servers, stage.topics.signup, "max.message.bytes", str(EIGHT_MIB))

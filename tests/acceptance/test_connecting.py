@@ -12,9 +12,9 @@ import pytest
 import uvloop
 from pydantic import SecretStr
 
-from tests.acceptance.worker_process import module_command, run_to_the_end
-from tests.kafka.guarded import FAR_AWAY, PASSWORD, USER, GuardedKafka, guarded_kafka
-from tests.kafka.local import free_ports
+from tests.support.kafka.guarded import FAR_AWAY, PASSWORD, USER, GuardedKafka, guarded_kafka
+from tests.support.kafka.local import free_ports
+from tests.support.worker_process import module_command, run_to_the_end
 from worker.errors import Exit, Refusal
 from worker.kafka.clients import admin_client, partition_counts
 from worker.settings import Kafka

@@ -7,22 +7,22 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from tests.acceptance.bad_records import BadRecord, bad_records
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.murmur2 import murmur2, partition_of
-from tests.acceptance.odd_records import odd_cancellations, odd_signups
-from tests.acceptance.oracle import Expected, expected
-from tests.acceptance.producing import CODECS, produce
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Headers, Message, Record, Topics
-from tests.kafka.cluster import Kafka
+from tests.support.bad_records import BadRecord, bad_records
+from tests.support.corpus import make_corpus
+from tests.support.kafka.cluster import Kafka
+from tests.support.murmur2 import murmur2, partition_of
+from tests.support.odd_records import odd_cancellations, odd_signups
+from tests.support.oracle import Expected, expected
+from tests.support.producing import CODECS, produce
+from tests.support.reader import read_committed
+from tests.support.records import Headers, Message, Record, Topics
 
 pytestmark = pytest.mark.timeout(120)
 PARTITIONS = 8
 TOPICS = Topics.with_prefix("t")
 
 
-def test_there_are_more_than_sixty_different_bad_records_of_every_reason() -> None:
+def test_bad_records_cover_every_reason() -> None:
     bad = bad_records()
     assert len({(each.kind, each.value, each.headers) for each in bad}) == len(bad) > 60
     assert len({each.name for each in bad}) == len(bad)
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_records() -> None:
     assert make_corpus(500, PARTITIONS) == make_corpus(500, PARTITIONS)
 
 
-def test_a_corpus_has_every_outcome_in_the_shares_that_were_asked_for() -> None:
+def test_corpus_has_every_outcome_in_the_requested_shares() -> None:
     corpus = make_corpus(4_000, PARTITIONS)
     outcomes = Counter(_expected_of(corpus.messages).outcomes.values())
     assert outcomes["applied", None] > 4_000 + 2_000 * 0.99
@@ -63,7 +63,7 @@ def test_a_corpus_has_every_outcome_in_the_shares_that_were_asked_for() -> None:
     assert len(corpus.early) >= 100
 
 
-def test_the_oracle_does_not_care_in_which_order_the_topics_are_read() -> None:
+def test_oracle_is_independent_of_the_topic_order() -> None:
     corpus = make_corpus(1_000, PARTITIONS)
     records = _as_records(corpus.messages)
     assert expected(records, TOPICS, "g") == expected(list(reversed(records)), TOPICS, "g")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.records import Message
-from tests.acceptance.stage import JOB_LIMIT_S, PARTITIONS, Stage
-from tests.acceptance.worker_process import KILLED
+from tests.support.corpus import make_corpus
+from tests.support.records import Message
+from tests.support.stage import JOB_LIMIT_S, PARTITIONS, Stage
+from tests.support.worker_process import KILLED
 
 pytestmark = pytest.mark.timeout(240)
 SMALL_BATCHES = {"BATCH__MAX_RECORDS": "500"}
@@ -15,7 +15,7 @@ CRASHES = 2
 @pytest.mark.parametrize(
     "failpoint", ["before-commit", "after-commit", "in-transaction", "after-publish", "in-recover"]
 )
-def test_killed_at_this_point_again_and_again_nothing_is_lost_or_repeated(stage: Stage, failpoint: str) -> None:
+def test_repeated_kill_at_failpoint_keeps_exactly_once(stage: Stage, failpoint: str) -> None:
     stage.settings |= SMALL_BATCHES
     stage.create_topics()
     messages = make_corpus(2_000, PARTITIONS).messages

@@ -6,17 +6,15 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
+from tests.support.records import Message
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.timeout(180)
 REFUSED, KILLED = 70, -9
 
 
 @pytest.mark.parametrize(("decision", "sent_after_it"), [("resend", 3), ("published", 1)])
-def test_what_a_cut_topic_may_have_held_is_sent_again_or_not_as_the_setting_says(
-    stage: Stage, decision: str, sent_after_it: int
-) -> None:
+def test_events_in_doubt_on_a_cut_topic_follow_the_setting(stage: Stage, decision: str, sent_after_it: int) -> None:
     stage.create_topics()
     dead_letters = stage.topics.dead_letters[0]
     stage.produce([_bad(b"first"), _bad(b"second")])

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.operating import answer, ends, run, said, serve, store_bytes
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Headers, Message, Record
-from tests.acceptance.spelling import cancellation, quoted, signup
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import WorkerProcess, module_command
-from tests.kafka.tool import reset_offsets
+from tests.support.kafka.configuring import configure
+from tests.support.operating import answer, ends, run, said, serve, store_bytes
+from tests.support.reader import read_committed
+from tests.support.records import Headers, Message, Record
+from tests.support.spelling import cancellation, quoted, signup
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess, module_command
 
 pytestmark = pytest.mark.timeout(240)
 BAD_DEPLOY = [sys.executable, "-m", "tests.acceptance.old_plan_tiers", "run"]
@@ -80,7 +80,7 @@ def redriven_records(stage: Stage) -> list[Record]:
     return [record for record in records if record.headers and record.headers[-1][0] == COUNT]
 
 
-def test_after_a_bad_deploy_everything_is_redriven_once_and_the_books_agree(stage: Stage) -> None:
+def test_redrive_after_a_bad_deploy_reconciles(stage: Stage) -> None:
     refused, fine = people(REFUSED), people(100, seed=1)
     gone = [left(who) for who in refused[:50] + fine[:10]]
     refused_by_a_bad_deploy(
@@ -144,7 +144,7 @@ def test_a_dry_run_beside_no_worker_changes_no_byte(stage: Stage) -> None:
     assert (ends(stage), store_bytes(stage)) == before
 
 
-def test_what_is_redriven_and_not_read_yet_is_seen_and_not_sent_again(stage: Stage) -> None:
+def test_redriven_record_not_yet_read_is_not_sent_again(stage: Stage) -> None:
     refused_by_a_bad_deploy(stage, [custom(who) for who in people(5)])
     assert answer(stage, *REDRIVE, "--execute")["sent"] == 5
     assert states(stage) == {"redriven": 5}
@@ -155,7 +155,7 @@ def test_what_is_redriven_and_not_read_yet_is_seen_and_not_sent_again(stage: Sta
     assert states(stage) == {"applied": 5}
 
 
-def test_a_record_goes_back_to_its_partition_byte_for_byte_and_counted_up(stage: Stage) -> None:
+def test_redrive_keeps_partition_and_bytes_and_counts_up(stage: Stage) -> None:
     odd: Headers = (("x", b"\xff\x00"), ("x", None), ("", b""), ("ce_id", b"7"))
     who = people(3)
     messages = [
@@ -177,7 +177,7 @@ def test_a_record_goes_back_to_its_partition_byte_for_byte_and_counted_up(stage:
         assert record.headers[-1] == (COUNT, b"1")
 
 
-def test_a_customers_records_go_back_in_the_order_they_came_however_slowly(stage: Stage) -> None:
+def test_slow_redrive_keeps_the_order_of_a_customer(stage: Stage) -> None:
     who, others = people(1)[0], people(70, seed=2)
     messages = [custom(who, mrr=f"{number}.00") for number in range(1, 21)]
     refused_by_a_bad_deploy(stage, messages + [custom(other) for other in others])
@@ -188,7 +188,7 @@ def test_a_customers_records_go_back_in_the_order_they_came_however_slowly(stage
     assert max(stamps) - min(stamps) > 1_500, "of 90 records at 30 a second the last ones wait for two seconds"
 
 
-def test_refused_again_shows_and_is_left_out_once_it_was_redriven_too_often(stage: Stage) -> None:
+def test_letter_rejected_too_often_is_left_out(stage: Stage) -> None:
     serve(stage)
     stage.create_topics()
     [who] = people(1)
@@ -236,7 +236,7 @@ def _slow_redrive(stage: Stage) -> WorkerProcess:
     return slow
 
 
-def test_killed_in_the_middle_a_redrive_is_run_again_and_each_record_is_sent_once(stage: Stage) -> None:
+def test_redrive_repeated_after_a_kill_sends_each_once(stage: Stage) -> None:
     refused_by_a_bad_deploy(stage, [custom(who) for who in people(40)])
     _slow_redrive(stage).kill()
     sent = len(redriven_records(stage))
@@ -270,7 +270,7 @@ def test_interrupted_a_redrive_stops_between_two_sendings(stage: Stage) -> None:
     assert answer(stage, *REDRIVE, "--execute")["sent"] == 40 - sent
 
 
-def test_a_record_larger_than_its_topic_takes_is_named_and_the_others_are_sent(stage: Stage) -> None:
+def test_record_too_large_for_its_topic_is_named(stage: Stage) -> None:
     who = people(3)
     large = signup(who[1], plan_tier='"custom"')[:-1] + b', "x": "' + Random(1).randbytes(16_000).hex().encode() + b'"}'
     refused_by_a_bad_deploy(stage, [custom(who[0]), Message("signup", who[1].encode(), large), custom(who[2])])
@@ -283,8 +283,7 @@ def test_a_record_larger_than_its_topic_takes_is_named_and_the_others_are_sent(s
 
 
 def _limit(stage: Stage, topic: str, size: int) -> None:
-    which = ("--entity-type", "topics", "--entity-name", topic)
-    stage.kafka.tool("kafka.admin.ConfigCommand", "--alter", *which, "--add-config", f"max.message.bytes={size}")
+    configure(stage.kafka.bootstrap_servers, topic, "max.message.bytes", str(size))
 
 
 def test_a_discarded_letter_is_left_alone_from_then_on(stage: Stage) -> None:
@@ -303,7 +302,7 @@ def test_a_discarded_letter_is_left_alone_from_then_on(stage: Stage) -> None:
     assert answer(stage, *REDRIVE, "--execute")["sent"] == 0
 
 
-def test_a_letter_refused_again_is_discarded_with_the_one_it_was(stage: Stage) -> None:
+def test_letter_rejected_again_is_discarded_with_its_first(stage: Stage) -> None:
     refused_by_a_bad_deploy(stage, [custom(who) for who in people(1)])
     assert answer(stage, *REDRIVE, "--execute")["sent"] == 1
     still_bad = stage.start(BAD_DEPLOY)
@@ -316,7 +315,7 @@ def test_a_letter_refused_again_is_discarded_with_the_one_it_was(stage: Stage) -
     assert stage.store().customers == {}
 
 
-def test_a_record_is_shown_safely_and_written_raw_where_that_is_asked_for(stage: Stage) -> None:
+def test_record_is_shown_escaped_and_raw_on_request(stage: Stage) -> None:
     [who] = people(1)
     evil = signup(who, plan_tier='"custom"', note=quoted("\x9b31m \u202e gpj.exe"))
     hostile: Headers = (("x\x1b]0;owned\x07", b"\x1b[2J\xff"),)
@@ -350,7 +349,7 @@ def test_what_cannot_be_answered_is_said_in_one_sentence(stage: Stage) -> None:
     assert "Kafka cannot be reached" in said(stage, *REDRIVE, "--execute", code=69, KAFKA__BOOTSTRAP_SERVERS=NOWHERE)
 
 
-def test_letters_are_listed_without_kafka_with_a_note_on_what_is_not_known(stage: Stage) -> None:
+def test_letters_are_listed_without_kafka_with_a_note(stage: Stage) -> None:
     refused_by_a_bad_deploy(stage, [custom(who) for who in people(2)])
     listed = answer(stage, "dead-letters", "list", KAFKA__BOOTSTRAP_SERVERS=NOWHERE)
     assert listed["count"] == 2
@@ -358,7 +357,7 @@ def test_letters_are_listed_without_kafka_with_a_note_on_what_is_not_known(stage
 
 
 @pytest.mark.parametrize("how", ["rewound", "rebuilt"])
-def test_what_became_of_each_letter_is_known_after_everything_was_read_again(stage: Stage, how: str) -> None:
+def test_letter_states_survive_a_second_read_of_the_inputs(stage: Stage, how: str) -> None:
     serve(stage)
     stage.create_topics()
     bad = [Message("signup", who.encode(), signup(who, plan_tier='"platinum"')) for who in people(3)]
@@ -371,7 +370,7 @@ def test_what_became_of_each_letter_is_known_after_everything_was_read_again(sta
     if how == "rebuilt":
         for file in stage.directory.glob("customers.duckdb*"):
             file.unlink()
-    reset_offsets(stage.kafka, stage.group, "--to-earliest", topics=stage.topics.inputs)
+    stage.move_group("start")
     worker = stage.start()
     worker.wait_until(lambda: _taken(worker) >= 6, "everything read again")
     assert states(stage) == {"refused_again": 3, "open": 3}

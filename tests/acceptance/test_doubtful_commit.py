@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage
+from tests.support.corpus import make_corpus
+from tests.support.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(120)
 
 
-def test_what_a_failed_commit_made_durable_is_published_without_a_restart(stage: Stage) -> None:
+def test_durable_outbox_of_a_failed_commit_is_published(stage: Stage) -> None:
     stage.create_topics()
     worker = stage.start([sys.executable, "-m", "tests.acceptance.doubtful_commit", "run"])
     worker.wait_until(lambda: bool(worker.events("recovered")), "the receipt read", 60)

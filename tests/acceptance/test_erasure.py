@@ -15,14 +15,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigResource,
 )
 
-from tests.acceptance.leaving import events, lives, people, put
-from tests.acceptance.operating import answer, said
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Record
-from tests.acceptance.stage import Stage, delete_store
-from tests.acceptance.worker_process import KILLED, WorkerProcess
-from tests.kafka.cluster import Kafka
-from tests.kafka.configuring import configure
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.configuring import configure
+from tests.support.leaving import events, lives, people, put
+from tests.support.operating import answer, said
+from tests.support.reader import read_committed
+from tests.support.records import Record
+from tests.support.stage import Stage, delete_store
+from tests.support.worker_process import KILLED, WorkerProcess
 
 pytestmark = pytest.mark.timeout(120)
 ADA, BOB, EVE = people(3, 0xABC)

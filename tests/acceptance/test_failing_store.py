@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.failing_store import FAILURES, LARGEST_FILE, QUOTED
-from tests.acceptance.operating import serve
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import WorkerProcess
+from tests.support.operating import serve
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 from tests.worker.builders import cancellation_value, signup_value
 
 COMMAND = [sys.executable, "-m", "tests.acceptance.failing_store"]

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage
-from tests.acceptance.worker_process import environment, faststream_command
+from tests.support.corpus import make_corpus
+from tests.support.stage import PARTITIONS, Stage
+from tests.support.worker_process import environment, faststream_command
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -21,7 +21,7 @@ def test_faststream_run_does_the_whole_job(stage: Stage) -> None:
     assert stage.group_is_empty()
 
 
-def test_importing_the_application_reads_no_setting_and_opens_nothing(stage: Stage) -> None:
+def test_import_of_the_application_reads_no_setting(stage: Stage) -> None:
     wrong = environment({"BATCH__MAX_RECORDS": "many"})
     done = subprocess.run(
         [sys.executable, "-c", "import worker.app"],

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
 from tests.acceptance.slow_store import RECORDS_MEANWHILE
-from tests.acceptance.stage import PARTITIONS, Stage
+from tests.support.corpus import make_corpus
+from tests.support.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(120)
 FIRST, MEANWHILE = 1, 300

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.impatient_worker import LOOP_BOUND_SECONDS
-from tests.acceptance.stage import Stage
 from tests.acceptance.test_http import get, url_of
-from tests.acceptance.worker_process import WorkerProcess
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 from worker.demo.broker import in_process_broker
 from worker.settings import PREFIX
 
@@ -61,7 +61,7 @@ def test_a_fetcher_that_ends_stops_the_worker_which_says_so(stage: Stage) -> Non
     assert "aiokafka's task of fetching has ended" in worker.said()
 
 
-def test_an_idle_worker_whose_store_cannot_be_written_is_not_ready_until_it_can(stage: Stage) -> None:
+def test_idle_worker_with_unwritable_store_is_not_ready(stage: Stage) -> None:
     worker, url = ready(stage)
     size = Path(f"{stage.store_file}.wal").stat().st_size
     pid = worker._process.pid

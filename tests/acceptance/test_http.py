@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import WorkerProcess
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.timeout(120)
 WRONG_CONFIGURATION = 78
@@ -37,7 +37,7 @@ def started(stage: Stage) -> tuple[WorkerProcess, str]:
     return worker, url_of(worker)
 
 
-def test_a_worker_is_alive_at_once_and_ready_once_it_does_its_work(stage: Stage) -> None:
+def test_worker_is_live_at_once_and_ready_once_it_consumes(stage: Stage) -> None:
     worker, url = started(stage)
     assert get(f"{url}/livez") == (200, "ok\n")
     worker.wait_until(lambda: get(f"{url}/readyz")[0] == 200, "ready", 60)

@@ -11,25 +11,18 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.operating import answer, serve
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
 from tests.acceptance.test_health import unwell
 from tests.acceptance.test_http import get, url_of
 from tests.acceptance.test_metrics import Scraped
-from tests.acceptance.worker_process import WorkerProcess
-from tests.kafka.secured import DESCRIBE, GROUP, READ, TOPIC, SecuredKafka, least_rights, secured_kafka
+from tests.support.kafka.secured import DESCRIBE, GROUP, READ, TOPIC, SecuredKafka, least_rights
+from tests.support.operating import answer, serve
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 from tests.worker.builders import signup_value
 
 pytestmark = pytest.mark.timeout(180)
 LIMIT_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def secured() -> Iterator[SecuredKafka]:
-    """One broker that checks rights, for all tests here."""
-    with secured_kafka() as running:
-        yield running
 
 
 class Scene:
@@ -81,8 +74,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(secured: SecuredKafka, tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(secured, tmp_path)
+def scene(secured_kafka: SecuredKafka, tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(secured_kafka, tmp_path)
     scene.send(3)
     scene.until(lambda: scene.applied() == 3 and scene.value("lag_records") == 0, "read")
     yield scene

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer
 
-from tests.acceptance.operating import run, serve
-from tests.acceptance.stage import Stage
 from tests.acceptance.test_http import get, url_of
-from tests.acceptance.worker_process import module_command
-from tests.kafka.cluster import Kafka
-from tests.kafka.local import local_kafka
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.local import local_kafka
+from tests.support.operating import run, serve
+from tests.support.stage import Stage
+from tests.support.worker_process import module_command
 
 pytestmark = pytest.mark.timeout(120)
 UNREACHABLE = 69

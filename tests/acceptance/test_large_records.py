@@ -2,16 +2,16 @@
 
 import pytest
 
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import padded, signup
-from tests.acceptance.stage import Stage
+from tests.support.records import Message
+from tests.support.spelling import padded, signup
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.timeout(120)
 BROKER_LIMIT = 1_048_588
 IDS = [f"6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a{number:02x}" for number in range(4)]
 
 
-def test_a_record_as_large_as_the_broker_takes_becomes_a_dead_letter(stage: Stage) -> None:
+def test_largest_record_of_the_broker_becomes_a_dead_letter(stage: Stage) -> None:
     stage.create_topics(partitions=1)
     largest = padded(signup(IDS[0]), BROKER_LIMIT - 200)
     headers = (("x", b"\xff"), ("y", None))
@@ -26,7 +26,7 @@ def test_a_record_as_large_as_the_broker_takes_becomes_a_dead_letter(stage: Stag
     ]
 
 
-def test_a_record_that_only_fits_compressed_becomes_a_dead_letter(stage: Stage) -> None:
+def test_record_that_fits_compressed_becomes_a_dead_letter(stage: Stage) -> None:
     stage.create_topics(partitions=1)
     bomb = Message("signup", b"bomb", padded(signup(IDS[0]), 8_000_000))
     stage.produce([_good(1), bomb, _good(2), bomb, _good(3)], codec="gzip")

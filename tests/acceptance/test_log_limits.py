@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import Stage
-from tests.kafka.cluster import wait_until_ready
+from tests.support.corpus import make_corpus
+from tests.support.kafka.cluster import wait_until_ready
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.timeout(180)
 AWAY_S = 6.0

@@ -4,27 +4,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.corpus import Corpus, make_corpus
-from tests.acceptance.records import Record
-from tests.acceptance.stage import PARTITIONS, Stage, copy_of_store, delete_store
+from tests.support.corpus import Corpus, make_corpus
+from tests.support.records import Record
+from tests.support.stage import PARTITIONS, Stage, copy_of_store, delete_store
 
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_a_deleted_store_is_rebuilt_from_the_topics_without_one_further_record(stage: Stage) -> None:
+def test_deleted_store_is_rebuilt_and_publishes_nothing(stage: Stage) -> None:
     corpus = make_corpus(3_000, PARTITIONS)
     stage.create_topics()
     stage.produce(corpus.messages)
     stage.run_to_the_end_of_the_topics()
     before = stage.published()
     delete_store(stage)
-    stage.reset_group("--to-earliest")
+    stage.move_group("start")
     stage.run_to_the_end_of_the_topics()
     _require_nothing_further(before, stage.published())
     stage.require_as_expected()
 
 
-def test_a_deleted_store_is_rebuilt_also_where_the_group_was_left_at_the_end(stage: Stage) -> None:
+def test_deleted_store_is_rebuilt_with_group_offsets_at_end(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(make_corpus(1_000, PARTITIONS).messages)
     stage.run_to_the_end_of_the_topics()
@@ -39,7 +39,7 @@ def test_a_deleted_store_is_rebuilt_also_where_the_group_was_left_at_the_end(sta
 
 
 @pytest.mark.parametrize("group", ["reset to the start", "left where it was"])
-def test_a_copy_from_midway_put_back_catches_up_without_one_further_record(
+def test_restored_older_store_catches_up_publishing_nothing(
     stage: Stage, group: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     corpus = make_corpus(3_000, PARTITIONS)
@@ -53,7 +53,7 @@ def test_a_copy_from_midway_put_back_catches_up_without_one_further_record(
     for file in copy.iterdir():
         (stage.directory / file.name).write_bytes(file.read_bytes())
     if group == "reset to the start":
-        stage.reset_group("--to-earliest")
+        stage.move_group("start")
     worker = stage.start()
     wanted = _inputs(stage) if group == "reset to the start" else _inputs(stage) - len(_first_half_of(corpus))
     worker.wait_until(lambda: _records_taken(worker.events("batch applied")) >= wanted, "all read again")

@@ -6,15 +6,15 @@ from socket import gethostname
 import psycopg
 import pytest
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.operating import answer, said
-from tests.acceptance.stage import PARTITIONS, Stage
-from tests.acceptance.store_reader import read_postgres
-from tests.acceptance.worker_process import WorkerProcess, module_command, run_to_the_end
-from tests.kafka.local import free_ports
 from tests.newer import NEXT, TODAY
-from tests.postgres.server import Postgres, fresh_schema
+from tests.support.comparison import require_as_expected
+from tests.support.corpus import make_corpus
+from tests.support.kafka.local import free_ports
+from tests.support.operating import answer, said
+from tests.support.postgres.server import Postgres, fresh_schema
+from tests.support.stage import PARTITIONS, Stage
+from tests.support.store_reader import read_postgres
+from tests.support.worker_process import WorkerProcess, module_command, run_to_the_end
 from worker.errors import Exit
 
 pytestmark = pytest.mark.timeout(280)
@@ -45,9 +45,7 @@ def finish(stage: Stage, url: str, *workers: WorkerProcess) -> None:
 
 
 @pytest.mark.parametrize(("locks", "signups"), [("advisory", 20_000), ("rows", 8_000)])
-def test_three_workers_of_which_one_is_killed_and_one_frozen_lose_and_repeat_nothing(
-    stage: Stage, url: str, locks: str, signups: int
-) -> None:
+def test_killed_and_frozen_workers_lose_and_repeat_nothing(stage: Stage, url: str, locks: str, signups: int) -> None:
     stage.settings["STORE__LOCKS"] = locks
     corpus = make_corpus(signups, PARTITIONS)
     stage.create_topics()
@@ -64,9 +62,7 @@ def test_three_workers_of_which_one_is_killed_and_one_frozen_lose_and_repeat_not
     finish(stage, url, well, frozen)
 
 
-def test_postgresql_restarted_and_connections_ended_in_their_commits(
-    stage: Stage, url: str, postgres: Postgres
-) -> None:
+def test_restarted_postgresql_and_ended_connections(stage: Stage, url: str, postgres: Postgres) -> None:
     corpus = make_corpus(20_000, PARTITIONS, seed=7)
     stage.create_topics()
     stage.produce(corpus.early)
@@ -81,7 +77,7 @@ def test_postgresql_restarted_and_connections_ended_in_their_commits(
     finish(stage, url, *workers)
 
 
-def test_a_claim_that_comes_late_does_not_keep_partitions_from_the_worker_who_has_them(stage: Stage, url: str) -> None:
+def test_late_claim_does_not_block_the_partitions_owner(stage: Stage, url: str) -> None:
     corpus = make_corpus(2_000, PARTITIONS, seed=3)
     stage.create_topics()
     stage.produce(corpus.early)
@@ -104,7 +100,7 @@ def end_connections(url: str) -> int:
         return int(admin.execute(query).fetchall()[0][0])
 
 
-def test_a_worker_moved_up_from_duckdb_goes_on_without_repeating_an_event(stage: Stage, postgres: Postgres) -> None:
+def test_worker_continues_after_duckdb_to_postgres(stage: Stage, postgres: Postgres) -> None:
     corpus = make_corpus(4_000, PARTITIONS, seed=11)
     stage.create_topics()
     stage.produce(corpus.early)
@@ -123,7 +119,7 @@ def test_a_worker_moved_up_from_duckdb_goes_on_without_repeating_an_event(stage:
     assert code == 0, said
 
 
-def test_a_migration_stops_the_old_workers_and_the_new_ones_go_on(stage: Stage, url: str) -> None:
+def test_migration_stops_old_workers_and_new_ones_continue(stage: Stage, url: str) -> None:
     corpus = make_corpus(6_000, PARTITIONS, seed=13)
     stage.create_topics()
     stage.produce(corpus.early)

@@ -11,13 +11,13 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.oracle import Expected
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import quoted, signup
-from tests.acceptance.stage import PARTITIONS, Stage
 from tests.acceptance.test_http import get, url_of
 from tests.monitoring.promtool import require_firing, run_promtool
+from tests.support.corpus import make_corpus
+from tests.support.oracle import Expected
+from tests.support.records import Message
+from tests.support.spelling import quoted, signup
+from tests.support.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(180)
 SIGNUPS = 4_000
@@ -122,7 +122,7 @@ def _require_no_customer(wanted: Expected, text: str) -> None:
     assert named == []
 
 
-def test_what_waits_shows_as_lag_and_the_end_of_a_transaction_does_not(stage: Stage) -> None:
+def test_lag_counts_records_but_no_transaction_markers(stage: Stage) -> None:
     stage.create_topics()
     worker = stage.start(HTTP__ENABLED="true", HTTP__PORT="0", LOG__FORMAT="json")
     url = url_of(worker)

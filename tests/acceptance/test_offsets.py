@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import signup
-from tests.acceptance.stage import PARTITIONS, Stage
+from tests.support.corpus import make_corpus
+from tests.support.records import Message
+from tests.support.spelling import signup
+from tests.support.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(180)
 REFUSED = 70
@@ -13,7 +13,7 @@ ADA = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
 SETTING = "CUSTOMER_WORKER_SAFETY__ALLOW_SKIP_FORWARD"
 
 
-def test_a_group_rewound_to_the_start_reads_all_again_and_publishes_nothing(stage: Stage) -> None:
+def test_rewound_group_rereads_all_and_publishes_nothing(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(make_corpus(2_000, PARTITIONS).messages)
     stage.run_to_the_end_of_the_topics()
@@ -28,7 +28,7 @@ def test_a_group_rewound_to_the_start_reads_all_again_and_publishes_nothing(stag
 
 
 @pytest.mark.parametrize("how", [("--to-latest",), ("--shift-by", "30")], ids=["to the end", "by 30 records"])
-def test_a_group_moved_forward_is_refused_and_the_log_names_the_setting(stage: Stage, how: tuple[str, ...]) -> None:
+def test_group_moved_forward_is_refused_and_names_the_setting(stage: Stage, how: tuple[str, ...]) -> None:
     stage.create_topics()
     stage.produce(make_corpus(500, PARTITIONS, troubles=False).messages)
     stage.run_to_the_end_of_the_topics()
@@ -46,13 +46,13 @@ def test_skipped_records_are_decided_once_after_a_rewind(stage: Stage) -> None:
     stage.produce([Message("signup", b"", signup(ADA)), *refused(3)])
     stage.run_to_the_end_of_the_topics()
     stage.produce([*refused(4), Message("signup", b"", signup(ADA))])
-    stage.reset_group("--to-latest")
+    stage.move_group("end")
     stage.produce(refused(2))
     worker = stage.start(SAFETY__ALLOW_SKIP_FORWARD="true")
     stage.wait_until_consumed(worker)
     assert worker.stop() == 0, worker.tail()
     assert len(stage.published()) == 3 + 2
-    stage.reset_group("--to-earliest")
+    stage.move_group("start")
     stage.run_to_the_end_of_the_topics()
     stage.require_as_expected()
 
@@ -68,7 +68,7 @@ def test_skipping_forward_is_done_where_the_setting_allows_it(stage: Stage) -> N
     stage.run_to_the_end_of_the_topics()
     customers = len(stage.store().customers)
     stage.produce(make_corpus(500, PARTITIONS, seed=2, troubles=False).messages)
-    stage.reset_group("--to-latest")
+    stage.move_group("end")
     # Plain first signups, of people whom the skipped records say nothing of.
     stage.produce(make_corpus(10, PARTITIONS, seed=3, troubles=False).signups[:10])
     worker = stage.start(SAFETY__ALLOW_SKIP_FORWARD="true")

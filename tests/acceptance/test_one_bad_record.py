@@ -4,15 +4,15 @@ import uuid
 
 import pytest
 
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import signup
-from tests.acceptance.stage import Stage
+from tests.support.records import Message
+from tests.support.spelling import signup
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.timeout(120)
 RECORDS = 50_000
 
 
-def test_one_bad_record_among_fifty_thousand_of_one_poll_is_the_only_one_without_effect(stage: Stage) -> None:
+def test_one_bad_record_of_fifty_thousand_affects_no_other(stage: Stage) -> None:
     stage.settings["BATCH__MAX_RECORDS"] = str(RECORDS)
     ids = [str(uuid.UUID(int=number, version=4)) for number in range(1, RECORDS + 1)]
     messages = [Message("signup", None, signup(customer_id), partition=0) for customer_id in ids]

@@ -6,12 +6,12 @@ import uuid
 
 import pytest
 
-from tests.acceptance.operating import answer, ends, said, serve, store_bytes
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import cancellation, signup
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import WorkerProcess
+from tests.support.operating import answer, ends, said, serve, store_bytes
+from tests.support.reader import read_committed
+from tests.support.records import Message
+from tests.support.spelling import cancellation, signup
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.timeout(240)
 GIVE_UP = ("parked", "dead-letter", "--older-than", "0s")
@@ -52,7 +52,7 @@ def events(stage: Stage) -> list[bytes | None]:
     return [record.key for record in read_committed(stage.kafka.bootstrap_servers, stage.topics.churned)]
 
 
-def test_a_dry_run_tells_and_changes_nothing_and_beside_a_worker_nothing_is_done(stage: Stage) -> None:
+def test_dry_run_changes_nothing_and_execute_needs_no_worker(stage: Stage) -> None:
     serve(stage)
     stage.create_topics()
     stage.produce([left(who) for who in WHO])
@@ -81,7 +81,7 @@ def test_what_is_given_up_is_a_dead_letter_and_waits_no_longer(stage: Stage) -> 
     assert len(dead_letters(stage)) == 3
 
 
-def test_the_customer_who_signs_up_later_stays_until_the_letter_is_redriven(stage: Stage) -> None:
+def test_later_signup_stays_active_until_the_redrive(stage: Stage) -> None:
     given_up(stage)
     stage.produce([joined(who) for who in WHO])
     worker = stage.workers[-1]
@@ -96,12 +96,12 @@ def test_the_customer_who_signs_up_later_stays_until_the_letter_is_redriven(stag
     assert churned == {WHO[0]}
 
 
-def test_what_is_read_again_later_is_neither_parked_nor_applied_and_its_letter_is_not_repeated(stage: Stage) -> None:
+def test_reread_record_is_not_parked_and_repeats_no_letter(stage: Stage) -> None:
     given_up(stage)
     stage.produce([joined(WHO[0])])
     stage.wait_until_consumed(stage.workers[-1])
     assert stage.workers[-1].stop() == 0
-    stage.reset_group("--to-earliest")
+    stage.move_group("start")
     worker = stage.start()
     worker.wait_until(lambda: sum(int(str(b["replayed"])) for b in worker.events("batch applied")) == 4, "read again")
     assert worker.stop() == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.client import AIOKafkaClient
 
-from tests.acceptance.stage import PARTITIONS, Stage
+from tests.support.stage import PARTITIONS, Stage
 from tests.worker.test_cost import customer_id
 from worker.messages.outgoing import Envelope, Outgoing
 from worker.outbox.publisher import Publisher
@@ -20,9 +20,7 @@ FEW, MANY = 200, 1_000  # all partitions are reached, and each partition's event
 REQUESTS = {"ProduceRequest", "EndTxnRequest"}  # AddPartitionsToTxn is asked again while the last one is being ended
 
 
-def test_a_transaction_takes_the_same_requests_however_many_events_it_has(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_requests_per_transaction_are_constant(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.create_topics()
     requests: Counter[str] = Counter()
     send = AIOKafkaClient.send

@@ -12,40 +12,28 @@ from uuid import UUID
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.operating import ends
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
 from tests.acceptance.test_http import get, url_of
-from tests.acceptance.worker_process import WorkerProcess
-from tests.kafka.local import local_kafka
-from tests.kafka.secured import READ, TOPIC, TRANSACTIONAL_ID, WRITE, Right, SecuredKafka, least_rights, secured_kafka
+from tests.support.comparison import require_as_expected
+from tests.support.kafka.local import local_kafka
+from tests.support.kafka.secured import READ, TOPIC, TRANSACTIONAL_ID, WRITE, Right, SecuredKafka, least_rights
+from tests.support.operating import ends
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import WorkerProcess
 from tests.worker.builders import cancellation_value, signup_value
 
 pytestmark = pytest.mark.timeout(180)
 FAILED = "publishing failed, recovering"
 NO_COORDINATOR = "transaction.state.log.replication.factor=3\ntransaction.state.log.min.isr=2\n"
-QUIET_WEEK = """\
-connections.max.idle.ms=1000
-transactional.id.expiration.ms=3000
-transaction.remove.expired.transaction.cleanup.interval.ms=500
-"""
-
-
-@pytest.fixture(scope="module")
-def secured() -> Iterator[SecuredKafka]:
-    """A Kafka that checks rights, and forgets idle connections after a second and transactional ids after three."""
-    with secured_kafka(QUIET_WEEK) as running:
-        yield running
 
 
 @pytest.fixture
-def stage(secured: SecuredKafka, tmp_path: Path) -> Iterator[Stage]:
+def stage(forgetful_kafka: SecuredKafka, tmp_path: Path) -> Iterator[Stage]:
     """A stage on it, whose worker has the rights it needs."""
-    stage = Stage(secured.kafka, tmp_path)
+    stage = Stage(forgetful_kafka.kafka, tmp_path)
     stage.create_topics(1)
-    stage.settings |= secured.settings
-    secured.allow(*rights(stage))
+    stage.settings |= forgetful_kafka.settings
+    forgetful_kafka.allow(*rights(stage))
     yield stage
     stage.close()
 
@@ -131,7 +119,7 @@ def test_missing_transaction_coordinator_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["dead letter topic", "transactional id"])
-def test_missing_right_is_named_and_writes_nothing(secured: SecuredKafka, stage: Stage, missing: str) -> None:
+def test_missing_right_is_named_and_writes_nothing(forgetful_kafka: SecuredKafka, stage: Stage, missing: str) -> None:
     denied: Right = {
         "dead letter topic": (TOPIC, stage.topics.dead_letters[0], WRITE),
         "transactional id": (TRANSACTIONAL_ID, f"{stage.group}-relay", WRITE),
@@ -140,7 +128,7 @@ def test_missing_right_is_named_and_writes_nothing(secured: SecuredKafka, stage:
     wait_until_ready(worker, url)
     churn_and_dead_letter(stage, 1)
     stage.wait_until_published(worker)
-    secured.revoke(denied)
+    forgetful_kafka.revoke(denied)
     churn_and_dead_letter(stage, 2)
     wait_for_failures(worker, url, 2)
     after_two = ends(stage)
@@ -153,35 +141,35 @@ def test_missing_right_is_named_and_writes_nothing(secured: SecuredKafka, stage:
     metrics = get(f"{url}/metrics")[1]
     assert 'customer_worker_recover_total{cause="fenced"} 0.0' in metrics
     assert 'customer_worker_recover_total{cause="authorization"} 0.0' not in metrics
-    secured.allow(denied)
+    forgetful_kafka.allow(denied)
     stage.finish(worker)
     require_quiet(worker)
     require_exactly_once(stage)
 
 
-def test_unreadable_receipt_is_named_at_once(secured: SecuredKafka, stage: Stage) -> None:
+def test_unreadable_receipt_is_named_at_once(forgetful_kafka: SecuredKafka, stage: Stage) -> None:
     read: Right = (TOPIC, stage.topics.churned, READ)
     write: Right = (TOPIC, stage.topics.churned, WRITE)
     worker, url = start(stage)
     wait_until_ready(worker, url)
-    secured.revoke(read, write)
+    forgetful_kafka.revoke(read, write)
     churn_and_dead_letter(stage, 1)
     wait_for_failures(worker, url, 1)
-    secured.allow(write)
+    forgetful_kafka.allow(write)
     missing = f"Kafka does not grant the worker READ on topic {stage.topics.churned}."
     worker.wait_until(lambda: missing in unwell(url).get("receipt", ""), "READ is named")
-    secured.allow(read)
+    forgetful_kafka.allow(read)
     wait_until_ready(worker, url)
     assert worker.stop() == 0
     require_quiet(worker)
 
 
-def test_quiet_week_costs_a_new_producer_only(secured: SecuredKafka, stage: Stage) -> None:
+def test_quiet_week_costs_a_new_producer_only(forgetful_kafka: SecuredKafka, stage: Stage) -> None:
     worker, url = start(stage)
     wait_until_ready(worker, url)
     churn_and_dead_letter(stage, 1)
     stage.wait_until_published(worker)
-    while f"{stage.group}-relay" in secured.kafka.tool("org.apache.kafka.tools.TransactionsCommand", "list"):
+    while f"{stage.group}-relay" in forgetful_kafka.kafka.tool("org.apache.kafka.tools.TransactionsCommand", "list"):
         worker.require_running()
     churn_and_dead_letter(stage, 2)
     stage.finish(worker)

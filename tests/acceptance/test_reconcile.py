@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import duckdb
@@ -12,13 +12,14 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.leaving import events, lives, people, put
-from tests.acceptance.operating import answer, cache, ends, run, said, serve, store_bytes
-from tests.acceptance.producing import raw_producer
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import KILLED, WorkerProcess
-from tests.kafka.configuring import configure
+from tests.support.kafka.cluster import Kafka
+from tests.support.kafka.configuring import configure
+from tests.support.leaving import events, lives, people, put
+from tests.support.operating import answer, cache, ends, run, said, serve, store_bytes
+from tests.support.producing import raw_producer
+from tests.support.records import Message
+from tests.support.stage import Stage
+from tests.support.worker_process import KILLED, WorkerProcess
 
 pytestmark = pytest.mark.timeout(240)
 FIRST, SECOND = "2026-06-29", "2026-06-30"
@@ -30,6 +31,15 @@ def played(stage: Stage, messages: list[Message]) -> None:
     stage.create_topics()
     stage.produce(messages)
     stage.run_to_the_end_of_the_topics()
+
+
+@pytest.fixture(scope="module")
+def two_lives(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Two customers whose events are published, for tests that add records to `customer.churned` only."""
+    stage = Stage(kafka, tmp_path_factory.mktemp("two-lives"))
+    played(stage, lives(people(2)))
+    yield stage
+    stage.close()
 
 
 def make_anew(stage: Stage, records: Mapping[int, int], value: bytes) -> None:
@@ -69,7 +79,7 @@ def differences(stage: Stage, *options: str) -> dict[str, str]:
     return {each["customer_id"]: each["what"] for each in found}
 
 
-def test_where_all_is_well_the_three_accounts_are_equal_by_day_and_in_dollars(stage: Stage) -> None:
+def test_customers_outbox_and_topic_are_equal_by_day(stage: Stage) -> None:
     played(stage, lives(people(3), FIRST) + lives(people(2, 1), SECOND, "83.333333"))
     before = (ends(stage), store_bytes(stage))
     books = answer(stage, "reconcile")
@@ -124,7 +134,7 @@ def test_what_was_published_and_not_marked_is_no_difference(stage: Stage) -> Non
     assert books["total"]["pending"] == NOBODY
 
 
-def test_while_the_worker_works_the_books_are_equal_again_and_again(stage: Stage) -> None:
+def test_reconcile_beside_a_busy_worker_finds_no_difference(stage: Stage) -> None:
     serve(stage)
     stage.settings["BATCH__MAX_RECORDS"] = "500"
     stage.create_topics()
@@ -150,7 +160,7 @@ def test_a_store_that_was_rebuilt_agrees_with_the_topic(stage: Stage) -> None:
     played(stage, lives(people(20)))
     for file in stage.directory.glob("customers.duckdb*"):
         file.unlink()
-    stage.reset_group("--to-earliest")
+    stage.move_group("start")
     stage.run_to_the_end_of_the_topics()
     assert answer(stage, "reconcile")["total"]["topic"] == {"count": 20, "lost_arr": "24000.00"}
 
@@ -179,7 +189,7 @@ def test_each_difference_is_told_by_customer(stage: Stage) -> None:
     assert "5 differences." in out.decode()
 
 
-def test_an_event_that_counts_as_published_and_is_not_there_is_a_difference(stage: Stage) -> None:
+def test_published_event_missing_on_the_topic_is_a_difference(stage: Stage) -> None:
     stage.create_topics()
     stage.produce(lives(people(3), FIRST) + lives(people(2, 1)))
     assert stage.start(FAILPOINT="before-publish").wait() == KILLED
@@ -189,7 +199,7 @@ def test_an_event_that_counts_as_published_and_is_not_there_is_a_difference(stag
     assert differences(stage) == dict.fromkeys(people(3) + people(2, 1), lost)
 
 
-def test_what_was_deleted_from_the_topic_is_missed_though_its_batch_is_still_there(stage: Stage) -> None:
+def test_deleted_event_is_missed_while_its_batch_remains(stage: Stage) -> None:
     played(stage, lives(people(20)))
     gone = next(record for record in events(stage).values() if record.offset == 0)
     delete_first(stage, gone.partition)
@@ -269,7 +279,7 @@ def test_what_the_store_has_not_marked_is_read_again(stage: Stage) -> None:
     assert read_before(stage) == 7
 
 
-def test_what_was_read_is_read_again_before_a_tombstone_can_have_come_and_gone(stage: Stage) -> None:
+def test_cache_expires_before_tombstones_are_compacted(stage: Stage) -> None:
     played(stage, lives(people(3)))
     assert (read_before(stage), read_before(stage)) == (0, 3)
     configure(stage.kafka.bootstrap_servers, stage.topics.churned, "delete.retention.ms", "1")
@@ -296,12 +306,14 @@ def test_what_cannot_be_remembered_is_read_again(stage: Stage) -> None:
     b'{"customer_id": "x", "churn_date": "2026-01-01", "lost_arr": {"amount": "NaN", "currency": "USD"}}',
     b'{"customer_id": "x", "churn_date": "2026-01-01", "lost_arr": {"amount": "1.00", "currency": "EUR"}}',
 ], ids=str)  # fmt: skip
-def test_a_record_that_is_no_event_is_named(stage: Stage, value: bytes | None) -> None:
-    played(stage, lives(people(2)))
-    put(stage, "x", value)
-    books = answer(stage, "reconcile", code=1)
-    assert len(books["no_events"]) == 1
-    assert books["no_events"][0].startswith(f"{stage.topics.churned}/")
+def test_a_record_that_is_no_event_is_named(two_lives: Stage, value: bytes | None) -> None:
+    before = ends(two_lives)
+    put(two_lives, "x", value)
+    [(topic, partition)] = [place for place, end in ends(two_lives).items() if end > before[place]]
+    books = answer(two_lives, "reconcile", code=1)
+    assert topic == two_lives.topics.churned
+    assert books["no_events"].count(f"{topic}/{partition}/{before[topic, partition]}") == 1
+    assert len(set(books["no_events"])) == len(books["no_events"]), "each is named once"
     assert books["differences"] == []
 
 

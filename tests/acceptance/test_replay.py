@@ -18,12 +18,12 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.operating import answer, ends, run, said, store_bytes
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import cancellation, quoted, signup
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import KILLED, WorkerProcess, environment, module_command
+from tests.support.operating import answer, ends, run, said, store_bytes
+from tests.support.reader import read_committed
+from tests.support.records import Message
+from tests.support.spelling import cancellation, quoted, signup
+from tests.support.stage import Stage
+from tests.support.worker_process import KILLED, WorkerProcess, environment, module_command
 from worker.errors import Exit, Refusal
 from worker.kafka.log_reader import LogReading, committed_reader
 from worker.replay.interruption import SIGNALS
@@ -100,7 +100,7 @@ def last_outcomes(stage: Stage, topic: str) -> Counter[str]:
     return Counter(rows[-1].outcome for (of, _, _), rows in decisions.items() if of == topic)
 
 
-def test_what_a_bad_deploy_refused_takes_effect_just_as_the_dry_run_said(stage: Stage) -> None:
+def test_replay_after_a_bad_deploy_matches_its_dry_run(stage: Stage) -> None:
     first, *_ = people(1)
     other_date = cancellation(first, cancellation_date='"2031-01-31"')
     who = bad_night(stage, Message("cancellation", first.encode(), other_date))
@@ -154,7 +154,7 @@ def test_killed_in_the_middle_and_done_again_nothing_is_doubled(stage: Stage, fa
     assert outcomes == {"rejected": REFUSED, "parked": LEFT, "applied": REFUSED + LEFT}
 
 
-def test_a_silent_rebuild_sends_nothing_now_or_later_however_it_is_killed(stage: Stage) -> None:
+def test_killed_silent_replay_never_publishes(stage: Stage) -> None:
     bad_night(stage)
     before = ends(stage)
     silent = ("replay", "--emit", "none", "--execute")
@@ -169,7 +169,7 @@ def test_a_silent_rebuild_sends_nothing_now_or_later_however_it_is_killed(stage:
     assert len([customer for customer in stage.store().customers.values() if customer.churn_date]) == LEFT
 
 
-def test_what_waited_in_the_outbox_goes_out_with_a_replay_and_stays_with_a_silent_one(stage: Stage) -> None:
+def test_replay_publishes_the_backlog_unless_silent(stage: Stage) -> None:
     who = people(10)
     stage.create_topics()
     stage.produce(custom(who) + left(who))
@@ -183,7 +183,7 @@ def test_what_waited_in_the_outbox_goes_out_with_a_replay_and_stays_with_a_silen
     assert events(stage) == dict.fromkeys(who, 1)
 
 
-def test_a_part_is_replayed_and_what_the_worker_has_not_read_is_left_to_it(stage: Stage) -> None:
+def test_partial_replay_leaves_unread_records_to_the_worker(stage: Stage) -> None:
     who = bad_night(stage)
     stage.produce(custom(people(REFUSED + 7)[REFUSED:]))
     everything = answer(stage, "replay")
@@ -211,9 +211,7 @@ def test_a_part_is_replayed_and_what_the_worker_has_not_read_is_left_to_it(stage
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_ctrl_c_reports_what_is_done_and_the_rest_can_be_done_later(
-    heard: None, stage: Stage, number: signal.Signals
-) -> None:
+def test_interrupted_replay_reports_and_can_be_continued(heard: None, stage: Stage, number: signal.Signals) -> None:
     who = people(5_000)
     refused_by_a_bad_deploy(stage, custom(who) + left(who))
     replaying = subprocess.Popen(
@@ -277,7 +275,7 @@ def test_a_worker_of_the_group_on_another_store_keeps_its_relay(stage: Stage) ->
     assert other.stop() == 0, other.tail()
 
 
-def test_a_cut_log_says_how_many_records_are_gone_and_a_recreated_one_is_refused(stage: Stage) -> None:
+def test_deleted_records_are_counted_recreated_topic_refused(stage: Stage) -> None:
     bad_night(stage)
     topic = stage.topics.signup
     _delete_records(stage, topic, before=10)

@@ -8,13 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.operating import answer, said
-from tests.acceptance.reader import read_committed
-from tests.acceptance.stage import Stage
-from tests.acceptance.store_reader import read_postgres
 from tests.acceptance.test_replay import LEFT, REFUSED, bad_night, custom, events, left, numbers, people
-from tests.acceptance.worker_process import WorkerProcess, environment, module_command
+from tests.support.comparison import require_as_expected
+from tests.support.operating import answer, said
+from tests.support.reader import read_committed
+from tests.support.stage import Stage
+from tests.support.store_reader import read_postgres
+from tests.support.worker_process import WorkerProcess, environment, module_command
 
 pytestmark = pytest.mark.timeout(240)
 KEPT = ("customers", "journal", "parked", "outbox", "receipts", "redrives", "discards", "positions", "relay")
@@ -60,7 +60,7 @@ def rows_with_their_places(url: str) -> dict[str, list[tuple[Any, ...]]]:
         return {table: db.execute(f"SELECT ctid, xmin, * FROM {table}".encode()).fetchall() for table in KEPT}
 
 
-def test_tried_and_done_beside_workers_and_without_them_it_is_as_was_said(stage: Stage, url: str) -> None:
+def test_replay_beside_workers_matches_its_dry_run(stage: Stage, url: str) -> None:
     who = bad_night(stage)
     workers = two_workers(stage)
     before = rows_at_rest(url)
@@ -87,14 +87,14 @@ def test_tried_and_done_beside_workers_and_without_them_it_is_as_was_said(stage:
     assert "Nothing to do" in said(stage, "replay")
 
 
-def test_done_while_two_workers_decide_on_the_same_customers_it_is_as_the_oracle_says(stage: Stage, url: str) -> None:
+def test_replay_beside_workers_on_the_same_customers(stage: Stage, url: str) -> None:
     skipped, everybody = people(2_000), people(2_500)
     early, late = everybody[2_000:2_200], everybody[2_200:]
     stage.create_topics()
     stage.produce(custom(early) + left(early))
     stage.run_to_the_end_of_the_topics()
     stage.produce(custom(skipped))
-    stage.reset_group("--to-latest")  # a mistake, which a replay is to mend
+    stage.move_group("end")  # a mistake, which a replay is to mend
     workers = two_workers(stage, SAFETY__ALLOW_SKIP_FORWARD="true", BATCH__MAX_RECORDS="50")
     stage.produce(custom(late))
     stage.wait_until_consumed(workers[0])

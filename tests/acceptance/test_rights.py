@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stage import Stage
-from tests.acceptance.worker_process import module_command, run_to_the_end
 from tests.faults.play import patiently
-from tests.kafka.secured import (
+from tests.support.kafka.secured import (
     DESCRIBE,
     DESCRIBE_CONFIGS,
     GROUP,
@@ -23,26 +21,21 @@ from tests.kafka.secured import (
     Right,
     SecuredKafka,
     least_rights,
-    secured_kafka,
 )
+from tests.support.stage import Stage
+from tests.support.worker_process import module_command, run_to_the_end
 
 pytestmark = pytest.mark.timeout(120)
 UNREACHABLE = 69
 
 
-@pytest.fixture(scope="module")
-def secured() -> Iterator[SecuredKafka]:
-    with secured_kafka() as running:
-        yield running
-
-
 @pytest.fixture
-def stage(secured: SecuredKafka, tmp_path: Path) -> Iterator[Stage]:
+def stage(secured_kafka: SecuredKafka, tmp_path: Path) -> Iterator[Stage]:
     """A worker's world with topics; its user has all the rights it needs."""
-    stage = Stage(secured.kafka, tmp_path)
+    stage = Stage(secured_kafka.kafka, tmp_path)
     stage.create_topics(1)
-    stage.settings |= secured.settings
-    secured.allow(*rights_of(stage))
+    stage.settings |= secured_kafka.settings
+    secured_kafka.allow(*rights_of(stage))
     patiently(stage.group_is_empty)  # a young broker has no coordinator yet
     yield stage
     stage.close()
@@ -69,14 +62,14 @@ def checks(stage: Stage) -> tuple[int, dict[str, dict[str, object]]]:
     return code, {one["name"]: one for one in json.loads(said)}
 
 
-def test_start_without_a_right_names_it(secured: SecuredKafka, stage: Stage) -> None:
+def test_start_without_a_right_names_it(secured_kafka: SecuredKafka, stage: Stage) -> None:
     missing: list[Right] = [
         (GROUP, stage.group, READ),
         (TRANSACTIONAL_ID, f"{stage.group}-relay", WRITE),
         (TOPIC, stage.topics.churned, WRITE),
         (TOPIC, stage.topics.signup, READ),
     ]
-    secured.revoke(*missing)
+    secured_kafka.revoke(*missing)
     why = refused(stage)
     assert f"READ on topic {stage.topics.signup}, WRITE on topic {stage.topics.churned}" in why
     assert f"READ on group {stage.group}, WRITE on transactional id {stage.group}-relay" in why
@@ -84,20 +77,20 @@ def test_start_without_a_right_names_it(secured: SecuredKafka, stage: Stage) -> 
     assert f"--operation Write --topic {stage.topics.churned} --transactional-id {stage.group}-relay`" in why
     assert "exist" not in why
 
-    secured.allow(*missing[1:])
+    secured_kafka.allow(*missing[1:])
     assert "on topic" not in refused(stage)  # the group's alone
 
 
-def test_check_lists_each_right(secured: SecuredKafka, stage: Stage) -> None:
+def test_check_lists_each_right(secured_kafka: SecuredKafka, stage: Stage) -> None:
     code, found = checks(stage)
     assert code == 0
     rights = {name: one for name, one in found.items() if name.startswith("right ")}
     assert len(rights) == len(rights_of(stage))
     assert {one["found"] for one in rights.values()} == {"granted"}
 
-    secured.revoke((GROUP, stage.group, READ), (TRANSACTIONAL_ID, f"{stage.group}-relay", WRITE))
-    secured.revoke((TOPIC, stage.topics.signup, READ), (TOPIC, stage.topics.churned, WRITE))
-    secured.allow((TRANSACTIONAL_ID, f"{stage.group}-relay", DESCRIBE))
+    secured_kafka.revoke((GROUP, stage.group, READ), (TRANSACTIONAL_ID, f"{stage.group}-relay", WRITE))
+    secured_kafka.revoke((TOPIC, stage.topics.signup, READ), (TOPIC, stage.topics.churned, WRITE))
+    secured_kafka.allow((TRANSACTIONAL_ID, f"{stage.group}-relay", DESCRIBE))
     code, found = checks(stage)
     assert code == 1
     assert {name for name, one in found.items() if not one["ok"]} == {
@@ -113,7 +106,7 @@ def test_check_lists_each_right(secured: SecuredKafka, stage: Stage) -> None:
     assert "exist" not in str(hidden["found"])
 
 
-def test_check_warns_of_what_it_cannot_see(secured: SecuredKafka, stage: Stage) -> None:
+def test_check_warns_of_what_it_cannot_see(secured_kafka: SecuredKafka, stage: Stage) -> None:
     topics = (*stage.topics.inputs, stage.topics.churned, *stage.topics.dead_letters)
     code, found = checks(stage)
     assert code == 0
@@ -122,25 +115,27 @@ def test_check_warns_of_what_it_cannot_see(secured: SecuredKafka, stage: Stage) 
     _, text = run_to_the_end(module_command("check"), stage.settings, stage.directory)
     assert f"WARN topic {stage.topics.churned}: 1 partitions, configuration not known" in text
 
-    secured.allow(*((TOPIC, name, DESCRIBE_CONFIGS) for name in topics))
+    secured_kafka.allow(*((TOPIC, name, DESCRIBE_CONFIGS) for name in topics))
     code, found = checks(stage)
     assert code == 0
     assert all(one["known"] for one in found.values())
 
 
-def test_topic_that_does_not_exist_is_told_from_a_hidden_one(secured: SecuredKafka, stage: Stage) -> None:
+def test_topic_that_does_not_exist_is_told_from_a_hidden_one(secured_kafka: SecuredKafka, stage: Stage) -> None:
     stage.settings["TOPICS__SIGNUP"] = missing = f"{stage.name}-missing"
-    secured.allow(*((TOPIC, name, operation) for name in (missing, f"{missing}-dlt") for operation in (READ, WRITE)))
+    secured_kafka.allow(
+        *((TOPIC, name, operation) for name in (missing, f"{missing}-dlt") for operation in (READ, WRITE))
+    )
     worker = stage.start()
     assert worker.wait() == UNREACHABLE
     assert f"these topics do not exist: {missing}, {missing}-dlt." in worker.said()
 
 
-def test_status_names_a_hidden_topic_as_such(secured: SecuredKafka, stage: Stage) -> None:
+def test_status_names_a_hidden_topic_as_such(secured_kafka: SecuredKafka, stage: Stage) -> None:
     worker = stage.start()
     worker.wait_until(lambda: bool(worker.events("recovered")), "recovered")
     assert worker.stop() == 0
-    secured.revoke((TOPIC, stage.topics.signup, READ))
+    secured_kafka.revoke((TOPIC, stage.topics.signup, READ))
     _, said = run_to_the_end(module_command("status"), stage.settings, stage.directory)
     assert f"{stage.topics.signup}: the right READ on the topic is missing" in said
     assert "not exist" not in said

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.producing import raw_producer, send
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import cancellation, signup
-from tests.acceptance.stage import Stage
+from tests.support.comparison import require_as_expected
+from tests.support.producing import raw_producer, send
+from tests.support.records import Message
+from tests.support.spelling import cancellation, signup
+from tests.support.stage import Stage
 
 pytestmark = pytest.mark.timeout(120)
 PARTITIONS = 2

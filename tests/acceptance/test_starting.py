@@ -4,17 +4,17 @@ import time
 
 import pytest
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage
-from tests.kafka.local import free_ports
 from tests.store.held_file import held
+from tests.support.corpus import make_corpus
+from tests.support.kafka.local import free_ports
+from tests.support.stage import PARTITIONS, Stage
 
 pytestmark = pytest.mark.timeout(120)
 CONFIGURATION, UNREACHABLE = 78, 69
 START_LIMIT_S = 30
 
 
-def test_missing_topics_are_named_with_the_command_that_makes_them(stage: Stage) -> None:
+def test_missing_topics_are_named_with_the_create_command(stage: Stage) -> None:
     said = _require_refused(stage, UNREACHABLE)
     assert stage.topics.signup in said
     assert "topics create" in said
@@ -56,9 +56,7 @@ def test_every_wrong_setting_is_named_and_no_secret_is_shown(stage: Stage) -> No
     assert "hunter2" not in said
 
 
-def test_a_second_worker_on_the_same_group_stops_for_safety_and_the_first_goes_on(
-    stage: Stage, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_second_worker_of_the_group_stops_for_safety(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> None:
     stage.create_topics()
     stage.produce(make_corpus(100, PARTITIONS, troubles=False).messages)
     first = stage.start()

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from confluent_kafka.admin import AdminClient
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.stage import PARTITIONS, Stage
 from tests.acceptance.test_http import url_of
-from tests.acceptance.worker_process import WorkerProcess, environment, module_command
-from tests.kafka.cluster import wait_until_ready
+from tests.support.corpus import make_corpus
+from tests.support.kafka.cluster import wait_until_ready
+from tests.support.stage import PARTITIONS, Stage
+from tests.support.worker_process import WorkerProcess, environment, module_command
 
 pytestmark = pytest.mark.timeout(180)
 SMALL_BATCHES = {"BATCH__MAX_RECORDS": "500"}
@@ -26,7 +27,7 @@ PROMISED_S = 10
 STORE_LOCK = b"LOCK TABLE customers, journal, positions IN ACCESS EXCLUSIVE MODE"
 
 
-def test_sigterm_in_the_middle_publishes_what_was_decided_and_leaves_the_group(stage: Stage) -> None:
+def test_sigterm_publishes_decided_records_and_leaves_the_group(stage: Stage) -> None:
     worker = _in_the_middle_of_work(stage)
     worker.terminate()
     assert worker.wait(IN_GOOD_ORDER_S) == 0, worker.tail()
@@ -93,7 +94,8 @@ def test_stop_with_a_store_that_hangs_ends_in_time(stage: Stage, url: str) -> No
 
 def test_stop_after_a_topic_was_deleted_ends_in_time(stage: Stage) -> None:
     worker = _in_the_middle_of_work(stage)
-    stage.kafka.tool("org.apache.kafka.tools.TopicCommand", "--delete", "--topic", stage.topics.signup)
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin.delete_topics([stage.topics.signup])[stage.topics.signup].result(30)
     assert _seconds_to_end(worker, 0) < PROMISED_S
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
 
-from tests.acceptance.operating import run, said
-from tests.acceptance.records import Message
-from tests.acceptance.stage import Stage
-from tests.kafka.configuring import configure
+from tests.support.kafka.configuring import configure
+from tests.support.operating import run, said
+from tests.support.records import Message
+from tests.support.stage import Stage
 from tests.worker.builders import ADA, BOB, signup_value
 
 pytestmark = pytest.mark.timeout(120)

@@ -7,17 +7,17 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import signup
-from tests.acceptance.stage import Stage
-from tests.acceptance.undecided_records import undecided_records
+from tests.support.reader import read_committed
+from tests.support.records import Message
+from tests.support.spelling import signup
+from tests.support.stage import Stage
+from tests.support.undecided_records import undecided_records
 
 pytestmark = pytest.mark.timeout(120)
 IDS = [f"6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a{number:02x}" for number in range(4)]
 
 
-def test_records_that_the_contract_does_not_decide_end_in_one_way_each_and_hold_up_nobody(stage: Stage) -> None:
+def test_undecided_records_have_one_outcome_each(stage: Stage) -> None:
     records = undecided_records()
     good = Message("signup", None, signup(IDS[0]))
     stage.create_topics(partitions=1)

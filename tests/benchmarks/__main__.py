@@ -20,8 +20,8 @@ from rich.table import Table
 from tests.benchmarks import contest, contestants, latency, stored, traffic, workers
 from tests.benchmarks.contest import Figures
 from tests.benchmarks.machine import machine
-from tests.kafka.broker import running_kafka
-from tests.postgres.server import postgres_from_the_wheel
+from tests.support.kafka.broker import running_kafka
+from tests.support.postgres.server import postgres_from_the_wheel
 
 STREAMS_SETTINGS = ((2, 100), (2, 1000), (1, 100), (4, 100))
 """Threads and commit interval in ms: the best of these runs against the worker."""

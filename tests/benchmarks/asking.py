@@ -24,13 +24,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from tests.acceptance.producing import raw_producer
 from tests.benchmarks import traffic
 from tests.benchmarks.asked_store import Sizes, fill
 from tests.benchmarks.busy_worker import BusyWorker, run
 from tests.benchmarks.machine import machine
 from tests.benchmarks.slowdown import WARM_BATCHES, Load, measure, table
-from tests.kafka.broker import running_kafka
+from tests.support.kafka.broker import running_kafka
+from tests.support.producing import raw_producer
 from worker.errors import Refusal
 from worker.queries.catalogue import HISTORY
 from worker.queries.client import run_query

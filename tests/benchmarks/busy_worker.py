@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.benchmarks import contestants, traffic
 from tests.benchmarks.contest import cpu_seconds, unix_time
-from tests.kafka.local import free_ports
+from tests.support.kafka.local import free_ports
 from worker.settings import PREFIX
 
 MAX_RECORDS = 10_000

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.traffic import Topics
-from tests.kafka.jars import java
+from tests.support.kafka.jars import java
 
 CACHE = Path(__file__).parents[2] / ".cache" / "kafka-streams"
 SOURCES = Path(__file__).with_name("kafka_streams")

@@ -28,11 +28,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from tests.acceptance.producing import raw_producer
 from tests.benchmarks import contest, contestants, traffic, workers
 from tests.benchmarks.contestants import Contestant
-from tests.kafka.broker import running_kafka
-from tests.postgres.server import WheelPostgres, fresh_schema, postgres_from_the_wheel
+from tests.support.kafka.broker import running_kafka
+from tests.support.postgres.server import WheelPostgres, fresh_schema, postgres_from_the_wheel
+from tests.support.producing import raw_producer
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.row_codec import encode_headers
 

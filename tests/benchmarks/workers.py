@@ -12,7 +12,7 @@ import psycopg
 from rich.table import Table
 
 from tests.benchmarks import contest, contestants, traffic
-from tests.postgres.server import WheelPostgres, fresh_schema
+from tests.support.postgres.server import WheelPostgres, fresh_schema
 
 DUCKDB = "DuckDB"
 

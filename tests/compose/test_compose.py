@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from tests.kafka.container import IMAGE as TESTED_KAFKA
+from tests.support.kafka.container import IMAGE as TESTED_KAFKA
 from worker.cli.main import command_line
 from worker.settings import PREFIX, Settings
 from worker.signals import STOP_SECONDS
@@ -45,7 +45,7 @@ def volumes_of(name: str) -> dict[str, str]:
     return {target: source for source, target in mounts}
 
 
-def test_the_services_are_those_that_the_readme_names() -> None:
+def test_services_are_kafka_topics_worker_and_ui() -> None:
     assert set(SERVICES) == {"kafka", "topics", "worker", "kafka-ui"}
     assert OURS == ["topics", "worker"]
 
@@ -75,7 +75,7 @@ def test_no_service_has_or_gains_a_privilege(name: str) -> None:
 
 
 @every_service_of_ours
-def test_the_worker_writes_to_its_volume_and_a_temporary_directory_alone(name: str) -> None:
+def test_worker_writes_to_its_volume_and_tmp_only(name: str) -> None:
     assert SERVICES[name]["read_only"] is True
     assert [mount.split(":")[0] for mount in SERVICES[name]["tmpfs"]] == ["/tmp"]
 
@@ -130,17 +130,17 @@ def test_every_volume_is_kept_under_a_name() -> None:
     assert set(COMPOSE["volumes"]) == {source for name in SERVICES for source in volumes_of(name).values()}
 
 
-def test_topics_are_made_only_by_the_service_that_makes_them_with_the_right_configuration() -> None:
+def test_kafka_creates_no_topics_by_itself() -> None:
     assert SERVICES["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
 
 
-def test_topics_are_made_once_kafka_answers_and_before_the_worker_starts() -> None:
+def test_topics_are_created_after_kafka_and_before_the_worker() -> None:
     assert SERVICES["topics"]["restart"] == "no"
     assert SERVICES["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
     assert SERVICES["worker"]["depends_on"]["topics"] == {"condition": "service_completed_successfully"}
 
 
-def test_a_worker_that_stopped_for_safety_is_not_started_for_ever() -> None:
+def test_restarts_after_a_safety_stop_are_limited() -> None:
     assert re.fullmatch(r"on-failure:[1-5]", SERVICES["worker"]["restart"])
 
 
@@ -169,7 +169,7 @@ def test_dependencies_come_with_hashes() -> None:
     assert all("--require-hashes" in run or "--no-deps" in run for run in installs)
 
 
-def test_the_image_is_built_from_what_is_let_in_and_nothing_else_is() -> None:
+def test_image_is_built_from_the_allowed_files_only() -> None:
     ignored, *let_in = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     copied = {source for copy in instructions("COPY") if "--from" not in copy for source in shlex.split(copy)[:-1]}
     assert ignored == "*"

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -41,8 +43,15 @@ def end_of(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def runs() -> list[subprocess.CompletedProcess[str]]:
+def runs(
+    computed_once: Callable[[str, Callable[[], list[subprocess.CompletedProcess[str]]]], Any],
+) -> list[subprocess.CompletedProcess[str]]:
     """Two runs and one with `--json`, at the same time: they share nothing."""
+    ended: list[subprocess.CompletedProcess[str]] = computed_once("demo", three_runs)
+    return ended
+
+
+def three_runs() -> list[subprocess.CompletedProcess[str]]:
     return [end_of(process) for process in [start(), start(), start("--json")]]
 
 
@@ -159,7 +168,7 @@ def wait_for_child(pid: int) -> int:
     raise TimeoutError("the demo started no worker")
 
 
-def test_a_kafka_that_is_not_there_is_one_sentence_and_exit_code_69() -> None:
+def test_unreachable_kafka_is_one_sentence_and_exit_code_69() -> None:
     run = end_of(start("--bootstrap-servers", "127.0.0.1:1"))
     assert run.returncode == 69
     assert run.stdout == ""
@@ -167,7 +176,7 @@ def test_a_kafka_that_is_not_there_is_one_sentence_and_exit_code_69() -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_a_worker_that_ends_by_itself_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_stopped_worker_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "raise SystemExit('the disk is full')")
     worker = WorkerProcess(Broker({}, {}, command), tmp_path / "customers.duckdb", tmp_path / "worker.log", {})
     worker.wait()

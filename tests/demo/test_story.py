@@ -11,7 +11,7 @@ def test_the_backlog_has_as_many_leavers_as_it_says() -> None:
     assert sum(line.leaves for line in story.backlog()) == story.BACKLOG_CANCELLATIONS
 
 
-def test_what_comes_while_the_worker_is_down_is_the_named_and_the_backlog() -> None:
+def test_backlog_while_down_includes_the_named_customers() -> None:
     named = [line for line in story.while_down() if line.key and line.key.decode() in cast.NAMES]
     assert len(named) == story.NAMED_WHILE_DOWN
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.faults.fault import Fault
 from tests.faults.play import Play
-from tests.kafka.cluster import Node
+from tests.support.kafka.cluster import Node
 
 DEAD_S = (2.0, 12.0)  # the controller notices after 9
 FROZEN_S = (5.0, 15.0)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.acceptance.comparison import require_as_expected
 from tests.faults.cluster import Cluster
 from tests.faults.fault import Fault, Result
 from tests.faults.invariants import require_same_money, require_same_readings
 from tests.faults.play import Play
+from tests.support.comparison import require_as_expected
 
 QUIET_WITHIN_S = 60.0
 REPLAY_LIMIT_S = 120.0

@@ -5,9 +5,9 @@ import random
 import time
 from pathlib import Path
 
-from tests.acceptance.worker_process import module_command
 from tests.faults.fault import Fault, Inflict
 from tests.faults.play import Play
+from tests.support.worker_process import module_command
 
 HOUR = dt.timedelta(hours=1)
 LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")

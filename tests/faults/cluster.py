@@ -10,14 +10,14 @@ from confluent_kafka.admin import AdminClient
 
 from tests.faults.database import Database, running_database
 from tests.faults.proxy import Doors, at_port
-from tests.kafka.cluster import Kafka, wait_until_ready
-from tests.kafka.local import Door, free_ports, local_kafka
+from tests.support.kafka.cluster import Kafka, wait_until_ready
+from tests.support.kafka.local import Door, free_ports, local_kafka
 
 ASK_EVERY_S = 0.1
 USER, PASSWORD = "worker", "worker-password"
 BROKERS = 3
 MANY_WORKERS = 3
-COORDINATOR_PARTITIONS = 4  # as `tests/kafka/local.py` sets it, for transactions as for groups
+COORDINATOR_PARTITIONS = 4  # as `tests/support/kafka/local.py` sets it, for transactions as for groups
 
 
 def _properties(doors: int) -> str:

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.faults.proxy import HOST, Doors, at_socket
-from tests.postgres.server import WheelPostgres, fresh_schema
+from tests.support.postgres.server import WheelPostgres, fresh_schema
 
 DEFAULT_PORT = "5432"
 

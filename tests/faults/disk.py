@@ -7,10 +7,10 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from tests.acceptance.stage import copy_of_store
 from tests.faults import small_wal
 from tests.faults.fault import DUCKDB, POSTGRES, Fault
 from tests.faults.play import Play
+from tests.support.stage import copy_of_store
 
 SIZE = 256 * 1024 * 1024
 FILL_LIMIT_S = 150.0  # how fast the log grows depends on how many records a batch has, and so on the machine

@@ -12,11 +12,11 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from typing_extensions import override
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.records import Message
-from tests.acceptance.stage import PARTITIONS, copy_of_store
 from tests.faults.fault import DUCKDB, Fault
 from tests.faults.play import Play
+from tests.support.corpus import make_corpus
+from tests.support.records import Message
+from tests.support.stage import PARTITIONS, copy_of_store
 from worker.consumer.single_owner_assignor import SingleOwnerAssignor
 
 REBALANCES = 3

@@ -12,16 +12,16 @@ from uuid import UUID
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from tests.acceptance.comparison import require_as_expected
-from tests.acceptance.oracle import expected
-from tests.acceptance.reader import read_committed
-from tests.acceptance.records import Message, Record
-from tests.acceptance.stage import PARTITIONS
 from tests.faults.cluster import BROKERS
 from tests.faults.fault import Fault
 from tests.faults.play import Play
 from tests.faults.reassigning import reassign
-from tests.kafka.configuring import configure
+from tests.support.comparison import require_as_expected
+from tests.support.kafka.configuring import configure
+from tests.support.oracle import expected
+from tests.support.reader import read_committed
+from tests.support.records import Message, Record
+from tests.support.stage import PARTITIONS
 from tests.worker.builders import signup_value
 
 REFUSED = 70

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from tests.acceptance.oracle import Expected
-from tests.acceptance.records import Record
-from tests.acceptance.store_reader import Ask
 from tests.faults.watcher import identity
+from tests.support.oracle import Expected
+from tests.support.records import Record
+from tests.support.store_reader import Ask
 
 SHOWN = 5
 

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from tests.acceptance.corpus import make_corpus
-from tests.acceptance.murmur2 import partition_of
-from tests.acceptance.producing import CODECS, raw_producer, send
-from tests.acceptance.records import Message, Topics
+from tests.support.corpus import make_corpus
+from tests.support.murmur2 import partition_of
+from tests.support.producing import CODECS, raw_producer, send
+from tests.support.records import Message, Topics
 
 A_SECOND = 250
 PARTS_A_SECOND = 5

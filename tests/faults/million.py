@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.acceptance.producing import raw_producer, send
-from tests.acceptance.records import Message
-from tests.acceptance.spelling import signup
-from tests.acceptance.stage import PARTITIONS, Stage
-from tests.acceptance.worker_process import WorkerProcess
 from tests.faults.cluster import Cluster
+from tests.support.producing import raw_producer, send
+from tests.support.records import Message
+from tests.support.spelling import signup
+from tests.support.stage import PARTITIONS, Stage
+from tests.support.worker_process import WorkerProcess
 
 CUSTOMERS = 1_000_000
 UNDER_LOAD = 400_000  # more than is read between two kills

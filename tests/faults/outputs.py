@@ -7,7 +7,7 @@ from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
 
 from tests.faults.fault import DUCKDB, Fault
 from tests.faults.play import Play
-from tests.kafka.configuring import configure
+from tests.support.kafka.configuring import configure
 
 SETTING = "CUSTOMER_WORKER_SAFETY__CUT_OUTPUTS"
 STOPPED_FOR_SAFETY = 70

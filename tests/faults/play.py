@@ -13,15 +13,15 @@ from typing import TypeVar
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from tests.acceptance.records import Message
-from tests.acceptance.stage import PARTITIONS, Stage, delete_store
-from tests.acceptance.store_reader import Ask, asking, asking_postgres
-from tests.acceptance.worker_process import KILLED, WorkerProcess
 from tests.faults.cluster import Cluster
 from tests.faults.invariants import asking_the_dead, require_order_of_knowledge
 from tests.faults.load import Load
 from tests.faults.proxy import Doors, Rule
 from tests.faults.watcher import Watcher
+from tests.support.records import Message
+from tests.support.stage import PARTITIONS, Stage, delete_store
+from tests.support.store_reader import Ask, asking, asking_postgres
+from tests.support.worker_process import KILLED, WorkerProcess
 
 RECOVERY_LIMIT_S = 120.0
 ASK_EVERY_S = 0.1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.cluster import Cluster
-from tests.kafka.tool import REASSIGN_PARTITIONS
+from tests.support.kafka.tool import REASSIGN_PARTITIONS
 
 LIMIT_S = 60.0
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.acceptance.worker_process import module_command
+from tests.support.worker_process import module_command
 from worker.cli.main import main
 from worker.stores.duckdb import store as duckdb
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.acceptance.stage import copy_of_store, delete_store
 from tests.faults.fault import DUCKDB, Fault, Inflict
 from tests.faults.play import Play
+from tests.support.stage import copy_of_store, delete_store
 
 UNREACHABLE, STOPPED_FOR_SAFETY = 69, 70
 ADVICE = "Restore a backup, or delete it to rebuild it"

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka import Message as Delivery
 
-from tests.acceptance.oracle import DEAD_LETTER_PREFIX
-from tests.acceptance.reader import READ_LIMIT_S, CommittedReader
-from tests.acceptance.records import Record
+from tests.support.oracle import DEAD_LETTER_PREFIX
+from tests.support.reader import READ_LIMIT_S, CommittedReader
+from tests.support.records import Record
 
 LATE = 20_000
 _COORDINATES = [DEAD_LETTER_PREFIX + name for name in ("topic", "partition", "offset", "timestamp")]

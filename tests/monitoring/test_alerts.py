@@ -68,7 +68,7 @@ def test_each_metric_that_is_asked_for_is_exposed(alert: dict[str, Any]) -> None
 
 
 @every_alert
-def test_each_alert_says_what_it_means_and_names_a_command_that_exists(alert: dict[str, Any]) -> None:
+def test_each_alert_names_a_command_that_exists(alert: dict[str, Any]) -> None:
     said = alert["annotations"]
     assert set(said) == {"summary", "description", "action"}
     commands = re.findall(r"`(customer-worker [^`]+)`", said["action"])

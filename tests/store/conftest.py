@@ -1,28 +1,25 @@
 """Every store in turn, for the one suite that all of them pass."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.postgres.server import Postgres, running_postgres
 from tests.store.databases import DURABLE, EVERY, Database, Factory
+from tests.support.postgres.server import Postgres
 from worker.stores.port import Store
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Callable[[], Postgres]]:
-    """One PostgreSQL for all, started when the first test asks for it."""
-    with ExitStack() as running:
-        started: list[Postgres] = []
+def postgres_server(request: pytest.FixtureRequest) -> Callable[[], Postgres]:
+    """The shared PostgreSQL, for the databases that need it."""
 
-        def server() -> Postgres:
-            if not started:
-                started.append(running.enter_context(running_postgres()))
-            return started[0]
+    def server() -> Postgres:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        return postgres
 
-        yield server
+    return server
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import prepare
+from tests.support.postgres.server import Postgres, fresh_schema
 from worker import bootstrap, store_operations
 from worker.errors import Exit, Refusal
+from worker.redrive.lock import redrive_lock
 from worker.settings import Settings
 from worker.settings import Store as StoreSettings
 from worker.stores.backend import Backend
@@ -86,11 +87,11 @@ def test_changes_of_a_dry_run_are_gone_afterwards(url: str) -> None:
 
 def test_one_redrive_per_store(url: str) -> None:
     at(url).open_store().close()
-    with store_operations.redrive_lock(settings(url)) as require_held:
+    with redrive_lock(settings(url)) as require_held:
         require_held()
         with pytest.raises(StoreInUseError), at(url).redrive_lock():
             pass
-        with pytest.raises(Refusal) as refused, store_operations.redrive_lock(settings(url)):
+        with pytest.raises(Refusal) as refused, redrive_lock(settings(url)):
             pass
         assert refused.value.code is Exit.NO
     with at(url).redrive_lock():

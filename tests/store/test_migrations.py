@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.newer import NEXT, STEP, TODAY, steps
-from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import a_bit_of_everything, everything_in, prepare
 from tests.store.databases import Database, DuckDBDatabase, PostgresDatabase
 from tests.store.held_file import held
 from tests.store.test_postgres_races import wait_until_it_waits
+from tests.support.postgres.server import Postgres, fresh_schema
 from tests.worker.builders import ADA, BOB, SIGNUPS, customer
 from worker import bootstrap, store_operations
 from worker.cli.main import command_line

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.postgres.server import Postgres, fresh_schema
+from tests.support.postgres.server import Postgres, fresh_schema
 from worker.logs.exceptions import rendered
 from worker.stores.errors import StoreConflictError
 from worker.stores.postgres.connection import connect, explain

@@ -6,9 +6,9 @@ from contextlib import closing, suppress
 import psycopg
 import pytest
 
-from tests.postgres.pooler import Pooler, pgbouncer, running_pooler
-from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import a_bit_of_everything, prepare
+from tests.support.postgres.pooler import Pooler, pgbouncer, running_pooler
+from tests.support.postgres.server import Postgres, fresh_schema
 from tests.worker.builders import ADA, BOB, customer
 from worker import bootstrap, store_operations
 from worker.errors import Exit, Refusal
@@ -173,6 +173,6 @@ def test_option_that_a_pooler_refuses(direct: str) -> None:
 
 def test_machine_without_pgbouncer_fails_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("tests.postgres.pooler.PLACES", ())
+    monkeypatch.setattr("tests.support.postgres.pooler.PLACES", ())
     with pytest.raises(RuntimeError, match=r"PgBouncer is not installed\. Install the package pgbouncer"):
         pgbouncer()

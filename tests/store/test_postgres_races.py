@@ -11,8 +11,8 @@ from threading import Barrier
 import psycopg
 import pytest
 
-from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import ids, outgoing, parked, waiting
+from tests.support.postgres.server import Postgres, fresh_schema
 from tests.worker.builders import (
     ADA,
     BOB,

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from tests.postgres.server import Postgres, fresh_schema
+from tests.support.postgres.server import Postgres, fresh_schema
 from worker import bootstrap, store_operations
 from worker.cli.main import command_line
 from worker.errors import Exit, Refusal

@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from tests.postgres.server import Postgres, fresh_schema, postgres_from_the_wheel
 from tests.store.changes import a_bit_of_everything, ids, parked, prepare, waiting
+from tests.support.postgres.server import Postgres, fresh_schema, postgres_from_the_wheel
 from tests.worker.builders import ADA, EVE, customer
 from worker import bootstrap, store_operations
 from worker.errors import Exit, Refusal

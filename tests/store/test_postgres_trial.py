@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import details, ids, outgoing, parked, waiting
+from tests.support.postgres.server import Postgres, fresh_schema
 from tests.worker.builders import (
     ADA,
     BOB,

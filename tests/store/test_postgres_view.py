@@ -5,9 +5,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tests.postgres.server import Postgres, fresh_schema
 from tests.store.changes import a_bit_of_everything, everything_in, ids, outgoing, prepare
 from tests.store.databases import DuckDBDatabase, PostgresDatabase
+from tests.support.postgres.server import Postgres, fresh_schema
 from tests.worker.builders import (
     BOB,
     CANCELLATIONS,

@@ -4,7 +4,7 @@ import asyncio
 
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 
-from tests.kafka.local import free_ports
+from tests.support.kafka.local import free_ports
 from worker import start_failures
 from worker.errors import Exit, Refusal
 from worker.settings import Kafka, Settings

@@ -1,6 +1,6 @@
 """Signup and Cancellation, parsed in every spelling that the contract accepts. The rules of each field: `validation`.
 
-Source of every rule: the contract, in the README under "What comes in".
+Source of every rule: docs/contract.md.
 """
 
 from __future__ import annotations

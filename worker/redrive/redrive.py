@@ -15,13 +15,13 @@ from worker.kafka.batch_sizes import BatchSizes
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
 from worker.messages.redrive_headers import redriven
+from worker.redrive.lock import redrive_lock
 from worker.redrive.plan import Plan, plan
 from worker.redrive.search import find_dead_letters, read_records
 from worker.redrive.sender import Sender
 from worker.redrive.source import DeadLetterSource
 from worker.redrive.unread import Progress
 from worker.settings import Settings
-from worker.store_operations import redrive_lock
 from worker.stores.dead_letters import Filters, Group, Letter, LetterRecord, State, grouped
 
 STALLED_AFTER_SECONDS = 60.0

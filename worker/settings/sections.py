@@ -24,15 +24,29 @@ TopicName = Annotated[str, AfterValidator(_topic_name)]
 class Kafka(Section):
     """Connection to Kafka."""
 
-    bootstrap_servers: Annotated[str, AfterValidator(addresses.bootstrap_servers)] = "localhost:9092"
-    group_id: Annotated[str, Field(min_length=1)] = "customer-worker"
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
-    ssl_cafile: FilePath | None = None
-    ssl_certfile: FilePath | None = None
-    ssl_keyfile: FilePath | None = None
+    bootstrap_servers: Annotated[str, AfterValidator(addresses.bootstrap_servers)] = Field(
+        default="localhost:9092",
+        description="bootstrap servers: `host:port`, separated by commas; an IPv6 address in brackets",
+    )
+    group_id: str = Field(
+        default="customer-worker",
+        min_length=1,
+        description="consumer group; the `transactional.id` of the relay is derived from it",
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, description="`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`"
+    )
+    sasl_username: str | None = Field(default=None, description="user name for SASL")
+    sasl_password: SecretStr | None = Field(default=None, description="password for SASL; never printed")
+    ssl_cafile: FilePath | None = Field(
+        default=None,
+        description="certificate of the authority that signed the brokers' certificates; empty: those of the system",
+    )
+    ssl_certfile: FilePath | None = Field(default=None, description="client certificate of the worker")
+    ssl_keyfile: FilePath | None = Field(default=None, description="private key of the client certificate")
 
     @model_validator(mode="after")
     def _require_complete(self) -> Self:
@@ -49,10 +63,12 @@ class Kafka(Section):
 class Topics(Section):
     """Topics that the worker reads and writes."""
 
-    signup: TopicName = "customer.signup"
-    cancellation: TopicName = "customer.cancellation"
-    churned: TopicName = "customer.churned"
-    dead_letter_suffix: TopicName = "-dlt"
+    signup: TopicName = Field(default="customer.signup", description="input topic with signups")
+    cancellation: TopicName = Field(default="customer.cancellation", description="input topic with cancellations")
+    churned: TopicName = Field(default="customer.churned", description="output topic with churn events")
+    dead_letter_suffix: TopicName = Field(
+        default="-dlt", description="appended to the name of an input topic to name its dead letter topic"
+    )
 
     @property
     def inputs(self) -> tuple[str, str]:
@@ -77,15 +93,21 @@ class Topics(Section):
 class Batch(Section):
     """Limits of a batch. Batches are smaller when fewer records are available."""
 
-    max_records: PositiveInt = 30_000
-    max_bytes: Annotated[int, Field(ge=1024 * 1024)] = 32 * 1024 * 1024
-    max_value_bytes: PositiveInt = 64 * 1024
+    max_records: PositiveInt = Field(default=30_000, description="maximum records per commit")
+    max_bytes: int = Field(
+        default=32 * 1024 * 1024, ge=1024 * 1024, description="maximum bytes per fetch, and approximately per commit"
+    )
+    max_value_bytes: PositiveInt = Field(
+        default=64 * 1024, description="maximum size of a record value; a larger one is rejected as `too_large`"
+    )
 
 
 class Events(Section):
     """Attributes of published events."""
 
-    source: Annotated[str, AfterValidator(addresses.uri_reference)] = "/customers"
+    source: Annotated[str, AfterValidator(addresses.uri_reference)] = Field(
+        default="/customers", description="`ce_source` of published events"
+    )
 
 
 class CutOutputs(StrEnum):
@@ -99,21 +121,50 @@ class CutOutputs(StrEnum):
 class Safety(Section):
     """Permissions that an operator grants after examining the cause of a refusal."""
 
-    allow_skip_forward: bool = False
-    allow_lost_records: bool = False
-    cut_outputs: CutOutputs = CutOutputs.REFUSE
+    allow_skip_forward: bool = Field(
+        default=False,
+        description=(
+            "follow a group offset that was set past the position in the store; the records between are skipped"
+        ),
+    )
+    allow_lost_records: bool = Field(
+        default=False,
+        description="continue although input records were deleted, truncated or replaced before they were read",
+    )
+    cut_outputs: CutOutputs = Field(
+        default=CutOutputs.REFUSE,
+        description=(
+            "an output topic lost records before the worker read them back: `refuse`: stop with 70. "
+            "`resend`: publish every row in doubt; duplicates are possible. `published`: assume they were "
+            "published; losses are possible"
+        ),
+    )
 
 
 class Http(Section):
     """HTTP server for health, metrics, queries and the operations page."""
 
-    host: Annotated[str, AfterValidator(addresses.http_host)] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    enabled: bool = True
+    host: Annotated[str, AfterValidator(addresses.http_host)] = Field(
+        default="127.0.0.1",
+        description="host name or IP address to listen on; `0.0.0.0`: every IPv4 address; `::`: every address",
+    )
+    port: int = Field(
+        default=8080, ge=0, le=65535, description="port to listen on; 0 picks a free one, which the log names"
+    )
+    enabled: bool = Field(
+        default=True,
+        description=(
+            "serve health, metrics, the operations page, queries of the command line, and the contract documents"
+        ),
+    )
 
 
 class Log(Section):
     """Log level and format; `auto` is text on a terminal, JSON elsewhere."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    format: Literal["auto", "text", "json"] = "auto"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"
+    )
+    format: Literal["auto", "text", "json"] = Field(
+        default="auto", description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere"
+    )

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import Literal
 
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from worker import addresses
 from worker.settings.section import HIDDEN, Section
@@ -15,8 +15,21 @@ from worker.settings.section import HIDDEN, Section
 class Store(Section):
     """Database that the worker writes."""
 
-    url: SecretStr = SecretStr("duckdb:///customers.duckdb")
-    locks: Literal["advisory", "rows"] = "advisory"
+    url: SecretStr = Field(
+        default=SecretStr("duckdb:///customers.duckdb"),
+        description=(
+            "`duckdb:///FILE`, relative to the working directory, with four slashes for an absolute path; "
+            "`~` is not expanded. Or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, which many workers can "
+            "share"
+        ),
+    )
+    locks: Literal["advisory", "rows"] = Field(
+        default="advisory",
+        description=(
+            "PostgreSQL only: `advisory` locks, or `rows` for a compatible database without advisory locks; "
+            "the same for all workers"
+        ),
+    )
 
     @field_validator("url")
     @classmethod

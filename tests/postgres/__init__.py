@@ -1,1 +1,0 @@
-"""PostgreSQL for tests and benchmarks, as `tests/kafka` has Kafka."""

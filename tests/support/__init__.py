@@ -1,0 +1,1 @@
+"""Real services, processes and records for the tests, the fault runs and the benchmarks."""

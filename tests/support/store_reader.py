@@ -1,0 +1,93 @@
+"""What the worker's store holds, read by the tables that others may read, and by the table of parked records."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+
+from tests.support.oracle import Customer
+from tests.support.records import Coordinates
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """One decision."""
+
+    at: dt.datetime
+    where: Coordinates
+    customer_id: str | None
+    outcome: str
+    reason: str | None
+    event_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreContent:
+    """The store after the worker has stopped. Journal rows are in the order they were written."""
+
+    customers: dict[str, Customer]
+    journal: list[JournalRow]
+    parked: list[Coordinates]
+
+    def decisions(self) -> dict[Coordinates, list[JournalRow]]:
+        """Each record's rows in order; the last one is its outcome."""
+        rows: dict[Coordinates, list[JournalRow]] = {}
+        for row in self.journal:
+            rows.setdefault(row.where, []).append(row)
+        return rows
+
+
+_CUSTOMERS = "SELECT customer_id, industry, plan_tier, signup_date, mrr, churn_date FROM customers"
+_JOURNAL = 'SELECT "at", topic, partition, "offset", customer_id, outcome, reason, event_id FROM journal ORDER BY '
+_PARKED = 'SELECT topic, partition, "offset" FROM parked'
+
+
+Ask = Callable[[str], list[tuple[Any, ...]]]
+
+
+@contextmanager
+def asking(file: Path) -> Iterator[Ask]:
+    """Queries on the file; no worker may have it open."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        yield lambda query: connection.execute(query).fetchall()
+
+
+@contextmanager
+def asking_postgres(url: str) -> Iterator[Ask]:
+    """Queries on the store in PostgreSQL, also beside its workers."""
+    with psycopg.connect(url) as connection:
+        yield lambda query: connection.execute(query.encode()).fetchall()
+
+
+def read_store(file: Path) -> StoreContent:
+    """Read the whole store; no worker may have it open."""
+    with asking(file) as ask:
+        return _content(ask(_CUSTOMERS), ask(_JOURNAL + "rowid"), ask(_PARKED))
+
+
+def read_postgres(url: str) -> StoreContent:
+    """Read the whole store in PostgreSQL."""
+    with asking_postgres(url) as ask:
+        return _content(ask(_CUSTOMERS), ask(_JOURNAL + "id"), ask(_PARKED))
+
+
+def _content(
+    customers: Sequence[tuple[Any, ...]], journal: Sequence[tuple[Any, ...]], parked: Sequence[tuple[Any, ...]]
+) -> StoreContent:
+    return StoreContent(
+        customers={str(customer_id): Customer(*rest) for customer_id, *rest in customers},
+        journal=[
+            JournalRow(at, (topic, partition, offset), _text(customer_id), outcome, reason, _text(event_id))
+            for at, topic, partition, offset, customer_id, outcome, reason, event_id in journal
+        ],
+        parked=[(topic, partition, offset) for topic, partition, offset in parked],
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
