@@ -232,7 +232,7 @@ def test_explain_reads_only_the_last_records_of_a_long_history(stage: Stage) -> 
     take(stage, worker, *[left(EVE)] * (MAX_RECORDS + 10))
     steps = explained(stage, EVE)["steps"]
     assert [step["offset"] for step in steps] == list(range(MAX_RECORDS + 10))
-    assert {step["said"]["note"] for step in steps[:10]} == {"not read: only the last 50 are"}
+    assert {step["said"]["note"] for step in steps[:10]} == {"not read: only the last 50 records are read"}
     assert all(json.loads(step["said"]["value"])["customer_id"] == EVE for step in steps[10:])
 
 
@@ -347,7 +347,7 @@ def test_what_is_no_customer_id_is_a_mistake_in_typing(stage: Stage, customer_id
 def test_command_without_a_store_creates_none(stage: Stage, command: tuple[str, ...]) -> None:
     code, out, err = run(stage, *command)
     assert (code, out) == (UNREACHABLE, b"")
-    assert err.startswith("there is no store customers.duckdb: no worker has run here yet")
+    assert err.startswith("there is no store customers.duckdb. No worker has run here yet")
     assert list(stage.directory.glob("customers*")) == []
 
 
@@ -360,7 +360,7 @@ def test_worker_that_cannot_be_queried_is_reported_with_advice(stage: Stage) -> 
     ):
         for command in (("status",), ("explain", ADA), ("parked", "list")):
             assert told in said(stage, *command, code=UNREACHABLE, **setting)
-    told = f"nothing responds at http://127.0.0.1:{nobody} (Connection refused)"
+    told = f"nothing responds at http://127.0.0.1:{nobody}: Connection refused"
     assert told in said(stage, "status", code=UNREACHABLE, HTTP__PORT=str(nobody))  # after a wait: it may be starting
 
 

@@ -57,8 +57,8 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
     app = typer.Typer(
         name="customer-worker",
         help="Apply customer signups and cancellations from Kafka, and publish customer.churned exactly once.",
-        epilog="Exit codes: 0 done; 1 check failed, or differences found; 2 usage error; 69 Kafka or the store cannot be "
-        "reached; 70 stopped for safety, or internal error; 78 invalid configuration.",
+        epilog="Exit codes: 0 done; 1 check failed, or differences found; 2 usage error; 69 Kafka or the store cannot "
+        "be reached; 70 stopped for safety, or internal error; 78 invalid configuration.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

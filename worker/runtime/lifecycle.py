@@ -69,7 +69,7 @@ class Worker:
             yield
         except Exception as error:  # noqa: BLE001 - every failed start ends in one sentence
             has_joined = self._components.consumer.joining.is_over
-            event = "stopped by error" if has_joined else "start failed"
+            event = "worker failed" if has_joined else "start failed"
             self._stop.code = await self._log_failure(error, event)
             await self._stop_broker()
         finally:
