@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?").fullmatch
 _LAST_PORT = 65535
 EVERY_ADDRESS = "::"
-"""The HTTP host that stands for every address of the machine."""
+"""The HTTP host for every address of the machine."""
 
 
 def bootstrap_servers(text: str) -> str:

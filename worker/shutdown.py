@@ -21,7 +21,7 @@ TEARDOWN_SECONDS = 2.0
 
 
 class Shutdown:
-    """Runs the steps of the stop. `unfinished` are the names of those that did not end in time."""
+    """Runner of the steps of the stop. `unfinished` has the names of those that did not end in time."""
 
     def __init__(self, request: StopRequest, exit_code: Callable[[], int]) -> None:
         self._request = request

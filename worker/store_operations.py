@@ -16,7 +16,7 @@ from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
 
 
 def check_store(settings: Settings) -> Check:
-    """Check that the store can be opened, or is open in a running worker, or will be made."""
+    """Check that the store can be opened, is open in a running worker, or will be created."""
     shown = settings.store.shown
     try:
         backend(settings.store).prove_usable()

@@ -20,7 +20,7 @@ class Customer:
     The constructor restores a stored customer; `sign_up` creates a new one.
     """
 
-    # Properties over private slots: customers are made in bulk, and a frozen dataclass takes four times as long.
+    # Properties over private slots: customers are created in bulk, and a frozen dataclass takes four times as long.
     __slots__ = ("_churn_date", "_customer_id", "_industry", "_mrr", "_plan_tier", "_signup_date")
 
     def __init__(

@@ -32,7 +32,7 @@ class MRR:
 
     amount: Decimal
 
-    # One is made per signup and per customer loaded: a valid amount takes no call but the one that sets it.
+    # One is created per signup and per customer loaded: a valid amount takes a single call.
     def __init__(self, amount: Decimal) -> None:
         if type(amount) is not Decimal and not isinstance(amount, Decimal):
             raise TypeError(f"MRR takes a Decimal, not {type(amount).__name__}; for a float use MRR.from_float")
@@ -47,7 +47,7 @@ class MRR:
     @classmethod
     def from_float(cls, amount: float) -> MRR:
         """Return the amount of a float's shortest representation, rounded half up to six decimals."""
-        exact = cls(Decimal(repr(float(amount)))).amount  # refused as it is, not as rounding would make it
+        exact = cls(Decimal(repr(float(amount)))).amount  # validated before rounding
         return cls(round_half_up(exact, MICRO))
 
     @property
@@ -81,7 +81,7 @@ def dollars(amount: Decimal) -> str:
 
 
 class PlanTier(StrEnum):
-    """The price ladder, cheapest first; `custom` is negotiated and stands at its top.
+    """The price ladder, cheapest first; `custom` is negotiated and is its top.
 
     Tiers compare by their step: `PlanTier.STARTER < PlanTier.GROWTH`.
     """

@@ -1,4 +1,4 @@
-"""`customer-worker dead-letters discard`: exclude dead letters from redrive and replay for good."""
+"""`customer-worker dead-letters discard`: exclude dead letters from redrive and replay permanently."""
 
 from __future__ import annotations
 

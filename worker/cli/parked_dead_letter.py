@@ -67,7 +67,7 @@ def _abandon(settings: Settings, before: datetime) -> Sequence[WaitingCancellati
         with store.view() as view:
             found = PARKED_BEFORE.run(view, settings, ParkedBefore(before))
         while waiting := store.parked_before(before, settings.batch.max_records):
-            with suppress(StoreConflictError):  # a signup has come for some of them: read again what waits now
+            with suppress(StoreConflictError):  # a signup was received for some of them: read the parked ones again
                 _commit_abandoned(store, path, waiting)
                 abandoned.update(coordinates(parked.record) for parked in waiting)
     return [each for each in found if each.coordinates in abandoned]

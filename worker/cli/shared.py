@@ -21,7 +21,7 @@ Execute = Annotated[bool, typer.Option("--execute", help="Execute it. Default: d
 
 
 def print_line(text: str) -> None:
-    """Print text as it is: rich interprets no markup in it and highlights nothing."""
+    """Print text unchanged: rich interprets no markup in it and highlights nothing."""
     console.print(text, markup=False, highlight=False)
 
 

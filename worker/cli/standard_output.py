@@ -19,7 +19,7 @@ CLOSED = -1
 
 
 class _Output(io.RawIOBase):
-    """Writes to a file descriptor, `CLOSED` where there is none.
+    """Output to a file descriptor, `CLOSED` if there is none.
 
     The first failure raises `SystemExit`; whatever is written after it is discarded. With `BrokenPipeError`, rich and
     click would end the command with 1, the exit code of a failed check.

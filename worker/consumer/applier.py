@@ -36,7 +36,7 @@ SMALL_BATCH = 1_000
 
 
 class Applier:
-    """Commits polls to the store and offers the messages to the relay; stops the worker once retries are exhausted.
+    """Applier of polls: commits them, offers messages to the relay, and stops the worker once retries are exhausted.
 
     `batch_began` is None between batches, `batch_ended` when the last one ended (both of the monotonic clock);
     `is_failing` is set from a batch's first failed attempt until one succeeds.

@@ -54,7 +54,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._stop = stop
         self._positions = StartPositions(settings, store, thread)
         self._fetches = TopicIdFetches()
-        self._disowned: int | None = None  # the number of the assignment whose partitions another worker has claimed
+        self._disowned: int | None = None  # the number of the assignment that lost its partitions to another worker
         self.backlog = SignupBacklog(settings.topics.signup, settings.batch.max_records)
         self.leaders = LeaderChanges(lambda partition: leader_connection(self.consumer, partition))
         self.subscriber: Any = None

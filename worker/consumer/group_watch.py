@@ -37,7 +37,7 @@ class GroupState(NamedTuple):
 
 
 class GroupWatch:
-    """Describes the group of one worker."""
+    """Watch of the group of one worker."""
 
     def __init__(self, group_id: str, topics: Sequence[str]) -> None:
         self._group_id = group_id

@@ -29,7 +29,7 @@ WAITING = "the group has not assigned partitions yet, or their positions are bei
 
 
 class Joining:
-    """Wait until the group has accepted this worker. `reason` is the cause of the wait."""
+    """The wait until the group has accepted this worker. `reason` is its cause."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

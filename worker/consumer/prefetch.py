@@ -18,7 +18,7 @@ Apply = Callable[[Sequence[Record], Messages | None, int], Awaitable[None]]
 
 
 class Prefetcher:
-    """Passes polls to `apply`, in order, one at a time; `fail` is called with its errors."""
+    """Queue of polls for `apply`, in order, one at a time; `fail` is called with its errors."""
 
     def __init__(
         self,

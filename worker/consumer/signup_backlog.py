@@ -49,7 +49,7 @@ class SignupBacklog:
             if not self._ends:
                 consumer.resume(*self.paused)
                 self.forget()
-        except IllegalStateError as error:  # the partitions are being revoked: the next assignment starts anew
+        except IllegalStateError as error:  # the partitions are being revoked: the next assignment starts again
             log.debug("cancellations not resumed", error=in_words(error))
 
     def forget(self) -> None:

@@ -28,7 +28,7 @@ _STARTED = time.time_ns()
 
 
 class SingleOwnerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
-    """Assigns all partitions to the member that started first. A second worker gets none and stops with an error.
+    """Assignor of all partitions to the member that started first. A second worker gets none and stops with an error.
 
     With any other assignor, a worker started by mistake would take half of the partitions from the running one. The
     user data of a member contains its start time and the identity of its store.

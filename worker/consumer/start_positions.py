@@ -33,7 +33,7 @@ class StartPosition(NamedTuple):
 
 
 class StartPositions:
-    """Claims partitions in the store and finds where each starts."""
+    """Finder of start positions, which claims the partitions in the store."""
 
     def __init__(self, settings: Settings, store: Store, thread: StoreThread) -> None:
         self._settings = settings

@@ -18,7 +18,7 @@ _INDENT = (0, 0, 0, 3)
 
 
 class Narrator:
-    """Prints each step as one sentence, then its effect."""
+    """Output of each step as one sentence, then its effects."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -30,7 +30,7 @@ Row = tuple[str, ...]
 
 
 class OperationsPage:
-    """Renders the page of one worker."""
+    """The operations page of one worker."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings

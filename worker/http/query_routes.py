@@ -19,7 +19,7 @@ _PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 
 class QueryRoutes:
-    """Serves `GET /ask/{name}`. `store_identity` identifies the store, `host` is the address that is listened on."""
+    """Routes of `GET /ask/{name}`. `store_identity` identifies the store, `host` is the address that is listened on."""
 
     def __init__(
         self, query_server: QueryServer, report: Callable[[], WorkerReport], store_identity: str, host: str

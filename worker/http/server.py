@@ -59,7 +59,7 @@ def _advice(error: OSError) -> str:
 
 
 class Server(uvicorn.Server):
-    """Serves an application on a socket until `should_exit`. Signal handlers remain those of the worker."""
+    """Server of an application on a socket until `should_exit`. Signal handlers remain those of the worker."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", proxy_headers=False))
@@ -110,7 +110,7 @@ def _schema(request: Request) -> Response:
 
 
 class _SafeHeaders:
-    """Adds headers that forbid scripts, framing and content sniffing."""
+    """Middleware that adds headers which forbid scripts, framing and content sniffing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

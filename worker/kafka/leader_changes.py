@@ -15,7 +15,7 @@ from aiokafka.client import ConnectionGroup
 
 
 class LeaderChanges:
-    """Compares the leader's epoch and connection of each fetch with those before it, by partition.
+    """Detector of leader changes: compares epoch and connection of each fetch with the previous ones, by partition.
 
     `connection` returns the connection to the leader of a partition, a new object after each reconnection.
     """

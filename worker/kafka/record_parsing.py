@@ -146,7 +146,7 @@ class _Records(_MemoryRecordsPy):  # type: ignore[misc]
 
     @property
     def next_epoch(self) -> int | None:
-        """Return the leader's epoch in the header of the next batch, None if there is none."""
+        """The leader's epoch in the header of the next batch, None if there is none."""
         header = self._next_slice
         if header is None or header[MAGIC_AT] < WITH_EPOCH:
             return None

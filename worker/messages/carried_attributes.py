@@ -27,7 +27,7 @@ def is_text(value: bytes) -> bool:
         return False
 
 
-# The usual form, on a day that every month has: the calendar need not be looked at.
+# The usual form, with a day that every month has: no calendar check is needed.
 _USUAL = re.compile(
     rb"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     rb"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z"

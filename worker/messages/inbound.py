@@ -56,7 +56,7 @@ class Decoder:
 
 
 def _inside(record: Record, value: bytes) -> bytes:
-    """Return the data of a structured event that no content type announces, any other value as it is."""
+    """Return the data of a structured event without its content type, any other value unchanged."""
     is_whole = value is record.value
     return cloudevents.payload(value) if is_whole and cloudevents.is_unannounced(record) else value
 

@@ -19,7 +19,7 @@ EVENT_TYPE = b"customer.churned"
 DATASCHEMA = b"urn:customer-worker:schema:customer.churned:1"
 DEAD_LETTER_PREFIX = "__dlq.errors."
 REDRIVE_COUNT = f"{DEAD_LETTER_PREFIX}redrive.count"
-# The namespace of event ids. Changing it gives every churn a second id, and so every reader a second event.
+# The namespace of event ids. A change would give every churn a second id, and so publish every event again.
 _CHURNS = uuid.UUID("5b0c6a52-9d1e-5f6b-8f6a-2c1d7f0e4a11").bytes
 
 

@@ -26,7 +26,7 @@ class FieldRefused(Exception):
 
 
 class JsonNumber(str):
-    """A number as it stands in JSON, never turned into a float."""
+    """A number as written in JSON, never converted to a float."""
 
     __slots__ = ()
 

@@ -52,7 +52,7 @@ class Reading:
 
 
 class Gauges:
-    """Reads the components of a running worker."""
+    """Reader of the gauges of a running worker."""
 
     def __init__(self, consumer: Consumer, health: Health, store: StoreLifecycle, settings: Settings) -> None:
         self._consumer = consumer

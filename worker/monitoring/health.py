@@ -20,7 +20,7 @@ OUTBOX_BOUND_SECONDS = 15.0
 
 
 class Health:
-    """Checks the components of a running worker. Idle is healthy; without a broker a worker is live, not ready."""
+    """Health checks of a running worker. Idle is healthy; without a broker a worker is live, not ready."""
 
     def __init__(self, consumer: Consumer, relay: Relay, store_watch: StoreWatch) -> None:
         self._consumer = consumer

@@ -18,7 +18,7 @@ EVERY_SECONDS = 30.0
 
 
 class StoreWatch:
-    """Makes a small write periodically. `failure` is the error of the last one, None if it succeeded."""
+    """Periodic small write to the store. `failure` is the error of the last one, None if it succeeded."""
 
     def __init__(self, store: StoreLifecycle, thread: StoreThread) -> None:
         self._store = store

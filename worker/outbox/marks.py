@@ -12,7 +12,7 @@ from worker.stores.thread import StoreThread
 
 
 class Marks:
-    """Marks rows as published while the next ones are being sent, and at most every `every_seconds`.
+    """Writer of marks of published rows while the next ones are being sent, at most every `every_seconds`.
 
     A mark takes as long as a small batch, and may be late: recovery finds the receipts of published rows.
     """

@@ -121,7 +121,7 @@ def in_words(error: BaseException, settings: Kafka) -> str:
 
 
 def _missing(error: BaseException, transactional_id: str) -> Iterator[Right]:
-    """Yield the rights that a broker refused a request for. aiokafka gives a topic's name, a set of names, or none."""
+    """Yield the missing rights of a refused request. aiokafka reports a topic's name, a set of names, or none."""
     if isinstance(error, TransactionalIdAuthorizationFailed):
         yield Right("WRITE", "transactional-id", transactional_id)
     if isinstance(error, TopicAuthorizationFailedError) and error.args:

@@ -80,5 +80,5 @@ async def _has_coordinator(admin: AIOKafkaAdminClient, transactional_id: str) ->
 
 
 def no_coordinator(settings: Kafka) -> CannotPublish:
-    """Return the error of a transaction coordinator that is not found, or does not give a producer its id."""
+    """Return the error of a transaction coordinator that is not found, or does not assign a producer id."""
     return CannotPublish(in_words(CoordinatorNotAvailableError(), settings), Kind.RETRY)

@@ -37,7 +37,7 @@ MARK_EVERY_SECONDS = 0.2
 
 
 class Relay:
-    """Publishes the outbox of one store, in order."""
+    """Publisher of the outbox of one store, in order."""
 
     def __init__(
         self,

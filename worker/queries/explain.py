@@ -20,7 +20,7 @@ from worker.stores.reading import Decision, StoreView
 
 
 class ExplainQuery(msgspec.Struct, frozen=True):
-    """Selects a customer; the id is in lower case."""
+    """Selection of a customer; the id is in lower case."""
 
     customer_id: str
 

@@ -13,7 +13,7 @@ from worker.stores.reading import StoreView
 
 
 class ParkedBefore(msgspec.Struct, frozen=True):
-    """Selects cancellations parked before this moment."""
+    """Selection of cancellations parked before this moment."""
 
     moment: datetime
 

@@ -24,7 +24,7 @@ class QueryFailed(Exception):
 
 
 class QueryServer:
-    """Runs queries on `store`, concurrently with the thread that changes it."""
+    """Executor of queries on `store`, concurrent with the thread that changes it."""
 
     def __init__(
         self, store: StoreLifecycle, settings: Settings, time_limit_seconds: float = TIME_LIMIT_SECONDS

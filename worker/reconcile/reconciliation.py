@@ -62,7 +62,7 @@ class _Comparison:
 
 
 class Reconciliation:
-    """Compares a topic with a store for the days from `since` to `until`."""
+    """Comparison of a topic with a store for the days from `since` to `until`."""
 
     def __init__(
         self, topic: ChurnedTopic, source: ReconcileSource, values: ValueReader, since: date, until: date

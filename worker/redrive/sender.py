@@ -28,7 +28,7 @@ _HEADER_OVERHEAD_BYTES = 16
 
 
 class Sender:
-    """Sends records. `partitions` has the number of each topic's partitions, `sizes` its largest batch.
+    """Sender of redriven records. `partitions` has the number of each topic's partitions, `sizes` its largest batch.
 
     `sent` has the ids sent, in order, `too_large` those that their topic refuses, and `ends` the end offset of each
     partition after the last record sent to it.

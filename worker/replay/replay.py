@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 
 class Replay:
-    """Applies selected records again, batch by batch. `report` covers the batches committed so far."""
+    """A replay of selected records, batch by batch. `report` covers the batches committed so far."""
 
     def __init__(
         self, settings: Settings, selection: Selection, path: CountingProcessor, store: Store, report: Report

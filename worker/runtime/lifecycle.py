@@ -79,7 +79,7 @@ class Worker:
             raise SystemExit(self._stop.code)
 
     async def _open(self) -> None:
-        """Open the resources, and start what is needed while the worker waits for its group."""
+        """Open the resources, and start the tasks that are needed while the worker waits for its group."""
         opening = open_components(self._settings, self._thread, self._stop, self._metrics)
         try:
             self._components = components = await self._shutdown.unless_stopped(opening, self._stop)

@@ -29,7 +29,7 @@ class Backend(ABC):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Return the identity of the store among those of the machine, open or not."""
+        """Identity of the store among those of the machine, open or not."""
 
     @abstractmethod
     def open_store(self) -> Store:

@@ -25,7 +25,7 @@ class EventOffset(NamedTuple):
 
 
 class IneffectiveTombstone(msgspec.Struct, frozen=True):
-    """A tombstone whose customer's event stands after it or in another partition: compaction leaves the event there."""
+    """A tombstone before its customer's event, or in another partition: compaction does not remove the event."""
 
     customer_id: str
     tombstone: str

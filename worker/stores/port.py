@@ -75,7 +75,7 @@ class Committed(NamedTuple):
 class PendingBatch(NamedTuple):
     """The messages to be published next, in order.
 
-    They are the rows of the outbox after `after_seq` up to `last_seq`, less those whose receipt was found: the
+    They are the rows of the outbox after `after_seq` up to `last_seq`, less those with a receipt: the
     messages can be fewer than the rows, or none.
     """
 
@@ -115,7 +115,7 @@ class StoreRole(ABC):
 
     @abstractmethod
     def reopen(self) -> None:
-        """Connect anew after a failure that left the connection unusable."""
+        """Reconnect after a failure that left the connection unusable."""
 
 
 class BatchStore(StoreRole):
@@ -148,7 +148,7 @@ class BatchStore(StoreRole):
     @property
     @abstractmethod
     def abandoned(self) -> AbstractSet[RecordCoordinates]:
-        """Return the coordinates of the records that an operator abandoned: if read again, they have no effect.
+        """Coordinates of the records that an operator abandoned: if read again, they have no effect.
 
         These are cancellations that `parked dead-letter` rejected, and records whose dead letters were discarded.
         """
@@ -178,7 +178,7 @@ class BatchStore(StoreRole):
 
 
 class OutboxStore(StoreRole):
-    """The outbox and the receipts of what is published."""
+    """The outbox, and the receipts of published records."""
 
     @property
     @abstractmethod

@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 
 class StoreThread:
-    """Runs one call at a time, in order."""
+    """A thread that runs one call at a time, in order."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")

@@ -74,7 +74,7 @@ def _copy(store: Path, directory: Path, progress: Callable[[int, int], None]) ->
         for file in logs:
             with file.open("rb") as log:
                 copied = _copy_file(log, directory / file.name, copied, size, progress)
-        # By the one descriptor that is open: closing a second one of the same file would give up the lock.
+        # With the open descriptor: closing a second one of the same file would release the lock.
         _copy_file(source, directory / store.name, copied, size, progress)
 
 

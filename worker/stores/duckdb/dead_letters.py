@@ -1,4 +1,4 @@
-"""Dead letters in DuckDB: the outbox has the records, the journal what was decided, `redrives` what was sent again."""
+"""Dead letters in DuckDB, by outbox (the records), journal (the decisions) and `redrives` (redriven records)."""
 
 from __future__ import annotations
 

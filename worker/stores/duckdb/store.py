@@ -77,6 +77,6 @@ class DuckDBStore(DuckDBBatches, DuckDBOutbox, DuckDBOwnership, Store):
     def close(self) -> None:
         with self._closing:
             for view in list(self._views):
-                view.end()  # an open one would keep the database as it is, be it invalid
+                view.end()  # an open view would keep the database, even an invalidated one
             with suppress(duckdb.Error):  # an invalidated database is closed by letting go of it
                 self._db.close()

@@ -20,7 +20,7 @@ _RECENT = "SELECT customer_id::VARCHAR FROM decoded WHERE is_event AND place >= 
 
 
 class DuckDBValueReader(ValueReader):
-    """Reads values with `db`, a connection to no file."""
+    """Reader of values with `db`, a connection to no file."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self._db = db

@@ -1,4 +1,4 @@
-"""The abandoned records, looked up at the first use: a batch that reads nothing again needs none."""
+"""The abandoned records, loaded at the first use: a batch without replayed records does not use them."""
 
 from __future__ import annotations
 

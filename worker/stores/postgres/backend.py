@@ -66,5 +66,5 @@ class PostgresBackend(Backend):
 
     @override
     def prove_usable(self) -> None:
-        self.open_view().close()  # a store would be made where there is none
+        self.open_view().close()  # `open_store` would create a missing store
         self.open_store().close()

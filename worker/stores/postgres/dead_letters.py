@@ -1,4 +1,4 @@
-"""Dead letters in PostgreSQL, by outbox (the records), journal (the decisions) and `redrives` (what was sent again)."""
+"""Dead letters in PostgreSQL, by outbox (the records), journal (the decisions) and `redrives` (redriven records)."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class RowLocks(Locks):
     def try_to_redrive(self, db: Connection) -> bool:
         db.execute("INSERT INTO gates VALUES ('redrive') ON CONFLICT DO NOTHING")
         db.execute("BEGIN")
-        # Others look at nothing else of this row, so that none waits for the end of this transaction.
+        # Other transactions use no other column of this row, so none waits for the end of this one.
         found = db.execute("SELECT 1 FROM gates WHERE name = 'redrive' FOR UPDATE SKIP LOCKED").fetchall()
         return bool(found)
 

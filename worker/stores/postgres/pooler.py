@@ -1,9 +1,9 @@
-"""Connections through a pooler: refused unless each has a PostgreSQL session of its own until it is closed.
+"""Connections through a pooler: refused unless each has a separate PostgreSQL session until it is closed.
 
-PgBouncer in session mode gives that. In transaction mode each transaction runs on any server connection: settings and
-advisory locks of a session are lost, or are those of another client. The mark of a connection is a setting that only
-its own session has. Each transaction that writes verifies the mark again, so that a pooler that is reconfigured while
-workers run stops commits.
+PgBouncer in session mode provides that. In transaction mode each transaction runs on any server connection: settings
+and advisory locks of a session are lost, or are those of another client. The mark of a connection is a setting that
+only its own session has. Each transaction that writes verifies the mark again, so that a pooler that is reconfigured
+while workers run stops commits.
 """
 
 from __future__ import annotations

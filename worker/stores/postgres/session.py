@@ -18,11 +18,11 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class UnusableSessionError(psycopg.Error):
-    """The server, the database or a pooler does not give the sessions that the store needs."""
+    """A server, database or pooler that does not provide the sessions that the store requires."""
 
 
 class Setting(NamedTuple):
-    """A setting of a session; a value in `kept` is left as it is."""
+    """A setting of a session; a value in `kept` is left unchanged."""
 
     value: str
     why: str
@@ -144,7 +144,7 @@ _SET = """
 
 
 def use_schema_of_tables(db: Connection) -> None:
-    """Narrow the search path to the schema in which it finds the store's tables; without tables leave it as it is.
+    """Narrow the search path to the schema in which it finds the store's tables; without tables leave it unchanged.
 
     All workers then use the same tables and lock keys, for any search paths of their roles.
     """

@@ -56,7 +56,7 @@ class PostgresStore(PostgresBatches, PostgresOutbox, PostgresOwnership, Store):
 
     @override
     def reopen(self) -> None:
-        self._close()  # but not the leadership, which has a connection of its own
+        self._close()  # but not the leadership, which has a separate connection
         self._open()
 
     @override

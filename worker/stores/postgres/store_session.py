@@ -54,7 +54,7 @@ class PostgresSession:
         self._db = connect_to_write(self._url)
         try:
             if stored_version(self._db) == 0:
-                if self._id is not None:  # tables made now would hide that the workers' store is elsewhere
+                if self._id is not None:  # tables created now would hide that the workers' store is elsewhere
                     require_same_store(self.shown, None, self._id)
                 migrate(self._db, from_nothing_only=True)
             require_store(self._db, self.shown, self._version)

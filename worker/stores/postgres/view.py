@@ -215,7 +215,7 @@ _LEADING_SESSION = f"""
         AND ((classid::bigint << 32) | objid::bigint) = {RELAY_KEY}
 """
 _LETTER_ID = re.compile("(.+)/([0-9]+)/([0-9]+)@.*").fullmatch
-# By commit first, so that the rows that are published, nearly all, need not be looked at.
+# By commit first: nearly all rows are published, and need not be read.
 _PENDING = f"""
 SELECT count(*), min({rows.ROW_NUMBER}) FROM {outbox.NUMBERED}
 WHERE {outbox.IS_PENDING} AND (seq_before IS NULL OR seq_before >= coalesce(
