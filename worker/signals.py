@@ -28,9 +28,9 @@ def _write(line: str) -> None:
 
 
 class StopRequest:
-    """The request to stop this process, and its deadline, at which the process ends whatever hangs.
+    """The request to stop this process, and its deadline, at which the process ends even if something hangs.
 
-    `number` is the signal that asked first, None while none did. `step` names the step of the stop in progress.
+    `number` is the first signal received, None before. `step` names the step of the stop in progress.
     The process exits with what `exit_code` returns; `report` writes a line to the log.
     """
 

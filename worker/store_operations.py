@@ -1,6 +1,6 @@
 """Operations on a whole store, for commands: a check, the migration, a copy.
 
-Errors are raised as a `Refusal` that says what to do.
+Errors are raised as a `Refusal` with the remedy.
 """
 
 from __future__ import annotations

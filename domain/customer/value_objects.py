@@ -27,7 +27,7 @@ class MRR:
     """Monthly recurring revenue in US dollars, never negative.
 
     Raises `ValueError` when the amount is negative, NaN, infinite or not below 10^12, and `TypeError` when it is not a
-    `Decimal`: a float has already lost the amount that was meant (`MRR.from_float` says so in its name).
+    `Decimal`: a float has already lost the exact amount (see `MRR.from_float`).
     """
 
     amount: Decimal

@@ -24,10 +24,11 @@ OfCustomer = Annotated[
     str | None, typer.Option("--customer", parser=customer_id_typed, metavar="ID", help="Select by customer.")
 ]
 OlderThan = Annotated[
-    timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Refused before this age: 45m, 12h, 30d.")
+    timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Refused longer ago than this: 45m, 12h, 30d.")
 ]
 NewerThan = Annotated[
-    timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Refused within this age: 45m, 12h, 30d.")
+    timedelta | None,
+    typer.Option(parser=age_from, metavar="AGE", help="Refused more recently than this: 45m, 12h, 30d."),
 ]
 
 

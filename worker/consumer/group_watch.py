@@ -98,5 +98,5 @@ def rejoin_if_failed(consumer: AIOKafkaConsumer) -> None:
 
 
 def _own_id(consumer: AIOKafkaConsumer) -> str:
-    member_id: str = consumer._coordinator.member_id  # noqa: SLF001 - there is no public way to ask
+    member_id: str = consumer._coordinator.member_id  # noqa: SLF001 - there is no public call for it
     return member_id

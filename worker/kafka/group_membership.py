@@ -78,7 +78,7 @@ def foreign_members(members: Iterable[GroupMember], own_name: str, topics: Itera
 
 def client_name(client: Client) -> str:
     """Return the client id that members of a group see."""
-    name: str = client._client._client_id  # noqa: SLF001 - there is no public way to ask
+    name: str = client._client._client_id  # noqa: SLF001 - there is no public call for it
     return name
 
 

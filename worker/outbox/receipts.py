@@ -124,7 +124,7 @@ class _Log(NamedTuple):
                 "was recreated or truncated"
             )
         return (
-            f"{what}. To continue, decide about the rows in doubt, which the store does not know as published: "
+            f"{what}. To continue, decide about the rows in doubt, which are not recorded as published: "
             "CUSTOMER_WORKER_SAFETY__CUT_OUTPUTS=resend publishes them (duplicates are possible), =published counts "
             "them as published (losses are possible). To prevent this, disable retention of the topic "
             "(retention.ms=-1, retention.bytes=-1; `customer-worker check` lists differences)"

@@ -145,7 +145,7 @@ def _count(result: BatchResult, work: UnitOfWork) -> None:
 
 
 def _note_redrive(record: Record, work: UnitOfWork) -> None:
-    """Keep which dead letter the record is, if it says so; the journal has what became of it."""
+    """Record the dead letter that a redriven record belongs to; the journal has its outcome."""
     letter = redriven_letter(record)
     if letter is not None:
         digest = sha256(record.value or b"").hexdigest()

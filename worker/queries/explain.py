@@ -44,7 +44,7 @@ class CustomerNow(msgspec.Struct, frozen=True):
 class ExplainedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """A decision about a record, and its cause. `event_id` is the event that it led to, if any.
 
-    `is_published` tells whether that event is known as published; `letter_state` is the state of a dead letter.
+    `is_published` is True if that event is known as published; `letter_state` is the state of a dead letter.
     """
 
     at: datetime

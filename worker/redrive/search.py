@@ -26,8 +26,8 @@ async def find_dead_letters(
 ) -> tuple[list[Letter], str]:
     """Find the selected letters. Open ones that were sent but not read yet have the state `redriven`.
 
-    With `max_unread`, more unread offsets than that are not searched, and a failure to read Kafka is no error: the
-    returned note says so, else it is empty. Without it, raises `Refusal` if Kafka cannot be read.
+    With `max_unread`, more unread offsets than that are not searched, and a failure to read Kafka is no error: then
+    the returned note names it, else the note is empty. Without it, raises `Refusal` if Kafka cannot be read.
     """
     answer = await source.letters(filters)
     topics = sorted({letter.topic for letter in answer.letters if letter.state is State.OPEN})
