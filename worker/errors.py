@@ -11,7 +11,7 @@ log = structlog.get_logger(__name__)
 
 
 class Exit(IntEnum):
-    """Exit codes of the command line; those of sysexits.h where it has one that fits."""
+    """Exit codes of the command line; those of sysexits.h if one fits."""
 
     DONE = 0
     NO = 1

@@ -103,7 +103,7 @@ def install(arguments: Sequence[str]) -> None:
 
 
 def _end_at_once(number: int, frame: object) -> None:  # noqa: ARG001 - a signal handler
-    """End as without a handler, also in process 1, where there is no end by a signal."""
+    """End as without a handler, also in process 1, which signals without a handler do not end."""
     sys.stderr.flush()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 class SignupBacklog:
     """The signups between the start offsets of an assignment and the ends of their logs at that time.
 
-    `paused` are the partitions of cancellations that wait for them: none where the signups fit into one batch of
+    `paused` are the partitions of cancellations that wait for them: none if the signups fit into one batch of
     `batch_records`.
     """
 

@@ -49,7 +49,7 @@ class LeaderChanges:
 
 
 def leader_connection(consumer: AIOKafkaConsumer, partition: TopicPartition) -> object:
-    """Return the consumer's connection to the leader of a partition, None where it has none."""
+    """Return the consumer's connection to the leader of a partition, None if it has none."""
     # There is no public call for it; aiokafka's minor version is pinned.
     client = consumer._client  # noqa: SLF001
     leader = client.cluster.leader_for_partition(partition)

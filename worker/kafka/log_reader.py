@@ -145,7 +145,7 @@ class LogReading:
 async def read_marks(settings: Kafka, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, RecordMark]:
     """Read the record at an offset of each of these partitions, which its log must have.
 
-    A partition is left out where the record was compacted away.
+    A partition is omitted if the record was compacted away.
     Raises `Refusal` where Kafka cannot be read.
     """
     if not offsets:

@@ -72,7 +72,7 @@ def _what_is_wrong(error: Exception) -> str:
 
 
 def _customer_id_in(value: bytes) -> str | None:
-    """Return the customer id in a refused message, None where it cannot be read."""
+    """Return the customer id in a refused message, None if it cannot be read."""
     try:
         return parse_customer_id(value)
     except (FieldRefused, msgspec.DecodeError, ValueError, RecursionError):

@@ -50,7 +50,7 @@ Message = Signup | Cancellation
 
 
 def parse_signup(value: bytes) -> Signup:
-    """Parse a JSON object. Raises `FieldRefused`, or `msgspec.DecodeError` where the value is not a JSON object."""
+    """Parse a JSON object. Raises `FieldRefused`, or `msgspec.DecodeError` if the value is not a JSON object."""
     fields = _members(value)
     customer_id = customer_id_from(_required(fields, "customer_id"))
     industry = industry_from(_required(fields, "industry"))

@@ -77,7 +77,7 @@ class CancellationMessage(Message):
 
 
 class ChurnedMoney(BaseModel):
-    """An amount in US dollars, as text: with two decimals, and more only where it has them."""
+    """An amount in US dollars, as text: with two decimals, and more only if it has them."""
 
     amount: str = Field(pattern=r"^[0-9]+\.[0-9]{2,6}$")
     currency: Literal["USD"]

@@ -40,7 +40,7 @@ class OutputTopics:
     async def require_publishable(self) -> Mapping[str, int]:
         """Check the requirements of publishing; returns the number of partitions of each topic.
 
-        Raises `CannotPublish`, or `Refusal` where no broker answers.
+        Raises `CannotPublish`, or `Refusal` if no broker answers.
         """
         return await require_publishable(self._settings)
 

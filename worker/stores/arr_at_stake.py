@@ -59,5 +59,5 @@ def _stakes(
 
 
 def stated(topic: str, record: StoredRecord) -> MRR | None:
-    """Read the MRR that a refused signup states, None where it cannot be read."""
+    """Read the MRR that a refused signup states, None if it cannot be read."""
     return stated_mrr(PlainRecord(topic, record.partition, 0, -1, record.key, record.value, record.headers))

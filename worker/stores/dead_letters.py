@@ -68,7 +68,7 @@ class StoredLetter(NamedTuple):
     @property
     def state(self) -> State:
         """State of the letter according to the store."""
-        for outcome in (self.outcome, self.redrive_outcome):  # read once more from where it stood, or sent again
+        for outcome in (self.outcome, self.redrive_outcome):  # replayed at its offset, or redriven
             if outcome in {"applied", "duplicate"}:
                 return State.APPLIED
             if outcome == "parked":

@@ -88,7 +88,7 @@ class PendingBatch(NamedTuple):
 class Changes:
     """The changes of a batch, committed in one transaction.
 
-    `last_records` has the last record before a position, where a batch brought one. `undecided` are records before
+    `last_records` has the last record before a position, if a batch has one. `undecided` are records before
     their position that were found to have no decision yet. With `is_silent` the outgoing records count as published,
     and are never sent.
     """

@@ -162,7 +162,7 @@ class DuckDBView(StoreView):
 
     @override
     def interrupt(self) -> None:
-        with suppress(duckdb.Error):  # which it raises where the view is closed
+        with suppress(duckdb.Error):  # raised if the view is closed
             self._db.interrupt()
 
     @override

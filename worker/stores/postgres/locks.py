@@ -83,7 +83,7 @@ class AdvisoryLocks(Locks):
     def lead(self) -> int | None:
         try:
             session = self._session or self._open_session()
-            self._check(session)  # where that answers, the session lives, and so does its lock
+            self._check(session)  # if it succeeds, the session is open and holds its lock
             if self._epoch is None and session.execute(_TRY_TO_LEAD).fetchall() == [(True,)]:
                 [(self._epoch,)] = session.execute(_NEXT_EPOCH).fetchall()
         except (psycopg.Error, StoreError):

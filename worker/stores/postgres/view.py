@@ -184,7 +184,7 @@ class PostgresView(StoreView):
 
     @override
     def interrupt(self) -> None:
-        with suppress(psycopg.Error):  # which it raises where the view is closed
+        with suppress(psycopg.Error):  # raised if the view is closed
             self._db.cancel_safe(timeout=END_SECONDS)
 
     @override
