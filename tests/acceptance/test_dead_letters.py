@@ -291,7 +291,7 @@ def test_a_discarded_letter_is_left_alone_from_then_on(stage: Stage) -> None:
     first, *_ = letters(stage)
     worker = consumed(stage)
     discard = ("dead-letters", "discard", first["coordinates"], "--why", "a test of billing's")
-    assert "stop the worker" in said(stage, *discard, "--execute", code=69)
+    assert "Stop the worker" in said(stage, *discard, "--execute", code=69)
     assert worker.stop() == 0
     assert "--why is missing" in said(stage, "dead-letters", "discard", first["coordinates"], "--execute", code=2)
     assert answer(stage, *discard, "--execute")["letters"] == [first["coordinates"]]

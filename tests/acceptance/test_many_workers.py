@@ -136,7 +136,7 @@ def test_migration_stops_old_workers_and_new_ones_continue(stage: Stage, url: st
         assert worker.wait() == Exit.SAFETY
         assert f"has version {NEXT}, this worker supports {TODAY}. Run the version that migrated it" in worker.tail()
     for command in ("status", "reconcile"):
-        assert f"this worker reads {TODAY}" in said(stage, command, code=Exit.UNREACHABLE)
+        assert f"this worker supports {TODAY}" in said(stage, command, code=Exit.UNREACHABLE)
     finish(stage, url, stage.start([*newer, "run"]))
 
 

@@ -60,7 +60,7 @@ def test_dry_run_changes_nothing_and_execute_needs_no_worker(stage: Stage) -> No
     dry = answer(stage, *GIVE_UP)
     assert (dry["executed"], dry["count"]) == (False, 3)
     assert {each["customer_id"] for each in dry["parked"]} == set(WHO)
-    assert "stop the worker" in said(stage, *GIVE_UP, "--execute", code=69)
+    assert "Stop the worker" in said(stage, *GIVE_UP, "--execute", code=69)
     assert worker.stop() == 0
     before = (ends(stage), store_bytes(stage))
     assert "Dry run: 3 dead letters would be made" in said(stage, *GIVE_UP)

@@ -261,7 +261,7 @@ def test_beside_a_running_worker_it_says_what_to_do(stage: Stage) -> None:
     worker = started(stage)
     for options in ((), ("--execute",)):
         told = said(stage, "replay", *options, code=69)
-        assert "stop" in told
+        assert "Stop it" in told
         assert "running worker" in told
     worker.require_running()
 
