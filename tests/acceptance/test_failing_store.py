@@ -75,7 +75,7 @@ def test_page_is_shown_while_the_store_cannot_be_opened(stage: Stage, monkeypatc
     worker.wait_until(lambda: "not readable" in page(stage), "a page without a store")
     shown = page(stage)
     assert "✗ Unhealthy" in shown
-    assert "not known" in shown
+    assert "unknown" in shown
     assert worker.events(FAILED)
     require_no_content(worker)
 

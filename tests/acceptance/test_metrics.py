@@ -109,7 +109,7 @@ def _require_page(url: str, wanted: Expected) -> None:
     assert "Unhealthy" not in page
     assert f"${wanted.lost_arr:,}" in page
     assert f"{len(wanted.parked):,}" in page
-    assert "Refresh every 10 s" in page
+    assert "Refreshed every 10 s" in page
     assert "http-equiv" not in get(f"{url}/?refresh=off")[1]
 
 
