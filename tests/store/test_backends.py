@@ -62,7 +62,7 @@ def test_view_of_a_missing_store_creates_none(url: str) -> None:
         pass
     check = store_operations.check_store(settings(url))
     assert check.is_well
-    assert check.found.endswith("to be made at the first start")
+    assert check.found.endswith("created at the first start")
 
 
 def test_identity_is_that_of_one_store(url: str) -> None:

@@ -59,7 +59,9 @@ def test_tables_with_data_are_migrated_once(durable: Database, settings: Setting
     before = everything_in(durable, old)
     old.close()
     newer()
-    with pytest.raises(StoreError, match=f"has version {TODAY}, this worker needs {NEXT}: run customer-worker migrate"):
+    with pytest.raises(
+        StoreError, match=f"has version {TODAY}, this worker requires {NEXT}. Run customer-worker migrate"
+    ):
         durable.open()
     assert store_operations.migrate(settings) == (TODAY, NEXT)
     assert store_operations.migrate(settings) == (NEXT, NEXT)
@@ -141,7 +143,7 @@ def test_newer_store_is_refused_at_start_and_by_every_command(
     newer()
     store_operations.migrate(settings)
     monkeypatch.setattr(migrations, "STEPS", today)
-    says = f"has version {NEXT}, this worker reads {TODAY}: run the worker that migrated it, or a newer one"
+    says = f"has version {NEXT}, this worker supports {TODAY}. Run the version that migrated it, or a newer one"
     with pytest.raises(Refusal, match=says) as refused:
         bootstrap.open_store(settings)
     assert refused.value.code is Exit.UNREACHABLE
@@ -160,7 +162,7 @@ def test_unmigrated_store_is_not_copied(tmp_path: Path, newer: Callable[..., Non
     source, target = f"duckdb:///{database.path}", "postgresql://nowhere.invalid/customers"
     command = ["store", "copy", source, target]
     ended = CliRunner().invoke(command_line(command), command)
-    assert "run customer-worker migrate" in str(ended.exception)
+    assert "Run customer-worker migrate" in str(ended.exception)
 
 
 def test_duckdb_store_in_use_is_not_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +173,7 @@ def test_duckdb_store_in_use_is_not_migrated(tmp_path: Path, monkeypatch: pytest
         ended = CliRunner().invoke(command_line(["migrate"]), ["migrate"])
     assert isinstance(ended.exception, Refusal)
     assert str(ended.exception) == (
-        f"the store duckdb:///{path} is in the hands of a running worker, or of another command: stop the worker, run "
+        f"the store duckdb:///{path} is in use by a running worker or another command. Stop the worker, run "
         "customer-worker migrate again, then start the worker"
     )
 
@@ -208,7 +210,7 @@ def test_old_worker_neither_writes_nor_publishes(old: PostgresStore, url: str, n
         old.lead,
         old.reopen,
     ):
-        with pytest.raises(NewerStoreError, match=f"has version {NEXT}, this worker reads {TODAY}"):
+        with pytest.raises(NewerStoreError, match=f"has version {NEXT}, this worker supports {TODAY}"):
             write()
     new = PostgresDatabase(url)
     store = new.open()
@@ -251,7 +253,7 @@ def test_migration_waits_for_locks_with_a_limit(
     monkeypatch.setattr("worker.stores.postgres.connection.MIGRATE_WAITS_SECONDS", 1)
     trial = PostgresDryRun(url, "postgresql://here")
     newer()
-    with pytest.raises(StoreError, match=r"could not be had alone within 1 s: .* run customer-worker migrate again"):
+    with pytest.raises(StoreError, match=r"could not be locked within 1 s: .* Run customer-worker migrate again"):
         migrate_store(url, "postgresql://here")
     trial.close()
     old.commit(Changes(new_customers={BOB: customer(BOB)}))

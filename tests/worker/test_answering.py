@@ -71,7 +71,7 @@ def test_event_loop_is_not_blocked_by_a_query(store: DuckDBStore) -> None:
 def test_query_over_the_time_limit_is_interrupted(store: DuckDBStore) -> None:
     async def ask() -> None:
         answering, endless = QueryServer(store, Settings(), time_limit_seconds=0.5), Endless()
-        with pytest.raises(QueryFailed, match=r"endless was not answered within 0\.5 s"):
+        with pytest.raises(QueryFailed, match=r"endless was not completed within 0\.5 s"):
             await answering.run(endless.question, NoParameters())
         assert await answering.run(COUNT, NoParameters()) == b"1"
         await answering.close()

@@ -183,5 +183,5 @@ def test_value_in_another_form_is_unrecognised(values: ValueReader, said: bytes 
 
 def test_sums_with_other_fingerprints_are_not_compared(values: ValueReader) -> None:
     require_comparable(PublishedPosition(0, {}, values.fingerprinted_by), values)
-    with pytest.raises(Refusal, match=r"DuckDB 1\.0.*Use the command of the worker's own installation"):
+    with pytest.raises(Refusal, match=r"DuckDB 1\.0.*Use the command of the worker's installation"):
         require_comparable(PublishedPosition(0, {}, "DuckDB 1.0"), values)

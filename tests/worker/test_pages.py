@@ -21,7 +21,7 @@ from worker.stores.reading import AtStake, Waiting
 EVIL = "<script>alert(1)</script>\"'&"
 STARTED = datetime(2026, 7, 1, 12, tzinfo=UTC)
 REPORT = WorkerReport("1.2.3", STARTED, [], BatchReport(STARTED, 1_234, {}, 0, 0.25))
-WELL = [Check("poll", is_well=True, found="asked for records 0.1 s ago"), Check("store", is_well=True, found="fine")]
+WELL = [Check("poll", is_well=True, found="last poll 0.1 s ago"), Check("store", is_well=True, found="fine")]
 
 
 class Page(HTMLParser):
@@ -82,32 +82,32 @@ def shown(metrics: Metrics | None = None, read: Reading | None = None, settings:
 
 def test_healthy_worker_is_shown_first() -> None:
     html = OperationsPage(Settings(), Metrics(Settings().topics)).render(REPORT, reading())
-    assert "<title>Well: customer-worker</title>" in html
-    assert "Not well" not in html
+    assert "<title>Healthy: customer-worker</title>" in html
+    assert "Unhealthy" not in html
     assert Page(html).table("Checks") == {
-        "poll": ["✓ well", "asked for records 0.1 s ago"],
-        "store": ["✓ well", "fine"],
+        "poll": ["✓ ok", "last poll 0.1 s ago"],
+        "store": ["✓ ok", "fine"],
     }
 
 
 def test_unhealthy_worker_names_the_failed_check_and_advice() -> None:
     sick = reading([*WELL, Check("outbox", is_well=False, found="", advice="publishing fails: see the log")])
     html = OperationsPage(Settings(), Metrics(Settings().topics)).render(REPORT, sick)
-    assert "<title>Not well: customer-worker</title>" in html
-    assert "See outbox below" in html
-    assert Page(html).table("Checks")["outbox"] == ["✗ not well", "publishing fails: see the log"]
+    assert "<title>Unhealthy: customer-worker</title>" in html
+    assert "Failed checks: outbox." in html
+    assert Page(html).table("Checks")["outbox"] == ["✗ failed", "publishing fails: see the log"]
 
 
 def test_waiting_records_are_shown_with_age_and_arr() -> None:
-    assert shown().table("What waits") == {
-        "cancellations parked until their signup": ["12", "3 hours", ""],
-        "records in the outbox to be published": ["3", "", ""],
-        "dead letters to be decided": ["4", "", "$1,234,567.89 of ARR at stake"],
+    assert shown().table("Backlog") == {
+        "parked cancellations": ["12", "3 hours", ""],
+        "unpublished records in the outbox": ["3", "", ""],
+        "open dead letters": ["4", "", "$1,234,567.89 of ARR at stake"],
     }
 
 
 def test_positions_and_lag_are_shown_with_totals() -> None:
-    assert shown().table("Positions and lag: 1,200 records wait") == {
+    assert shown().table("Positions and lag: 1,200 records") == {
         f"{CANCELLATIONS}/0": ["7", "0"],
         f"{SIGNUPS}/1": ["98,765", "1,200"],
     }
@@ -120,7 +120,7 @@ def test_decisions_are_counted_by_topic_and_reason(store: DuckDBStore) -> None:
     page = shown(metrics)
     assert page.table("Decisions") == {SIGNUPS: ["1", "1", "0", "1"], CANCELLATIONS: ["1", "0", "0", "1"]}
     assert page.table("Rejected") == {"empty": ["1"], "already_churned": ["1"]}
-    assert page.table("Revenue") == {"lost with customers who churned": ["$5,988.00"]}
+    assert page.table("Revenue") == {"ARR lost to churn": ["$5,988.00"]}
 
 
 def test_no_rejections_are_shown_as_none() -> None:
@@ -130,16 +130,16 @@ def test_no_rejections_are_shown_as_none() -> None:
 def test_version_store_size_and_last_batch_are_shown() -> None:
     facts = shown().table("This worker")
     assert facts["version"] == ["1.2.3"]
-    assert facts["size of the store"] == ["5.0 MiB"]
+    assert facts["store size"] == ["5.0 MiB"]
     assert facts["last batch"] == ["1,234 records in 0.250 s, at 2026-07-01 12:00:00 UTC"]
 
 
 def test_page_is_shown_with_an_unreadable_store() -> None:
     page = shown(read=reading(store=False))
-    assert page.table("What waits") == {"the store": ["cannot be read now", "", ""]}
-    assert page.table("Positions and lag: 1,200 records wait") == {
-        f"{CANCELLATIONS}/0": ["not known", "0"],
-        f"{SIGNUPS}/1": ["not known", "1,200"],
+    assert page.table("Backlog") == {"store": ["not readable", "", ""]}
+    assert page.table("Positions and lag: 1,200 records") == {
+        f"{CANCELLATIONS}/0": ["unknown", "0"],
+        f"{SIGNUPS}/1": ["unknown", "1,200"],
     }
 
 
@@ -147,7 +147,7 @@ def test_shown_values_are_escaped() -> None:
     settings = Settings(kafka=Kafka(group_id=EVIL))
     page = shown(read=reading([Check(EVIL, is_well=False, found="", advice=EVIL)]), settings=settings)
     assert "script" not in page.names()
-    assert page.table("Checks") == {EVIL: ["✗ not well", EVIL]}
+    assert page.table("Checks") == {EVIL: ["✗ failed", EVIL]}
     assert page.table("This worker")["group"] == [EVIL]
 
 

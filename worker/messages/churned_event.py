@@ -55,6 +55,6 @@ def encode_churned(event: CustomerChurned) -> bytes:
 
 
 def shown(amount: Decimal) -> str:
-    """Format an amount with two decimals, and more only where it has them."""
+    """Format an amount with two decimals, and more only if it has them."""
     whole, _, decimals = f"{amount:f}".partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"

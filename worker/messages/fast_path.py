@@ -42,23 +42,23 @@ _is_amount = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?").fullmatch  # within the
 
 
 def usual_signup(value: bytes) -> Signup | None:
-    """Return the signup, or None where it is spelled otherwise or is none."""
+    """Return the signup, or None for any other spelling or value."""
     try:
-        said = _decode_signup(value)
+        parsed = _decode_signup(value)
     except msgspec.DecodeError:
         return None
-    amount = said.mrr.amount
-    if not is_canonical_uuid(said.customer_id) or not _is_amount(amount):
+    amount = parsed.mrr.amount
+    if not is_canonical_uuid(parsed.customer_id) or not _is_amount(amount):
         return None
-    return Signup(said.customer_id, said.industry, said.plan_tier, said.signup_date, MRR(Decimal(amount)))
+    return Signup(parsed.customer_id, parsed.industry, parsed.plan_tier, parsed.signup_date, MRR(Decimal(amount)))
 
 
 def usual_cancellation(value: bytes, record: Record) -> Cancellation | None:
-    """Return the cancellation, or None where it is spelled otherwise or is none."""
+    """Return the cancellation, or None for any other spelling or value."""
     try:
-        said = _decode_cancellation(value)
+        parsed = _decode_cancellation(value)
     except msgspec.DecodeError:
         return None
-    if not is_canonical_uuid(said.customer_id):
+    if not is_canonical_uuid(parsed.customer_id):
         return None
-    return Cancellation(said.customer_id, said.cancellation_date, said.reason, record)
+    return Cancellation(parsed.customer_id, parsed.cancellation_date, parsed.reason, record)
