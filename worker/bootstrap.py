@@ -12,8 +12,8 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from worker.errors import Exit, Refusal
+from worker.messages.composer import Composer
 from worker.messages.inbound import Decoder
-from worker.messages.outgoing import Composer
 from worker.processing.batch import BatchProcessor
 from worker.processing.dry_run import CountingProcessor
 from worker.settings import Settings

@@ -12,7 +12,8 @@ from aiokafka.client import AIOKafkaClient
 
 from tests.support.builders import customer_id
 from tests.support.stage import PARTITIONS, Stage
-from worker.messages.outgoing import Envelope, Outgoing
+from worker.messages.churned_event import Envelope
+from worker.messages.outgoing import Outgoing
 from worker.outbox.publisher import Publisher
 from worker.settings import Kafka
 

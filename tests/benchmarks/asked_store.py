@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from domain.customer import MRR, Customer, Industry, PlanTier
-from worker.messages.outgoing import Composer
+from worker.messages.composer import Composer
 from worker.messages.record import PlainRecord
 from worker.settings import Settings, Topics
 from worker.stores.duckdb.store import DuckDBStore

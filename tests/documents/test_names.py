@@ -26,7 +26,7 @@ from tests.monitoring.test_alerts import scraped, well
 from tests.support.builders import cancellation, composer
 from worker.errors import Exit
 from worker.messages import schemas
-from worker.messages.outgoing import Envelope
+from worker.messages.churned_event import Envelope
 from worker.messages.rejection import Reason, Rejected
 from worker.metrics.counters import Metrics
 from worker.settings import Topics

@@ -64,7 +64,7 @@ MUTANTS = (
     ),
     Mutant(
         "random ids",
-        (("worker/messages/outgoing.py", "            id=churned_id(",
+        (("worker/messages/composer.py", "            id=churned_id(",
           "            id=str(uuid.uuid4()) or churned_id("),),
         ("the store lost",),
         DOUBLED,

@@ -22,7 +22,7 @@ from tests.support.builders import (
 )
 from tests.support.changes import details, ids, outgoing, parked, waiting
 from tests.support.postgres.server import Postgres, fresh_schema
-from worker.messages.outgoing import churned_id
+from worker.messages.churned_event import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.errors import NoStoreError, StoreError

@@ -5,8 +5,8 @@ from datetime import date
 from decimal import Decimal
 
 from domain.customer import MRR, Customer, Industry, PlanTier
+from worker.messages.composer import Composer
 from worker.messages.inbound import Decoder
-from worker.messages.outgoing import Composer
 from worker.messages.record import Header, PlainRecord
 from worker.processing.batch import BatchProcessor, BatchResult
 from worker.processing.unit_of_work import UnitOfWork

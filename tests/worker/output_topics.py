@@ -7,7 +7,8 @@ from aiokafka import TopicPartition
 
 from tests.support.builders import ADA, CHURNED
 from worker.kafka.batch_sizes import BatchSizes
-from worker.messages.outgoing import Envelope, Outgoing
+from worker.messages.churned_event import Envelope
+from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
 from worker.outbox.output_topics import OutputLogs, OutputTopics
 from worker.outbox.publisher import BatchProducer, Publisher

@@ -24,7 +24,7 @@ from tests.support.builders import (
     signup_value,
     structured_value,
 )
-from worker.messages.outgoing import churned_id
+from worker.messages.churned_event import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.duckdb.file import MEMORY

@@ -13,8 +13,8 @@ from typing import Any, cast
 import pytest
 
 from tests.support.builders import CANCELLATIONS, SIGNUPS, customer_id
+from worker.messages.composer import Composer
 from worker.messages.inbound import Decoder
-from worker.messages.outgoing import Composer
 from worker.messages.record import PlainRecord, Record
 from worker.processing.batch import BatchProcessor
 from worker.processing.unit_of_work import UnitOfWork

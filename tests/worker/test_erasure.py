@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tests.support.builders import ADA, BOB, CHURNED, EVE
-from worker.messages.outgoing import churned_id
+from worker.messages.churned_event import churned_id
 from worker.messages.record import PlainRecord
 from worker.outbox.receipts import published_id
 from worker.stores.churns import Churn

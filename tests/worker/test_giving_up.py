@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.builders import ADA, BOB, CANCELLATIONS, apply, batch_path, cancellation, record, signup
 from tests.worker.clock import NOON, Clock
-from worker.messages.outgoing import churned_id
+from worker.messages.churned_event import churned_id
 from worker.messages.redrive_headers import redriven
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.duckdb.file import MEMORY

@@ -27,7 +27,8 @@ from tests.support.builders import (
 )
 from tests.support.emptied_store import SharedDatabase
 from tests.worker.model import Bad, Cancellation, Expected, Place, Said, Signup, expected
-from worker.messages.outgoing import Outgoing, churned_id
+from worker.messages.churned_event import churned_id
+from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord, TopicPartition
 
 PARTITIONS = 2

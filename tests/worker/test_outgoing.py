@@ -24,7 +24,10 @@ from tests.support.builders import (
     structured_value,
 )
 from worker import __version__
-from worker.messages.outgoing import DATASCHEMA, Composer, Envelope, Outgoing, churned_id, dead_letter_id
+from worker.messages.churned_event import DATASCHEMA, Envelope, churned_id
+from worker.messages.composer import Composer
+from worker.messages.dead_letter import dead_letter_id
+from worker.messages.outgoing import Outgoing
 from worker.messages.record import Header, PlainRecord
 from worker.messages.rejection import Reason, Rejected
 

@@ -18,7 +18,7 @@ from aiokafka.structs import RecordMetadata
 from tests.support.builders import ADA, BOB, CHURNED, EVE
 from tests.worker.output_topics import event
 from worker.kafka import clients as kafka
-from worker.messages.outgoing import Envelope
+from worker.messages.churned_event import Envelope
 from worker.outbox import publisher as module
 from worker.outbox.publish_errors import in_words
 from worker.outbox.publisher import Publisher, _first_failure, _retrieve

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, signup
 from tests.worker.clock import Clock
-from worker.messages.outgoing import churned_id
+from worker.messages.churned_event import churned_id
 from worker.queries.catalogue import HISTORY, PARKED, QUERIES, STATUS
 from worker.queries.explain import CustomerHistory, ExplainedDecision, ExplainQuery
 from worker.queries.parked import ParkedQuery

@@ -28,8 +28,8 @@ from tests.support.builders import (
 )
 from worker.cli.replay_report import print_report
 from worker.errors import Exit, Refusal
+from worker.messages.churned_event import churned_id
 from worker.messages.inbound import Decoder
-from worker.messages.outgoing import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.dry_run import CountingProcessor, SeenWork
 from worker.replay.interruption import SIGNALS, Interrupted, Interruption, interruptible

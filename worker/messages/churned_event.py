@@ -1,7 +1,9 @@
-"""`customer.churned` on the wire."""
+"""`customer.churned` on the wire: id, key, headers and value of the event."""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Literal
@@ -9,6 +11,48 @@ from typing import Literal
 import msgspec
 
 from domain.customer import CustomerChurned, Industry, PlanTier
+from worker.messages.outgoing import Outgoing
+from worker.messages.record import Header
+from worker.messages.uuid_fast_path import uuid5
+
+EVENT_TYPE = b"customer.churned"
+DATASCHEMA = b"urn:customer-worker:schema:customer.churned:1"
+# The namespace of event ids. A change would give every churn a second id, and so publish every event again.
+_CHURNS = uuid.UUID("5b0c6a52-9d1e-5f6b-8f6a-2c1d7f0e4a11").bytes
+
+
+def churned_id(customer_id: str) -> str:
+    """Return the event id of a customer's churn: UUIDv5 of the customer id alone, as a customer churns once.
+
+    Attributes that can differ between two readings of the same topics (a date, a partition, a clock) are not part of
+    the id, so a store rebuilt from nothing recognises its published events.
+    """
+    return uuid5(_CHURNS, customer_id)
+
+
+class Envelope:
+    """The headers common to all events. They are not stored in the outbox: they would be half of each row."""
+
+    def __init__(self, source: str) -> None:
+        self._common: list[Header] = [
+            ("ce_specversion", b"1.0"),
+            ("ce_source", source.encode()),
+            ("ce_type", EVENT_TYPE),
+            ("ce_dataschema", DATASCHEMA),
+            ("content-type", b"application/json"),
+        ]
+
+    def key_and_headers(self, message: Outgoing) -> tuple[bytes | None, Sequence[Header]]:
+        """Return the key and the headers of the record on its topic."""
+        if message.partition is not None:
+            return message.key, message.headers
+        key = customer_key(message)
+        return key, [*self._common, ("ce_id", message.id.encode()), ("ce_subject", key), *message.headers]
+
+
+def customer_key(event: Outgoing) -> bytes:
+    """Return the key of an event."""
+    return (event.customer_id or "").encode()
 
 
 class Money(msgspec.Struct, gc=False):

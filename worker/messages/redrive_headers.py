@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from worker.messages.outgoing import DEAD_LETTER_PREFIX, REDRIVE_COUNT, Outgoing, dead_letter_id, redrive_count
+from worker.messages.dead_letter import DEAD_LETTER_PREFIX, REDRIVE_COUNT, dead_letter_id, redrive_count
+from worker.messages.outgoing import Outgoing
 from worker.messages.record import Record
 
 _NUMBERS = [DEAD_LETTER_PREFIX + name for name in ("partition", "offset", "timestamp")]

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.kafka import clients as kafka
 from worker.kafka.batch_sizes import BatchSizes
-from worker.messages.outgoing import Envelope
+from worker.messages.churned_event import Envelope
 from worker.outbox.publish_requirements import require_publishable
 from worker.outbox.publisher import Publisher
 from worker.settings import Kafka, Settings

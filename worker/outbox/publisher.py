@@ -19,7 +19,8 @@ from worker.kafka import clients as kafka
 from worker.kafka import record_parsing
 from worker.kafka.batch_sizes import BatchSizes, RecordTooLarge
 from worker.kafka.partitioner import partitions_for
-from worker.messages.outgoing import Envelope, Outgoing, customer_key
+from worker.messages.churned_event import Envelope, customer_key
+from worker.messages.outgoing import Outgoing
 from worker.messages.record import Header, TopicPartition
 from worker.outbox.publish_errors import root
 from worker.outbox.publish_requirements import no_coordinator

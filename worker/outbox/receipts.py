@@ -11,7 +11,8 @@ from aiokafka import TopicPartition
 from worker.errors import PositionRefused
 from worker.failpoints import reach
 from worker.kafka.log_reader import LogReading, LogStalled
-from worker.messages.outgoing import DEAD_LETTER_PREFIX, churned_id, dead_letter_id
+from worker.messages.churned_event import churned_id
+from worker.messages.dead_letter import DEAD_LETTER_PREFIX, dead_letter_id
 from worker.messages.record import Record
 from worker.outbox.output_topics import OutputLogs, OutputTopics
 from worker.settings import CutOutputs, Settings

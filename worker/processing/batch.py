@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
 
+from worker.messages.composer import Composer
 from worker.messages.inbound import Cancellation, Decoder, Message, Signup
-from worker.messages.outgoing import Composer
 from worker.messages.record import Record, TopicPartition
 from worker.messages.redrive_headers import claims_to_be_redriven, redriven_letter
 from worker.messages.rejection import Reason, Rejected

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
+from worker.messages.composer import Composer
 from worker.messages.inbound import Decoder, Message
-from worker.messages.outgoing import Composer
 from worker.messages.record import Record
 from worker.messages.rejection import Rejected
 from worker.processing.batch import BatchProcessor, BatchResult, Messages

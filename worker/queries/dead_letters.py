@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from worker.messages.outgoing import DEAD_LETTER_PREFIX, redrive_count
+from worker.messages.dead_letter import DEAD_LETTER_PREFIX, redrive_count
 from worker.messages.record import TopicPartition
 from worker.queries.query import NoParameters, Query
 from worker.settings import Settings
