@@ -50,12 +50,12 @@ class BatchProcessor:
     """Applies records to customers, in order, each on its own merits."""
 
     def __init__(self, decoder: Decoder, composer: Composer) -> None:
-        self._decode = decoder.decode
+        self._decode, self._decode_all = decoder.decode, decoder.decode_all
         self._composer = composer
 
     def read(self, records: Sequence[Record]) -> Messages:
         """What each record says. It needs no store, and so can be done while the batch before is being applied."""
-        return [self._decode(record) for record in records]
+        return self._decode_all(records)
 
     def apply(self, records: Sequence[Record], work: UnitOfWork, messages: Messages | None = None) -> BatchResult:
         """Decide every record and write down what follows; the caller commits.
