@@ -236,6 +236,13 @@ def test_explain_reads_only_the_last_records_of_a_long_history(stage: Stage) -> 
     assert all(json.loads(step["said"]["value"])["customer_id"] == EVE for step in steps[10:])
 
 
+def test_explain_shows_a_record_above_its_own_size_limit(stage: Stage) -> None:
+    worker = started(stage)
+    take(stage, worker, left(EVE))
+    [step] = explained(stage, EVE, BATCH__MAX_VALUE_BYTES="16")["steps"]
+    assert json.loads(step["said"]["value"])["customer_id"] == EVE
+
+
 def story_of(stage: Stage) -> CustomerHistory:
     return msgspec.json.decode(run(stage, "explain", ADA, "--json")[1], type=CustomerHistory)
 

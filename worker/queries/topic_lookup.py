@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -61,7 +62,8 @@ class _Lookup:
         self._settings = settings
         self._reader = reader
         self._partitions = set(partitions)
-        self._decode = Decoder(settings.topics.signup, settings.batch.max_value_bytes).decode
+        # Without the size limit: it may have been another when the records were decided.
+        self._decode = Decoder(settings.topics.signup, sys.maxsize).decode
 
     async def records(self, history: CustomerHistory) -> dict[RecordCoordinates, RecordLookup]:
         """Look up each record once, the last `MAX_RECORDS` of them."""
