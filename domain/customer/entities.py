@@ -53,7 +53,7 @@ class Customer:
     def has_terms(self, industry: Industry, plan_tier: PlanTier, signup_date: date, mrr: MRR) -> bool:
         """Whether the customer signed up with exactly these terms, so that such a signup is the same one again."""
         return (
-            self._mrr == mrr
+            self._mrr.amount == mrr.amount
             and self._signup_date == signup_date
             and self._plan_tier is plan_tier
             and self._industry is industry
