@@ -12,11 +12,11 @@ from ipaddress import IPv6Address
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?").fullmatch
 _LAST_PORT = 65535
 EVERY_ADDRESS = "::"
-"""The HTTP host that stands for every address of the machine."""
+"""The HTTP host for every address of the machine."""
 
 
 def bootstrap_servers(text: str) -> str:
-    """A list of `host:port` with commas between, less the white space around each."""
+    """Return a list of `host:port`, separated by commas, without the white space around each entry."""
     if re.search(r"[A-Za-z0-9]+://", text):
         raise ValueError(
             "is host:port without a protocol before it, such as localhost:9092: the protocol is "
@@ -56,14 +56,14 @@ def _is_ipv6(text: str) -> bool:
 
 
 def duckdb_file(path: str) -> str:
-    """The file of a DuckDB store; what DuckDB itself would take for something else is refused."""
+    """Return the path of a DuckDB store. A path that DuckDB would interpret as something else is refused."""
     if path.startswith("~"):
         raise ValueError(
             "begins with ~, which is not expanded: write the whole path of the home directory, with four slashes, as "
             "in duckdb:////home/worker/customers.duckdb"
         )
     if "?" in path:
-        raise ValueError("has a ?, but duckdb:///FILE takes no parameters: leave out the ? and what follows it")
+        raise ValueError("has a ?, but duckdb:///FILE takes no parameters: remove the ? and the text after it")
     if re.match("[A-Za-z0-9_]{2,}:", path) or (path.startswith(":") and path != ":memory:"):
         raise ValueError(
             "is duckdb:///FILE, and FILE has no prefix with a colon: it is the path of a file on this machine"
@@ -72,14 +72,14 @@ def duckdb_file(path: str) -> str:
 
 
 def uri_reference(text: str) -> str:
-    """A `ce_source`: with anything else, every event would be invalid for its subscribers."""
+    """Return a valid `ce_source`. Any other text would make every event invalid for its subscribers."""
     if not re.fullmatch(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+", text):
         raise ValueError("is not a URI reference, such as /customers: spaces and other characters are written as %20")
     return text
 
 
 def http_host(host: str) -> str:
-    """A host name or an IP address to listen on; without brackets, without a port."""
+    """Return a host name or an IP address to listen on, without brackets and without a port."""
     host = host.strip()
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -97,5 +97,5 @@ def http_host(host: str) -> str:
 
 
 def shown_address(host: str, port: int) -> str:
-    """`HOST:PORT`, as it stands in a URL."""
+    """Return `HOST:PORT` in the form that a URL requires."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

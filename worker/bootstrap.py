@@ -1,6 +1,6 @@
-"""The composition root: what is made from the settings alone, for the worker and for commands.
+"""The composition root: objects made from the settings alone, for the worker and for commands.
 
-It alone knows the concrete stores.
+No other module imports the concrete stores.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ IN_USE_SECONDS = 5.0
 
 
 def backend(store: StoreSettings) -> Backend:
-    """Return the backend of the store that the settings name."""
+    """Return the backend of the store of the settings."""
     if store.is_postgres:
         return PostgresBackend(store.url.get_secret_value(), store.shown, store.locks)
     return DuckDBBackend(store.path)
 
 
 def open_store(settings: Settings) -> Store:
-    """Open the store that the settings name. Raises `Refusal` when it cannot be had.
+    """Open the store of the settings. Raises `Refusal` if it cannot be opened.
 
-    A command that reads the store has it for a moment, which is waited for.
+    A command that reads the store has it open for a moment: this waits for it.
     """
     waiting = Retrying(
         wait=wait_fixed(0.1),
@@ -61,9 +61,9 @@ def open_view(settings: Settings) -> StoreView:
     return backend(settings.store).open_view()
 
 
-def open_dry_run(settings: Settings, tell: Callable[[int, int], None]) -> AbstractContextManager[Store]:
-    """Open a store to try something out on, as `Backend.open_dry_run` does."""
-    return backend(settings.store).open_dry_run(tell)
+def open_dry_run(settings: Settings, progress: Callable[[int, int], None]) -> AbstractContextManager[Store]:
+    """Open a store for a dry run, as `Backend.open_dry_run` does."""
+    return backend(settings.store).open_dry_run(progress)
 
 
 def store_identity(settings: Settings) -> str:

@@ -1,7 +1,7 @@
-"""Messages of exceptions, less what could be the content of a record.
+"""Messages of exceptions, without text that could be the content of a record.
 
-Other people's exceptions quote what they failed on: `Could not convert string 'x'`, `Key (a)=(x)`, `KeyError: 'x'`. So
-a message is passed on only where its type is known to quote no values.
+Exceptions of libraries quote the values that they failed on: `Could not convert string 'x'`, `Key (a)=(x)`,
+`KeyError: 'x'`. A message is passed on only if its type is known to quote no values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OF_THE_SYSTEM = [os.strerror(each) for each in (errno.ENOSPC, errno.EDQUOT, err
 
 
 def message_of(error: BaseException) -> str | None:
-    """The error's message, or the part of it that cannot hold a record's content; None where there is no such part."""
+    """Return the message, or the part of it that cannot hold a record's content; None if there is no such part."""
     package = type(error).__module__.partition(".")[0]
     if package in {"duckdb", "_duckdb"}:
         return _of_duckdb(error)

@@ -1,4 +1,4 @@
-"""Why the worker stops, and with which exit code."""
+"""Reasons to stop the worker, and the exit codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = structlog.get_logger(__name__)
 
 
 class Exit(IntEnum):
-    """Exit codes of the command line; those of sysexits.h where it has one that fits."""
+    """Exit codes of the command line; those of sysexits.h if one fits."""
 
     DONE = 0
     NO = 1
@@ -22,7 +22,7 @@ class Exit(IntEnum):
 
 
 class Refusal(Exception):
-    """The worker will not start or go on. The message says what happened, to what, and what to do next."""
+    """A start or an operation that is refused. The message has the failure, its cause and the remedy."""
 
     def __init__(self, message: str, code: Exit) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class Refusal(Exception):
 
 
 def internal_error(error: BaseException) -> str:
-    """Describe an error that nobody foresaw; the log has its traceback."""
+    """Describe an unexpected error; the log has its traceback."""
     return (
         f"internal error: {type(error).__name__}, with its traceback in the log. Restart once; if it recurs, open an "
         "issue with this log"
@@ -38,11 +38,11 @@ def internal_error(error: BaseException) -> str:
 
 
 class PositionRefused(Exception):
-    """Reading on from here would lose records; the message says which, and what allows it."""
+    """A position from which records would be lost. The message names them, and the setting that allows it."""
 
 
 class Stop:
-    """Asked for once, from anywhere in the worker; the first reason counts."""
+    """The request to stop, made from any part of the worker; the first reason counts."""
 
     def __init__(self) -> None:
         self.code = Exit.DONE
@@ -60,11 +60,11 @@ class Stop:
             self._asked.set()
 
     def fail_stop(self, message: str) -> None:
-        """Stop the worker because going on could do harm; the log says why and what to do, for the first reason."""
+        """Stop the worker because continuing could do harm. The first reason is logged, with the remedy."""
         if not self.is_asked:
-            log.critical("stopped for safety", why=message)
+            log.critical("stopped for safety", reason=message)
             self.ask(Exit.SAFETY)
 
     async def wait(self) -> None:
-        """Until the worker is asked to stop."""
+        """Wait until a stop is requested."""
         await self._asked.wait()

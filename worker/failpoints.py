@@ -1,7 +1,7 @@
-"""Named points at which a test, or the demo, kills the process: no clean-up, no warning, as a power cut would.
+"""Failpoints: named points at which a test or the demo kills the process without any clean-up.
 
-Only the environment of the process switches one on: `CUSTOMER_WORKER_FAILPOINT=after-commit:3` kills it the third
-time it gets there. Without that a point costs one call.
+The environment of the process enables one: `CUSTOMER_WORKER_FAILPOINT=after-commit:3` kills it the third time that
+point is reached. A disabled failpoint costs one call.
 """
 
 from __future__ import annotations
@@ -48,4 +48,4 @@ def _pass_by(name: str) -> None:
 
 
 reach = _kill_at if _name else _pass_by
-"""Say that the named point is reached."""
+"""Called when the named point is reached."""

@@ -8,6 +8,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NotCoordinatorForGroupError,
 )
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -16,6 +19,7 @@ from worker.consumer.joining import NO_COORDINATOR, look_at_group
 from worker.consumer.single_owner_assignor import assignor_name
 from worker.errors import Exit, Refusal
 from worker.kafka import clients as kafka
+from worker.kafka.errors import in_words
 from worker.kafka.rights import Right, granting, look_at_rights
 from worker.kafka.topic_configs import MAX_MESSAGE_BYTES
 from worker.kafka.topic_setup import Topics, TopicState, read_topics, warn_of_differences
@@ -23,6 +27,8 @@ from worker.monitoring.checks import Check
 from worker.settings import Settings
 
 COORDINATOR_SECONDS = 3.0
+"""Time for a new cluster to create its offsets topic, which the first request causes, and to load it."""
+NOT_YET = GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError
 SET_UP = "run `customer-worker topics create --execute`"
 
 
@@ -81,8 +87,8 @@ async def _group_check(admin: AIOKafkaAdminClient, settings: Settings) -> Check:
     group_id = settings.kafka.group_id
     name = f"group {group_id}"
     try:
-        async for attempt in AsyncRetrying(  # a new cluster creates its offsets topic at the first request
-            retry=retry_if_exception_type(GroupCoordinatorNotAvailableError),
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(NOT_YET),
             stop=stop_after_delay(COORDINATOR_SECONDS),
             wait=wait_fixed(0.2),
             reraise=True,
@@ -91,10 +97,12 @@ async def _group_check(admin: AIOKafkaAdminClient, settings: Settings) -> Check:
                 members = await look_at_group(
                     admin, group_id, assignor_name(is_shared=backend(settings.store).is_shared)
                 )
-    except GroupCoordinatorNotAvailableError:
+    except NOT_YET:
         return Check(name, is_well=False, found="its coordinator is not available", advice=NO_COORDINATOR)
     except GroupAuthorizationFailedError:
         return Check(name, is_well=True, found="not known", advice="grant READ on it first", is_known=False)
+    except KafkaError as error:
+        return Check(name, is_well=False, found=f"not described: {in_words(error)}", advice="see the brokers' logs")
     except Refusal as refusal:
         return Check(name, is_well=False, found="a worker cannot join it", advice=str(refusal))
     return Check(name, is_well=True, found=f"has a coordinator; members now: {members}")

@@ -1,4 +1,4 @@
-"""The stop of a worker, step by step: none waits longer than what remains until the deadline of the process."""
+"""The stop of a worker in steps, none of which waits longer than the time left until the process's deadline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEARDOWN_SECONDS = 2.0
 
 
 class Shutdown:
-    """Runs the steps of the stop. `unfinished` are the names of those that did not end in time."""
+    """Runner of the steps of the stop. `unfinished` has the names of those that did not end in time."""
 
     def __init__(self, request: StopRequest, exit_code: Callable[[], int]) -> None:
         self._request = request
@@ -46,7 +46,7 @@ class Shutdown:
         self._request.listen(first)
 
     async def unless_stopped(self, opening: Coroutine[Any, Any, T], stop: Stop) -> T:
-        """Return what `opening` returns. If the worker is to stop before, nothing was done yet: end the process."""
+        """Return the result of `opening`. If a stop is requested before, nothing was done yet: end the process."""
         task, stopping = asyncio.ensure_future(opening), asyncio.ensure_future(stop.wait())
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_asked:

@@ -28,9 +28,9 @@ def _write(line: str) -> None:
 
 
 class StopRequest:
-    """The request to stop this process, and its deadline, at which the process ends whatever hangs.
+    """The request to stop this process, and its deadline, at which the process ends even if something hangs.
 
-    `number` is the signal that asked first, None while none did. `step` names the step of the stop in progress.
+    `number` is the first signal received, None before. `step` names the step of the stop in progress.
     The process exits with what `exit_code` returns; `report` writes a line to the log.
     """
 
@@ -51,7 +51,7 @@ class StopRequest:
     def handle(self, number: int, frame: object = None) -> None:  # noqa: ARG002 - a signal handler
         """Take the first signal as the request to stop; end the process at the second."""
         if self.number is not None:
-            # Transactions of the store and of Kafka are atomic: what is not committed is repeated at the next start.
+            # Transactions of the store and of Kafka are atomic: uncommitted work is repeated at the next start.
             self.end(128 + number, f"stopping at once: second signal, {signal.Signals(number).name}")
         self.number = signal.Signals(number)
         self.begin()
@@ -78,7 +78,7 @@ class StopRequest:
 
     def end(self, code: int, line: str) -> NoReturn:
         """Write a line to the log, and end the process without any clean-up."""
-        # The log may be a pipe that nothing reads from, or its lock may be held by whatever hangs.
+        # The log may be a pipe without a reader, or its lock may be held by a thread that hangs.
         reporting = threading.Thread(target=self.report, args=(line,), daemon=True)
         reporting.start()
         reporting.join(REPORT_SECONDS)
@@ -87,7 +87,7 @@ class StopRequest:
     def _watch(self) -> None:
         while self.remaining:
             time.sleep(min(CHECK_EVERY_SECONDS, self.remaining))
-        self.end(self.exit_code(), f"stop took too long: {self.step}. What is not published is kept for the next start")
+        self.end(self.exit_code(), f"stop took too long: {self.step}. Unpublished records are kept for the next start")
 
 
 STOP_REQUEST = StopRequest()
@@ -103,7 +103,7 @@ def install(arguments: Sequence[str]) -> None:
 
 
 def _end_at_once(number: int, frame: object) -> None:  # noqa: ARG001 - a signal handler
-    """End as without a handler, also in process 1, where there is no end by a signal."""
+    """End as without a handler, also in process 1, which signals without a handler do not end."""
     sys.stderr.flush()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

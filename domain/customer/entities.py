@@ -1,4 +1,4 @@
-"""The customer, and the rules of signing up and leaving."""
+"""The customer, and the rules of signup and churn."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ EARLY_STAGE_DAYS = 90
 
 
 class Customer:
-    """A customer, from signup to churn. Two are equal when their `customer_id` is, whatever else differs.
+    """A customer, from signup to churn. Customers are equal if their `customer_id` is equal.
 
     Every attribute is read-only: the terms of the signup never change, `churn_date` is set by `mark_churned` alone.
-    The constructor makes a customer as it was kept; `sign_up` makes a new one.
+    The constructor restores a stored customer; `sign_up` creates a new one.
     """
 
-    # Properties over private slots: customers are made in bulk, and a frozen dataclass takes four times as long.
+    # Properties over private slots: customers are created in bulk, and a frozen dataclass takes four times as long.
     __slots__ = ("_churn_date", "_customer_id", "_industry", "_mrr", "_plan_tier", "_signup_date")
 
     def __init__(
@@ -41,7 +41,7 @@ class Customer:
 
     @classmethod
     def sign_up(cls, customer_id: str, industry: Industry, plan_tier: PlanTier, signup_date: date, mrr: MRR) -> Self:
-        """Make the customer of a first signup: active, with these terms for good.
+        """Create the customer of a first signup, active and with fixed terms.
 
         Raises `ValueError` without a `customer_id`. A later signup of the same customer has to have the same terms
         (`has_terms`), or it is a `SignupConflict`.
@@ -51,7 +51,7 @@ class Customer:
         return cls(customer_id, industry, plan_tier, signup_date, mrr)
 
     def has_terms(self, industry: Industry, plan_tier: PlanTier, signup_date: date, mrr: MRR) -> bool:
-        """Whether the customer signed up with exactly these terms, so that such a signup is the same one again."""
+        """Return whether the customer signed up with exactly these terms: then the signup is a repetition."""
         return (
             self._mrr.amount == mrr.amount
             and self._signup_date == signup_date
@@ -112,7 +112,7 @@ class Customer:
         return self.tenure_days_on(date.today())  # noqa: DTZ011 - a business day, given by the caller where it matters
 
     def tenure_days_on(self, today: date) -> int:
-        """`tenure_days`, as `today` sees it."""
+        """Return `tenure_days` as of `today`."""
         return ((self._churn_date or today) - self._signup_date).days
 
     @property
@@ -121,19 +121,19 @@ class Customer:
         return self.tenure_days <= EARLY_STAGE_DAYS
 
     def is_early_stage_on(self, today: date) -> bool:
-        """`is_early_stage`, as `today` sees it."""
+        """Return `is_early_stage` as of `today`."""
         return self.tenure_days_on(today) <= EARLY_STAGE_DAYS
 
     @property
     def annual_revenue_at_risk(self) -> str:
-        """What this customer's leaving costs a year, for a reader: `$5,988.00`."""
+        """Annual recurring revenue at risk, formatted: `$5,988.00`."""
         return dollars(self.mrr.annual)
 
     def mark_churned(self, churn_date: date, reason: str | None = None) -> CustomerChurned:
-        """Record that the customer left on `churn_date`, and return the event.
+        """Record that the customer churned on `churn_date`, and return the event.
 
-        Raises `AlreadyChurned` when they left before, `ChurnBeforeSignup` when the date precedes their signup;
-        both are `ValueError`, and both leave the customer as it was.
+        Raises `AlreadyChurned` if the customer has churned before, `ChurnBeforeSignup` if the date precedes the
+        signup; both are `ValueError`, and both leave the customer unchanged.
         """
         if self._churn_date is not None:
             raise AlreadyChurned(self._customer_id, self._churn_date)

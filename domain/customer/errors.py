@@ -6,7 +6,7 @@ from datetime import date
 
 
 class CustomerError(ValueError):
-    """A change that this customer's history does not allow. The customer stays as it was."""
+    """A change that this customer's history does not allow. The customer is not changed."""
 
     def __init__(self, customer_id: str, message: str) -> None:
         super().__init__(message)

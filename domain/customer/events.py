@@ -1,4 +1,4 @@
-"""What happened to a customer, in the past tense, for every domain that has to act on it."""
+"""Events of a customer, named in the past tense, for other domains."""
 
 from __future__ import annotations
 

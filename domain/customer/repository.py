@@ -1,4 +1,4 @@
-"""Where customers are kept, as the rules see it."""
+"""The repository of customers: a port of the domain."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from domain.customer.entities import Customer
 
 
 class CustomerRepository(ABC):
-    """The port through which customers are read and kept; each store brings its own."""
+    """The port through which customers are read and saved; each store implements it."""
 
     @abstractmethod
     def get_by_id(self, customer_id: str) -> Customer | None:
-        """The customer with this id (lower case), or None."""
+        """Return the customer with this id (lower case), or None."""
 
     @abstractmethod
     def get_all_active(self) -> Iterable[Customer]:
-        """Every customer who has not churned, for batch scoring; in no particular order."""
+        """Yield each active customer, for batch scoring, in no particular order."""
 
     @abstractmethod
     def get_sample(self, n: int) -> list[Customer]:
-        """`n` random customers of any status, or all where there are fewer; the same ones on every call."""
+        """Return `n` random customers of any status, or all if there are fewer; the same ones on every call."""
 
     @abstractmethod
     def save(self, customer: Customer) -> None:
-        """Keep the customer as it now is, new or changed."""
+        """Save the customer in its current state, new or changed."""

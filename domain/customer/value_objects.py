@@ -1,4 +1,4 @@
-"""Values a customer is described by: equal by what they say, never changed."""
+"""Value objects of a customer: immutable, and equal by value."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class MRR:
     """Monthly recurring revenue in US dollars, never negative.
 
     Raises `ValueError` when the amount is negative, NaN, infinite or not below 10^12, and `TypeError` when it is not a
-    `Decimal`: a float has already lost the amount that was meant (`MRR.from_float` says so in its name).
+    `Decimal`: a float has already lost the exact amount (see `MRR.from_float`).
     """
 
     amount: Decimal
 
-    # One is made per signup and per customer loaded: a valid amount takes no call but the one that sets it.
+    # One is created per signup and per customer loaded: a valid amount takes a single call.
     def __init__(self, amount: Decimal) -> None:
         if type(amount) is not Decimal and not isinstance(amount, Decimal):
             raise TypeError(f"MRR takes a Decimal, not {type(amount).__name__}; for a float use MRR.from_float")
@@ -47,8 +47,8 @@ class MRR:
 
     @classmethod
     def from_float(cls, amount: float) -> MRR:
-        """The amount a float prints as, rounded half up to six decimals."""
-        exact = cls(Decimal(repr(float(amount)))).amount  # refused as it is, not as rounding would make it
+        """Return the amount of a float's shortest representation, rounded half up to six decimals."""
+        exact = cls(Decimal(repr(float(amount)))).amount  # validated before rounding
         return cls(round_half_up(exact, MICRO))
 
     @property
@@ -57,7 +57,7 @@ class MRR:
         return _quantize(_multiply(self.amount, _MONTHS), CENT)
 
     def revenue_at_risk(self, churn_probability: float | Decimal) -> Decimal:
-        """The monthly revenue expected to be lost: MRR times a probability between 0 and 1.
+        """Return the monthly revenue expected to be lost: MRR times a probability between 0 and 1.
 
         Raises `ValueError` when the probability lies outside 0..1.
         """
@@ -85,7 +85,7 @@ def dollars(amount: Decimal) -> str:
 
 
 class PlanTier(StrEnum):
-    """The price ladder, cheapest first; `custom` is negotiated and stands at its top.
+    """The price ladder, cheapest first; `custom` is negotiated and is its top.
 
     Tiers compare by their step: `PlanTier.STARTER < PlanTier.GROWTH`.
     """
@@ -118,7 +118,7 @@ _LADDER = tuple(PlanTier)
 
 
 class Industry(StrEnum):
-    """The customer's line of business; what we have no name for is `Other`."""
+    """The customer's line of business; `Other` stands for unknown names."""
 
     FINTECH = "FinTech"
     HEALTHTECH = "HealthTech"

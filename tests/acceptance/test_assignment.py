@@ -32,7 +32,7 @@ def test_a_backlog_of_signups_is_read_before_any_cancellation(stage: Stage) -> N
     stage.create_topics()
     stage.produce(make_corpus(4_000, PARTITIONS, troubles=False).messages)
     worker = stage.run_to_the_end_of_the_topics(BATCH__MAX_RECORDS="1000")
-    assert worker.events("reading the backlog of signups before any cancellation")
+    assert worker.events("cancellations paused for signup backlog")
     batches = worker.events("batch applied")
     never_signed_up = len(stage.expected().parked)
     assert sum(int(str(batch["parked"])) for batch in batches) == never_signed_up

@@ -74,7 +74,7 @@ def refusal(worker: WorkerProcess) -> str:
     """The reason that the worker gave for stopping."""
     assert worker.wait() == REFUSED, worker.tail()
     [stopped] = worker.events("stopped for safety")
-    return str(stopped["why"])
+    return str(stopped["reason"])
 
 
 @pytest.mark.parametrize("is_running", [True, False], ids=["running", "stopped"])

@@ -139,7 +139,7 @@ def test_a_dry_run_beside_no_worker_changes_no_byte(stage: Stage) -> None:
     refused_by_a_bad_deploy(stage, [custom(who) for who in people(3)])
     before = (ends(stage), store_bytes(stage))
     assert answer(stage, *REDRIVE)["count"] == 3
-    assert "Dry run: nothing is sent" in said(stage, *REDRIVE)
+    assert "Dry run: nothing was sent" in said(stage, *REDRIVE)
     assert answer(stage, "dead-letters", "discard")["count"] == 3
     assert (ends(stage), store_bytes(stage)) == before
 
@@ -200,7 +200,7 @@ def test_letter_rejected_too_often_is_left_out(stage: Stage) -> None:
         assert states(stage) == {"refused_again": time, "open": 1}
     done = answer(stage, *REDRIVE, "--max-redrives", "2", "--execute")
     assert (done["sent"], done["left_out"]) == (0, {"refused_again": 2, "redriven_too_often": 1})
-    assert "Left out: 1 redriven as often as --max-redrives allows" in said(stage, *REDRIVE, "--max-redrives", "2")
+    assert "Left out: 1 redriven --max-redrives times already" in said(stage, *REDRIVE, "--max-redrives", "2")
     assert worker.stop() == 0
     *_, last = sorted(read_committed(stage.kafka.bootstrap_servers, stage.topics.dead_letters[0]), key=_timestamp)
     names = [name for name, _ in last.headers]
@@ -264,7 +264,7 @@ def test_interrupted_a_redrive_stops_between_two_sendings(stage: Stage) -> None:
     slow = _slow_redrive(stage)
     slow._process.send_signal(signal.SIGINT)
     assert slow.wait() == 0, slow.said()
-    assert "Run it again to go on" in slow.said()
+    assert "Run the command again to continue" in slow.said()
     sent = len(redriven_records(stage))
     assert sent < 40
     assert answer(stage, *REDRIVE, "--execute")["sent"] == 40 - sent
@@ -277,7 +277,7 @@ def test_record_too_large_for_its_topic_is_named(stage: Stage) -> None:
     _limit(stage, stage.topics.signup, 10_000)
     done = answer(stage, *REDRIVE, "--execute", code=1)
     assert (done["sent"], len(done["too_large"])) == (2, 1)
-    assert "is larger than its topic takes" in said(stage, *REDRIVE, "--execute", code=1)
+    assert "exceeds max.message.bytes of its topic" in said(stage, *REDRIVE, "--execute", code=1)
     _limit(stage, stage.topics.signup, 1_000_000)
     assert answer(stage, *REDRIVE, "--execute")["sent"] == 1
 
@@ -291,7 +291,7 @@ def test_a_discarded_letter_is_left_alone_from_then_on(stage: Stage) -> None:
     first, *_ = letters(stage)
     worker = consumed(stage)
     discard = ("dead-letters", "discard", first["coordinates"], "--why", "a test of billing's")
-    assert "stop the worker" in said(stage, *discard, "--execute", code=69)
+    assert "Stop the worker" in said(stage, *discard, "--execute", code=69)
     assert worker.stop() == 0
     assert "--why is missing" in said(stage, "dead-letters", "discard", first["coordinates"], "--execute", code=2)
     assert answer(stage, *discard, "--execute")["letters"] == [first["coordinates"]]
@@ -340,7 +340,9 @@ def test_what_cannot_be_answered_is_said_in_one_sentence(stage: Stage) -> None:
     assert "no store" in said(stage, "dead-letters", "list", code=69)
     worker = consumed(stage)
     assert "No dead letters." in said(stage, "dead-letters", "list")
-    assert "no dead letter customer.signup/0/1" in said(stage, "dead-letters", "show", "customer.signup/0/1", code=1)
+    assert "dead letter customer.signup/0/1 not found" in said(
+        stage, "dead-letters", "show", "customer.signup/0/1", code=1
+    )
     assert answer(stage, *REDRIVE, "--execute")["sent"] == 0
     assert worker.stop() == 0
     assert "No dead letters." in said(stage, "dead-letters", "list", KAFKA__BOOTSTRAP_SERVERS=NOWHERE)

@@ -18,5 +18,5 @@ def test_durable_outbox_of_a_failed_commit_is_published(stage: Stage) -> None:
     worker.wait_until(lambda: bool(worker.events("recovered")), "the receipt read", 60)
     stage.produce(make_corpus(1_000, PARTITIONS).messages)
     stage.finish(worker)
-    assert worker.events("batch failed, trying again")
+    assert worker.events("batch failed, retrying")
     stage.require_as_expected()

@@ -21,7 +21,7 @@ WORD = "marked-content"
 AMOUNT = "471147.11"
 MARKS = (WHO, WHO.upper(), WORD, AMOUNT)
 HEADERS = (("ce_id", f"{WORD}-id".encode()), (f"{WORD}-name", f"{WORD}-value".encode()))
-FAILED = "batch failed, trying again"
+FAILED = "batch failed, retrying"
 
 
 def marked() -> list[Message]:
@@ -72,10 +72,10 @@ def test_page_is_shown_while_the_store_cannot_be_opened(stage: Stage, monkeypatc
     put_a_directory_in_place_of(stage.store_file)
     filling = [signup_value(f"00000000-4711-4711-8711-{number:012}") for number in range(20_000)]
     stage.produce([*marked(), *(Message("signup", None, value, (), 0) for value in filling)])
-    worker.wait_until(lambda: "cannot be read now" in page(stage), "a page without a store")
+    worker.wait_until(lambda: "not readable" in page(stage), "a page without a store")
     shown = page(stage)
-    assert "✗ Not well" in shown
-    assert "not known" in shown
+    assert "✗ Unhealthy" in shown
+    assert "unknown" in shown
     assert worker.events(FAILED)
     require_no_content(worker)
 

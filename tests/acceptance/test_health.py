@@ -69,7 +69,7 @@ def test_idle_worker_with_unwritable_store_is_not_ready(stage: Stage) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))  # as on a full disk
     worker.wait_until(lambda: unwell(url) == {"store"}, "not ready for its store", 30)
     assert get(f"{url}/livez")[0] == 200
-    assert "cannot be written" in get(f"{url}/readyz?verbose")[1]
+    assert "not writable" in get(f"{url}/readyz?verbose")[1]
     resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
     worker.wait_until(lambda: get(f"{url}/readyz")[0] == 200, "ready again", 30)
     assert worker.stop() == 0

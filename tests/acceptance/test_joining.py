@@ -96,7 +96,7 @@ def test_member_of_another_kind_is_named(stage: Stage, protocol: str, command: l
         assert f"FAIL group {stage.group}: a worker cannot join it".encode() in out
         worker = stage.start(command)
         assert worker.wait() == UNREACHABLE, worker.tail()
-    why = worker.events("cannot start")[0]["why"]
+    why = worker.events("start failed")[0]["reason"]
     assert f"group {stage.group} has members of another kind" in str(why)
     assert f"{CLIENT} at 127.0.0.1" in str(why)
     assert "Traceback" not in worker.said()

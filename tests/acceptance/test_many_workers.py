@@ -130,13 +130,13 @@ def test_migration_stops_old_workers_and_new_ones_continue(stage: Stage, url: st
     wait_for_batches(old[0], count=3)
     newer = [sys.executable, "-m", "tests.newer"]
     code, told = run_to_the_end([*newer, "migrate"], stage.settings, stage.directory)
-    assert (code, f"has version {NEXT} now; it had {TODAY}" in told) == (0, True), told
+    assert (code, f"migrated to version {NEXT}; it had {TODAY}" in told) == (0, True), told
     stage.produce(corpus.cancellations)
     for worker in old:  # the one that has nothing to do, too
         assert worker.wait() == Exit.SAFETY
-        assert f"has version {NEXT}, this worker reads {TODAY}: run the worker that migrated it" in worker.tail()
+        assert f"has version {NEXT}, this worker supports {TODAY}. Run the version that migrated it" in worker.tail()
     for command in ("status", "reconcile"):
-        assert f"this worker reads {TODAY}" in said(stage, command, code=Exit.UNREACHABLE)
+        assert f"this worker supports {TODAY}" in said(stage, command, code=Exit.UNREACHABLE)
     finish(stage, url, stage.start([*newer, "run"]))
 
 
@@ -157,7 +157,7 @@ def test_ops_ask_and_redrive_beside_the_workers(stage: Stage, url: str) -> None:
     assert told_of["worker"]["checks"], "of the one that was asked at its port"
     assert answer(stage, "status")["worker"] is None
     shown = said(stage, "status")
-    assert "none can be asked, as CUSTOMER_WORKER_HTTP__ENABLED is false; the group's members are those" in shown
+    assert "unknown, as CUSTOMER_WORKER_HTTP__ENABLED is false; see the members of the group" in shown
     assert "2 members: " in shown
     assert answer(stage, "reconcile")["total"]["topic"]["count"] == len(wanted.events)
     assert answer(stage, "parked", "list")["totals"]["records"] == len(wanted.parked)

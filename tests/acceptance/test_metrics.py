@@ -106,10 +106,10 @@ def _require_page(url: str, wanted: Expected) -> None:
     status, page = get(url)
     assert status == 200
     _require_no_customer(wanted, page)
-    assert "Not well" not in page
+    assert "Unhealthy" not in page
     assert f"${wanted.lost_arr:,}" in page
     assert f"{len(wanted.parked):,}" in page
-    assert "Read again every 10 s" in page
+    assert "Refreshed every 10 s" in page
     assert "http-equiv" not in get(f"{url}/?refresh=off")[1]
 
 

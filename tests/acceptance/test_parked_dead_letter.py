@@ -60,11 +60,11 @@ def test_dry_run_changes_nothing_and_execute_needs_no_worker(stage: Stage) -> No
     dry = answer(stage, *GIVE_UP)
     assert (dry["executed"], dry["count"]) == (False, 3)
     assert {each["customer_id"] for each in dry["parked"]} == set(WHO)
-    assert "stop the worker" in said(stage, *GIVE_UP, "--execute", code=69)
+    assert "Stop the worker" in said(stage, *GIVE_UP, "--execute", code=69)
     assert worker.stop() == 0
     before = (ends(stage), store_bytes(stage))
     assert "Dry run: 3 dead letters would be made" in said(stage, *GIVE_UP)
-    assert "Nothing has been parked for so long." in said(stage, "parked", "dead-letter", "--older-than", "1d")
+    assert "No cancellation has been parked for longer." in said(stage, "parked", "dead-letter", "--older-than", "1d")
     assert (ends(stage), store_bytes(stage)) == before
     assert answer(stage, "parked", "dead-letter", "--older-than", "1d", "--execute")["count"] == 0
     assert len(stage.store().parked) == 3

@@ -51,7 +51,7 @@ def refused(stage: Stage) -> str:
     assert worker.wait() == UNREACHABLE, worker.tail()
     [line] = worker.said().splitlines()
     assert "Traceback" not in line
-    why = json.loads(line)["why"]
+    why = json.loads(line)["reason"]
     assert f"kafka-acls.sh --bootstrap-server {stage.settings['KAFKA__BOOTSTRAP_SERVERS']} --add" in why
     assert f"--allow-principal User:{USER}" in why
     return str(why)

@@ -63,7 +63,7 @@ def test_stop_without_kafka_ends_in_time_and_loses_nothing(mortal_stage: Stage) 
     node.kill()
     try:
         assert _seconds_to_end(worker, 0) < PROMISED_S
-        [left] = worker.events("publishing unfinished; the next start continues")
+        [left] = worker.events("publishing unfinished")
         assert isinstance(left["unpublished"], int)
         assert left["unpublished"] > 0
         assert "never retrieved" not in worker.said()
@@ -87,7 +87,7 @@ def test_stop_with_a_store_that_hangs_ends_in_time(stage: Stage, url: str) -> No
         stage.produce(messages[30:])
         worker.wait_until(someone_waits, "a batch waiting for the lock")
         assert _seconds_to_end(worker, 0) < PROMISED_S
-    assert "unfinished: finishing the batch in hand" in worker.said()
+    assert "unfinished: finishing the current batch" in worker.said()
     stage.run_to_the_end_of_the_topics()
     stage.require_as_expected()
 

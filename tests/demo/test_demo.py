@@ -89,12 +89,12 @@ def test_every_run_tells_the_same_story_in_plain_text(runs: list[subprocess.Comp
 @pytest.mark.parametrize(
     "told",
     [
-        "10 customers stored, worth $51,160.57 a month.",
-        "3 events published; the 2 repeats changed nothing.",
+        "10 customers stored, $51,160.57 of MRR.",
+        "3 events published; the 2 duplicates had no effect.",
         "2 cancellations parked",
-        "9 refused",
-        "The worker is dead.",
-        "On the topic there are still 3 events.",
+        "9 rejected",
+        "The worker was killed.",
+        "The topic still has 3 events.",
         "$148,800.00",
         "Still parked: the cancellation of Marigold Health",
     ],
@@ -180,6 +180,6 @@ def test_stopped_worker_is_reported_with_the_end_of_its_log(tmp_path: Path) -> N
     command = (sys.executable, "-c", "raise SystemExit('the disk is full')")
     worker = WorkerProcess(Broker({}, {}, command), tmp_path / "customers.duckdb", tmp_path / "worker.log", {})
     worker.wait()
-    with pytest.raises(Refusal, match="ended by itself, with exit code 1") as refused:
+    with pytest.raises(Refusal, match="ended unexpectedly with exit code 1") as refused:
         worker.require_running()
     assert "the disk is full" in str(refused.value)

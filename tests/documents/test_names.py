@@ -44,7 +44,6 @@ SPANS = [
 WHOLE = [
     span for span in SPANS if re.match(r"(customer-worker|make|python|docker|faststream|kafka-\w+.*\.sh) ", span.text)
 ]
-SHORT = [span for span in SPANS if span.text.split()[0] in top_level_commands() and " " in span.text]
 
 
 def log_events() -> dict[str, set[str]]:
@@ -56,6 +55,14 @@ def log_events() -> dict[str, set[str]]:
                 case ast.Call(func=ast.Attribute(attr=level), args=[ast.Constant(value=str(event)), *_]):
                     found.setdefault(event, set()).add("error" if level == "exception" else level)
     return found
+
+
+EVENTS = log_events()
+SHORT = [
+    span
+    for span in SPANS
+    if span.text.split()[0] in top_level_commands() and " " in span.text and span.text not in EVENTS
+]
 
 
 @pytest.mark.parametrize("command", WHOLE, ids=str)
@@ -113,21 +120,19 @@ def test_every_metric_is_in_the_table() -> None:
 
 
 def test_log_events_have_the_level_of_the_table() -> None:
-    events = log_events()
     for names, levels, _ in table(OPERATING, "Logs"):
         shown = levels.split(", ")
         for number, event in enumerate(spans(names)):
-            assert shown[min(number, len(shown) - 1)] in events[event], event
+            assert shown[min(number, len(shown) - 1)] in EVENTS[event], event
 
 
 @every_document
 def test_log_events_exist(document: Path) -> None:
     """Of a span of plain words that is no command, no code: it is a log event."""
-    events = log_events()
     for span in spans(prose(document)):
         words = span.split()
         if len(words) > 2 and re.fullmatch(r"[A-Za-z]+(,? [a-z]+)+", span) and words[0] not in top_level_commands():
-            assert span in events or words[0] in {"customer-worker", "docker"}, span
+            assert span in EVENTS or words[0] in {"customer-worker", "docker"}, span
 
 
 def test_exit_codes_are_those_of_the_worker() -> None:

@@ -14,7 +14,7 @@ from tests.support.stage import copy_of_store
 
 SIZE = 256 * 1024 * 1024
 FILL_LIMIT_S = 150.0  # how fast the log grows depends on how many records a batch has, and so on the machine
-FAILED = "batch failed, trying again"
+FAILED = "batch failed, retrying"
 
 
 def faults() -> list[Fault]:

@@ -72,8 +72,8 @@ MUTANTS = (
     Mutant(
         "a failed batch sought past",
         (("worker/consumer/applier.py", "RETRY_FOR_SECONDS = 60.0", "RETRY_FOR_SECONDS = 0.0"),
-         ("worker/consumer/applier.py", '            log.exception("batch failed for good", batch=where)\n',
-          '            log.error("batch failed, trying again", error=str(error))\n            return\n')),
+         ("worker/consumer/applier.py", '            log.exception("batch retries exhausted", batch=where)\n',
+          '            log.error("batch failed, retrying", error=str(error))\n            return\n')),
         ("disk full at a commit",),
         ("outcomes: ",),
     ),

@@ -12,7 +12,7 @@ from tests.faults.play import Play
 from tests.support.stage import copy_of_store, delete_store
 
 UNREACHABLE, STOPPED_FOR_SAFETY = 69, 70
-ADVICE = "Restore a copy, or delete it to rebuild it"
+ADVICE = "Restore a backup, or delete it to rebuild it"
 
 
 def faults() -> list[Fault]:

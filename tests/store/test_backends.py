@@ -62,7 +62,7 @@ def test_missing_store_is_not_made_by_looking_at_it(url: str) -> None:
         pass
     check = store_operations.check_store(settings(url))
     assert check.is_well
-    assert check.found.endswith("to be made at the first start")
+    assert check.found.endswith("created at the first start")
 
 
 def test_identity_is_that_of_one_store(url: str) -> None:

@@ -75,8 +75,8 @@ def test_a_file_used_by_another_process_is_refused_in_plain_words(path: Path) ->
             DuckDBStore(str(path))
         other.communicate("\n")
     assert str(refused.value) == (
-        f"the store {path} is in use by another process. Stop that one first, "
-        "or give this worker a store of its own (CUSTOMER_WORKER_STORE__URL)"
+        f"the store {path} is in use by another process. Stop that process first, "
+        "or set another store (CUSTOMER_WORKER_STORE__URL)"
     )
     DuckDBStore(str(path)).close()
 
@@ -89,7 +89,9 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path, version
     DuckDBStore(str(path)).close()
     with duckdb.connect(str(path)) as db:
         db.execute("UPDATE store_version SET version = ?", [version])
-    with pytest.raises(StoreError, match=f"has version {version}, this worker reads {VERSION}: run the worker that"):
+    with pytest.raises(
+        StoreError, match=f"has version {version}, this worker supports {VERSION}. Run the version that"
+    ):
         DuckDBStore(str(path))
     with duckdb.connect(str(path)) as db:  # it let go of the file
         assert db.execute("SELECT version FROM store_version").fetchall() == [(version,)]
@@ -106,7 +108,7 @@ OVERWRITTEN = {
 @pytest.mark.parametrize("content", OVERWRITTEN.values(), ids=OVERWRITTEN)
 def test_an_overwritten_file_is_refused_with_what_to_do(written: Path, content: bytes) -> None:
     written.write_bytes(content)
-    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a copy, or delete it to rebuild it$"):
+    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a backup, or delete it to rebuild it$"):
         DuckDBStore(str(written))
     assert written.read_bytes() == content
 
@@ -114,7 +116,7 @@ def test_an_overwritten_file_is_refused_with_what_to_do(written: Path, content: 
 @pytest.mark.parametrize("size", [100, 4096, 8192, 12288, 0.3, 0.5], ids=lambda size: f"to {size}")
 def test_a_truncated_file_is_refused_with_what_to_do(written: Path, size: float) -> None:
     os.truncate(written, int(size if size > 1 else size * written.stat().st_size))
-    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a copy, or delete it to rebuild it$"):
+    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a backup, or delete it to rebuild it$"):
         DuckDBStore(str(written))
 
 
@@ -123,7 +125,7 @@ def test_a_file_with_garbage_in_it_is_refused_with_what_to_do(written: Path, pla
     with written.open("r+b") as file:
         file.seek(place)
         file.write(b"\xa5" * 8192)
-    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a copy, or delete it to rebuild it$"):
+    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a backup, or delete it to rebuild it$"):
         DuckDBStore(str(written))
 
 
@@ -135,7 +137,7 @@ def test_a_damaged_block_is_found_at_start_also_where_nobody_would_read_it_for_y
     with written.open("r+b") as file:
         file.seek(int(share * size))
         file.write(b"\xa5" * (size // 5))
-    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a copy, or delete it to rebuild it$"):
+    with pytest.raises(StoreError, match=rf"the store {written} .*\. Restore a backup, or delete it to rebuild it$"):
         DuckDBStore(str(written))
 
 

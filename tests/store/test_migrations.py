@@ -61,7 +61,9 @@ def test_tables_with_data_are_brought_to_the_next_version_once(
     before = everything_in(durable, old)
     old.close()
     newer()
-    with pytest.raises(StoreError, match=f"has version {TODAY}, this worker needs {NEXT}: run customer-worker migrate"):
+    with pytest.raises(
+        StoreError, match=f"has version {TODAY}, this worker requires {NEXT}. Run customer-worker migrate"
+    ):
         durable.open()
     assert store_operations.migrate(settings) == (TODAY, NEXT)
     assert store_operations.migrate(settings) == (NEXT, NEXT)
@@ -145,7 +147,7 @@ def test_a_store_of_a_newer_version_is_refused_at_start_and_by_every_command(
     newer()
     store_operations.migrate(settings)
     monkeypatch.setattr(migrations, "STEPS", today)
-    says = f"has version {NEXT}, this worker reads {TODAY}: run the worker that migrated it, or a newer one"
+    says = f"has version {NEXT}, this worker supports {TODAY}. Run the version that migrated it, or a newer one"
     with pytest.raises(Refusal, match=says) as refused:
         bootstrap.open_store(settings)
     assert refused.value.code is Exit.UNREACHABLE
@@ -164,7 +166,7 @@ def test_a_newer_store_is_not_copied_over(tmp_path: Path, newer: Callable[..., N
     source, target = f"duckdb:///{database.path}", "postgresql://nowhere.invalid/customers"
     command = ["store", "copy", source, target]
     ended = CliRunner().invoke(command_line(command), command)
-    assert "run customer-worker migrate" in str(ended.exception)
+    assert "Run customer-worker migrate" in str(ended.exception)
 
 
 def test_a_duckdb_store_in_a_workers_hands_is_not_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +177,7 @@ def test_a_duckdb_store_in_a_workers_hands_is_not_migrated(tmp_path: Path, monke
         ended = CliRunner().invoke(command_line(["migrate"]), ["migrate"])
     assert isinstance(ended.exception, Refusal)
     assert str(ended.exception) == (
-        f"the store duckdb:///{path} is in the hands of a running worker, or of another command: stop the worker, run "
+        f"the store duckdb:///{path} is in use by a running worker or another command. Stop the worker, run "
         "customer-worker migrate again, then start the worker"
     )
 
@@ -214,7 +216,7 @@ def test_a_worker_of_before_writes_nothing_more_and_publishes_no_more(
         old.lead,
         old.reopen,
     ):
-        with pytest.raises(NewerStoreError, match=f"has version {NEXT}, this worker reads {TODAY}"):
+        with pytest.raises(NewerStoreError, match=f"has version {NEXT}, this worker supports {TODAY}"):
             write()
     new = PostgresDatabase(url)
     store = new.open()
@@ -259,7 +261,7 @@ def test_what_holds_the_store_for_long_is_not_waited_for_for_long(
     monkeypatch.setattr("worker.stores.postgres.connection.MIGRATE_WAITS_SECONDS", 1)
     trial = PostgresDryRun(url, "postgresql://here")
     newer()
-    with pytest.raises(StoreError, match=r"could not be had alone within 1 s: .* run customer-worker migrate again"):
+    with pytest.raises(StoreError, match=r"could not be locked within 1 s: .* Run customer-worker migrate again"):
         migrate_store(url, "postgresql://here")
     trial.close()
     old.commit(Changes(new_customers={BOB: customer(BOB)}))

@@ -18,7 +18,7 @@ SHOWN = "postgresql://worker@db/customers"
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (errors.DiskFull('could not extend file "base/5/16": No space left on device'), "Make room"),
+        (errors.DiskFull('could not extend file "base/5/16": No space left on device'), "Free disk space"),
         (errors.InsufficientPrivilege("permission denied for table customers"), "Give the user in"),
         (errors.AdminShutdown("terminating connection"), "Check that PostgreSQL runs there"),
         (psycopg.OperationalError("server closed the connection unexpectedly"), "Check that PostgreSQL runs there"),

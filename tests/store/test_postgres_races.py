@@ -246,7 +246,7 @@ def test_one_relay_leads_and_the_next_takes_over(stores: tuple[PostgresStore, Po
     assert one.last_seq == 1
     one._locks.close()  # as its end would, without its knowing
     wait_for(other.lead)
-    with pytest.raises(StoreError, match="another worker publishes"):
+    with pytest.raises(StoreError, match="another worker is the leader"):
         one.mark_published(1, {})
     other.mark_published(1, {})
     assert not one.lead()

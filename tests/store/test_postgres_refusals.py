@@ -81,7 +81,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
 def test_a_wrong_password(role: Role, refused: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
     role.require_password()
     said = refused(role.url(password="wrong"))
-    assert f'lets nobody in: password authentication failed for user "{role.name}". Check the user and the' in said
+    assert f'refuses connections: password authentication failed for user "{role.name}". Check the user and the' in said
     assert f"the password in {URL}" in said
     ended = CliRunner().invoke(command_line(["status"]), ["status"])
     assert (isinstance(ended.exception, Refusal), str(ended.exception)) == (True, said), "as a command says it"
@@ -101,8 +101,8 @@ def test_no_such_database(role: Role, refused: Callable[[str], str]) -> None:
 def test_no_connection_left(role: Role, refused: Callable[[str], str]) -> None:
     role.do("ALTER ROLE {} CONNECTION LIMIT 0")
     said = refused(role.url())
-    assert "lets nobody in: too many connections for role" in said
-    assert "Raise max_connections, or the limit of the user or the database; or run fewer workers" in said
+    assert "refuses connections: too many connections for role" in said
+    assert "Raise max_connections or the limit of the user or the database, or run fewer workers" in said
 
 
 def test_no_right_to_connect(role: Role, refused: Callable[[str], str]) -> None:

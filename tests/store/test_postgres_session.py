@@ -165,7 +165,7 @@ def test_signup_beside_a_parked_cancellation_conflicts(user: User, level: str, k
                     assert not doing.done()
         error = doing.exception(timeout=30)
         assert isinstance(error, StoreConflictError)
-        assert "a cancellation was parked elsewhere while its customer signed up" in str(error)
+        assert "a cancellation was parked by another worker while its signup was being committed" in str(error)
 
 
 @pytest.mark.parametrize(("chosen", "kept"), [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")])
@@ -199,12 +199,12 @@ def test_changed_search_path_makes_no_second_store(user: User, url: str) -> None
     try:
         with closing(PostgresStore(bare, HERE)) as store:
             user.do("ALTER ROLE {} SET search_path = {}".replace("= {}", f"= {user.name}"))
-            with pytest.raises(StoreError, match="has no tables any more: it was replaced, or the search path"):
+            with pytest.raises(StoreError, match="has no tables any more: the database was replaced, or search_path"):
                 store.reopen()
             migrate_store(bare, HERE)
-            with pytest.raises(StoreError, match="has other tables than the worker opened first"):
+            with pytest.raises(StoreError, match="has other tables than at the worker's start"):
                 store.reopen()
-            with pytest.raises(StoreError, match="has other tables than the worker opened first"):
+            with pytest.raises(StoreError, match="has other tables than at the worker's start"):
                 store.lead()
     finally:
         user.do("DROP SCHEMA {} CASCADE")
@@ -315,7 +315,7 @@ def test_standby_is_refused_and_can_be_read() -> None:
             server.restart()
             with pytest.raises(StoreError):
                 prepare(store)
-            with pytest.raises(StoreError, match=r"the server is a standby, which takes no writes\. Name the primary"):
+            with pytest.raises(StoreError, match=r"the server is a standby, which accepts no writes\. Set the primary"):
                 store.reopen()
             settings = Settings(store={"url": server.url})  # type: ignore[arg-type]
             with pytest.raises(Refusal, match="the server is a standby"):

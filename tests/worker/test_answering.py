@@ -75,7 +75,7 @@ def test_the_event_loop_goes_on_while_an_answer_is_looked_up(store: DuckDBStore)
 def test_a_question_that_takes_too_long_is_ended_and_the_next_one_answered(store: DuckDBStore) -> None:
     async def ask() -> None:
         answering, endless = QueryServer(store, Settings(), time_limit_seconds=0.5), Endless()
-        with pytest.raises(QueryFailed, match=r"endless was not answered within 0\.5 s"):
+        with pytest.raises(QueryFailed, match=r"endless was not completed within 0\.5 s"):
             await answering.run(endless.question, NoParameters())
         assert await answering.run(COUNT, NoParameters()) == b"1"
         await answering.close()

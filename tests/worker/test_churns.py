@@ -195,5 +195,5 @@ def test_what_is_no_event_as_the_worker_writes_it_is_a_stranger(values: ValueRea
 
 def test_sums_whose_fingerprints_are_made_otherwise_are_not_compared(values: ValueReader) -> None:
     require_comparable(PublishedPosition(0, {}, values.fingerprinted_by), values)
-    with pytest.raises(Refusal, match=r"DuckDB 1\.0.*Use the command of the worker's own installation"):
+    with pytest.raises(Refusal, match=r"DuckDB 1\.0.*Use the command of the worker's installation"):
         require_comparable(PublishedPosition(0, {}, "DuckDB 1.0"), values)

@@ -129,7 +129,7 @@ def test_every_error_of_the_domain_has_a_rejection_of_its_own() -> None:
     assert set(REJECTIONS) == set(CustomerError.__subclasses__())
     assert len({reason for reason, _ in REJECTIONS.values()}) == len(REJECTIONS)
     assert {reason.value: message for reason, message in REJECTIONS.values()} == {
-        "signup_conflict": "the customer signed up before with other particulars",
+        "signup_conflict": "the customer signed up before with other terms",
         "already_churned": "the customer churned before, on another date",
         "churn_before_signup": "cancellation_date lies before the customer's signup_date",
     }

@@ -139,19 +139,19 @@ def test_the_host_that_is_listened_on_is_a_name_of_this_machine(store: DuckDBSto
 def test_nobody_else_is_told_anything(store: DuckDBStore, client: str, headers: dict[str, str], path: str) -> None:
     answer = get(store, path, client=client, headers=headers)
     assert answer.status == 403
-    assert answer.body.startswith(b"questions about customers are answered on this machine only")
+    assert answer.body.startswith(b"queries about customers are served to local clients only")
 
 
 @pytest.mark.parametrize(
     ("target", "status", "told"),
     [
-        ("/ask/nothing", 404, "no such question; there are worker, status, explain, parked"),
-        ("/ask/explain", 400, "these are no parameters of explain"),
-        (asked("explain", {"customer_id": "1"}), 400, "these are no parameters of explain"),
-        (asked("explain", {"customer_id": f"{ADA}\n"}), 400, "these are no parameters of explain"),
-        (asked("explain", {"customer_id": ADA.upper()}), 400, "these are no parameters of explain"),
-        (asked("parked", {"at_most": "many"}), 400, "these are no parameters of parked"),
-        ("/ask/parked?parameters=%FF%ED%A0%80", 400, "these are no parameters of parked"),
+        ("/ask/nothing", 404, "unknown query: the queries are worker, status, explain, parked"),
+        ("/ask/explain", 400, "invalid parameters of explain"),
+        (asked("explain", {"customer_id": "1"}), 400, "invalid parameters of explain"),
+        (asked("explain", {"customer_id": f"{ADA}\n"}), 400, "invalid parameters of explain"),
+        (asked("explain", {"customer_id": ADA.upper()}), 400, "invalid parameters of explain"),
+        (asked("parked", {"at_most": "many"}), 400, "invalid parameters of parked"),
+        ("/ask/parked?parameters=%FF%ED%A0%80", 400, "invalid parameters of parked"),
     ],
 )
 def test_what_is_asked_wrongly_is_said(store: DuckDBStore, target: str, status: int, told: str) -> None:

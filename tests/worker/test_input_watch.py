@@ -179,13 +179,13 @@ def elsewhere(inputs: InputWatch) -> None:
     ("change", "now", "found"),
     [
         (ends_known, 5.0, None),
-        (ends_known, 61.0, "partition 0 is not read on: its position is 10 for 61 s, its end 12"),
+        (ends_known, 61.0, "partition 0 makes no progress: its position is 10 for 61 s, its end 12"),
         (paused, 61.0, None),  # cancellations wait for the backlog of signups
         (lambda _: None, 11.0, "partition 0 has no leader"),
         (shortened, 1.0, "partition 1 ends at offset 7, before the position 10"),
         (without(FIRST, SECOND), 1.0, input_watch.NO_WORKER),
         (without(SECOND), 1.0, None),  # a new partition is shared out within half a minute
-        (without(SECOND), 61.0, "partition 0 is not read on"),
+        (without(SECOND), 61.0, "partition 0 makes no progress"),
         (without(FIRST), 61.0, "partition 0 is assigned to no worker"),
         (elsewhere, 3_600.0, None),  # another worker answers for them
     ],

@@ -43,7 +43,7 @@ def test_errors_of_a_library_are_put_in_words(capsys: pytest.CaptureFixture[str]
 def test_own_lines_are_kept_whatever_error_they_show(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Log(format="json"))
     worker, aiokafka = structlog.get_logger("worker"), logging.getLogger("aiokafka")
-    worker.critical("cannot start", exc_info=GroupCoordinatorNotAvailableError("of the group"))
+    worker.critical("start failed", exc_info=GroupCoordinatorNotAvailableError("of the group"))
     aiokafka.error("Group coordinator lookup failed: %s", GroupCoordinatorNotAvailableError("of the group"))
     [told] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert told["event"] == "cannot start"
+    assert told["event"] == "start failed"

@@ -25,7 +25,7 @@ from worker.stores.reading import AtStake, Waiting
 EVIL = "<script>alert(1)</script>\"'&"
 STARTED = datetime(2026, 7, 1, 12, tzinfo=UTC)
 REPORT = WorkerReport("1.2.3", STARTED, [], BatchReport(STARTED, 1_234, {}, 0, 0.25))
-WELL = [Check("poll", is_well=True, found="asked for records 0.1 s ago"), Check("store", is_well=True, found="fine")]
+WELL = [Check("poll", is_well=True, found="last poll 0.1 s ago"), Check("store", is_well=True, found="fine")]
 
 
 class Page(HTMLParser):
@@ -93,32 +93,32 @@ def shown(metrics: Metrics | None = None, read: Reading | None = None, settings:
 
 def test_a_worker_that_is_well_says_so_first() -> None:
     html = OperationsPage(Settings(), Metrics(Settings().topics)).render(REPORT, reading())
-    assert "<title>Well: customer-worker</title>" in html
-    assert "Not well" not in html
+    assert "<title>Healthy: customer-worker</title>" in html
+    assert "Unhealthy" not in html
     assert Page(html).table("Checks") == {
-        "poll": ["✓ well", "asked for records 0.1 s ago"],
-        "store": ["✓ well", "fine"],
+        "poll": ["✓ ok", "last poll 0.1 s ago"],
+        "store": ["✓ ok", "fine"],
     }
 
 
 def test_a_worker_that_is_not_well_names_what_and_what_to_do() -> None:
     sick = reading([*WELL, Check("outbox", is_well=False, found="", advice="publishing fails: see the log")])
     html = OperationsPage(Settings(), Metrics(Settings().topics)).render(REPORT, sick)
-    assert "<title>Not well: customer-worker</title>" in html
-    assert "See outbox below" in html
-    assert Page(html).table("Checks")["outbox"] == ["✗ not well", "publishing fails: see the log"]
+    assert "<title>Unhealthy: customer-worker</title>" in html
+    assert "Failed checks: outbox." in html
+    assert Page(html).table("Checks")["outbox"] == ["✗ failed", "publishing fails: see the log"]
 
 
 def test_what_waits_is_shown_with_its_age_and_its_money() -> None:
-    assert shown().table("What waits") == {
-        "cancellations parked until their signup": ["12", "3 hours", ""],
-        "records in the outbox to be published": ["3", "", ""],
-        "dead letters to be decided": ["4", "", "$1,234,567.89 of ARR at stake"],
+    assert shown().table("Backlog") == {
+        "parked cancellations": ["12", "3 hours", ""],
+        "unpublished records in the outbox": ["3", "", ""],
+        "open dead letters": ["4", "", "$1,234,567.89 of ARR at stake"],
     }
 
 
 def test_positions_and_lag_are_shown_and_added_up() -> None:
-    assert shown().table("Positions and lag: 1,200 records wait") == {
+    assert shown().table("Positions and lag: 1,200 records") == {
         f"{CANCELLATIONS}/0": ["7", "0"],
         f"{SIGNUPS}/1": ["98,765", "1,200"],
     }
@@ -131,7 +131,7 @@ def test_what_was_decided_is_counted_by_topic_reason_and_money(store: DuckDBStor
     page = shown(metrics)
     assert page.table("Decisions") == {SIGNUPS: ["1", "1", "0", "1"], CANCELLATIONS: ["1", "0", "0", "1"]}
     assert page.table("Rejected") == {"empty": ["1"], "already_churned": ["1"]}
-    assert page.table("Revenue") == {"lost with customers who churned": ["$5,988.00"]}
+    assert page.table("Revenue") == {"ARR lost to churn": ["$5,988.00"]}
 
 
 def test_a_worker_that_rejected_nothing_says_so() -> None:
@@ -141,16 +141,16 @@ def test_a_worker_that_rejected_nothing_says_so() -> None:
 def test_the_worker_itself_is_shown() -> None:
     facts = shown().table("This worker")
     assert facts["version"] == ["1.2.3"]
-    assert facts["size of the store"] == ["5.0 MiB"]
+    assert facts["store size"] == ["5.0 MiB"]
     assert facts["last batch"] == ["1,234 records in 0.250 s, at 2026-07-01 12:00:00 UTC"]
 
 
 def test_a_store_that_cannot_be_read_leaves_the_page_as_it_is() -> None:
     page = shown(read=reading(store=False))
-    assert page.table("What waits") == {"the store": ["cannot be read now", "", ""]}
-    assert page.table("Positions and lag: 1,200 records wait") == {
-        f"{CANCELLATIONS}/0": ["not known", "0"],
-        f"{SIGNUPS}/1": ["not known", "1,200"],
+    assert page.table("Backlog") == {"store": ["not readable", "", ""]}
+    assert page.table("Positions and lag: 1,200 records") == {
+        f"{CANCELLATIONS}/0": ["unknown", "0"],
+        f"{SIGNUPS}/1": ["unknown", "1,200"],
     }
 
 
@@ -158,7 +158,7 @@ def test_whatever_is_shown_is_text_and_never_markup() -> None:
     settings = Settings(kafka=Kafka(group_id=EVIL))
     page = shown(read=reading([Check(EVIL, is_well=False, found="", advice=EVIL)]), settings=settings)
     assert "script" not in page.names()
-    assert page.table("Checks") == {EVIL: ["✗ not well", EVIL]}
+    assert page.table("Checks") == {EVIL: ["✗ failed", EVIL]}
     assert page.table("This worker")["group"] == [EVIL]
 
 

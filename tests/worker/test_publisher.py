@@ -59,7 +59,7 @@ def test_send_outside_a_transaction_counts_as_fenced() -> None:
 def test_failed_assertion_of_aiokafka_can_be_recovered() -> None:
     error = first_failure(None, AssertionError("Unrecognized partition"))
     assert isinstance(error, KafkaError)
-    assert in_words(error, Kafka()) == "the Kafka client cannot go on: Unrecognized partition"
+    assert in_words(error, Kafka()) == "the Kafka client has failed: Unrecognized partition"
 
 
 def test_failure_that_nobody_waits_for_is_not_printed() -> None:

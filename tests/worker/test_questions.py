@@ -54,17 +54,17 @@ def test_a_story_tells_every_decision_and_why(store: Store) -> None:
     apply(store, [cancellation(1), cancellation(2, ADA, "2026-07-15"), signup(3, ADA, plan_tier='"gold"')])
     story = answer(store, HISTORY, ExplainQuery(ADA))
     assert [told(step) for step in story.steps] == [
-        (f"{CANCELLATIONS}/0/0", "parked", None, "no signup of the customer had come"),
-        (f"{SIGNUPS}/0/0", "applied", None, "the customer is new"),
-        (f"{CANCELLATIONS}/0/0", "applied", None, "the customer left"),
+        (f"{CANCELLATIONS}/0/0", "parked", None, "no signup of the customer was received before"),
+        (f"{SIGNUPS}/0/0", "applied", None, "new customer"),
+        (f"{CANCELLATIONS}/0/0", "applied", None, "the customer churned"),
         (
             f"{SIGNUPS}/0/1",
             "rejected",
             "signup_conflict",
-            "the customer signed up before with other particulars",
+            "the customer signed up before with other terms",
         ),
-        (f"{SIGNUPS}/0/2", "duplicate", None, "the customer signed up before, with the same particulars"),
-        (f"{CANCELLATIONS}/0/1", "duplicate", None, "the customer had left on that day already"),
+        (f"{SIGNUPS}/0/2", "duplicate", None, "the customer signed up before, with the same terms"),
+        (f"{CANCELLATIONS}/0/1", "duplicate", None, "the customer had already churned on that date"),
         (
             f"{CANCELLATIONS}/0/2",
             "rejected",

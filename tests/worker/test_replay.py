@@ -296,7 +296,7 @@ def test_without_room_nothing_is_copied_and_the_numbers_are_said(
     path = tmp_path / "store.duckdb"
     DuckDBStore(str(path)).close()
     monkeypatch.setattr(duckdb_copy, "ROOM_TO_WORK_BYTES", 10**18)
-    with pytest.raises(StoreError, match=r"takes 1,000,000,[0-9,]+ MB .* Make room"), copied(str(path), ignored):
+    with pytest.raises(StoreError, match=r"needs 1,000,000,[0-9,]+ MB .* Free disk space"), copied(str(path), ignored):
         pass
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
@@ -417,9 +417,9 @@ def test_everything_is_printed_and_nothing_cut_short(capsys: pytest.CaptureFixtu
     for line in (
         "Dry run: nothing was changed.",
         "5 records read.",
-        "applied 2 duplicate 2 says nothing new rejected already_churned 1 says nothing new: no second dead letter",
-        "applied 2 cancellations that had waited for a signup rejected churn_before_signup 1 cancellations that had",
-        f"{ADA} - growth, $499.00 a month, left 2026-06-30",
+        "applied 2 duplicate 2 no effect rejected already_churned 1 no effect: no second dead letter",
+        "applied 2 parked cancellations rejected churn_before_signup 1 parked cancellations",
+        f"{ADA} - growth, $499.00 per month, churned 2026-06-30",
         "To be published: 2 events, 1 dead letter.",
         "ARR lost: $0.00 before, $11,976.00 after.",
     ):
@@ -433,17 +433,17 @@ def test_everything_is_printed_and_nothing_cut_short(capsys: pytest.CaptureFixtu
         ({"executed": True, "waiting_after": 0}, "Published: 2 events, 1 dead letter."),
         (
             {"executed": True, "waiting_before": 4, "waiting_after": 3, "interrupted": True},
-            "To be published: 2 events, 1 dead letter. With them what had waited in the outbox before: 4 records. Of",
+            "To be published: 2 events, 1 dead letter. Together with earlier records of the outbox: 4 records. Not",
         ),
-        ({"executed": True, "waiting_after": 3}, "Of all that, not published yet: 3 records. The worker does so"),
-        ({"executed": True, "interrupted": True}, "Interrupted: what was done is done"),
-        ({"interrupted": True, "read": 0, "taken": 0}, "Interrupted: nothing was changed. Up to there: 0 records read"),
-        ({"emit": Emit.NONE}, "Held back, as if published: 2 events, 1 dead letter. ARR lost"),
+        ({"executed": True, "waiting_after": 3}, "Not published yet: 3 records. The next running worker"),
+        ({"executed": True, "interrupted": True}, "Interrupted: committed batches are kept"),
+        ({"interrupted": True, "read": 0, "taken": 0}, "Interrupted: nothing was changed. Until then: 0 records read"),
+        ({"emit": Emit.NONE}, "Not sent, counted as published: 2 events, 1 dead letter. ARR lost"),
         (
             {"emit": Emit.NONE, "executed": True, "waiting_before": 1, "waiting_after": 1},
-            "Not held back, what had waited in the outbox before: 1 record. The worker publishes it",
+            "Still to be published, earlier records of the outbox: 1 record. The next running worker publishes",
         ),
-        ({"taken": 6}, "given up 1 an operator has decided them"),
+        ({"taken": 6}, "abandoned 1 decided by an operator"),
         ({"read": 9}, "9 records read, 5 of them about the customer."),
     ],
 )

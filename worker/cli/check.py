@@ -21,9 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def check(as_json: AsJson = False) -> None:
-    """Check settings, brokers, topics, rights and store; exit 1 when one is not well.
+    """Check settings, brokers, topics, rights and store. Exit 1 if a check failed.
 
-    WARN: it could not be looked at, for lack of a right.
+    WARN: not checked, because a right is missing.
 
     Example: customer-worker check
     """

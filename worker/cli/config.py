@@ -10,7 +10,7 @@ from rich.table import Table
 from worker.cli.shared import AsJson, console
 from worker.settings import Settings
 
-config = typer.Typer(help="The settings.", no_args_is_help=True)
+config = typer.Typer(help="Show the settings.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:

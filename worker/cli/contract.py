@@ -9,7 +9,7 @@ import typer
 from worker.monitoring import alert_rules
 from worker.settings import Settings
 
-contract = typer.Typer(help="The contract as documents.", no_args_is_help=True)
+contract = typer.Typer(help="Print the contract as documents.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 @contract.command("asyncapi")
 def show_asyncapi() -> None:
-    """Print the AsyncAPI document of what is read and sent.
+    """Print the AsyncAPI document of the topics and their messages.
 
     Example: customer-worker contract asyncapi > asyncapi.json
     """
@@ -41,7 +41,7 @@ def show_schemas() -> None:
 
 @contract.command("alerts")
 def show_alerts() -> None:
-    """Print the alert rules for Prometheus, as its rule_files take them.
+    """Print the alert rules for Prometheus, in the format of its rule_files.
 
     Example: customer-worker contract alerts > customer-worker-alerts.yaml
     """

@@ -15,18 +15,20 @@ from worker.settings import Settings
 from worker.stores.dead_letters import Filters
 
 Ids = Annotated[
-    list[str] | None, typer.Option("--id", metavar="TOPIC/PARTITION/OFFSET", help="This letter; may be repeated.")
+    list[str] | None,
+    typer.Option("--id", metavar="TOPIC/PARTITION/OFFSET", help="Select this dead letter; may be repeated."),
 ]
-OfReason = Annotated[Reason | None, typer.Option("--reason", help="Refused for this reason.")]
-OfTopic = Annotated[str | None, typer.Option("--topic", help="Came from this topic.")]
+OfReason = Annotated[Reason | None, typer.Option("--reason", help="Select by reason of the refusal.")]
+OfTopic = Annotated[str | None, typer.Option("--topic", help="Select by source topic.")]
 OfCustomer = Annotated[
-    str | None, typer.Option("--customer", parser=customer_id_typed, metavar="ID", help="Is about this customer.")
+    str | None, typer.Option("--customer", parser=customer_id_typed, metavar="ID", help="Select by customer.")
 ]
 OlderThan = Annotated[
-    timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Refused longer ago: 45m, 12h, 30d.")
+    timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Refused longer ago than this: 45m, 12h, 30d.")
 ]
 NewerThan = Annotated[
-    timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Refused since: 45m, 12h, 30d.")
+    timedelta | None,
+    typer.Option(parser=age_from, metavar="AGE", help="Refused more recently than this: 45m, 12h, 30d."),
 ]
 
 

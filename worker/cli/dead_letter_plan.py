@@ -15,17 +15,17 @@ from worker.settings import Settings
 from worker.stores.dead_letters import Filters
 
 _LEFT_OUT = {
-    "redriven": "redriven already and not decided yet",
-    "applied": "that took effect since",
-    "refused_again": "redriven and refused again: what came of that is a letter of its own",
+    "redriven": "redriven already, not decided yet",
+    "applied": "applied since",
+    "refused_again": "redriven and refused again: the new dead letter replaces it",
     "discarded": "discarded",
-    "redriven_too_often": "redriven as often as --max-redrives allows",
+    "redriven_too_often": "redriven --max-redrives times already",
 }
 
 
 async def find_plan(settings: Settings, filters: Filters, max_redrives: int) -> Plan:
     """Plan a redrive or a discard from the current state of the store. Raises `Refusal`."""
-    with progress_bar("looking through what is not read yet") as progress:
+    with progress_bar("Searching unread records for redrives") as progress:
         letters, _ = await find_dead_letters(settings, RemoteSource(settings), filters, progress=progress)
     return plan(letters, max_redrives)
 
@@ -37,7 +37,7 @@ def print_dry_run(chosen: Plan, heading: str, *, as_json: bool) -> None:
         return
     print_plan(chosen, heading=heading)
     if chosen.letters:
-        print_line("Add --execute to do it.")
+        print_line("Add --execute to execute it.")
 
 
 def print_plan(plan: Plan, *, heading: str) -> None:

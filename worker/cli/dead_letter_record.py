@@ -1,4 +1,4 @@
-"""One dead letter and its record, printed as text and as JSON.
+"""Output of a dead letter and its record, as text and as JSON.
 
 Everything that comes from a record is escaped: it may contain control sequences of terminals.
 """
@@ -17,7 +17,7 @@ from worker.messages.record import rfc3339
 from worker.stores.dead_letters import Letter, LetterRecord, State
 
 MAX_VALUE_BYTES = 64 * 1024
-"""Bytes of a value that are printed, at most."""
+"""Maximum number of bytes of a value that are printed."""
 
 
 def print_record(letter: Letter, record: LetterRecord) -> None:

@@ -30,9 +30,9 @@ from worker.settings import Settings
 from worker.stores.dead_letters import WAITING, Filters, Letter, LetterRecord, State
 
 MAX_UNREAD_OFFSETS = 100_000
-"""Unread offsets that `list` and `show` search for redriven records, at most."""
+"""Maximum number of unread offsets that `list` and `show` search for redriven records."""
 
-dead_letters = typer.Typer(help="Records that were refused.", no_args_is_help=True)
+dead_letters = typer.Typer(help="List, show, redrive and discard refused records.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -51,12 +51,13 @@ def list_letters(
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     states: Annotated[
-        list[State] | None, typer.Option("--state", help="In this state; may be repeated. Else those that wait.")
+        list[State] | None,
+        typer.Option("--state", help="Select by state; may be repeated. Default: open and redriven."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="The most letters shown one by one.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of letters shown one by one.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """What was refused, why, what became of it, and the ARR at stake: each customer's once.
+    """List refused records with reason, state and ARR at stake. Each customer's ARR counts once.
 
     Example: customer-worker dead-letters list --reason unknown_plan_tier --newer-than 12h
     """
@@ -75,11 +76,11 @@ def show_letter(
     letter_id: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET")],
     raw: Annotated[bool, typer.Option("--raw", help="Write the value to standard output, byte for byte.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Write it to a terminal, too, whatever it does there.")
+        bool, typer.Option("--force", help="Write it to a terminal, too; control sequences take effect.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """One refused record as it came, with all that is known of it; safe to print.
+    """Show a refused record as received, and its decisions. Control characters are escaped.
 
     Example: customer-worker dead-letters show customer.signup/3/1704
     """
@@ -98,12 +99,12 @@ async def _find_one(settings: Settings, letter_id: str) -> tuple[Letter, LetterR
     letters, _ = await find_dead_letters(settings, source, Filters(ids=(letter_id,)), max_unread=MAX_UNREAD_OFFSETS)
     if not letters:
         raise Refusal(
-            f"there is no dead letter {printable(letter_id)}. `customer-worker dead-letters list` names those that are",
+            f"dead letter {printable(letter_id)} not found. `customer-worker dead-letters list` lists dead letters",
             Exit.NO,
         )
     if len(letters) > 1:
         raise Refusal(
-            f"there are {len(letters)} dead letters of that place, as its topic was recreated: say which, "
+            f"{len(letters)} dead letters have these coordinates, as the topic was recreated. Select one: "
             + " or ".join(letter.id for letter in letters),
             Exit.USAGE,
         )
@@ -114,8 +115,8 @@ async def _find_one(settings: Settings, letter_id: str) -> tuple[Letter, LetterR
 def _write_raw(value: bytes, *, force: bool) -> None:
     if sys.stdout.isatty() and not force:
         raise Refusal(
-            "the value is not written to a terminal, which would obey what it holds. Send it to a file or a pipe, or "
-            "add --force",
+            "the value is not written to a terminal: its control sequences would take effect. Redirect the output to a "
+            "file or a pipe, or add --force",
             Exit.USAGE,
         )
     sys.stdout.buffer.write(value)

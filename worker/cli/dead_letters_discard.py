@@ -1,4 +1,4 @@
-"""`customer-worker dead-letters discard`: exclude dead letters from redrive and replay for good."""
+"""`customer-worker dead-letters discard`: exclude dead letters from redrive and replay permanently."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def register(dead_letters: typer.Typer) -> None:
 
 def discard_letters(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[TOPIC/PARTITION/OFFSET]...")] = None,
-    why: Annotated[str, typer.Option("--why", help="Why they are left: kept with them.")] = "",
+    why: Annotated[str, typer.Option("--why", help="Reason for the discard, stored with the letters.")] = "",
     reason: OfReason = None,
     topic: OfTopic = None,
     customer: OfCustomer = None,
@@ -37,10 +37,10 @@ def discard_letters(
     execute: Execute = False,
     as_json: AsJson = False,
 ) -> None:
-    """Leave open dead letters for good: neither a redrive nor a replay takes them. A dry run unless --execute is given.
+    """Discard open dead letters: exclude them from redrives and replays. A dry run unless --execute is given.
 
-    It is written into the store, which with DuckDB is the worker's alone while that runs: stop it first. The letters
-    stay on their topic. A store that is lost and rebuilt does not know of it.
+    The discard is recorded in the store. With DuckDB, stop the worker first. The letters remain on their topic. A
+    store that is lost and rebuilt loses the discards.
 
     Example: customer-worker dead-letters discard customer.signup/3/1704 --why "billing's own test" --execute
     """
@@ -48,10 +48,10 @@ def discard_letters(
     filters = filters_from_options(settings, ids, reason, topic, customer, older_than, newer_than)
     if not execute:
         chosen = run_async(lambda: find_plan(settings, filters, ANY_REDRIVE_COUNT))
-        print_dry_run(chosen, "Dry run: nothing is written. These would be discarded:", as_json=as_json)
+        print_dry_run(chosen, "Dry run: nothing was written. To be discarded:", as_json=as_json)
         return
     if not why.strip():
-        raise typer.BadParameter("--why is missing: say why they are left")
+        raise typer.BadParameter("--why is missing: give the reason for the discard")
     chosen = run_async(lambda: _discard(settings, filters, why))
     if as_json:
         print(json.dumps({"executed": True, **plan_as_json(chosen)}))

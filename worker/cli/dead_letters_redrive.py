@@ -42,15 +42,16 @@ def redrive_letters(
     customer: OfCustomer = None,
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
-    max_redrives: Annotated[int, typer.Option(min=1, help="Leave out what was redriven so often already.")] = 3,
-    rate: Annotated[int | None, typer.Option(min=1, help="The most records a second.")] = None,
+    max_redrives: Annotated[int, typer.Option(min=1, help="Exclude letters redriven this many times already.")] = 3,
+    rate: Annotated[int | None, typer.Option(min=1, help="Maximum number of records per second.")] = None,
     execute: Execute = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send open dead letters back to where they came from, oldest first. A dry run unless --execute is given.
+    """Send open dead letters back to their source topics, oldest first. A dry run unless --execute is given.
 
-    Each record goes back as it was received, to its own partition. What was sent and is not decided yet is not sent
-    again. Ctrl-C stops it in good order; run it again to go on. Exit 1 where a topic does not take a record.
+    Each record is sent as received, to its source partition. Letters redriven already and not decided yet are not
+    sent again. Ctrl-C stops after the current batch; run the command again to continue. Exit 1 if a topic refused a
+    record.
 
     Example: customer-worker dead-letters redrive --reason unknown_plan_tier --rate 500 --execute
     """
@@ -60,7 +61,7 @@ def redrive_letters(
         run_async(lambda: _redrive(settings, filters, max_redrives, rate, as_json=as_json))
     else:
         chosen = run_async(lambda: find_plan(settings, filters, max_redrives))
-        print_dry_run(chosen, "Dry run: nothing is sent. These would be:", as_json=as_json)
+        print_dry_run(chosen, "Dry run: nothing was sent. To be redriven:", as_json=as_json)
 
 
 async def _redrive(settings: Settings, filters: Filters, max_redrives: int, rate: int | None, *, as_json: bool) -> None:
@@ -75,7 +76,7 @@ async def _redrive(settings: Settings, filters: Filters, max_redrives: int, rate
         )
     result = RedriveResult(len(sender.sent), sender.too_large)
     if sender.sent and is_worker_running and not stop.is_set():
-        with progress_bar("the worker reads them") as progress:
+        with progress_bar("Waiting for the worker to read them") as progress:
             await wait_until_read(source, sender.ends, stop, progress)
         result = await read_result(source, filters, chosen, sender)
     if as_json:
@@ -90,19 +91,17 @@ async def _redrive(settings: Settings, filters: Filters, max_redrives: int, rate
 
 def _print_next_step(result: RedriveResult, *, is_worker_running: bool, is_stopped: bool) -> None:
     if is_stopped:
-        print_line("Stopped before the end. Run it again to go on: nothing is sent twice.")
+        print_line("Stopped before the end. Run the command again to continue: nothing is sent twice.")
     elif result.sent and not is_worker_running:
-        print_line("The worker does not run: it decides them at its next start.")
+        print_line("No worker is running. The next one decides them.")
     elif result.undecided:
-        print_line("The worker is not done with them: `customer-worker dead-letters list --state redriven` tells.")
+        print_line("Not decided yet. Follow them with `customer-worker dead-letters list --state redriven`.")
 
 
 def _print_result(result: RedriveResult) -> None:
     print_line(f"Sent {result.sent:,} records.")
     for each in result.too_large:
-        print_line(
-            f"Not sent: {each} is larger than its topic takes. Raise the topic's max.message.bytes, then redrive it"
-        )
+        print_line(f"Not sent: {each} exceeds max.message.bytes of its topic. Raise it, then redrive the letter")
     for group in result.decided or ():
         print_line(
             f"{_WHAT_BECAME[group.state.value]}: {group.letters:,} of {group.reason}, {dollars(group.arr_at_stake)}"

@@ -18,7 +18,7 @@ from worker.queries.topic_lookup import EventLookup, RecordLookup, TopicLookup, 
 from worker.settings import Settings
 
 MAX_VALUE_BYTES = 2_000
-"""Bytes of a value that are printed, at most."""
+"""Maximum number of bytes of a value that are printed."""
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +32,9 @@ def explain(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Everything that ever came for a customer: what it said, what was decided and why, and the event it brought.
+    """Show the history of a customer: records, decisions with their reasons, and the event.
 
-    Without Kafka it tells what the store knows, and ends with 69.
+    Without Kafka, print the history from the store and exit with 69.
 
     Example: customer-worker explain 6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77
     """
@@ -53,9 +53,8 @@ async def _read(settings: Settings, query: ExplainQuery) -> tuple[CustomerHistor
     history = await run_query(settings, HISTORY, query)
     if history.is_empty:
         raise Refusal(
-            f"nothing is known of the customer {query.customer_id}: no record about it was read yet "
-            "(`customer-worker status` says how much is unread), or none whose customer_id could be read "
-            "(`customer-worker dead-letters list`)",
+            f"customer {query.customer_id} not found: no record of it was read yet (`customer-worker status` "
+            "shows the lag), or its customer_id could not be decoded (`customer-worker dead-letters list`)",
             Exit.NO,
         )
     try:
@@ -103,7 +102,7 @@ def _now(customer: CustomerNow | None) -> str:
     money = f"MRR {dollars(customer.mrr)}, ARR {dollars(customer.arr)}"
     if customer.churn_date is None:
         return f"active: {particulars}, {money}"
-    return f"left {customer.churn_date}, after {customer.tenure_days:,} days: {particulars}, {money}"
+    return f"churned {customer.churn_date}, after {customer.tenure_days:,} days: {particulars}, {money}"
 
 
 def _outcome(step: ExplainedDecision) -> str:
@@ -111,11 +110,11 @@ def _outcome(step: ExplainedDecision) -> str:
 
 
 def _details(step: ExplainedDecision, lookup: TopicLookup) -> list[tuple[str, str]]:
-    details = [("why", printable(step.why))]
+    details = [("reason", printable(step.why))]
     if step.letter_state is not None:
         details.append(("letter", step.letter_state.replace("_", " ")))
     if (record := lookup.records.get(step.coordinates)) is not None:
-        details.append(("said", _value(record)))
+        details.append(("record", _value(record)))
     if step.event_id is not None:
         details.append(("event", f"{step.event_id} {_event(lookup.events.get(step.event_id), step)}"))
     return details

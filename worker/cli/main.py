@@ -56,7 +56,9 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
     """
     app = typer.Typer(
         name="customer-worker",
-        help="Kafka in, customers kept, customer.churned out, exactly once.",
+        help="Apply customer signups and cancellations from Kafka, and publish customer.churned exactly once.",
+        epilog="Exit codes: 0 done; 1 check failed, or differences found; 2 usage error; 69 Kafka or the store cannot "
+        "be reached; 70 stopped for safety, or internal error; 78 invalid configuration.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -99,11 +101,11 @@ def run() -> None:
 def demo(
     bootstrap_servers: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Tell the story on this Kafka, not on a broker inside the process."),
+        typer.Option(metavar="HOST:PORT", help="Run on this Kafka cluster instead of an in-process broker."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Watch the worker work, be killed, and lose nothing.
+    """Run a scenario with a crash, and verify that nothing was lost or published twice.
 
     Example: customer-worker demo
     """

@@ -23,8 +23,8 @@ def own_store(settings: Settings) -> Iterator[Store]:
         raise no_store(error) from None
     except StoreInUseError:
         raise Refusal(
-            f"the store {settings.store.shown} is in the hands of a running worker, and this command writes to it: "
-            "stop the worker, run the command again, then start the worker",
+            f"the store {settings.store.shown} is in use by a running worker, and this command writes to it. Stop the "
+            "worker, run the command again, then start the worker",
             Exit.UNREACHABLE,
         ) from None
     except StoreError as error:

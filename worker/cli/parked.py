@@ -19,7 +19,9 @@ from worker.queries.client import run_query
 from worker.queries.parked import MOST_CUSTOMERS, ParkedList, ParkedQuery, WaitingCustomer
 from worker.settings import Settings
 
-parked = typer.Typer(help="Cancellations that wait for their customer's signup.", no_args_is_help=True)
+parked = typer.Typer(
+    help="List parked cancellations, which wait for their signup, and make dead letters of them.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,14 +33,14 @@ def register(app: typer.Typer) -> None:
 @parked.command("list")
 def list_parked(
     older_than: Annotated[
-        timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Waiting for longer than this: 12h, 30d.")
+        timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Parked for longer than this: 12h, 30d.")
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=0, max=MOST_CUSTOMERS, help="The most customers named, who has waited longest first.")
+        int, typer.Option(min=0, max=MOST_CUSTOMERS, help="Maximum number of customers listed, longest waiting first.")
     ] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Whose cancellation came before any signup, since when, and for which day.
+    """List customers with parked cancellations, which wait for their signup.
 
     Example: customer-worker parked list --older-than 30d
     """
@@ -54,7 +56,7 @@ def list_parked(
 def _print(found: ParkedList) -> None:
     totals = found.totals
     if not totals.records:
-        print_line("Nothing is parked.")
+        print_line("No parked cancellations.")
         return
     now = datetime.now(UTC)
     table = Table("customer", "waiting for", "cancelled for", "records", box=None, pad_edge=False)
@@ -65,7 +67,7 @@ def _print(found: ParkedList) -> None:
         rest = counted(totals.customers - len(found.customers), "more customer")
         print_line(f"… and {rest} (--limit)")
     waiting = f"{counted(totals.records, 'cancellation')} of {counted(totals.customers, 'customer')}"
-    print_line(f"In all: {waiting}.")
+    print_line(f"Total: {waiting}.")
 
 
 def _columns(customer: WaitingCustomer) -> tuple[str, str]:

@@ -37,13 +37,13 @@ def dead_letter_parked(
     older_than: Annotated[
         timedelta, typer.Option(parser=age_from, metavar="AGE", help="Parked for longer than this: 12h, 30d.")
     ],
-    execute: Annotated[bool, typer.Option("--execute", help="Do it; without it, it is only shown.")] = False,
+    execute: Annotated[bool, typer.Option("--execute", help="Execute it. Default: dry run.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make dead letters of cancellations whose signup has not come. A dry run unless --execute is given.
+    """Make dead letters of cancellations whose signup is missing. A dry run unless --execute is given.
 
-    They wait no longer: a customer who signs up later is active, and a redrive of the dead letter ends them. With
-    DuckDB the worker has to be stopped for it. A worker publishes the dead letters as soon as one runs.
+    They are no longer parked: a later signup leaves the customer active, until the dead letter is redriven. With
+    DuckDB, stop the worker first. The next running worker publishes the dead letters.
 
     Example: customer-worker parked dead-letter --older-than 30d --execute
     """
@@ -67,7 +67,7 @@ def _abandon(settings: Settings, before: datetime) -> Sequence[WaitingCancellati
         with store.view() as view:
             found = PARKED_BEFORE.run(view, settings, ParkedBefore(before))
         while waiting := store.parked_before(before, settings.batch.max_records):
-            with suppress(StoreConflictError):  # a signup has come for some of them: read again what waits now
+            with suppress(StoreConflictError):  # a signup was received for some of them: read the parked ones again
                 _commit_abandoned(store, path, waiting)
                 abandoned.update(coordinates(parked.record) for parked in waiting)
     return [each for each in found if each.coordinates in abandoned]
@@ -81,7 +81,7 @@ def _commit_abandoned(store: Store, path: BatchProcessor, waiting: Sequence[Park
 
 def _print(waiting: Sequence[WaitingCancellation], *, execute: bool) -> None:
     if not waiting:
-        print_line("Nothing has been parked for so long.")
+        print_line("No cancellation has been parked for longer.")
         return
     now = datetime.now(UTC)
     table = Table("record", "customer", "parked for", box=None, pad_edge=False)
@@ -91,11 +91,9 @@ def _print(waiting: Sequence[WaitingCancellation], *, execute: bool) -> None:
     if len(waiting) > SHOWN:
         print_line(f"… and {len(waiting) - SHOWN:,} more (--json has all)")
     if execute:
-        print_line(
-            f"{len(waiting):,} dead letters made, reason no_signup. A worker publishes them as soon as one runs."
-        )
+        print_line(f"{len(waiting):,} dead letters made, reason no_signup. The next running worker publishes them.")
     else:
         print_line(
-            f"Dry run: {len(waiting):,} dead letters would be made. Add --execute to do it; with DuckDB, stop the "
+            f"Dry run: {len(waiting):,} dead letters would be made. Add --execute to execute it; with DuckDB, stop the "
             "worker first.",
         )

@@ -33,15 +33,15 @@ def reconcile_days(
     since: Annotated[date | None, typer.Option("--from", parser=_day, metavar="DAY", help="The first day.")] = None,
     until: Annotated[date | None, typer.Option("--to", parser=_day, metavar="DAY", help="The last day.")] = None,
     is_full: Annotated[
-        bool, typer.Option("--full", help="Read all of the topic, and not only what came since the last time.")
+        bool, typer.Option("--full", help="Read the whole topic, not only the records added since the last run.")
     ] = False,
-    every_day: Annotated[bool, typer.Option("--days", help="Show the days that are equal, too.")] = False,
+    every_day: Annotated[bool, typer.Option("--days", help="Show days without differences, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare who left, by day and in dollars: customers, events in the outbox, events on the topic.
+    """Compare churned customers, events in the outbox and events on the topic, by day, in number and ARR.
 
-    Exit 1 where they differ, with each customer about whom they do. Events that are not published yet are pending,
-    those that a tombstone took from the topic are erased: neither is a difference.
+    Exit 1 if differences were found, and list the customers that differ. Unpublished events are pending, events
+    removed by a tombstone are erased: neither is a difference.
 
     Example: customer-worker reconcile --from 2026-06-01 --to 2026-06-30
     """

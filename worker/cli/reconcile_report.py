@@ -16,7 +16,7 @@ from worker.reconcile.report import DayTotals, Difference, Report
 from worker.stores.churns import Churn, Sum
 
 MAX_ROWS = 20
-"""Days, differences and other findings that are printed one by one, at most."""
+"""Maximum number of days, differences and other findings that are printed one by one."""
 
 
 def print_report(report: Report, *, every_day: bool, as_json: bool) -> None:
@@ -25,7 +25,7 @@ def print_report(report: Report, *, every_day: bool, as_json: bool) -> None:
         print(json.dumps(_as_json(report)))
         return
     if not report.days and not report.unrecognised and not report.tombstones:
-        print_line("Nobody has churned.")
+        print_line("No churned customers.")
         return
     print_table(_days(report, every_day=every_day))
     _print_differences(report)
@@ -65,13 +65,13 @@ def _print_differences(report: Report) -> None:
 def _print_end(report: Report) -> None:
     if report.receipts:
         print_line(
-            f"The store is being rebuilt: {report.receipts:,} events on the topic wait for their customers to be read "
-            "again. Reconcile once the worker is done."
+            f"The store is being rebuilt: {report.receipts:,} events on the topic have no customer in the store yet. "
+            "Reconcile again once the lag is 0."
         )
     if report.read_before:
         print_line(
-            f"{report.read_before:,} events on the topic were read before and stand there as they did: only what came "
-            "since was read (--full reads all)."
+            f"{report.read_before:,} events on the topic were read by an earlier run and are unchanged: only later "
+            "records were read (--full reads all)."
         )
     if report.tombstones:
         print_line(

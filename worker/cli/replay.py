@@ -44,23 +44,25 @@ def _parse_time(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-Topic = Annotated[str | None, typer.Option(metavar="signup|cancellation|NAME", help="This topic; else both.")]
-Partition = Annotated[int | None, typer.Option(min=0, help="This partition; else all.")]
-FromOffset = Annotated[int | None, typer.Option(min=0, help="From this offset of each partition on.")]
+Topic = Annotated[str | None, typer.Option(metavar="signup|cancellation|NAME", help="Topic to replay. Default: both.")]
+Partition = Annotated[int | None, typer.Option(min=0, help="Partition to replay. Default: all.")]
+FromOffset = Annotated[int | None, typer.Option(min=0, help="First offset in each partition.")]
 FromTime = Annotated[
     datetime | None,
-    typer.Option(parser=_parse_time, metavar="TIME", help="From the first record of this time on (UTC, or with zone)."),
+    typer.Option(
+        parser=_parse_time, metavar="TIME", help="Start at the first record of this time (UTC, or with a zone)."
+    ),
 ]
-ToOffset = Annotated[int | None, typer.Option(min=0, help="Up to this offset, itself not included.")]
+ToOffset = Annotated[int | None, typer.Option(min=0, help="End offset, exclusive.")]
 ToTime = Annotated[
     datetime | None,
-    typer.Option(parser=_parse_time, metavar="TIME", help="Up to the first record of this time, itself not included."),
+    typer.Option(parser=_parse_time, metavar="TIME", help="End before the first record of this time."),
 ]
 CustomerId = Annotated[
-    str | None, typer.Option(parser=customer_id_typed, metavar="ID", help="Only what is about this customer.")
+    str | None, typer.Option(parser=customer_id_typed, metavar="ID", help="Replay only records of this customer.")
 ]
 EmitOption = Annotated[
-    Emit, typer.Option(help="Send the events and dead letters that come of it, or count them as sent.")
+    Emit, typer.Option(help="Publish the resulting events and dead letters, or count them as published.")
 ]
 
 
@@ -76,11 +78,11 @@ def replay(
     execute: Execute = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give records that the worker has decided to its handlers once more.
+    """Apply decided records again with the current handlers. A dry run unless --execute is given.
 
-    Without --execute it changes nothing: it works on a copy of a DuckDB store, and on PostgreSQL as it is at one
-    moment. With DuckDB the worker has to be stopped for both; PostgreSQL's workers go on. Signups come before
-    cancellations, as the worker reads a backlog; what the worker has yet to read is left to it.
+    The dry run uses a copy of a DuckDB store, or a snapshot of PostgreSQL. With DuckDB, stop the worker first, also
+    for a dry run; workers on PostgreSQL continue. Signups are replayed before cancellations. Records after the
+    worker's position are not replayed.
 
     Example: customer-worker replay --topic signup --from-time 2026-07-01T03:00Z
     """
@@ -117,7 +119,7 @@ def _replay(settings: Settings, selection: Selection, report: Report) -> None:
 
 def _announce_stop() -> None:
     with suppress(OSError):  # the terminal may be closed
-        os.write(sys.stderr.fileno(), b"\nStopping. What has begun is finished first.\n")  # safe in a signal handler
+        os.write(sys.stderr.fileno(), b"\nStopping after the current batch.\n")  # safe in a signal handler
 
 
 def _selected_topics(topics: Topics, option: str | None) -> tuple[str, ...]:
@@ -140,9 +142,9 @@ def _require_valid_bounds(selection: Selection) -> None:
     if None not in {s.to_offset, s.to_time}:
         raise typer.BadParameter("give --to-offset or --to-time, not both")
     if s.from_offset is not None and s.to_offset is not None and s.from_offset >= s.to_offset:
-        raise typer.BadParameter("--from-offset lies at or after --to-offset: nothing is between")
+        raise typer.BadParameter("--from-offset is not before --to-offset")
     if s.from_time is not None and s.to_time is not None and s.from_time >= s.to_time:
-        raise typer.BadParameter("--from-time lies at or after --to-time: nothing is between")
+        raise typer.BadParameter("--from-time is not before --to-time")
 
 
 @contextmanager
@@ -166,7 +168,7 @@ def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> 
         raise no_store(error) from None
     except StoreInUseError as error:
         raise Refusal(
-            f"{error}, a running worker as a rule: stop it, run the command again, then start it", Exit.UNREACHABLE
+            f"{error}, usually a running worker. Stop it, run the command again, then start it", Exit.UNREACHABLE
         ) from None
     except StoreError as error:
-        raise Refusal(f"{error}. The store itself is as it was", Exit.UNREACHABLE) from error
+        raise Refusal(f"{error}. The store was not changed", Exit.UNREACHABLE) from error

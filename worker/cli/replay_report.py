@@ -23,18 +23,18 @@ def print_report(report: Report, *, as_json: bool) -> None:
         print(json.dumps(_as_json(report)))
         return
     print_line(_heading(report))
-    print_line(_what_was_read(report))
+    print_line(_records_read(report))
     if report.taken and report.changes_nothing and not report.interrupted:
-        print_line("Nothing to do: they say nothing that the store does not know.")
+        print_line("Nothing to do: the records change nothing in the store.")
     if report.outcomes:
         print_table(_outcomes(report))
     if report.changes:
         print_table(_customers(report))
         if (more := len(report.changes) - MAX_CUSTOMERS) > 0:
             print_line(f"… and {more:,} more customers (--json has all).")
-    _say_what_goes_out(report)
+    _print_publishing(report)
     print_line(f"ARR lost: {dollars(report.lost_arr_before)} before, {dollars(report.lost_arr_after)} after.")
-    print_line(f"It took {report.seconds:,.1f} s.")
+    print_line(f"Duration: {report.seconds:,.1f} s.")
 
 
 def _as_json(report: Report) -> dict[str, object]:
@@ -46,26 +46,26 @@ def _as_json(report: Report) -> dict[str, object]:
 def _heading(report: Report) -> str:
     if report.interrupted:
         done = (
-            "what was done is done, and replaying again repeats none of it"
+            "committed batches are kept, and another replay does not repeat them"
             if report.executed
             else "nothing was changed"
         )
-        return f"Interrupted: {done}. Up to there:"
+        return f"Interrupted: {done}. Until then:"
     if report.executed:
         return "Replayed:"
     return "Dry run: nothing was changed. With --execute:"
 
 
-def _what_was_read(report: Report) -> str:
+def _records_read(report: Report) -> str:
     parts = [f"{counted(report.read, 'record')} read"]
     if not report.read and not report.interrupted:
         parts = ["No record to replay"]
     if report.taken < report.read:
         parts[0] += f", {report.taken:,} of them about the customer"
     if report.gone:
-        parts.append(f"gone from the logs: {counted(report.gone, 'offset')}")
+        parts.append(f"no longer in the logs: {counted(report.gone, 'offset')}")
     if report.left:
-        parts.append(f"beyond the worker's position, and left to the worker: {counted(report.left, 'offset')}")
+        parts.append(f"after the worker's position, not replayed: {counted(report.left, 'offset')}")
     return "; ".join(parts) + "."
 
 
@@ -73,12 +73,12 @@ def _outcomes(report: Report) -> Table:
     table = Table("outcome", "records", "")
     for outcome in ("applied", "parked", "duplicate"):
         if count := report.outcomes[outcome]:
-            table.add_row(outcome, f"{count:,}", "says nothing new" if outcome == "duplicate" else "")
+            table.add_row(outcome, f"{count:,}", "no effect" if outcome == "duplicate" else "")
     for reason, count in sorted(report.rejected.items()):
-        table.add_row(f"rejected {reason}", f"{count:,}", "says nothing new: no second dead letter")
+        table.add_row(f"rejected {reason}", f"{count:,}", "no effect: no second dead letter")
     if decided := report.taken - report.outcomes.total():
-        table.add_row("given up", f"{decided:,}", "an operator has decided them")
-    waited = "cancellations that had waited for a signup"
+        table.add_row("abandoned", f"{decided:,}", "decided by an operator")
+    waited = "parked cancellations"
     for outcome in ("applied", "duplicate"):
         if count := report.unparked[outcome]:
             table.add_row(outcome, f"{count:,}", waited)
@@ -97,21 +97,21 @@ def _customers(report: Report) -> Table:
 def _state(state: CustomerState | None) -> str:
     if state is None:
         return "-"
-    churned = f", left {state.churn_date}" if state.churn_date else ""
-    return f"{state.plan_tier}, {dollars(state.mrr)} a month{churned}"
+    churned = f", churned {state.churn_date}" if state.churn_date else ""
+    return f"{state.plan_tier}, {dollars(state.mrr)} per month{churned}"
 
 
-def _say_what_goes_out(report: Report) -> None:
+def _print_publishing(report: Report) -> None:
     what = f"{counted(report.events, 'event')}, {counted(report.dead_letters, 'dead letter')}"
-    waited = f"what had waited in the outbox before: {counted(report.waiting_before, 'record')}"
+    waited = f"earlier records of the outbox: {counted(report.waiting_before, 'record')}"
     if report.emit is Emit.NONE:
-        print_line(f"Held back, as if published: {what}.")
+        print_line(f"Not sent, counted as published: {what}.")
         if report.waiting_before:
-            print_line(f"Not held back, {waited}. The worker publishes it as soon as it runs.")
+            print_line(f"Still to be published, {waited}. The next running worker publishes them.")
         return
     print_line(f"{'Published' if report.waiting_after == 0 else 'To be published'}: {what}.")
     if report.waiting_before:
-        print_line(f"With them {waited}.")
+        print_line(f"Together with {waited}.")
     if report.waiting_after:
         left = counted(report.waiting_after, "record")
-        print_line(f"Of all that, not published yet: {left}. The worker does so as soon as it runs.")
+        print_line(f"Not published yet: {left}. The next running worker publishes them.")

@@ -17,11 +17,11 @@ console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Execute = Annotated[bool, typer.Option("--execute", help="Do it; without it, only what would be done is shown.")]
+Execute = Annotated[bool, typer.Option("--execute", help="Execute it. Default: dry run.")]
 
 
 def print_line(text: str) -> None:
-    """Print text as it is: rich interprets no markup in it and highlights nothing."""
+    """Print text unchanged: rich interprets no markup in it and highlights nothing."""
     console.print(text, markup=False, highlight=False)
 
 

@@ -19,7 +19,7 @@ CLOSED = -1
 
 
 class _Output(io.RawIOBase):
-    """Writes to a file descriptor, `CLOSED` where there is none.
+    """Output to a file descriptor, `CLOSED` if there is none.
 
     The first failure raises `SystemExit`; whatever is written after it is discarded. With `BrokenPipeError`, rich and
     click would end the command with 1, the exit code of a failed check.
@@ -60,9 +60,9 @@ class _Output(io.RawIOBase):
 
 
 def install() -> None:
-    """Replace `sys.stdout`: buffered also under PYTHONUNBUFFERED, where a long answer to a slow reader would be cut.
+    """Replace `sys.stdout`: buffered also under PYTHONUNBUFFERED, where long output to a slow reader would be cut.
 
-    What its encoding lacks is written as an escape.
+    Characters that its encoding lacks are escaped.
     """
     before: Any = sys.stdout  # None where it is closed
     output = _Output(CLOSED if before is None else before.fileno())
@@ -75,5 +75,5 @@ def install() -> None:
 
 
 def flush() -> None:
-    """Write what is buffered; at the end of the interpreter a failure would be a traceback."""
+    """Write buffered output; at the end of the interpreter a failure would be a traceback."""
     sys.stdout.flush()

@@ -31,12 +31,10 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    watch: Annotated[
-        bool, typer.Option("--watch", help=f"Show it again every {REDRAW_SECONDS:.0f} s, until Ctrl-C.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help=f"Refresh every {REDRAW_SECONDS:.0f} s until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """How far the worker is, what it decided, what waits. Without Kafka it tells what the store says, and ends with 69.
+    """Show positions, lag, outcomes and backlog. Without Kafka, print the state of the store and exit with 69.
 
     Example: customer-worker status --watch
     """

@@ -64,9 +64,9 @@ def _facts(settings: Settings, found: Found, now: datetime) -> Iterator[tuple[st
     yield "last batch", _last_batch(found.worker, now)
     yield "group", settings.kafka.group_id + _members(found.inputs)
     if backend(settings.store).is_shared:
-        yield "publishes", found.store.leader or "no worker: one that runs does so within 6 s"
+        yield "publishes", found.store.leader or "none (a running worker takes over within 6 s)"
     yield "store", f"{settings.store.shown}, {_size(totals.size_bytes)}"
-    yield "customers", f"{totals.customers:,}, of whom {totals.churned:,} left"
+    yield "customers", f"{totals.customers:,}, {totals.churned:,} of them churned"
     yield "decided", _counts(totals.decisions)
     yield (
         "parked",
@@ -83,12 +83,12 @@ def _facts(settings: Settings, found: Found, now: datetime) -> Iterator[tuple[st
 
 def _worker(settings: Settings, worker: WorkerReport | None, now: datetime) -> str:
     if worker is None and backend(settings.store).is_shared:
-        where = f"none answers at port {settings.http.port} of this machine"
+        where = f"none responds at port {settings.http.port} of this machine"
         if not settings.http.enabled:
-            where = "none can be asked, as CUSTOMER_WORKER_HTTP__ENABLED is false"
-        return f"{where}; the group's members are those that run"
+            where = "unknown, as CUSTOMER_WORKER_HTTP__ENABLED is false"
+        return f"{where}; see the members of the group"
     if worker is None:
-        return "none runs: no process has the store"
+        return "none running: no process has the store open"
     failing = [f"{check.name}: {check.found}" for check in worker.checks if not check.ok]
     state = f"not ready ({'; '.join(failing)})" if failing else "ready"
     return f"{state}, version {worker.version}, for {shown_age(now - worker.started_at)}"
@@ -118,7 +118,7 @@ def _counts(outcomes: Mapping[str, int]) -> str:
 
 
 def _since(moment: datetime | None, now: datetime) -> str:
-    return "" if moment is None else f", the first for {shown_age(now - moment)}"
+    return "" if moment is None else f", oldest for {shown_age(now - moment)}"
 
 
 def _dead_letters(settings: Settings, found: Found) -> str:

@@ -17,7 +17,7 @@ from worker.settings import Settings, Store
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("migrate")(migrate)
-    store = typer.Typer(help="The store.", no_args_is_help=True)
+    store = typer.Typer(help="Copy the store.", no_args_is_help=True)
     store.callback()(_nothing)
     store.command("copy")(copy)
     app.add_typer(store, name="store")
@@ -36,7 +36,7 @@ def _store(url: str) -> Store:
 
 
 def migrate(as_json: AsJson = False) -> None:
-    """Bring the store's tables to this version.
+    """Migrate the store's tables to this version.
 
     Example: customer-worker migrate
     """
@@ -44,20 +44,20 @@ def migrate(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({"before": before, "after": after}))
     elif before == after:
-        print_line(f"The store has version {after} already.")
+        print_line(f"The store already has version {after}.")
     else:
-        print_line(f"The store has version {after} now; it had {before or 'no tables'}.")
+        print_line(f"The store was migrated to version {after}; it had {before or 'no tables'}.")
 
 
 def copy(
     source: Annotated[Store, typer.Argument(parser=_store, metavar="FROM_URL", help="duckdb:///FILE")],
-    target: Annotated[Store, typer.Argument(parser=_store, metavar="TO_URL", help="postgresql://…, an empty one")],
+    target: Annotated[Store, typer.Argument(parser=_store, metavar="TO_URL", help="postgresql://…, an empty database")],
     as_json: AsJson = False,
 ) -> None:
-    """Copy a whole store to another database, with no worker running. Then start workers on the copy.
+    """Copy a whole store to another database. Stop the worker first, then start workers on the copy.
 
-    Everything is copied in one transaction, and what was published is not published again. Do not start a worker on
-    the old store afterwards: it would go on from there.
+    The copy is one transaction. Published events are not published again. Do not start a worker on the old store
+    afterwards: it would continue from the state before the copy.
 
     Example: customer-worker store copy duckdb:///customers.duckdb postgresql://worker@db/customers
     """

@@ -12,7 +12,7 @@ from worker.errors import Exit
 from worker.kafka.topic_setup import SetUp, set_up_topics
 from worker.settings import Settings
 
-topics = typer.Typer(help="The Kafka topics the worker needs.", no_args_is_help=True)
+topics = typer.Typer(help="Create the Kafka topics.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,14 +22,17 @@ def register(app: typer.Typer) -> None:
 
 @topics.command("create")
 def create_topics(
-    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic that is created.")] = 8,
-    replication: Annotated[int, typer.Option(min=1, help="Copies of each partition that is created.")] = 1,
-    execute: Annotated[bool, typer.Option("--execute", help="Alter existing topics that differ.")] = False,
+    partitions: Annotated[int, typer.Option(min=1, help="Number of partitions of new topics.")] = 8,
+    replication: Annotated[int, typer.Option(min=1, help="Replication factor of new topics.")] = 1,
+    execute: Annotated[
+        bool, typer.Option("--execute", help="Alter existing topics with another configuration.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create the topics that do not exist, with the configuration that exactly-once needs.
+    """Create missing topics with the configuration required for exactly-once.
 
-    Print where an existing topic has another configuration; with --execute, alter it. Exit 1 if differences remain.
+    Print differences in the configuration of existing topics; with --execute, alter them. Exit 1 if differences
+    remain.
 
     Example: customer-worker topics create --partitions 8 --replication 3
     """

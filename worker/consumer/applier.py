@@ -1,4 +1,4 @@
-"""Applies polls to the store: in batches of bounded size, with retries, and with garbage collected between them."""
+"""The applier of polls to the store: batches of bounded size, retries, and garbage collection between batches."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SMALL_BATCH = 1_000
 
 
 class Applier:
-    """Commits polls to the store and offers the messages to the relay; stops the worker where a batch fails for good.
+    """Applier of polls: commits them, offers messages to the relay, and stops the worker once retries are exhausted.
 
     `batch_began` is None between batches, `batch_ended` when the last one ended (both of the monotonic clock);
     `is_failing` is set from a batch's first failed attempt until one succeeds.
@@ -72,7 +72,7 @@ class Applier:
     async def apply(self, records: Sequence[Record], messages: Messages | None, assignment: int) -> None:
         """Apply a poll in order, if the assignment with this number is still in force.
 
-        Once the partitions are revoked, the rest is dropped: their next worker reads it again.
+        Once the partitions are revoked, the rest is dropped: their next owner reads it again.
         """
         if changed := self._assignment.leaders.found:
             names = ", ".join(sorted(f"{each.topic}/{each.partition}" for each in changed))
@@ -101,7 +101,7 @@ class Applier:
                     result, committed, seconds = await self._thread.call(self._apply, records, messages)
         except NotTheOwnerError as error:
             self._assignment.disown()
-            log.warning("the batch in hand is left to another worker", why=str(error))
+            log.warning("batch left to another worker", reason=str(error))
             return
         except NewerStoreError as error:
             self._stop.fail_stop(str(error))
@@ -109,12 +109,12 @@ class Applier:
         except Exception as error:
             where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
             if self._stop.is_asked:
-                log.warning("the batch in hand is left for the next start", batch=where, error=described(error))
+                log.warning("batch left for the next start", batch=where, error=described(error))
                 return
-            log.exception("batch failed for good", batch=where)
+            log.exception("batch retries exhausted", batch=where)
             self._stop.fail_stop(
-                f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s ({described(error)}). Nothing of it took "
-                "effect, and it is taken again at the next start: mend the cause, then start the worker"
+                f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s: {described(error)}. Nothing was committed; "
+                "the next start retries it. Remove the cause, then start the worker"
             )
             return
         self.is_failing = False
@@ -130,23 +130,23 @@ class Applier:
     async def _before_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, StoreConflictError):
-            log.info("batch decided anew", why=str(error), attempt=state.attempt_number)
+            log.info("batch retried after conflict", reason=str(error), attempt=state.attempt_number)
             return
         self.is_failing = True
         self._metrics.batch_failed()
-        said = described(error) if error else ""
-        log.error("batch failed, trying again", error=said, attempt=state.attempt_number, exc_info=error)
+        description = described(error) if error else ""
+        log.error("batch failed, retrying", error=description, attempt=state.attempt_number, exc_info=error)
         try:
             await self._thread.call(self._store.reopen)
         except NewerStoreError:
             raise
         except StoreError as reopening:
-            log.error("the store cannot be opened yet", error=str(reopening))  # noqa: TRY400 - the message says it all
+            log.error("store not reopened", error=str(reopening))  # noqa: TRY400 - the message is complete
 
     def _apply(
         self, records: Sequence[Record], messages: Messages | None
     ) -> tuple[BatchResult, Committed, Mapping[Stage, float]]:
-        """Commit one unit of work and do the upkeep due after it, on the store's thread. Return seconds by stage."""
+        """Commit one unit of work and run due maintenance, on the store's thread. Return seconds by stage."""
         began = time.perf_counter()
         if messages is None:
             messages = self._processor.read(records)

@@ -33,16 +33,16 @@ from worker.stores.thread import StoreThread
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 30.0
-"""For how long Kafka and the store are asked for the positions of an assignment: a rebalance often comes of their
-failure."""
+"""Time limit for reading the positions of an assignment from Kafka and the store: their failures often cause
+rebalances."""
 DESCRIBE_SECONDS = 5.0
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """The partitions assigned to this worker.
 
-    `is_set` is set while their positions are; `set_at` is when that was last done (monotonic clock), `ends` are the
-    ends of their logs then. `number` is another one for each assignment. `batch_lock` is held while a batch is applied.
+    `is_set` is set while their positions are set; `set_at` is the time of that (monotonic clock), `ends` the ends of
+    their logs then. `number` identifies an assignment. `batch_lock` is held while a batch is applied.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._stop = stop
         self._positions = StartPositions(settings, store, thread)
         self._fetches = TopicIdFetches()
-        self._disowned: int | None = None  # the number of the assignment whose partitions another worker has claimed
+        self._disowned: int | None = None  # the number of the assignment that lost its partitions to another worker
         self.backlog = SignupBacklog(settings.topics.signup, settings.batch.max_records)
         self.leaders = LeaderChanges(lambda partition: leader_connection(self.consumer, partition))
         self.subscriber: Any = None
@@ -100,7 +100,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     async def reclaim(self) -> None:
         """Claim disowned partitions again if the group still assigns them to this worker.
 
-        The claim of a worker that stopped can reach the store late; without this, no worker would read the partitions.
+        The claim of a stopped worker can reach the store late; without this, no worker would read the partitions.
         """
         number = self.number
         if self._disowned != number:
@@ -112,7 +112,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 and await self._offsets.commit(self.consumer, force=True)
                 and self.number == number
             ):
-                log.warning("claiming the partitions again: the group gives them to this worker")
+                log.warning("partitions reclaimed", reason="the group assigns them to this worker")
                 self._disowned = None
                 self._offsets.forget()
                 await self._start(self.consumer.assignment())
@@ -120,11 +120,11 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     async def compare_again(self, reason: str) -> None:
         """Compare the logs with the store again, then read on from the store's positions, or stop the worker.
 
-        Fetched records that are not committed are fetched again. While Kafka does not answer, nothing is read.
+        Fetched records that are not committed are fetched again. Nothing is read while Kafka is not available.
         """
         if self._stop.is_asked:
             return
-        log.warning("comparing the input logs with the store again", reason=reason)
+        log.warning("input logs compared again", reason=reason)
         self._end()
         number = self.number
         async with self.batch_lock:
@@ -162,13 +162,15 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._set_positions(assigned, retry_seconds)
         except (PositionRefused, NewerStoreError) as refused:
             self._stop.fail_stop(str(refused))
-        except Exception as error:  # aiokafka would log it and go on, from offsets that are not the store's
+        except Exception as error:  # aiokafka would log it and continue, from offsets that are not the store's
             if self.number != number or self._stop.is_asked:
-                log.debug("positions not set: the partitions are being taken, or the worker stops", exc_info=error)
+                log.debug(
+                    "positions not set", reason="the partitions are being revoked, or the worker stops", exc_info=error
+                )
                 return
             self._stop.fail_stop(
                 f"the positions of {len(assigned)} partitions of {', '.join(self._settings.topics.inputs)} could not "
-                f"be set ({described(error)}). Nothing was read: see that Kafka is well, then start the worker"
+                f"be set: {described(error)}. Nothing was read. Check that Kafka is available, then start the worker"
             )
         else:
             reach("positions-set")
@@ -201,7 +203,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         if not assigned and self._store.exclusive_id is not None and not await self._has_foreign_members():
             raise PositionRefused(
                 f"another worker of the group {self._settings.kafka.group_id} has all partitions, and a DuckDB "
-                "store belongs to one worker. Stop the other one first, or give this one a group of its own "
+                "store admits one worker. Stop the other worker first, or set another group "
                 "(CUSTOMER_WORKER_KAFKA__GROUP_ID); many workers in one group need PostgreSQL"
             )
 

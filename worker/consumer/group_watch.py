@@ -1,4 +1,4 @@
-"""The consumer group, as its coordinator describes it: members that are no workers, and whether this worker is one."""
+"""State of the consumer group according to its coordinator: foreign members, and the membership of this worker."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ REJOIN_SECONDS = 10.0
 
 
 class GroupState(NamedTuple):
-    """The group now. `problem`: why it cannot be used, None if it can. `elsewhere`: the partitions of other workers.
+    """State of the group. `problem` is the reason why it is not usable, `elsewhere` has partitions of other workers.
 
-    `is_described` is False where the coordinator did not describe the group; `is_stable` is True while no rebalance
-    is going on.
+    `is_described` is False if the coordinator did not describe the group; `is_stable` is True while no rebalance is
+    in progress.
     """
 
     problem: str | None
@@ -37,7 +37,7 @@ class GroupState(NamedTuple):
 
 
 class GroupWatch:
-    """Describes the group of one worker."""
+    """Watch of the group of one worker."""
 
     def __init__(self, group_id: str, topics: Sequence[str]) -> None:
         self._group_id = group_id
@@ -46,7 +46,7 @@ class GroupWatch:
         self._member_at = time.monotonic()
 
     async def look(self, consumer: AIOKafkaConsumer) -> GroupState:
-        """Describe the group now. While its coordinator does not answer, the last problem stands."""
+        """Describe the group now. While its coordinator is not available, the last problem is kept."""
         state = await self._describe(consumer)
         self._problem = state.problem
         return state
@@ -78,11 +78,11 @@ class GroupWatch:
         if membership.operations is not None and READ not in membership.operations:
             return f"the right READ on the group {self._group_id} is missing"
         if foreign:
-            return f"{foreign} takes part in the group {self._group_id}, but is no customer worker"
+            return f"{foreign} is a member of the group {self._group_id}, but is no customer worker"
         if not membership.is_stable or own_id in {member.member_id for member in membership.members}:
             self._member_at = now
         elif now - self._member_at > REJOIN_SECONDS:
-            return f"the group {self._group_id} does not have this worker as a member"
+            return f"this worker is not a member of the group {self._group_id}"
         return None
 
 
@@ -98,5 +98,5 @@ def rejoin_if_failed(consumer: AIOKafkaConsumer) -> None:
 
 
 def _own_id(consumer: AIOKafkaConsumer) -> str:
-    member_id: str = consumer._coordinator.member_id  # noqa: SLF001 - there is no public way to ask
+    member_id: str = consumer._coordinator.member_id  # noqa: SLF001 - there is no public call for it
     return member_id

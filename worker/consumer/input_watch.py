@@ -1,7 +1,7 @@
 """Watch of the configured input topics: their readability and lag, independent of the assignment.
 
-Each second Kafka is asked for the topics (ids, rights), the ends of their partitions, and the group. A topic that is
-deleted, or may not be read any more, leaves the assignment without an error; here it stays, with its last known end.
+Each second, the topics (ids, rights), the ends of their partitions, and the group are requested from Kafka. A topic
+that is deleted or no longer readable leaves the assignment without an error; here it is kept with its last known end.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS = 1.0
 DESCRIBE_SECONDS = 5.0
 REFRESH_SECONDS = 5.0
-NO_WORKER = "the group has given its partitions to no worker"
+NO_WORKER = "the group has assigned its partitions to no worker"
 
 Positions = Callable[[], Awaitable[Mapping[TopicPartition, int]]]
 """Returns the next offset to read of each partition that this worker has."""
 IsBusy = Callable[[], bool]
-"""Returns whether a batch is in progress that takes long, so that no position moves."""
+"""Returns whether a long batch is in progress, during which no position moves."""
 
 
 class InputWatch:
-    """Looks at the configured input topics and at the group of one worker.
+    """Watch of the configured input topics and of the group of one worker.
 
-    `topic_problems` are the reasons why topics cannot be read, `group_problem` why the group cannot be used; None where
-    nothing is wrong.
+    `topic_problems` has the reasons why topics are not readable, `group_problem` why the group is not usable; None
+    without a problem.
     """
 
     def __init__(self, settings: Settings, assignment: Assignment, positions: Positions, is_busy: IsBusy) -> None:
@@ -58,20 +58,20 @@ class InputWatch:
         self.group_problem: str | None = None
 
     async def run(self) -> None:
-        """Look until cancelled. An error of a look does not stop the worker."""
+        """Check periodically until cancelled. An error of a check does not stop the worker."""
         failure = ""
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             try:
                 await self.look()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next look may do better
+            except Exception as error:  # noqa: BLE001 - for any error, the next check may succeed
                 if failure != (failure := described(error)):
-                    log.warning("inputs could not be looked at", error=failure)
+                    log.warning("inputs not checked", error=failure)
             else:
                 failure = ""
 
     async def look(self) -> None:
-        """Look now."""
+        """Check now."""
         consumer: AIOKafkaConsumer | None = self._assignment.consumer
         if consumer is None:
             return
@@ -109,7 +109,7 @@ class InputWatch:
             await self._assignment.compare_topic_ids(topic_ids, requested_at)
 
     async def read_positions(self) -> None:
-        """Note how far the partitions of this worker are read now."""
+        """Record the positions of this worker's partitions."""
         now = time.monotonic()
         self._partitions.note_positions(await self._positions(), now)
         if self._is_busy():
@@ -147,20 +147,20 @@ class InputWatch:
     def _set_topic_problems(self, problems: Mapping[str, str | None]) -> None:
         for name, problem in problems.items():
             if problem is not None and self.topic_problems[name] is None:
-                log.error("input topic cannot be read", topic=name, reason=problem)
+                log.error("input topic not readable", topic=name, reason=problem)
             elif problem is None and self.topic_problems[name] is not None:
-                log.info("input topic can be read again", topic=name)
+                log.info("input topic readable again", topic=name)
         self.topic_problems.update(problems)
 
     def _set_group_problem(self, problem: str | None) -> None:
         if problem is not None and self.group_problem is None:
-            log.error("consumer group cannot be used", group=self._group_id, reason=problem)
+            log.error("consumer group not usable", group=self._group_id, reason=problem)
         elif problem is None and self.group_problem is not None:
-            log.info("consumer group can be used again", group=self._group_id)
+            log.info("consumer group usable again", group=self._group_id)
         self.group_problem = problem
 
     def _refresh_metadata(self, consumer: AIOKafkaConsumer, topics: Mapping[str, TopicMetadata]) -> None:
-        """Refresh the consumer's metadata if a topic can be read again: by itself it would in half a minute."""
+        """Refresh the consumer's metadata once a topic is readable again: else that takes half a minute."""
         now = time.monotonic()
         assigned = {partition.topic for partition in self._assignment.partitions}
         is_due = any(name not in assigned and topics[name].error is None for name in self._unreadable & topics.keys())

@@ -1,4 +1,4 @@
-"""Joining the consumer group: members with which the worker cannot share it, and what the worker waits for."""
+"""Joining of the consumer group: incompatible members, and the reason of a wait."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WAITING = "the group has not assigned partitions yet, or their positions are bei
 
 
 class Joining:
-    """Waits until the group has accepted this worker. `reason` is why it has not yet."""
+    """The wait until the group has accepted this worker. `reason` is its cause."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -42,11 +42,11 @@ class Joining:
         return self._over.is_set()
 
     def accepted(self) -> None:
-        """Note that the group has accepted this worker."""
+        """Record that the group has accepted this worker."""
         self._over.set()
 
     async def watch(self) -> None:
-        """Log what the worker waits for: after a moment, when it changes, and again after growing pauses."""
+        """Log the reason of the wait: after a moment, on a change, and at growing intervals."""
         logged, repeat_s, repeat_at = "", FIRST_REPEAT_SECONDS, 0.0
         began = time.monotonic()
         while not await self._is_over_within(LOOK_EVERY_SECONDS):
@@ -92,26 +92,26 @@ class Joining:
 
 
 async def require_compatible_members(settings: Settings, assignor: str) -> None:
-    """Raise `Refusal` where the group has members that cannot share it with a worker that uses this assignor.
+    """Raise `Refusal` if the group has members that are incompatible with this assignor.
 
-    A group whose coordinator is not available passes: `Joining` logs that.
+    A group without an available coordinator passes: `Joining` logs that.
     """
     async with kafka.admin_client(settings.kafka) as admin:
         try:
             await look_at_group(admin, settings.kafka.group_id, assignor)
         except KafkaError as error:
-            log.debug("members of the group not known", reason=in_words(error))
+            log.debug("group members not known", reason=in_words(error))
 
 
 async def look_at_group(admin: AIOKafkaAdminClient, group_id: str, assignor: str) -> int:
-    """Count the members of the group. Raises `Refusal` where a worker cannot join them, and `KafkaError`."""
+    """Count the members of the group. Raises `Refusal` if they are incompatible, and `KafkaError`."""
     group = await kafka.describe_group(admin, group_id)
     if found := await _incompatible(admin, group_id, group, assignor):
         protocol, members = found
         raise Refusal(
-            f"group {group_id} has members of another kind ({protocol}): {', '.join(members)}. Stop them or give them "
-            "another group id, or set CUSTOMER_WORKER_KAFKA__GROUP_ID to a group that only customer workers use; then "
-            "start the worker again",
+            f"group {group_id} has members of another kind ({protocol}): {', '.join(members)}. Stop them or set "
+            "another group id for them, or set CUSTOMER_WORKER_KAFKA__GROUP_ID to a group of customer workers only; "
+            "then start the worker again",
             Exit.UNREACHABLE,
         )
     return len(group.members)
@@ -120,7 +120,7 @@ async def look_at_group(admin: AIOKafkaAdminClient, group_id: str, assignor: str
 async def _incompatible(
     admin: AIOKafkaAdminClient, group_id: str, group: kafka.Group, assignor: str
 ) -> tuple[str, Sequence[str]] | None:
-    """Return the protocol and the names of members that a worker with this assignor cannot join; None if none."""
+    """Return the protocol and the names of members that are incompatible with this assignor; None if none."""
     if group.members and group.assignor and group.assignor != assignor:
         return f"assignor {group.assignor}", [f"{each.client_id} at {each.host}" for each in group.members]
     if group.members:

@@ -1,4 +1,4 @@
-"""The group's committed offsets follow the store's positions, for tools that show lag. Nothing depends on them."""
+"""Commits of the store's positions as the group's offsets, for tools that show lag. Nothing depends on them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OffsetCommits:
         self._rewound: dict[TopicPartition, int] = {}
 
     def start(self, partition: TopicPartition, offset: int, stored: int) -> None:
-        """Note that reading starts at `offset`: before the `stored` position where an operator rewound the group."""
+        """Record the start `offset`: it is before the `stored` position if an operator rewound the group."""
         self._rewound[partition] = self._stored[partition] = stored
         self._reached[partition] = offset
 
@@ -40,22 +40,22 @@ class OffsetCommits:
         return dict(self._reached)
 
     def reach(self, partition: TopicPartition, offset: int) -> None:
-        """Note that a batch is committed, and `offset` the next one to read."""
+        """Record that a batch is committed; `offset` is the next one to read."""
         self._reached[partition] = offset
         self._stored[partition] = max(offset, self._stored.get(partition, 0))
 
     def pass_over(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Note that up to these positions there is nothing but markers of transactions and aborted records.
+        """Record that before these positions there are only transaction markers and aborted records.
 
-        The store keeps its own position, from which a restart passes over them once more.
+        The store's positions are not changed: a restart skips them again.
         """
         for partition, offset in positions.items():
-            # An instruction is followed to its end first: a restart would go on from here.
+            # A rewind or skip by an operator is completed first: a restart would continue from this offset.
             if partition in self._reached and self._mark(partition, self._reached[partition]) == MIRROR:
                 self._passed[partition] = offset
 
     def forget(self) -> None:
-        """Start anew: the partitions are assigned again, or to another."""
+        """Reset the state: the partitions are assigned again, or to another worker."""
         self._passed.clear()
         self._reached.clear()
         self._committed.clear()
@@ -86,5 +86,5 @@ class OffsetCommits:
 
     def _mark(self, partition: TopicPartition, offset: int) -> str:
         # While an operator's rewind is being read, or a skip has not begun, the offset stays an instruction: a restart
-        # goes on with it.
+        # continues with it.
         return MIRROR if self._rewound.get(partition, 0) <= offset <= self._stored.get(partition, 0) else ""

@@ -1,4 +1,4 @@
-"""FastStream's loop and aiokafka beneath it, looked at from outside: does the loop turn, and does Kafka answer?"""
+"""Monitor of FastStream's poll loop and of aiokafka: time since the last poll and since Kafka's last answer."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ UNAUTHORIZED_PAUSE_SECONDS = 1.0
 
 
 class Polling:
-    """Watches the polls of the consumer that `assignment` is about."""
+    """Monitor of the polls of the consumer of `assignment`."""
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
         self._turned = time.monotonic()
 
     def watch(self, subscriber: Any) -> None:
-        """Stand between FastStream's loop and its polls, of which it tells none that brought nothing.
+        """Wrap the polls of FastStream's loop, which does not report empty ones.
 
-        An offset outside of the log is an event to handle: FastStream would log it and poll on.
+        An offset out of range is handled here: FastStream would log it and continue.
         """
         poll = subscriber.get_msg
 
@@ -51,7 +51,7 @@ class Polling:
                 return None
             except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
                 # `InputWatch` has logged it; FastStream would log it with its traceback every 5 s.
-                log.debug("nothing polled", error=type(error).__name__)
+                log.debug("poll not answered", error=type(error).__name__)
                 await asyncio.sleep(UNAUTHORIZED_PAUSE_SECONDS)
                 return None
 
@@ -80,7 +80,7 @@ class Polling:
     def ended_task(self) -> str | None:
         """The background task of aiokafka that has ended, None if all run; without it nothing is fetched."""
         consumer = self._assignment.consumer
-        # There is no public way to ask; aiokafka's minor version is pinned.
+        # There is no public call for it; aiokafka's minor version is pinned.
         if consumer is None or consumer._coordinator is None:  # noqa: SLF001 - the consumer is being started
             return None
         tasks = {"fetching": consumer._fetcher._fetch_task, "the group": consumer._coordinator._coordination_task}  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Polls applied one after the other: while one is, the next is fetched and read, and small ones become one batch."""
+"""Prefetch: while a poll is applied, the next is fetched and decoded, and small polls are merged into one batch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SMALL_POLL = 1_000
 GATHER_SECONDS = 0.005
 
 Apply = Callable[[Sequence[Record], Messages | None, int], Awaitable[None]]
-"""Applies a poll's records, and what they say if that was read, as of the assignment with this number."""
+"""Applies a poll's records, and their messages if decoded, for the assignment with this number."""
 
 
 class Prefetcher:
-    """Hands what is polled to `apply`, in order, one poll at a time; `fail` is told of what goes wrong in doing so."""
+    """Queue of polls for `apply`, in order, one at a time; `fail` is called with its errors."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class Prefetcher:
         return len(self._gathered)
 
     async def submit(self, records: Sequence[Any]) -> None:
-        """Have these applied after the poll before, and return in time for the next to be polled meanwhile.
+        """Apply these after the previous poll, and return early enough for the next to be polled meanwhile.
 
-        Small polls that come meanwhile are gathered into one batch: each would else wait for all those before it.
+        Small polls received meanwhile are merged into one batch: else each would wait for all those before it.
         """
         if self._gathered_in != self._assignment.number:
             self._gathered_in = self._assignment.number
@@ -64,7 +64,7 @@ class Prefetcher:
                 await asyncio.wait({self._applying}, timeout=GATHER_SECONDS)  # a poll costs more than its few records
                 return
             ahead = asyncio.create_task(asyncio.to_thread(self._read, records))
-            await asyncio.wait({self._applying})  # and lets it go on where this is cancelled
+            await asyncio.wait({self._applying})  # unlike `await`, it does not cancel the task if this is cancelled
         self._applying = asyncio.create_task(self._apply_all(records, ahead))
         await asyncio.sleep(0)  # let it reach the store's thread before the next poll keeps this one busy
 
@@ -76,10 +76,10 @@ class Prefetcher:
             while self._gathered:
                 gathered, self._gathered = self._gathered, []
                 await self._apply(gathered, None, self._gathered_in)
-        except Exception as error:  # noqa: BLE001 - nobody waits for this task's error
+        except Exception as error:  # noqa: BLE001 - the task's error is not awaited
             self._fail(error)
 
     async def drain(self) -> None:
-        """Wait for what is being applied."""
+        """Wait until the current poll is applied."""
         if self._applying is not None:
             await self._applying

@@ -20,7 +20,7 @@ class Progress:
         self._ends: deque[tuple[float, int]] = deque()  # ends beyond the position, and when each was first seen
 
     def read_to(self, position: int, now: float) -> None:
-        """Note the next offset to read."""
+        """Record the next offset to read."""
         if position != self.position:
             self.position = position
             self._moved_at = now
@@ -28,7 +28,7 @@ class Progress:
             self._ends.popleft()
 
     def ends_at(self, end: int, now: float) -> None:
-        """Note the offset after the log's last record."""
+        """Record the offset after the log's last record."""
         self.end_known_at = now
         if end == self.end:
             return
@@ -41,7 +41,7 @@ class Progress:
         self.end = end
 
     def is_readable(self, now: float) -> None:
-        """Note that the partition can be read now."""
+        """Record that the partition is readable now."""
         self._readable_at = now
 
     def lag(self, stored: int = 0) -> int:

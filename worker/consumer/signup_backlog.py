@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 class SignupBacklog:
     """The signups between the start offsets of an assignment and the ends of their logs at that time.
 
-    `paused` are the partitions of cancellations that wait for them: none where the signups fit into one batch of
+    `paused` are the partitions of cancellations that wait for them: none if the signups fit into one batch of
     `batch_records`.
     """
 
@@ -38,7 +38,7 @@ class SignupBacklog:
         if records > self._batch_records:
             self._ends = backlog
             self.paused = frozenset(partition for partition in starts if partition.topic != self._topic)
-            log.info("reading the backlog of signups before any cancellation", signups=records)
+            log.info("cancellations paused for signup backlog", signups=records)
 
     async def resume_cancellations(self, consumer: AIOKafkaConsumer) -> None:
         """Resume the paused partitions once the backlog is read. The last of it can be a transaction's marker."""
@@ -49,8 +49,8 @@ class SignupBacklog:
             if not self._ends:
                 consumer.resume(*self.paused)
                 self.forget()
-        except IllegalStateError as error:  # the partitions are being revoked: the next assignment starts anew
-            log.debug("cancellations not released", error=in_words(error))
+        except IllegalStateError as error:  # the partitions are being revoked: the next assignment starts again
+            log.debug("cancellations not resumed", error=in_words(error))
 
     def forget(self) -> None:
         """Forget the assignment."""

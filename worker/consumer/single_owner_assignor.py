@@ -28,10 +28,10 @@ _STARTED = time.time_ns()
 
 
 class SingleOwnerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
-    """Assigns all partitions to the member that started first. A second worker gets none and stops with an error.
+    """Assignor of all partitions to the member that started first. A second worker gets none and stops with an error.
 
-    With any other sharing a worker started by mistake would take half of the partitions from one that does its work.
-    Each member tells the others when it started, and which store it has.
+    With any other assignor, a worker started by mistake would take half of the partitions from the running one. The
+    user data of a member contains its start time and the identity of its store.
     """
 
     name = "one-worker"
@@ -86,15 +86,15 @@ async def members_of(settings: Settings) -> Sequence[kafka.Member]:
         async with kafka.admin_client(settings.kafka) as admin:
             return (await kafka.describe_group(admin, settings.kafka.group_id)).members
     except (KafkaError, OSError, TimeoutError, Refusal) as error:
-        log.debug("the group's members are not known", error=in_words(error))
+        log.debug("group members not known", error=in_words(error))
         return ()
 
 
 async def evict_dead_members(settings: Settings, members: Iterable[kafka.Member], store: str) -> None:
-    """Remove former workers on this store from the group, so that it does not wait for their sessions to end.
+    """Remove stale members, former workers on this store, so that the group does not wait for their session timeout.
 
     The store admits one process at a time, so they have stopped. They are removed once this worker is joining: a group
-    that becomes empty waits for further members. On an error the group removes them when their sessions end.
+    that becomes empty waits for further members. On an error the group removes them at their session timeout.
     """
     stale = {member.member_id for member in members if has_store(member, store)}
     try:
@@ -103,7 +103,7 @@ async def evict_dead_members(settings: Settings, members: Iterable[kafka.Member]
                 await kafka.remove_member(admin, settings.kafka.group_id, member_id)
                 log.info("removed stale group member", member=member_id)
     except (KafkaError, OSError, TimeoutError, Refusal) as error:
-        log.info("stale group member not removed, its session will time out", error=in_words(error))
+        log.info("stale group member not removed", error=in_words(error))
 
 
 async def _once_joining(admin: AIOKafkaAdminClient, group_id: str, member_ids: set[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""From which offset a partition is read: the store is the truth, the group's offset is a mirror or an instruction."""
+"""Start offsets of partitions: the store is authoritative, the group's offset is a mirror or an instruction."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MIRROR = "customer-worker"
 class Partition:
     """State of an input partition when it is assigned.
 
-    `stored`: the store's next offset, None where it never saw the partition. `committed`: the group's offset, None
-    where there is none or it could not be read; `is_mirror`: whether the worker itself set it. `begin` and `end`: the
-    log's first offset and the one after its last. `difference`: how the log differs from the one that `stored` is an
-    offset in, None where no difference was found.
+    `stored`: the store's next offset, None if the store has no position. `committed`: the group's offset, None if
+    there is none or it could not be read; `is_mirror`: whether the worker itself set it. `begin` and `end`: the log's
+    first offset and the one after its last. `difference`: the difference from the log that `stored` belongs to, None
+    if none was found.
     """
 
     name: str
@@ -30,16 +30,16 @@ class Partition:
 
     @property
     def is_another_log(self) -> bool:
-        """Whether `stored` means nothing in this log."""
+        """Whether `stored` is an offset of another log."""
         return self.stored is not None and (self.stored > self.end or self.difference is not None)
 
 
 def starting_offset(partition: Partition, *, allow_skip_forward: bool, allow_lost_records: bool) -> int:
     """Return the offset to read from.
 
-    A partition the store never saw starts at the log's beginning, so that a lost store rebuilds itself. One it knows
-    goes on where the store is, or at an earlier offset that an operator set in the group: what is read again takes
-    effect once. Raises `PositionRefused` where records would be passed over, unless the setting allows it.
+    A partition without a position starts at the log's beginning, so that a lost store rebuilds itself. Another one
+    starts at its position, or at an earlier offset that an operator set in the group: records read again have no
+    second effect. Raises `PositionRefused` if records would be skipped, unless the setting allows it.
     """
     p = partition
     if p.stored is None:
@@ -53,7 +53,7 @@ def starting_offset(partition: Partition, *, allow_skip_forward: bool, allow_los
     if p.stored > p.end and not allow_lost_records:
         raise PositionRefused(
             f"{p.name} ends at offset {p.end}, but the store has read it up to {p.stored}: the topic was recreated or "
-            "cut short. Restore the topic, or name a new one; to read this one from its beginning, set "
+            "truncated. Restore the topic, or name a new one; to read this one from its beginning, set "
             "CUSTOMER_WORKER_SAFETY__ALLOW_LOST_RECORDS=true"
         )
     if p.is_another_log and allow_lost_records:
@@ -61,8 +61,8 @@ def starting_offset(partition: Partition, *, allow_skip_forward: bool, allow_los
     if p.begin > p.stored and not allow_lost_records:
         raise PositionRefused(
             f"{p.name} begins at offset {p.begin}, but the store has read it up to {p.stored} only: the "
-            f"{p.begin - p.stored} records between were deleted before they were read. Restore them, or go on without "
-            "them by setting CUSTOMER_WORKER_SAFETY__ALLOW_LOST_RECORDS=true"
+            f"{p.begin - p.stored} records between were deleted before they were read. Restore them, or continue "
+            "without them by setting CUSTOMER_WORKER_SAFETY__ALLOW_LOST_RECORDS=true"
         )
     instructed = p.stored if p.committed is None or p.is_mirror else p.committed
     if instructed > p.stored and not allow_skip_forward:

@@ -33,7 +33,7 @@ class StartPosition(NamedTuple):
 
 
 class StartPositions:
-    """Claims partitions in the store and finds where each starts."""
+    """Finder of start positions, which claims the partitions in the store."""
 
     def __init__(self, settings: Settings, store: Store, thread: StoreThread) -> None:
         self._settings = settings
@@ -48,10 +48,10 @@ class StartPositions:
         *,
         trusts_committed: bool,
     ) -> tuple[dict[TopicPartition, StartPosition], dict[str, UUID]]:
-        """Return where each partition starts, and the ids of the topics whose logs were compared.
+        """Return the start of each partition, and the ids of the topics whose logs were compared.
 
         Changes of `leaders` are counted from here on. Without `trusts_committed` the group's offsets are ignored.
-        Raises `PositionRefused` where records would be passed over, `KafkaError`, `Refusal` and `StoreError`.
+        Raises `PositionRefused` if records would be skipped, `KafkaError`, `Refusal` and `StoreError`.
         """
         topics = await describe_topics(consumer, {partition.topic for partition in assigned})
         stored = await self._claim(assigned)
@@ -82,7 +82,7 @@ class StartPositions:
         return starts, topic_ids
 
     async def _claim(self, assigned: AbstractSet[TopicPartition]) -> Mapping[tuple[str, int], int]:
-        """Claim the partitions in the store: batches of their former worker fail from now on. Return all positions."""
+        """Claim the partitions in the store, which fences batches of their previous owner. Return all positions."""
         try:
             return await self._thread.call(self._store.claim, [tuple(partition) for partition in assigned])
         except StoreError:
@@ -95,7 +95,7 @@ class StartPositions:
         begins: Mapping[TopicPartition, int],
         ends: Mapping[TopicPartition, int],
     ) -> dict[TopicPartition, str | None]:
-        """Return how the logs differ from those that the store's positions belong to; None: no difference found."""
+        """Return the differences from the logs that the store's positions belong to; None if none was found."""
         stored = await self._thread.call(self._store.logs)
         logs = {partition: stored[tuple(partition)] for partition in ends if tuple(partition) in stored}
         offsets = {
@@ -121,5 +121,7 @@ class StartPositions:
         if found.is_another_log:
             await self._thread.call(self._store.forget_position, tuple(partition), offset)
         if offset != (found.stored or 0):
-            log.info("not where the store left off", partition=found.name, offset=offset, stored=found.stored)
+            log.info(
+                "start offset differs from stored position", partition=found.name, offset=offset, stored=found.stored
+            )
         return StartPosition(offset, offset if found.is_another_log else found.stored or 0, found.end)

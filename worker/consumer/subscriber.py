@@ -1,4 +1,4 @@
-"""The FastStream subscriber, and the offsets that the group commits after it."""
+"""The FastStream subscriber, and the commits of the group's offsets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LONG_BATCH_SECONDS = 5.0
 
 
 class Consumer:
-    """Subscribes to the input topics, and hands each poll on: to the prefetcher, the applier, the store."""
+    """Consumer of the input topics, which passes each poll to the prefetcher, the applier and the store."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Consumer:
             group_id=self._settings.kafka.group_id,
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
-            auto_offset_reset="none",  # it would pass over records that are gone: `Polling` handles such offsets
+            auto_offset_reset="none",  # it would skip deleted records: `Polling` handles such offsets
             isolation_level="read_committed",
             listener=self.assignment,
             partition_assignment_strategy=(self.assignor,),
@@ -96,25 +96,25 @@ class Consumer:
         """The assignor with which this worker joins its group."""
         if owner := self._store.exclusive_id:
             return SingleOwnerAssignor.with_store(owner)
-        # The same partition of both topics to the same worker: few customers are in the hands of two.
+        # The same partition of both topics is assigned to one worker: few customers are changed by two workers.
         return RangePartitionAssignor  # type: ignore[no-any-return]
 
     async def _consume(self, records: Sequence[Any]) -> None:
-        """Take a poll in hand. FastStream would pass over it if this raised."""
+        """Submit a poll. FastStream would skip it if this raised."""
         if self._stop.is_asked:
-            await asyncio.Event().wait()  # until FastStream is stopped, too: to poll on would be in vain
+            await asyncio.Event().wait()  # until FastStream is stopped, too: further polls would be useless
         try:
-            if self.assignment.is_set.is_set():  # else fetched before that: these are not the records that come next
+            if self.assignment.is_set.is_set():  # else they were fetched before, and are not the next records
                 await self._prefetcher.submit(records)
-        except Exception as error:  # noqa: BLE001 - whatever it is
+        except Exception as error:  # noqa: BLE001 - any error stops the worker
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        log.error("a poll failed outside its batch", exc_info=error)
+        log.error("poll failed", exc_info=error)
         self._stop.fail_stop(internal_error(error))
 
     async def run_mirror(self) -> None:
-        """Commit the store's positions to the group each second, and act on changes that bring no record."""
+        """Commit the store's positions to the group each second, and handle changes that are not records."""
         while True:
             await asyncio.sleep(MIRROR_EVERY_SECONDS)
             await self.assignment.reclaim()
@@ -132,7 +132,7 @@ class Consumer:
             return dict(reached)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                # Where nothing is in hand, what lies between is no records.
+                # Without a batch in progress, the offsets between are no records.
                 return {each: max(offset, await consumer.position(each)) for each, offset in reached.items()}
         except (IllegalStateError, TimeoutError):  # the partitions are being taken this moment
             return dict(reached)
@@ -142,11 +142,11 @@ class Consumer:
         return began is not None and time.monotonic() - began > LONG_BATCH_SECONDS
 
     async def drain(self) -> None:
-        """Wait for the batch in hand."""
+        """Wait for the current batch."""
         await self._prefetcher.drain()
 
     async def commit_offsets(self) -> None:
-        """Mirror how far the store is, for the last time."""
+        """Commit the store's positions to the group for the last time."""
         if self.assignment.is_set.is_set():
             await self._offsets.commit(self.assignment.consumer)
 

@@ -1,4 +1,4 @@
-"""The partitions of the input topics that one worker reports on, and what is wrong with them."""
+"""The partitions of the input topics that one worker reports on, and their problems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.messages import record as plain
 END_SECONDS = 10.0
 """For an end that cannot be read: a broker restarts, or a leader moves."""
 NEW_PARTITION_SECONDS = 60.0
-"""For a partition that was added to a topic: the group assigns it once its members have seen it."""
+"""For a partition that was added to a topic: the group assigns it once its members have found it."""
 STANDING_SECONDS = 60.0
 """For a position that does not move although records wait."""
 DESCRIBED_SECONDS = 5.0
@@ -25,8 +25,8 @@ DESCRIBED_SECONDS = 5.0
 class WatchedPartitions:
     """Partitions of the input topics, without those of other workers, with their progress as last known.
 
-    Times are of one monotonic clock, in seconds. `described_at` is when the topics were last described; `busy_at` when
-    a batch was last in progress that takes long, so that no position moves.
+    Times are of one monotonic clock, in seconds. `described_at` is the time of the last description of the topics,
+    `busy_at` the last time of a long batch, during which no position moves.
     """
 
     def __init__(self, now: float) -> None:
@@ -41,7 +41,7 @@ class WatchedPartitions:
         elsewhere: AbstractSet[TopicPartition],
         now: float,
     ) -> None:
-        """Note which partitions the topics have; those of a topic that is not described stay as they were."""
+        """Record the partitions of the topics; those of a topic that is not described stay unchanged."""
         self.described_at = now
         others = elsewhere - own
         existing = {TopicPartition(name, number) for name, topic in topics.items() for number in topic.partitions}
@@ -54,18 +54,18 @@ class WatchedPartitions:
             progress.unassigned_since = None if partition in own else progress.unassigned_since or now
 
     def note_ends(self, ends: Mapping[TopicPartition, int], now: float) -> None:
-        """Note where the logs end."""
+        """Record the ends of the logs."""
         for partition, end in ends.items():
             if partition in self._progress:
                 self._progress[partition].ends_at(end, now)
 
     def note_positions(self, positions: Mapping[TopicPartition, int], now: float) -> None:
-        """Note the next offset to read of this worker's partitions."""
+        """Record the next offset to read of this worker's partitions."""
         for partition, position in positions.items():
             self._progress.setdefault(partition, Progress(now)).read_to(position, now)
 
     def note_readable(self, unreadable: AbstractSet[str], now: float) -> None:
-        """Note that the partitions can be read, but for those of these topics."""
+        """Record that the partitions are readable, except those of these topics."""
         if now - self.described_at < DESCRIBED_SECONDS:
             for partition, progress in self._progress.items():
                 if partition.topic not in unreadable:
@@ -109,7 +109,7 @@ class WatchedPartitions:
 def _problem(progress: Progress, now: float, *, may_stand: bool, is_assigned: bool) -> str | None:
     position, end, unassigned_since = progress.position, progress.end, progress.unassigned_since
     if now - progress.end_known_at > END_SECONDS:
-        return "has no leader that tells where its log ends"
+        return "has no leader that returns the end of its log"
     if unassigned_since is not None:
         is_new = now - unassigned_since <= NEW_PARTITION_SECONDS
         return "is assigned to no worker" if is_assigned and not is_new else None
@@ -117,7 +117,7 @@ def _problem(progress: Progress, now: float, *, may_stand: bool, is_assigned: bo
         return f"ends at offset {end}, before the position {position}"
     if not may_stand and progress.standing_seconds(now) > STANDING_SECONDS:
         return (
-            f"is not read on: its position is {position} for {progress.standing_seconds(now):.0f} s, its "
+            f"makes no progress: its position is {position} for {progress.standing_seconds(now):.0f} s, its "
             f"end {end}; a producer may have left a transaction open"
         )
     return None

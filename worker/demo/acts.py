@@ -48,7 +48,7 @@ class Acts:
             self._show.title(f"Topics and group begin with {broker.prefix}, and are removed at the end.")
 
     def _ten_sign_up(self) -> None:
-        self._show.step("Ten companies sign up. The worker starts, and finds them waiting in Kafka.")
+        self._show.step("Ten companies sign up. The worker starts, and reads them from Kafka.")
         lines = story.ten_sign_up()
         self._stage.send(lines)
         self._show.table(tables.signups(cast.FIRST_TEN))
@@ -56,41 +56,41 @@ class Acts:
         with self._show.waiting("The worker starts and joins its group"):
             outcomes = self._stage.take_in(len(lines), outputs=0)
         monthly = sum((Decimal(company.mrr) for company in cast.FIRST_TEN), Decimal())
-        self._show.effect(f"{outcomes['applied']} customers stored, worth {dollars(monthly)} a month.")
+        self._show.effect(f"{outcomes['applied']} customers stored, {dollars(monthly)} of MRR.")
 
     def _three_cancel(self) -> None:
-        self._show.step("Three cancel. Billing says one of them twice, and a signup comes again, spelled otherwise.")
+        self._show.step("Three cancel. One cancellation and one signup are sent twice, the signup in another spelling.")
         lines = story.three_cancel()
         self._stage.send(lines)
         with self._show.waiting("The worker publishes"):
             outcomes = self._stage.take_in(len(lines), outputs=3)
         events = self._stage.events
         self._show.table(tables.events(events))
-        self._show.effect(f"{len(events)} events published; the {outcomes['duplicate']} repeats changed nothing.")
+        self._show.effect(f"{len(events)} events published; the {outcomes['duplicate']} duplicates had no effect.")
         self._show.effect(f"ARR lost so far: {dollars(_lost_arr(events))}.", "red")
 
     def _two_cancel_ahead_of_signup(self) -> None:
-        self._show.step("Two cancellations come of customers who have not signed up.")
+        self._show.step("Two cancellations arrive before the signups of their customers.")
         lines = story.two_cancel_ahead_of_signup()
         self._stage.send(lines)
         outcomes = self._stage.take_in(len(lines), outputs=0)
-        self._show.effect(f"{outcomes['parked']} cancellations parked: they wait for their signups.", "yellow")
+        self._show.effect(f"{outcomes['parked']} cancellations parked until their signups arrive.", "yellow")
 
     def _nine_are_refused(self) -> None:
-        self._show.step("Nine records contradict what is known, or cannot be read.")
+        self._show.step("Nine records are invalid, or contradict the stored customers.")
         lines = story.nine_are_refused()
         self._stage.send(lines)
-        with self._show.waiting("The worker refuses them"):
+        with self._show.waiting("The worker rejects them"):
             outcomes = self._stage.take_in(len(lines), outputs=len(lines))
         self._show.table(tables.refusals(lines, self._stage.dead_letters))
-        self._show.effect(f"{outcomes['rejected']} refused, each kept as it came on a dead letter topic.", "yellow")
+        self._show.effect(f"{outcomes['rejected']} rejected, each kept as received on a dead letter topic.", "yellow")
 
     def _crash(self) -> None:
         stage = self._stage
         events = len(stage.events)
         lost = dollars(cast.KESTREL.arr)
         self._show.step(
-            f"Kestrel Bank cancels ({lost} a year). kill -9 falls between the store's commit and the event."
+            f"Kestrel Bank cancels (ARR {lost}). kill -9 between the store's commit and the publishing of the event."
         )
         stage.send([story.fatal_cancellation()])
         with self._show.waiting("Waiting for the kill"):
@@ -98,38 +98,38 @@ class Acts:
         stage.poll(0.5)
         has_left = cast.KESTREL.id in {customer.customer_id for customer in read_store(stage.store).churned}
         if not has_left or len(stage.events) != events:
-            raise stage.worker.refusal("the worker was killed at another moment than it was meant to be")
-        self._show.effect("The worker is dead.", "bold red")
-        self._show.effect(f"Its file says that Kestrel Bank left. On the topic there are still {events} events.", "red")
+            raise stage.worker.refusal("the worker was killed at the wrong moment")
+        self._show.effect("The worker was killed.", "bold red")
+        self._show.effect(f"In its file Kestrel Bank has churned. The topic still has {events} events.", "red")
 
     def _while_down(self) -> None:
         lines = story.while_down()
         self._stage.send(lines)
-        self._show.step("Nobody is there, and Kafka fills up.")
-        self._show.effect("Billing says its four cancellations again.", "")
-        self._show.effect("The signup arrives that a parked cancellation waits for. Brickfield cancels.", "")
-        self._show.effect(f"{len(lines) - story.NAMED_WHILE_DOWN:,} records of other customers pile up.", "")
+        self._show.step("No worker is running, and the lag grows.")
+        self._show.effect("Billing sends its four cancellations again.", "")
+        self._show.effect("The signup of a parked cancellation arrives. Brickfield cancels.", "")
+        self._show.effect(f"{len(lines) - story.NAMED_WHILE_DOWN:,} records of other customers arrive.", "")
 
     def _restart(self) -> None:
-        self._show.step("The worker starts again. All it has is its file and the topics.")
+        self._show.step("The worker starts again, with its file and the topics only.")
         stage = self._stage
         before = len(stage.events)
         stage.start_worker({})
         lines = story.while_down()
         outputs = sum(line.leaves for line in lines) + story.HELD_BACK_BY_THE_CRASH + story.PARKED_THEN_APPLIED
-        with self._show.progress("Kafka gives up the dead member, then the worker catches up", len(lines)) as show:
+        with self._show.progress("Kafka removes the stale member, then the worker catches up", len(lines)) as show:
             stage.take_in(len(lines), outputs, lambda: show(stage.worker.outcomes["records"]))
         events = stage.events[before:]
         named = [event for event in events if (event.key or b"").decode() in cast.NAMES]
         self._show.table(tables.events(named))
         self._show.effect(f"{len(events):,} events published: Kestrel Bank's, which the crash held back;")
         self._show.effect("Juniper Payroll's, parked before the crash and applied when the signup came;")
-        self._show.effect(f"and {len(events) - 2:,} of those who left meanwhile. Billing's repeats changed nothing.")
+        self._show.effect(f"and {len(events) - 2:,} of customers who churned meanwhile. Duplicates had no effect.")
 
     def verify(self, tamper: Callable[[Broker], None]) -> Verdict:
         """Stop the worker, and compare the records sent with the topics and the store file."""
         stage = self._stage
-        self._show.step("The worker stops. A reader of its own compares what was sent, the topics and the file.")
+        self._show.step("The worker stops. A separate reader compares the records sent, the topics and the file.")
         with self._show.waiting("The worker stops, the topics are read from their beginning"):
             stage.worker.stop()
             tamper(stage.broker)
@@ -139,10 +139,8 @@ class Acts:
             verdict = judge(stage.sent, seen, kept)
         self._show.table(tables.verdict(verdict))
         for name in [cast.NAMES.get(customer_id, customer_id) for customer_id in kept.parked]:
-            self._show.effect(f"Still parked: the cancellation of {name}, who never signed up.", "yellow")
-        self._show.effect(
-            f"{len(kept.churned):,} customers left, and {dollars(_lost_arr(seen))} a year with them.", "red"
-        )
+            self._show.effect(f"Still parked: the cancellation of {name}, which has no signup.", "yellow")
+        self._show.effect(f"{len(kept.churned):,} customers churned. ARR lost: {dollars(_lost_arr(seen))}.", "red")
         self._show.verdict(verdict)
         return verdict
 

@@ -18,7 +18,7 @@ _INDENT = (0, 0, 0, 3)
 
 
 class Narrator:
-    """Prints each step as one sentence, then its effect."""
+    """Output of each step as one sentence, then its effects."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -71,7 +71,7 @@ class Narrator:
         if verdict.is_well:
             self._print(Text("Nothing was lost, and nothing was repeated.", style="bold green"))
         else:
-            self._print(Text("This is not as it must be: something was lost, repeated or wrong.", style="bold red"))
+            self._print(Text("Verification failed: something was lost, repeated or wrong.", style="bold red"))
 
     def _count(self, what: str, found: Sequence[str]) -> None:
         self.effect(f"{what}: {len(found)}", "bold red" if found else "bold green")

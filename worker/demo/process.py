@@ -58,7 +58,7 @@ class WorkerProcess:
         """Raise `Refusal` with the end of the log if the worker has ended."""
         code = self._process.poll()
         if code is not None:
-            raise self.refusal(f"the worker ended by itself, with exit code {code}")
+            raise self.refusal(f"the worker ended unexpectedly with exit code {code}")
 
     def refusal(self, what: str) -> Refusal:
         """Return a refusal with the last lines of the worker's log."""

@@ -33,7 +33,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """All content. `parked` has the customers of parked cancellations."""
+    """Content of the store. `parked` has the customers of parked cancellations."""
 
     customers: list[KeptCustomer]
     journal: list[Decided]

@@ -30,7 +30,7 @@ def signups(companies: Sequence[Company]) -> Table:
 
 def events(seen: Sequence[Seen]) -> Table:
     """Return the `customer.churned` events by date, as partitions have no common order."""
-    table = _table("customer.churned", "left on", ">days", "reason", ">ARR lost")
+    table = _table("customer.churned", "churned on", ">days", "reason", ">ARR lost")
     for fields in sorted(map(fields_of, seen), key=lambda fields: str(fields["churn_date"])):
         name = NAMES.get(fields["customer_id"], fields["customer_id"])
         days, reason = str(fields["tenure_days"]), fields["reason"] or "-"
@@ -42,7 +42,7 @@ def events(seen: Sequence[Seen]) -> Table:
 def refusals(lines: Sequence[Line], dead_letters: Sequence[Seen]) -> Table:
     """Return the rejected records with the messages of their dead letters."""
     messages = {header_of(letter, "reason"): header_of(letter, "message") for letter in dead_letters}
-    table = _table("what came", "refused as", "because")
+    table = _table("record", "reason", "message")
     for line in lines:
         table.add_row(line.label, f"[yellow]{line.reason}[/]", messages.get(line.reason or "", "-"))
     return table
@@ -62,7 +62,7 @@ def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(
-            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", no_wrap=column != "because"
+            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", no_wrap=column != "message"
         )
     return table
 

@@ -37,7 +37,7 @@ class Seen:
 
 
 class Sender:
-    """Sends lines, and keeps them with their coordinates."""
+    """Producer of lines, which keeps them with their coordinates."""
 
     def __init__(self, broker: Broker) -> None:
         self._topics = broker.topics
@@ -65,7 +65,7 @@ class Sender:
 
 
 class Reader:
-    """Reads the output topics from their beginning with `read_committed`, as any consumer does."""
+    """Consumer of the output topics from their beginning with `read_committed`."""
 
     def __init__(self, broker: Broker) -> None:
         self._outputs = {broker.topics[output]: output for output in OUTPUTS}

@@ -107,8 +107,8 @@ def _judge_events(sent: Sequence[Sent], seen: Sequence[Seen], verdict: Verdict) 
         elif len(found) > 1:
             verdict.repeated.append(f"{name} is on the topic {len(found)} times")
         elif not _is_event_of(found[0], churn):
-            verdict.wrong.append(f"{name} does not say {churn.churn_date} and {churn.company.arr}")
-    verdict.wrong.extend(f"customer.churned of {customer_id}, who did not leave" for customer_id in events)
+            verdict.wrong.append(f"{name} does not have {churn.churn_date} and {churn.company.arr}")
+    verdict.wrong.extend(f"customer.churned of {customer_id}, who did not churn" for customer_id in events)
 
 
 def _is_event_of(event: Seen, churn: ExpectedChurn) -> bool:
@@ -132,7 +132,7 @@ def _judge_dead_letters(sent: Sequence[Sent], seen: Sequence[Seen], verdict: Ver
             line.value,
             line.reason,
         ):
-            verdict.wrong.append(f"{name} is not the record as it was sent, or does not say {line.reason}")
+            verdict.wrong.append(f"{name} is not the record as it was sent, or does not have the reason {line.reason}")
     verdict.wrong.extend(f"a dead letter of {coordinates}, which was never sent" for coordinates in letters)
 
 

@@ -30,7 +30,7 @@ Row = tuple[str, ...]
 
 
 class OperationsPage:
-    """Renders the page of one worker."""
+    """The operations page of one worker."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
@@ -56,8 +56,8 @@ class OperationsPage:
             outcomes=list(OUTCOMES),
             decisions=list(self._decisions()),
             rejected=self._rejected(),
-            revenue=[("lost with customers who churned", dollars(self._metrics.lost_arr))],
-            lag_total=f"{sum(reading.lag.values()):,} records wait",
+            revenue=[("ARR lost to churn", dollars(self._metrics.lost_arr))],
+            lag_total=f"{sum(reading.lag.values()):,} records",
             partitions=[
                 (f"{topic}/{partition}", _offset(reading.positions.get((topic, partition))), f"{lag:,}")
                 for (topic, partition), lag in sorted(reading.lag.items())
@@ -80,29 +80,29 @@ class OperationsPage:
         yield "group", self._settings.kafka.group_id
         yield "store", self._settings.store.shown
         if store is not None and store.size_bytes is not None:
-            yield "size of the store", f"{store.size_bytes / 1024**2:,.1f} MiB"
-        yield "signups whose industry is unknown", f"{self._metrics.unknown_industries:,}"
+            yield "store size", f"{store.size_bytes / 1024**2:,.1f} MiB"
+        yield "signups with an unknown industry", f"{self._metrics.unknown_industries:,}"
         if (batch := report.last_batch) is not None:
             yield "last batch", f"{batch.records:,} records in {batch.seconds:.3f} s, at {_moment(batch.at)}"
 
 
 def _offset(position: int | None) -> str:
-    return "not known" if position is None else f"{position:,}"
+    return "unknown" if position is None else f"{position:,}"
 
 
 def _check(check: Check) -> Row:
-    return check.name, "✓ well" if check.is_well else "✗ not well", check.found if check.is_well else check.advice
+    return check.name, "✓ ok" if check.is_well else "✗ failed", check.found if check.is_well else check.advice
 
 
 def _waiting(store: StoreReading | None, now: datetime) -> Iterator[Row]:
     if store is None:
-        yield "the store", "cannot be read now", "", ""
+        yield "store", "not readable", "", ""
         return
     waiting, at_stake = store.waiting, store.at_stake
-    yield "cancellations parked until their signup", f"{waiting.parked:,}", _since(waiting.parked_since, now), ""
-    yield "records in the outbox to be published", f"{waiting.pending:,}", _since(waiting.pending_since, now), ""
+    yield "parked cancellations", f"{waiting.parked:,}", _since(waiting.parked_since, now), ""
+    yield "unpublished records in the outbox", f"{waiting.pending:,}", _since(waiting.pending_since, now), ""
     yield (
-        "dead letters to be decided",
+        "open dead letters",
         f"{at_stake.letters:,}",
         "",
         f"{dollars(at_stake.arr)} of ARR at stake",

@@ -19,7 +19,7 @@ _PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 
 class QueryRoutes:
-    """Serves `GET /ask/{name}`. `store_identity` identifies the store, `host` is the address that is listened on."""
+    """Routes of `GET /ask/{name}`. `store_identity` identifies the store, `host` is the address that is listened on."""
 
     def __init__(
         self, query_server: QueryServer, report: Callable[[], WorkerReport], store_identity: str, host: str
@@ -41,12 +41,12 @@ class QueryRoutes:
             return refusal
         query = QUERIES.get(request.path_params["name"])
         if query is None:
-            return self._text(f"no such question; there are worker, {', '.join(QUERIES)}", 404)
+            return self._text(f"unknown query: the queries are worker, {', '.join(QUERIES)}", 404)
         try:
             parameters = msgspec.json.decode(request.query_params.get("parameters", "{}"), type=query.parameters)
             return self._json(await self._query_server.run(query, parameters))
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
-            return self._text(f"these are no parameters of {query.name}: {error}", 400)
+            return self._text(f"invalid parameters of {query.name}: {error}", 400)
         except QueryFailed as error:
             return self._text(str(error), 503)
 
@@ -54,8 +54,8 @@ class QueryRoutes:
         if self._is_from_here(request):
             return None
         return self._text(
-            "questions about customers are answered on this machine only: run customer-worker here, where it reaches "
-            "the worker as localhost and through no proxy",
+            "queries about customers are served to local clients only. Run customer-worker on the worker's machine, "
+            "connecting to localhost without a proxy",
             403,
         )
 

@@ -59,7 +59,7 @@ def _advice(error: OSError) -> str:
 
 
 class Server(uvicorn.Server):
-    """Serves an application on a socket until `should_exit`. Signal handlers remain those of the worker."""
+    """Server of an application on a socket until `should_exit`. Signal handlers remain those of the worker."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", proxy_headers=False))
@@ -105,12 +105,12 @@ def _asyncapi(topics: Topics) -> Callable[[Request], Response]:
 def _schema(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in schemas.MESSAGES:
-        return PlainTextResponse(f"no such schema; there are {', '.join(schemas.MESSAGES)}\n", 404)
+        return PlainTextResponse(f"unknown schema: the schemas are {', '.join(schemas.MESSAGES)}\n", 404)
     return JSONResponse(schemas.schema(name), media_type="application/schema+json")
 
 
 class _SafeHeaders:
-    """Adds headers that forbid scripts, framing and content sniffing."""
+    """Middleware that adds headers which forbid scripts, framing and content sniffing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Sizes of record batches: a batch larger than its topic takes (`max.message.bytes`) is refused whole by the broker."""
+"""Sizes of record batches: the broker refuses a batch larger than `max.message.bytes` of its topic."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from worker.settings import Kafka
 log = structlog.get_logger(__name__)
 
 SMALLEST_BATCH_BYTES = 4 * 1024
-"""Batches for a topic of unknown size are made no smaller than this."""
+"""Minimum size of batches for a topic of unknown size."""
 
 
 class RecordTooLarge(KafkaError):  # type: ignore[misc]
-    """A single record that its topic cannot take, compressed or not. It is not sent."""
+    """A single record that exceeds the limit of its topic, compressed or not. It is not sent."""
 
     def __init__(self, topic: str, size: int, largest: int) -> None:
         self._text = (
-            f"a record for {topic} has {size:,} bytes with its batch, and the topic takes {largest:,}. Set "
+            f"a record for {topic} has {size:,} bytes with its batch, the topic's limit is {largest:,}. Set "
             f"{MAX_MESSAGE_BYTES} of {topic} to {size} or more with kafka-configs.sh"
         )
         super().__init__(self._text)
@@ -36,9 +36,9 @@ TOO_LARGE = (*REFUSALS, RecordTooLarge)
 
 
 class BatchSizes:
-    """The largest batch that each topic takes, in bytes.
+    """The largest batch that each topic accepts, in bytes.
 
-    Where a topic's configuration is hidden, batches start from Kafka's default, and are halved by each refusal.
+    If a topic's configuration is hidden, batches start from Kafka's default, and are halved by each refusal.
     """
 
     def __init__(self, largest: Mapping[str, int] | None = None, hidden: Iterable[str] = ()) -> None:
@@ -58,7 +58,7 @@ class BatchSizes:
         return self._largest.get(topic)
 
     def fill(self, topic: str) -> int:
-        """Up to which size to fill a batch for the topic."""
+        """Return the size up to which a batch for the topic is filled."""
         largest = self._largest.get(topic) or self._hidden.get(topic, DEFAULT_MAX_MESSAGE_BYTES)
         return min(kafka.PUBLISH_BATCH_BYTES, largest)
 
@@ -69,6 +69,6 @@ class BatchSizes:
             log.warning(
                 "batch size reduced",
                 bytes=self._hidden,
-                advice=f"the configuration of these topics is not visible: grant DESCRIBE_CONFIGS on them, or raise "
+                advice=f"the configuration of these topics is not visible. Grant DESCRIBE_CONFIGS on them, or raise "
                 f"{MAX_MESSAGE_BYTES} of the one that refused a batch",
             )

@@ -1,4 +1,4 @@
-"""Connections to Kafka, all made from the one settings object; and what the worker asks of a cluster."""
+"""Connections to Kafka, all made from one settings object, and requests to a cluster."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from worker.settings import Kafka
 
 CONNECT_SECONDS = 15.0
 CONNECTIONS_MAX_IDLE_MS = 180_000
-"""Idle connections are closed from this side first: brokers do it after 10 minutes, load balancers after 4, some in
-silence, so that the next request on such a connection waits until it times out."""
+"""Idle connections are closed from this side first: brokers close them after 10 minutes, load balancers after 4, some
+without notification, so that the next request on such a connection waits until it times out."""
 PUBLISH_BATCH_BYTES = 512 * 1024
-"""Batches are filled up to this size, as far as their topic takes that: see `batch_sizes`."""
+"""Batches are filled up to this size, or to the limit of their topic: see `batch_sizes`."""
 
 _UNAUTHORIZED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 
@@ -49,7 +49,7 @@ def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
             context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
     except (ssl.SSLError, OSError) as error:
         raise Refusal(
-            f"the certificates cannot be read ({in_words(error)}). Check that CUSTOMER_WORKER_KAFKA__SSL_CAFILE, "
+            f"the certificates cannot be read: {in_words(error)}. Check that CUSTOMER_WORKER_KAFKA__SSL_CAFILE, "
             "_SSL_CERTFILE and _SSL_KEYFILE name readable PEM files that belong together, the key without a password",
             Exit.CONFIGURATION,
         ) from error
@@ -57,7 +57,7 @@ def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
 
 
 def client_options(kafka: Kafka) -> dict[str, Any]:
-    """Give the connection settings as aiokafka takes them. No client made from them creates topics by itself."""
+    """Return the connection settings in the form of aiokafka. No client made from them creates topics."""
     forbid_topic_creation()
     options: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers.replace(" ", "").split(","),
@@ -105,7 +105,7 @@ def committed_reader(kafka: Kafka, **options: Any) -> AIOKafkaConsumer:
         **client_options(kafka),
         isolation_level="read_committed",
         enable_auto_commit=False,
-        auto_offset_reset="none",  # a jump to the end would pass for having read
+        auto_offset_reset="none",  # a jump to the end would look like having read
         **options,
     )
 
@@ -129,7 +129,7 @@ async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def unreachable(kafka: Kafka, error: BaseException) -> Refusal:
-    """Describe a failed request to Kafka by its cause: a missing right, or what is wrong with the connection."""
+    """Describe a failed request to Kafka by its cause: a missing right, or a failure of the connection."""
     if isinstance(error, _UNAUTHORIZED):
         return Refusal(
             f"Kafka refused a request: {in_words(error)}. `customer-worker check` lists the rights that are missing, "
@@ -139,8 +139,8 @@ async def unreachable(kafka: Kafka, error: BaseException) -> Refusal:
     if (cause := await find_cause(kafka, client_options(kafka))) is not None:
         return Refusal(f"Kafka cannot be reached: {cause.what}. {cause.advice}", Exit.UNREACHABLE)
     return Refusal(
-        f"Kafka at {kafka.bootstrap_servers} did not do what was requested: {in_words(error)}. Its addresses can be "
-        "reached: try again, then check the brokers' logs",
+        f"Kafka at {kafka.bootstrap_servers} failed a request: {in_words(error)}. Its addresses can be reached. Retry, "
+        "then check the brokers' logs",
         Exit.UNREACHABLE,
     )
 
@@ -148,7 +148,7 @@ async def unreachable(kafka: Kafka, error: BaseException) -> Refusal:
 async def partition_counts(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, int]:
     """Count the partitions of each of these topics; one that does not exist is left out, and is not created.
 
-    Raises `KafkaError`, as where this client has no right to see a topic.
+    Raises `KafkaError`, for example if the right to describe a topic is missing.
     """
     described = await describe_topics(admin, topics)
     if hidden := [name for name, topic in described.items() if topic.error is TopicAuthorizationFailedError]:
@@ -168,7 +168,7 @@ async def group_offsets(
 class Member(NamedTuple):
     """A member of a consumer group, at a `host` as the broker sees it, and how many `partitions` it has.
 
-    `user_data` is what it said of itself. Both are empty while the group is being balanced.
+    `user_data` is the user data of its subscription. Both are empty during a rebalance.
     """
 
     member_id: str
@@ -179,7 +179,7 @@ class Member(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A consumer group. `is_balancing`: it waits for its members to join again. `assignor` is empty meanwhile."""
+    """A consumer group. `is_balancing` is True during a rebalance; `assignor` is empty meanwhile."""
 
     is_balancing: bool
     members: Sequence[Member]
@@ -205,7 +205,7 @@ def _user_data(metadata: bytes) -> bytes:
 
 
 async def remove_member(admin: AIOKafkaAdminClient, group_id: str, member_id: str) -> None:
-    """Take a member out of the group, as it would by leaving; nothing happens where it is no member."""
+    """Remove a member from the group by a leave request on its behalf; does nothing if it is no member."""
     coordinator = await admin.find_coordinator(group_id)
     # aiokafka has no public call for it; its minor version is pinned.
     await admin._send_request(LeaveGroupRequest(group_id, member_id), coordinator)  # noqa: SLF001

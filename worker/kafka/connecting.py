@@ -1,4 +1,4 @@
-"""The cause of a failed connection to Kafka: which address, which step, what to do.
+"""The cause of a failed connection to Kafka: the address, the step and the remedy.
 
 aiokafka reports `Unable to bootstrap` for a wrong password and for an expired certificate alike. After a failure each
 address is probed step by step: the bootstrap servers, and the addresses that the brokers advertise.
@@ -29,14 +29,14 @@ _LISTENER = f"Set {_SETTING}SECURITY_PROTOCOL as the listener has it, or use the
 
 
 class Cause(NamedTuple):
-    """A failure at one address, and what to do."""
+    """A failure at one address, and the remedy."""
 
     what: str
     advice: str
 
 
 async def find_cause(kafka: Kafka, options: Mapping[str, Any]) -> Cause | None:
-    """Probe all addresses; None where each works now. `options` are the connection settings as aiokafka takes them."""
+    """Probe all addresses; returns None if each works now. `options` are the connection settings of aiokafka."""
     try:
         async with asyncio.timeout(DIAGNOSIS_SECONDS):
             return await _Diagnosis(kafka, options).run()

@@ -1,4 +1,4 @@
-"""Errors of Kafka and of its connections, each as one clause for people: no class names, no addresses of objects."""
+"""Errors of Kafka and of its connections, each as one clause: no class names, no addresses of objects."""
 
 from __future__ import annotations
 

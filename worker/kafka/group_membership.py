@@ -1,7 +1,7 @@
-"""The worker's consumer group as its coordinator describes it: members of the classic and of the new protocol, rights.
+"""Description of the worker's consumer group: members of the classic and of the consumer protocol, rights.
 
 aiokafka cannot describe a group of the consumer protocol (KIP-848). A group becomes one as soon as one member joins
-with `group.protocol=consumer`: the other members stay, and the broker shares the partitions among all of them.
+with `group.protocol=consumer`: the other members stay, and the broker assigns the partitions among all of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GROUP = 0
 CONSUMER_PROTOCOL = 1
 """The type of a member that joined with the consumer protocol."""
 DEAD = "Dead"
-"""The state that a broker gives for a group that it has not, or of another protocol."""
+"""The state that a broker returns for a group that does not exist, or has another protocol."""
 
 
 class GroupMember(NamedTuple):
@@ -44,12 +44,12 @@ class GroupMember(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The member as an operator can find it."""
+        """Name and host of the member, for operators."""
         return f"{self.client_id} at {self.host}"
 
 
 class Membership(NamedTuple):
-    """A group. `operations` are the `AclOperation`s that this client may perform on it, None where it is not told."""
+    """A group. `operations` are the `AclOperation`s that this client may perform on it, None if they are unknown."""
 
     state: str
     members: list[GroupMember]
@@ -57,7 +57,7 @@ class Membership(NamedTuple):
 
     @property
     def is_stable(self) -> bool:
-        """Whether the partitions are shared out."""
+        """Whether the partitions are assigned."""
         return self.state == "Stable"
 
 
@@ -78,15 +78,15 @@ def foreign_members(members: Iterable[GroupMember], own_name: str, topics: Itera
 
 def client_name(client: Client) -> str:
     """Return the client id that members of a group see."""
-    name: str = client._client._client_id  # noqa: SLF001 - there is no public way to ask
+    name: str = client._client._client_id  # noqa: SLF001 - there is no public call for it
     return name
 
 
 async def describe_membership(client: Client, group_id: str) -> Membership:
-    """Ask the group's coordinator.
+    """Request the description of the group from its coordinator.
 
-    Raises `KafkaError`, as where the right to describe the group is missing, and `NotImplementedError` where the broker
-    is older than 2.3.
+    Raises `KafkaError`, for example if the right to describe the group is missing, and `NotImplementedError` if the
+    broker is older than 2.3.
     """
     coordinator = await _coordinator(client, group_id)
     [group] = (await _send(client, coordinator, _DescribeGroup(group_id))).to_object()["groups"]

@@ -26,8 +26,8 @@ async def log_ends(
 ) -> dict[TopicPartition, int]:
     """Return the ends of these partitions of the topics, without those that cannot be read now.
 
-    `end_offsets` of a consumer tries again for 40 s where one partition fails, and of a reader of committed records it
-    leaves open transactions out.
+    `end_offsets` of a consumer retries for 40 s if one partition fails, and that of a `read_committed` consumer
+    excludes open transactions.
     """
     wanted: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
     for topic, number in partitions:
@@ -46,7 +46,7 @@ async def _ends_at(
         async with asyncio.timeout(ASK_SECONDS):
             answer = await client.send(leader, OffsetRequest(NO_REPLICA, READ_UNCOMMITTED, list(asked.items())))
     except (KafkaError, OSError, TimeoutError) as error:
-        log.debug("ends not known", leader=leader, error=type(error).__name__)
+        log.debug("log ends not known", leader=leader, error=type(error).__name__)
         return {}
     return {
         TopicPartition(topic["topic"], each["partition"]): each["offset"]

@@ -1,4 +1,4 @@
-"""Partitions read from where one knows them to a fixed end, outside any group."""
+"""Reads of partitions from given offsets to fixed ends, without a group."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from worker.settings import Kafka
 
 FETCH_BYTES = 4 * 1024 * 1024
 MARK_FETCH_BYTES = 64 * 1024
-"""Of a partition, to look at one record; a broker gives a whole batch of records at least."""
+"""Fetch size per partition to read one record; a broker returns at least a whole batch."""
 RECORDS_AT_ONCE = 50_000
 STALLED_SECONDS = 60.0
 
 
 class LogStalled(Exception):
-    """A partition cannot be read to its end for now; the message says which and what may hold it up."""
+    """A partition that cannot be read to its end now; the message names it and the probable cause."""
 
 
 @asynccontextmanager
@@ -35,7 +35,7 @@ async def committed_reader(
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Yield a started `read_committed` consumer that fetches about `fetch_bytes` of a partition at once.
 
-    With `values_only` it is for `LogReading.values`. Raises `Refusal` where Kafka cannot be read.
+    With `values_only` it is for `LogReading.values`. Raises `Refusal` if Kafka cannot be read.
     """
     record_parsing.install()
     reader = kafka.committed_reader(
@@ -52,7 +52,10 @@ async def committed_reader(
         raise Refusal(str(stalled), Exit.UNREACHABLE) from None
     except OffsetOutOfRangeError as gone:
         names = ", ".join(f"{place.topic}/{place.partition}/{offset}" for place, offset in gone.args[0].items())
-        raise Refusal(f"{names} is gone: the log was cut while it was read. Run it again", Exit.UNREACHABLE) from None
+        raise Refusal(
+            f"{names} no longer exists: the log was truncated while it was read. Run the command again",
+            Exit.UNREACHABLE,
+        ) from None
     except (KafkaError, OSError, TimeoutError) as error:
         raise await kafka.unreachable(settings, error) from error
     finally:
@@ -86,10 +89,10 @@ class LogReading:
         return [place for place, position in self.positions.items() if position < self._ends[place]]
 
     async def parts(self) -> AsyncIterator[Mapping[TopicPartition, Sequence[Record]]]:
-        """Yield records by partition until the end; none where only a position moved.
+        """Yield records by partition until the end; none if only a position moved.
 
-        Raises `LogStalled` when nothing moves for a minute. Records past the end, fetched with the last of those
-        before it, are left out.
+        Raises `LogStalled` if no position moves for a minute. Records after the end, fetched with the last ones before
+        it, are omitted.
         """
         if self.positions:
             self._reader.assign(list(self.positions))
@@ -142,7 +145,7 @@ class LogReading:
 async def read_marks(settings: Kafka, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, RecordMark]:
     """Read the record at an offset of each of these partitions, which its log must have.
 
-    A partition is left out where the record was compacted away.
+    A partition is omitted if the record was compacted away.
     Raises `Refusal` where Kafka cannot be read.
     """
     if not offsets:

@@ -34,14 +34,14 @@ class Address(NamedTuple):
 
 
 class NotKafka(Exception):
-    """Something answered, in another protocol than Kafka's."""
+    """An answer in another protocol than Kafka's."""
 
 
 def probe(address: Address, context: ssl.SSLContext | None, mechanism: str | None) -> list[str] | None:
     """Connect and speak Kafka's protocol; `context` is None without TLS.
 
-    Returns the SASL mechanisms of the listener, None where it has no SASL.
-    Raises `OSError` (`ssl.SSLError` among them), `EOFError` where the connection was closed, or `NotKafka`.
+    Returns the SASL mechanisms of the listener, None without SASL.
+    Raises `OSError` (`ssl.SSLError` among them), `EOFError` if the connection was closed, or `NotKafka`.
     """
     with _connected(address, context) as connection:
         _ask(connection, _API_VERSIONS, 0, b"")

@@ -81,7 +81,7 @@ class FetchResponse13(Response):  # type: ignore[misc]
 
 
 class FetchRequest13(RequestStruct):  # type: ignore[misc]
-    """A request of records of partitions, of topics by id (KIP-516): another topic of the same name does not answer."""
+    """A request of records of partitions by topic id (KIP-516): a recreated topic of the same name does not match."""
 
     API_KEY = 1
     API_VERSION = 13
@@ -236,7 +236,7 @@ class ConsumerGroupDescribeRequest1(RequestStruct):  # type: ignore[misc]
 
 
 class IncrementalAlterConfigsResponse0(Response):  # type: ignore[misc]
-    """The error of each resource whose configuration was to be altered; 0 where there is none."""
+    """The error of each resource whose configuration was to be altered; 0 if there is none."""
 
     API_KEY = 44
     API_VERSION = 0

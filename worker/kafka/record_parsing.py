@@ -1,8 +1,8 @@
-"""Header names that are not UTF-8: legal to send from some clients, and fatal to aiokafka's reader and writer.
+"""Header names that are not UTF-8: some clients send them, and aiokafka's reader and writer fail on them.
 
-aiokafka decodes a name while it unpacks its batch; one bad name makes the batch, and so the partition, unreadable for
-good. Here such a batch is unpacked once more, with the bad bytes escaped the way Python escapes them in file names
-(`surrogateescape`), and written back byte for byte.
+aiokafka decodes a name while it unpacks its batch; one invalid name makes the batch, and so the partition,
+permanently unreadable. Here such a batch is unpacked again, with the invalid bytes escaped as Python escapes them in
+file names (`surrogateescape`), and written back byte for byte.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from worker.messages.record import Header, PlainRecord
 T = TypeVar("T")
 
 MAGIC_AT, WITH_EPOCH, EPOCH_AT = 16, 2, 12
-"""In a batch's header: where its format's number is, from which one on it has an epoch, and where that is."""
+"""In a batch's header: offset of the format version, first version with an epoch, offset of the epoch."""
 _EPOCH = Struct(">i")
 
 
 def install() -> None:
-    """Make every aiokafka consumer of this process read such names, and hand over `PlainRecord`s.
+    """Make every aiokafka consumer of this process read such names, and return `PlainRecord`s.
 
-    One whose `value_deserializer` is `ValueBatch` hands over those; a `LeaderChanges` there is kept up to date.
+    With the `value_deserializer` `ValueBatch`, it returns those; with a `LeaderChanges`, it updates that.
     """
     aiokafka.consumer.fetcher.MemoryRecords = _Records
     aiokafka.consumer.fetcher.PartitionRecords = _partition_records
 
 
 class ValueBatch(NamedTuple):
-    """The offsets and values of the records of one batch, of which there is one at least: at half the cost of records.
+    """The offsets and values of the records of one batch, at least one: at half the cost of records.
 
-    A batch is whole: it may begin before the offset that was asked for. Its `checksum` is of all that is in it, who
-    wrote it and when included. `tombstones` are the offsets and keys of the records without a value.
+    A batch is complete: it may begin before the requested offset. Its `checksum` covers its whole content, with the
+    producer id and timestamps. `tombstones` are the offsets and keys of the records without a value.
     """
 
     offsets: list[int]
@@ -81,7 +81,7 @@ def _has_escapes(name: str) -> bool:
 
 
 class _EscapedBytes(bytearray):
-    """Bytes whose text never fails to decode."""
+    """Bytes that decode without an error."""
 
     def __getitem__(self, place: Any) -> Any:
         found = super().__getitem__(place)
@@ -100,7 +100,7 @@ class _EscapedBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
 
 
 class _Batch:
-    """A batch that aiokafka's own reader unpacks, or the escaping one where that fails."""
+    """A batch unpacked by aiokafka's own reader, or by the escaping one if that fails."""
 
     def __init__(self, batch: Any, source: memoryview) -> None:
         self._batch = batch
@@ -125,7 +125,7 @@ class _Batch:
 
 
 class _ValuesOfBatch(_Batch):
-    """The same with one thing in it: its `ValueBatch`."""
+    """A batch with a single element, its `ValueBatch`."""
 
     def __iter__(self) -> Iterator[ValueBatch]:
         if found := self._unpacked(list):
@@ -146,7 +146,7 @@ class _Records(_MemoryRecordsPy):  # type: ignore[misc]
 
     @property
     def next_epoch(self) -> int | None:
-        """The leader's epoch in the header of the next batch, None where there is none."""
+        """The leader's epoch in the header of the next batch, None if there is none."""
         header = self._next_slice
         if header is None or header[MAGIC_AT] < WITH_EPOCH:
             return None
@@ -172,7 +172,7 @@ class _ValueBatches(PartitionRecords):  # type: ignore[misc]
 
 class _PlainRecords(PartitionRecords):  # type: ignore[misc]
     def _consumer_record(self, place: TopicPartition, record: Any) -> PlainRecord:
-        # A quarter of what aiokafka's own record costs, and that for every record there is.
+        # Takes a quarter of the time of aiokafka's own record, for every record.
         return PlainRecord(
             place.topic,
             place.partition,
@@ -197,7 +197,7 @@ class _EscapedName(str):
 
 
 class EscapedBatchBuilder(BatchBuilder):  # type: ignore[misc]
-    """A batch in which names are written as they were read."""
+    """A batch builder that writes names as they were read."""
 
     def __init__(self, batch_size: int, codec: int = 0, *, is_transactional: int = 1) -> None:
         super().__init__(batch_size, codec, is_transactional=is_transactional)

@@ -58,7 +58,7 @@ async def look_at_rights(admin: AIOKafkaAdminClient, settings: Settings) -> dict
 
 
 async def require_rights(settings: Settings) -> None:
-    """Raise `Refusal` where a right is missing for certain."""
+    """Raise `Refusal` if a right is known to be missing."""
     async with kafka.admin_client(settings.kafka) as admin:
         rights = await look_at_rights(admin, settings)
     if missing := [right for right, granted in rights.items() if granted is False]:
@@ -108,5 +108,5 @@ def is_granted_on(topic: TopicMetadata | None, operation: int) -> bool | None:
     if topic is not None and topic.error is TopicAuthorizationFailedError:
         return False  # not even DESCRIBE, which comes with READ and WRITE
     if topic is None or topic.error is not None or not topic.operations:
-        return None  # empty: the broker does not tell, for whoever sees a topic has DESCRIBE
+        return None  # empty: the broker does not report rights, as every client that can list a topic has DESCRIBE
     return operation in topic.operations

@@ -1,4 +1,4 @@
-"""Return the security settings for FastStream."""
+"""Security settings for FastStream."""
 
 from __future__ import annotations
 

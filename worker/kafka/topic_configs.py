@@ -24,10 +24,10 @@ from aiokafka.protocol.api import Request
 from worker.kafka.protocol import IncrementalAlterConfigsRequest0
 
 MAX_MESSAGE_BYTES = "max.message.bytes"
-"""The largest record batch that a topic takes; a record counts with its batch."""
+"""The configuration entry for the largest record batch that a topic accepts."""
 
 DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
-"""Kafka's own, assumed where the configuration is hidden."""
+"""Kafka's default, assumed if the configuration is hidden."""
 
 Configs: TypeAlias = Mapping[str, str]
 

@@ -1,7 +1,7 @@
-"""Fetches by topic id (KIP-516): a topic that was deleted and created again does not answer those of its predecessor.
+"""Fetches by topic id (KIP-516): a recreated topic does not match the fetches of its predecessor.
 
 aiokafka fetches by name, so between two comparisons of topic ids records of another log could be taken for those of
-the one that is read. Version 13 of the Fetch API, which every Kafka since 3.1 answers, names topics by id.
+the current one. Version 13 of the Fetch API, supported by every Kafka since 3.1, names topics by id.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _NOT_KNOWN = -1
 
 
 class TopicIdFetches:
-    """The fetches of one consumer, sent by `topic_ids` where those are known and the broker answers such requests.
+    """The fetches of one consumer, sent by `topic_ids` if they are known and the broker supports such requests.
 
-    Of another topic with that name the broker gives an error, which aiokafka gets as an unknown topic: it fetches again
-    once the metadata were refreshed. What was requested before `topic_ids` were changed is dropped.
+    For a recreated topic the broker returns an error, passed to aiokafka as an unknown topic: it fetches again after
+    refreshing the metadata. Responses to requests sent before `topic_ids` were changed are dropped.
     """
 
     def __init__(self) -> None:

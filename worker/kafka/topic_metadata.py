@@ -29,7 +29,7 @@ from worker.kafka.protocol import MetadataRequest12
 
 NO_ID = UUID(int=0)
 NOT_TOLD = -(2**31)
-"""The broker's value for rights that it was not asked about or cannot tell."""
+"""The broker's value for rights that were not requested or are unknown."""
 
 READ, WRITE, CREATE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 5, 8, 10
 """Kafka's numbers of operations (`AclOperation`)."""
@@ -51,17 +51,17 @@ def forbid_topic_creation() -> None:
 
 
 class PartitionMetadata(NamedTuple):
-    """A partition: its leader's node id (-1: none) and the epoch of that leadership (-1: not told)."""
+    """A partition: its leader's node id (-1: none) and the leader epoch (-1: unknown)."""
 
     leader: int
     leader_epoch: int
 
 
 class TopicMetadata(NamedTuple):
-    """A topic. `error` is None where the topic exists and may be described; else the rest is empty.
+    """A topic. `error` is None if the topic exists and may be described; else the rest is empty.
 
-    `topic_id` is None and `operations` (the `AclOperation`s that this client may perform) is None where the broker does
-    not tell them.
+    `topic_id` and `operations` (the `AclOperation`s that this client may perform) are None if the broker does not
+    return them.
     """
 
     name: str

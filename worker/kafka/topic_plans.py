@@ -1,4 +1,4 @@
-"""The configuration that each of the worker's topics needs, and how an actual one differs from it."""
+"""The configuration that each of the worker's topics requires, and the differences of an actual one."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from worker.kafka.topic_configs import DEFAULT_MAX_MESSAGE_BYTES, MAX_MESSAGE_BY
 from worker.settings import Settings
 
 DEAD_LETTER_MAX_BYTES = 4 * 1024 * 1024
-"""The largest batch that a new dead letter topic takes: the largest of a default topic (1 MiB), and room to spare."""
+"""`max.message.bytes` of a new dead letter topic: that of a default topic (1 MiB), plus reserve."""
 
 ROOM_FOR_THE_REASON = 64 * 1024
-"""By so many bytes a dead letter may be larger than its record."""
+"""Bytes by which a dead letter may be larger than its record."""
 
 ROOM_FOR_THE_EVENT = 8 * 1024
-"""By so many bytes an event may be larger than the attributes carried on from its cancellation."""
+"""Bytes by which an event may be larger than the attributes taken from its cancellation."""
 
 CUT = "published records can be deleted"
-BLOCKED = "a record that is too large for the topic blocks everything that is to be published"
+BLOCKED = "a record that is too large for the topic blocks all publishing"
 
 
 class Difference(NamedTuple):
-    """An entry of a topic's configuration that is not as the worker needs it.
+    """An entry of a topic's configuration that differs from the required one.
 
-    `needed` is a phrase for a person, `value` the one to set; `risk` says what the actual one can lead to.
+    `needed` is a phrase for operators, `value` the value to set; `risk` is the consequence of the actual one.
     """
 
     topic: str
@@ -41,7 +41,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TopicPlan:
-    """A topic and what it needs: `exact` entries, and at least `least_batch` bytes of `max.message.bytes`.
+    """A topic and its requirements: `exact` entries, and at least `least_batch` bytes of `max.message.bytes`.
 
     `new_batch` is the `max.message.bytes` of a topic that is created; None leaves it to the broker.
     """
@@ -73,11 +73,11 @@ class TopicPlan:
 def topic_plans(settings: Settings, configs: Mapping[str, Configs]) -> list[TopicPlan]:
     """Plan the five topics, the inputs first.
 
-    `configs` are the actual ones by topic: what an input takes decides what its dead letter topic must take. A missing
+    `configs` are the actual ones by topic: the limit of an input determines that of its dead letter topic. A missing
     input counts with Kafka's default.
 
-    `customer.churned` is the receipt of what was published, so retention must never cut it: it holds one event a
-    customer at most, and is compacted. Dead letters wait for a person: they are kept until someone deletes them.
+    `customer.churned` holds the receipts, so retention must never delete its records: it has at most one event per
+    customer, and is compacted. Dead letters are kept until they are settled, so retention is disabled there, too.
     Compaction would drop all but the last letter of a key, and refuse letters without one.
     """
     topics = settings.topics

@@ -1,4 +1,4 @@
-"""The five topics as they are, compared with what they need: created where missing, altered where they differ."""
+"""Set-up of the five topics: created if missing, compared with their requirements, altered if they differ."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DESCRIBED_SECONDS = 5.0
 
 
 class TopicState(NamedTuple):
-    """An existing topic: what it needs, and its configuration; None where this client may not describe that."""
+    """An existing topic: its requirements, and its configuration; None if this client may not describe it."""
 
     plan: TopicPlan
     partitions: int
@@ -38,7 +38,7 @@ class TopicState(NamedTuple):
 
 
 class Topics(NamedTuple):
-    """The five topics: those that exist, the plans of those that do not, names of those this client may not see."""
+    """The five topics: those that exist, the plans of missing ones, names of those this client may not describe."""
 
     existing: list[TopicState]
     missing: list[TopicPlan]
@@ -86,13 +86,13 @@ class SetUp(NamedTuple):
 
 
 async def set_up_topics(settings: Settings, partitions: int, replication: int, *, is_executed: bool) -> SetUp:
-    """Create the missing topics; compare the others with what they need and, if executed, alter them.
+    """Create the missing topics; compare the others with their requirements and, if executed, alter them.
 
     Raises `Refusal`.
     """
     async with kafka.admin_client(settings.kafka) as admin:
         created = {}
-        for names in (settings.topics.inputs, settings.topics.outputs):  # what an input takes decides about its letters
+        for names in (settings.topics.inputs, settings.topics.outputs):  # letters need the limits of inputs
             existing, missing, hidden = await read_topics(admin, settings)
             if hidden:
                 raise TopicAuthorizationFailedError(hidden)
@@ -109,7 +109,7 @@ async def set_up_topics(settings: Settings, partitions: int, replication: int, *
 
 
 async def _wait_until_described(admin: AIOKafkaAdminClient, topics: Collection[str]) -> None:
-    """Wait until the brokers describe new topics. One that they do not describe in time is taken to have defaults."""
+    """Wait until the brokers describe new topics. For a topic not described in time, defaults are assumed."""
 
     async def wait() -> None:
         while len(await kafka.partition_counts(admin, topics)) < len(topics):  # noqa: ASYNC110 - it is remote

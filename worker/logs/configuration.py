@@ -50,11 +50,11 @@ def configure(settings: Log) -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     if record.name == "faststream" and record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
-        return False  # the poll that waits while the worker stops; `app` notices where a loop ends by itself
+        return False  # the poll that waits while the worker stops; supervision finds a loop that has ended
     if record.name == "aiokafka.cluster" and "not authorized" in record.getMessage():
         return False  # `input_watch` and `publish_requirements` log it with the right that is missing
     if record.name == "aiokafka.producer.sender" and not _is_unforeseen(record):
-        return False  # whoever sends gets the same error, and logs it in words
+        return False  # the caller gets the same error, and logs it
     if not record.name.startswith("aiokafka"):
         return True
     message = record.getMessage()
@@ -67,7 +67,7 @@ def _is_unforeseen(record: logging.LogRecord) -> bool:
 
 
 def _quieten_libraries() -> None:
-    """What the libraries tell at INFO and WARNING the worker tells itself, and better."""
+    """Raise the log levels of libraries: the worker logs the same events itself, with more context."""
     for library in ("aiokafka", "faststream", "uvicorn"):
         logger = logging.getLogger(library)
         logger.handlers.clear()

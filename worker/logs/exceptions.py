@@ -20,7 +20,7 @@ from worker.kafka.errors import in_words
 
 
 def described(error: BaseException) -> str:
-    """The error in one line: its message where that is harmless, else its type."""
+    """Describe the error in one line: its message if that is harmless, else its type."""
     if isinstance(error, KafkaError | OSError):
         return in_words(error)
     name = type(error).__name__
@@ -32,7 +32,7 @@ def described(error: BaseException) -> str:
 
 
 def rendered(error: BaseException) -> str:
-    """The error and its causes as Python writes them, less local variables and withheld messages."""
+    """Format the error and its causes as Python does, without local variables and withheld messages."""
     return "\n".join(_lines(error, set()))
 
 
@@ -73,20 +73,20 @@ def _error_in(info: object) -> BaseException | None:
 
 
 def _without_messages_of(text: str, error: BaseException) -> str:
-    """The text less withheld messages: libraries write the message of an exception into their own."""
+    """Remove withheld messages from the text: libraries include the message of an exception in their own."""
     chain: BaseException | None = error
     seen: set[int] = set()
     while chain is not None and id(chain) not in seen:
         seen.add(id(chain))
         if message_of(chain) != str(chain):
-            for said in filter(None, (repr(chain), str(chain))):
-                text = text.replace(said, described(chain))
+            for message in filter(None, (repr(chain), str(chain))):
+                text = text.replace(message, described(chain))
         chain = chain.__cause__ or chain.__context__
     return text
 
 
 def hide_content(record: logging.LogRecord) -> bool:
-    """Describe the exceptions among a library's arguments, and cut what asyncio prints of its tasks. A filter."""
+    """Describe the exceptions among a library's arguments, and remove asyncio's text about its tasks. A filter."""
     if isinstance(record.args, tuple) and any(isinstance(each, BaseException) for each in record.args):
         record.args = tuple(described(each) if isinstance(each, BaseException) else each for each in record.args)
     if record.name == "asyncio":  # "<Task … result={…}>", "exception=ValueError('…')"
@@ -109,6 +109,6 @@ def log_uncaught() -> None:
         log.error("uncaught exception in a thread", exc_info=found.exc_value)
 
     def of_a_finaliser(found: sys.UnraisableHookArgs) -> None:
-        log.error("exception ignored by Python", exc_info=found.exc_value)
+        log.error("unraisable exception", exc_info=found.exc_value)
 
     sys.excepthook, threading.excepthook, sys.unraisablehook = of_the_process, of_a_thread, of_a_finaliser

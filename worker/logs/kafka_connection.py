@@ -1,4 +1,4 @@
-"""The worker's connection to Kafka, as its log shows it: one line when it is lost, one when it is restored."""
+"""Log of the worker's connection to Kafka: one line when it is lost, one when it is restored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIBRARIES = ("aiokafka", "faststream")
 
 
 class KafkaConnection:
-    """Whether a consumer is connected to any broker."""
+    """State of the connection between a consumer and the brokers."""
 
     def __init__(self, limits: LogLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
@@ -27,7 +27,7 @@ class KafkaConnection:
 
     def look(self, consumer: AIOKafkaConsumer | None) -> None:
         """Log a change."""
-        if consumer is not None:  # else it is being made, or was closed
+        if consumer is not None:  # else it is being created, or was closed
             self.note(is_connected=_is_connected(consumer))
 
     def note(self, *, is_connected: bool) -> None:
@@ -47,5 +47,5 @@ class KafkaConnection:
 
 
 def _is_connected(consumer: AIOKafkaConsumer) -> bool:
-    # There is no public way to see it; aiokafka's minor version is pinned.
+    # There is no public call for it; aiokafka's minor version is pinned.
     return any(connection.connected() for connection in consumer._client._conns.values())  # noqa: SLF001

@@ -1,6 +1,6 @@
 """Repeated log lines: the first of a kind is written, repetitions are counted and written at growing intervals.
 
-With no broker in reach aiokafka logs about a hundred errors a second.
+Without a reachable broker, aiokafka logs about a hundred errors per second.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing_extensions import override
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 600.0
 QUIET_SECONDS = 60.0
-"""After a gap as long as this a line is written again at once."""
+"""After a gap of this length a line is written again at once."""
 TEXTS_OF_A_TEMPLATE = 8
 KINDS = 1_000
 ERROR_FIELD = "error"
-"""A line of the worker itself repeats only if it has this, the cause of a failed attempt."""
+"""Lines of the worker itself are limited only if they have this field, the cause of a failed attempt."""
 _VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8,}|\d+", re.IGNORECASE)
 
 
@@ -43,7 +43,7 @@ class _Repeats:
 
 
 class LogLimits(logging.Filter):
-    """A filter of a handler. A line that it lets through has the number of those suppressed before as `suppressed`."""
+    """A filter of a handler. A line that passes has the number of lines suppressed before it as `suppressed`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class LogLimits(logging.Filter):
         return self._bounded(_Kind(record.name, record.levelno, _VARYING.sub("#", template), _VARYING.sub("#", text)))
 
     def _bounded(self, kind: _Kind) -> _Kind:
-        """Tell texts of one template apart only up to a number, so that none can flood the log."""
+        """Distinguish texts of one template up to a number, so that none can flood the log."""
         if kind in self._kinds:
             return kind
         template = kind.logger, kind.template
@@ -110,11 +110,11 @@ class LogLimits(logging.Filter):
 
 
 LIMITS = LogLimits()
-"""Of the process's log."""
+"""The limits of the log of this process."""
 
 
 def add_suppressed(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add to a line how many of its kind were suppressed since the last one: a processor of structlog."""
+    """Add the number of suppressed lines of this kind since the last one. A processor of structlog."""
     if suppressed := getattr(event.get("_record"), "suppressed", 0):
         event["suppressed"] = suppressed
     return event

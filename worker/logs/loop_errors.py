@@ -1,4 +1,4 @@
-"""Errors that reach the event loop because nothing awaited the task or future that had them."""
+"""Errors that reach the event loop because their task or future was not awaited."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ EXPECTED = (KafkaError, IllegalOperation, OSError, TimeoutError, asyncio.Cancell
 
 
 def install(loop: asyncio.AbstractEventLoop) -> None:
-    """Log such errors by what they are, at the level that they deserve."""
+    """Log such errors, expected ones at the level DEBUG."""
     loop.set_exception_handler(_handle)
 
 
 def _handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an error without the representation of its task, which can hold content of records.
 
-    aiokafka leaves behind the futures of a transaction that it aborts, and clients whose stop took too long. What made
-    it do so was raised, and logged, where it happened.
+    aiokafka abandons the futures of a transaction that it aborts, and clients whose stop took too long. The cause was
+    raised and logged where it occurred.
     """
     message, error = context["message"], context.get("exception")
     is_left_behind = message.endswith("exception was never retrieved") and isinstance(error, EXPECTED)
     if is_left_behind or message.startswith("Unclosed AIOKafka"):
-        log.debug("request to Kafka left behind", message=message, cause=str(error or ""))
+        log.debug("abandoned Kafka request failed", message=message, cause=str(error or ""))
         return
-    log.error("error in the event loop", message=message, exc_info=error)
+    log.error("event loop error", message=message, exc_info=error)

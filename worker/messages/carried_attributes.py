@@ -1,6 +1,6 @@
-"""Header values that an event takes over from its cause: which are valid in a CloudEvent, and times in one form.
+"""Header values that an event takes over from its cause: validation for CloudEvents, and times in one form.
 
-Subscribers parse these values with the SDKs of CloudEvents, which fail on what the specification does not allow.
+Subscribers parse these values with the SDKs of CloudEvents, which fail on values that the specification forbids.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 MAX_BYTES = 4096
-"""The largest value taken over. A larger one could make the event larger than its topic takes."""
+"""The largest value taken over. A larger one could make the event exceed the limit of its topic."""
 
 _PLAIN = re.compile(rb"[ -~]{1,%d}" % MAX_BYTES).fullmatch
 # Control characters and noncharacters, which the type String of CloudEvents leaves out.
@@ -18,7 +18,7 @@ _FORBIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef{_NONCHARACTERS}]").se
 
 
 def is_text(value: bytes) -> bool:
-    """Whether the value is a String as CloudEvents defines it, and not too large."""
+    """Return whether the value is a String as CloudEvents defines it, and not too large."""
     if _PLAIN(value):
         return True
     try:
@@ -27,7 +27,7 @@ def is_text(value: bytes) -> bool:
         return False
 
 
-# The usual form, on a day that every month has: the calendar need not be looked at.
+# The usual form, with a day that every month has: no calendar check is needed.
 _USUAL = re.compile(
     rb"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     rb"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z"
@@ -39,7 +39,7 @@ _RFC3339 = re.compile(
 
 
 def time_in_utc(value: bytes) -> bytes | None:
-    """An RFC 3339 date-time in UTC, with `T`, `Z` and at most nine digits of a second; None where it is none.
+    """Convert an RFC 3339 date-time to UTC, with `T`, `Z` and at most nine digits of a second; None if it is invalid.
 
     A leap second becomes the second after it, which SDKs can read. The result depends on the value alone, so that a
     replay makes the same event.

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 for Kafka: the attributes of what comes in, the headers of what goes out.
+"""CloudEvents 1.0 for Kafka: the attributes of inbound records, the headers of outbound events.
 
 In: binary mode (`ce_*` headers), structured mode (the whole event as JSON) or no envelope at all.
 Source: the CloudEvents specification 1.0.2 and its Kafka protocol binding. One departure: the CloudEvents SDK for
@@ -22,7 +22,7 @@ _BINARY = frozenset(f"ce_{name}" for name in _REQUIRED)
 
 
 class EnvelopeError(ValueError):
-    """A structured event that lacks what CloudEvents requires of it; the message says what."""
+    """A structured event without an attribute that CloudEvents requires; the message names it."""
 
 
 class _Structured(msgspec.Struct):
@@ -43,12 +43,12 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def is_structured(record: Record) -> bool:
-    """Whether the record's value is a whole CloudEvent in JSON, as its last content type says."""
+    """Return whether the last content type declares the value to be a structured CloudEvent in JSON."""
     headers = record.headers
-    if headers and headers[-1] == _JSON:  # as nearly all records have it
+    if headers and headers[-1] == _JSON:  # the usual last header
         return False
     for name, content_type in reversed(headers):  # of repeated headers the last one counts
-        # Most headers are told apart by their length, and most content types by being the usual one.
+        # Most headers differ in length, and most content types are the usual one.
         if len(name) == _CONTENT_TYPE_LENGTH and name.lower() == "content-type":
             return content_type not in _UNSTRUCTURED and content_type.split(b";", 1)[0].strip().lower() == STRUCTURED
     return False
@@ -60,7 +60,7 @@ _UNSTRUCTURED = (b"application/json", b"", None)
 
 
 def is_unannounced(record: Record) -> bool:
-    """Whether the value is a structured event though no content type says so.
+    """Return whether the value is a structured event although no content type declares it.
 
     It has the required attributes, all of them text, and data. Binary mode wins: with a required attribute among the
     headers, the value is the event's data, whatever it looks like. So does a value with a `customer_id` of its own.
@@ -80,10 +80,10 @@ def is_unannounced(record: Record) -> bool:
 
 
 def payload(value: bytes) -> bytes:
-    """The JSON inside a structured event.
+    """Return the JSON inside a structured event.
 
-    Raises `EnvelopeError` where a required attribute or the data is missing, `msgspec.DecodeError` where the value
-    is not JSON, `UnicodeDecodeError` where encoded data is not UTF-8.
+    Raises `EnvelopeError` if a required attribute or the data is missing, `msgspec.DecodeError` if the value is not
+    JSON, and `UnicodeDecodeError` if encoded data is not UTF-8.
     """
     event = _decode(value)
     for name in _REQUIRED:
@@ -109,21 +109,21 @@ def _from_base64(data: object) -> bytes:
 
 
 def caused_by(cause: Record) -> list[Header]:
-    """The headers that an event has from the record which led to it: its time, and what it is to be traced by.
+    """Return the headers that an event takes from its source record: its time, causation, correlation and trace.
 
-    They make the event valid whatever the record holds: an attribute that cannot be carried on counts as absent.
+    The event is valid for any content of the record: an attribute that cannot be carried over counts as absent.
     """
-    said = dict(cause.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
+    attributes = dict(cause.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
     if is_structured(cause) or (_MARK in (cause.value or b"") and is_unannounced(cause)):
-        said |= _structured_attributes(cause)
-    time, cause_id = said.get("ce_time"), said.get("ce_id")
+        attributes |= _structured_attributes(cause)
+    time, cause_id = attributes.get("ce_time"), attributes.get("ce_id")
     headers: list[Header] = [
         ("ce_time", (time and time_in_utc(time)) or rfc3339(cause.timestamp).encode()),
         ("ce_causationid", cause_id if cause_id and is_text(cause_id) else coordinates(cause).encode()),
     ]
-    if not _TRACES.isdisjoint(said):
+    if not _TRACES.isdisjoint(attributes):
         for name, alternative in _CARRIED_ON:
-            value = said.get(name) or said.get(alternative)
+            value = attributes.get(name) or attributes.get(alternative)
             if value and is_text(value):
                 headers.append((name, value))
     return headers
@@ -138,7 +138,7 @@ _TRACES = frozenset(name for names in _CARRIED_ON for name in names)
 
 
 def _structured_attributes(record: Record) -> dict[str, bytes | None]:
-    """The attributes inside a structured event, named as binary mode names them."""
+    """Return the attributes inside a structured event under their names in binary mode."""
     event = _decode(record.value or b"")
     names = ("id", "time", "correlationid", "traceparent", "tracestate")
     values = ((name, getattr(event, name)) for name in names)

@@ -2,8 +2,8 @@
 
 A signup takes 1.2 µs this way, 5.3 µs by `message_parsing`; a cancellation 0.3 and 1.8 µs. Every other spelling, and
 whatever is refused, gives None and is left to `message_parsing`. tests/worker/test_fast_path.py holds the two together:
-a message made here equals the one made there. `usual_messages` reads many records, whose ids and amounts are checked at
-once.
+a message made here equals the one made there. `usual_messages` checks the ids and amounts of many records at once, which
+takes 0.9 µs per signup and 0.4 µs per cancellation with `decode_all` around it, against 1.5 and 0.6 µs one by one.
 """
 
 from __future__ import annotations
@@ -45,63 +45,63 @@ _is_amount = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?").fullmatch  # within the
 
 
 def usual_signup(value: bytes) -> Signup | None:
-    """Return the signup, or None where it is spelled otherwise or is none."""
+    """Return the signup, or None for any other spelling or value."""
     try:
-        said = _decode_signup(value)
+        parsed = _decode_signup(value)
     except msgspec.DecodeError:
         return None
-    amount = said.mrr.amount
-    if not is_canonical_uuid(said.customer_id) or not _is_amount(amount):
+    if not is_canonical_uuid(parsed.customer_id) or not _is_amount(parsed.mrr.amount):
         return None
-    return Signup(said.customer_id, said.industry, said.plan_tier, said.signup_date, MRR(Decimal(amount)))
+    mrr = MRR(Decimal(parsed.mrr.amount))
+    return Signup(parsed.customer_id, parsed.industry, parsed.plan_tier, parsed.signup_date, mrr)
 
 
 def usual_cancellation(value: bytes, record: Record) -> Cancellation | None:
-    """Return the cancellation, or None where it is spelled otherwise or is none."""
+    """Return the cancellation, or None for any other spelling or value."""
     try:
-        said = _decode_cancellation(value)
+        parsed = _decode_cancellation(value)
     except msgspec.DecodeError:
         return None
-    if not is_canonical_uuid(said.customer_id):
+    if not is_canonical_uuid(parsed.customer_id):
         return None
-    return Cancellation(said.customer_id, said.cancellation_date, said.reason, record)
+    return Cancellation(parsed.customer_id, parsed.cancellation_date, parsed.reason, record)
 
 
 _are_amounts = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,6})?\n)*").fullmatch
 
 
 def usual_messages(records: Sequence[Record], max_bytes: int, *, are_signups: bool) -> Sequence[Message | None]:
-    """Return the messages in records of one topic, None for each that is to be read by itself."""
+    """Return the message of each record of one topic, or None if the record has to be decoded by itself."""
     found = _decoded(records, max_bytes, _decode_signup if are_signups else _decode_cancellation)
-    usual = [said for said in found if said is not None]
-    amounts = [said.mrr.amount for said in usual] if are_signups else []
+    usual = [parsed for parsed in found if parsed is not None]
+    amounts = [parsed.mrr.amount for parsed in usual] if are_signups else []
     text = "".join([f"{amount}\n" for amount in amounts])
-    # An amount with a line break in it would pass for two.
-    are_usual = are_canonical_uuids([said.customer_id for said in usual]) and text.count("\n") == len(amounts)
+    # An amount that contains a line break would match as two.
+    are_usual = are_canonical_uuids([parsed.customer_id for parsed in usual]) and text.count("\n") == len(amounts)
     if not are_usual or not _are_amounts(text):
         return [None] * len(records)
     if are_signups:
         return [
-            said
-            and Signup(said.customer_id, said.industry, said.plan_tier, said.signup_date, MRR(Decimal(said.mrr.amount)))
-            for said in found
+            each
+            and Signup(each.customer_id, each.industry, each.plan_tier, each.signup_date, MRR(Decimal(each.mrr.amount)))
+            for each in found
         ]
     return [
-        said and Cancellation(said.customer_id, said.cancellation_date, said.reason, record)
-        for said, record in zip(found, records, strict=True)
+        parsed and Cancellation(parsed.customer_id, parsed.cancellation_date, parsed.reason, record)
+        for parsed, record in zip(found, records, strict=True)
     ]
 
 
 def _decoded(records: Sequence[Record], max_bytes: int, decode: Callable[[bytes], Any]) -> list[Any]:
-    """Return the values as `decode` reads them, None where it does not, or where an envelope may be around them."""
+    """Decode the values; None for a value that `decode` refuses, or that may be a structured event."""
     found = []
     for record in records:
         value = record.value
-        said = None
+        parsed = None
         if value is not None and len(value) <= max_bytes and value.isascii() and not is_structured(record):
             try:
-                said = decode(value)
+                parsed = decode(value)
             except (msgspec.DecodeError, ValueError, RecursionError):
-                said = None
-        found.append(said)
+                parsed = None
+        found.append(parsed)
     return found

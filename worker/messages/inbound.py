@@ -1,4 +1,4 @@
-"""Records read into messages: the envelope, the limits, and the rejection of what cannot be read."""
+"""Decoding of records into messages: the envelope, the limits, and the rejection of invalid records."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ __all__ = ["Cancellation", "Decoder", "Message", "Signup", "stated_mrr"]
 
 
 CHECKED_AT_ONCE = 250
-"""Number of records whose ids and amounts are checked at once: one odd id among them has all checked one by one."""
+"""Number of records whose ids and amounts are checked at once; with one odd id among them, each is decoded alone."""
 
 
 class Decoder:
-    """Reader of records into messages. `max_bytes` is the largest value taken."""
+    """Decoder of records into messages. `max_bytes` is the largest value accepted."""
 
     def __init__(self, signup_topic: str, max_bytes: int) -> None:
         self._signup_topic = signup_topic
         self._max_bytes = max_bytes
 
     def decode_all(self, records: Sequence[Record]) -> list[Message | Rejected]:
-        """Return what `decode` returns for each record, in less time for many of one topic."""
+        """Return the result of `decode` for each record, in less time for many records of one topic."""
         messages: list[Message | Rejected] = []
         for begin in range(0, len(records), CHECKED_AT_ONCE):
             some = records[begin : begin + CHECKED_AT_ONCE]
@@ -52,19 +52,21 @@ class Decoder:
         return messages
 
     def decode(self, record: Record) -> Message | Rejected:
-        """Return the message in a record, or its rejection. Raises nothing for whatever a record holds."""
+        """Return the message in a record, or its rejection. Raises nothing for any content of a record."""
         value = record.value
         is_signup = record.topic == self._signup_topic
         if value is None:
             return Rejected(Reason.EMPTY, "the record has no value")
         if len(value) > self._max_bytes:
-            return Rejected(Reason.TOO_LARGE, f"the value has {len(value)} bytes; at most {self._max_bytes} are taken")
+            return Rejected(
+                Reason.TOO_LARGE, f"the value has {len(value)} bytes; at most {self._max_bytes} are accepted"
+            )
         try:
-            value.isascii() or value.decode()  # the parser does not look inside the fields it skips
+            value.isascii() or value.decode()  # the parser does not validate the fields that it skips
             if cloudevents.is_structured(record):
                 value = cloudevents.payload(value)
             message = usual_signup(value) if is_signup else usual_cancellation(value, record)
-            if message is None:  # spelled otherwise, refused, or an event whose content type does not say so
+            if message is None:  # another spelling, refused, or a structured event without its content type
                 value = _inside(record, value)
                 message = parse_signup(value) if is_signup else parse_cancellation(value, record)
             return message
@@ -75,7 +77,7 @@ class Decoder:
 
 
 def _inside(record: Record, value: bytes) -> bytes:
-    """Return the data of a structured event that no content type announces, any other value as it is."""
+    """Return the data of a structured event without its content type, any other value unchanged."""
     is_whole = value is record.value
     return cloudevents.payload(value) if is_whole and cloudevents.is_unannounced(record) else value
 
@@ -91,7 +93,7 @@ def _what_is_wrong(error: Exception) -> str:
 
 
 def _customer_id_in(value: bytes) -> str | None:
-    """Return the customer id in a refused message, None where it cannot be read."""
+    """Return the customer id in a refused message, None if it cannot be read."""
     try:
         return parse_customer_id(value)
     except (FieldRefused, msgspec.DecodeError, ValueError, RecursionError):
@@ -99,7 +101,7 @@ def _customer_id_in(value: bytes) -> str | None:
 
 
 def stated_mrr(record: Record) -> MRR | None:
-    """Return the MRR in a refused signup, None where it cannot be read. Raises nothing for whatever a record holds."""
+    """Return the MRR in a refused signup, None if it cannot be read. Raises nothing for any content of a record."""
     value = record.value or b""
     try:
         value = cloudevents.payload(value) if cloudevents.is_structured(record) else _inside(record, value)

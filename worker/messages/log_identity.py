@@ -1,4 +1,4 @@
-"""Which log a position belongs to: the id of its topic, and the last record that was read of it.
+"""The identity of the log that a position belongs to: the id of its topic, and the last record read from it.
 
 Offsets alone do not identify a log. A topic that is deleted and created again has the same name and offsets from 0 on,
 and another topic id (KIP-516). A log that was truncated (unclean leader election, a broker's disk restored from a copy)
@@ -15,7 +15,7 @@ from worker.messages.record import Record
 
 
 class RecordMark(NamedTuple):
-    """A record recognised by its offset and a fingerprint of its timestamp, key and value (a signed 64-bit integer)."""
+    """A record identified by its offset and a fingerprint of its timestamp, key and value (a signed 64-bit integer)."""
 
     offset: int
     fingerprint: int
@@ -24,8 +24,8 @@ class RecordMark(NamedTuple):
 class LogIdentity(NamedTuple):
     """The log in which a position is an offset.
 
-    `topic_id` is None where the broker tells none (Kafka before 2.8). `last` is the last record read of it, None
-    where none was read since positions have kept it.
+    `topic_id` is None if the broker returns none (Kafka before 2.8). `last` is the last record read from it, None if
+    none was read since positions include it.
     """
 
     topic_id: UUID | None = None
@@ -41,7 +41,7 @@ def mark_of(record: Record) -> RecordMark:
 
 
 def difference(stored: LogIdentity, topic_id: UUID | None, record: RecordMark | None) -> str | None:
-    """Describe how a log differs from the stored one, None where it does not.
+    """Describe the difference between a log and the stored one; None if there is none.
 
     `topic_id` is the topic's now, `record` the one now at the offset of the last record read; None: not known.
     """

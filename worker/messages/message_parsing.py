@@ -1,4 +1,4 @@
-"""Signup and Cancellation, parsed in whatever spelling the contract accepts. The rules of each field: `validation`.
+"""Signup and Cancellation, parsed in every spelling that the contract accepts. The rules of each field: `validation`.
 
 Source of every rule: docs/contract.md.
 """
@@ -27,7 +27,7 @@ from worker.messages.validation import (
 
 
 class Signup(msgspec.Struct, frozen=True, gc=False):
-    """A signup, as it is read. Equal to another that says the same, however that was spelled."""
+    """A decoded signup. Equal to another one with the same terms in any spelling."""
 
     customer_id: str
     industry: Industry
@@ -50,7 +50,7 @@ Message = Signup | Cancellation
 
 
 def parse_signup(value: bytes) -> Signup:
-    """Parse a JSON object. Raises `FieldRefused`, or `msgspec.DecodeError` where the value is not a JSON object."""
+    """Parse a JSON object. Raises `FieldRefused`, or `msgspec.DecodeError` if the value is not a JSON object."""
     fields = _members(value)
     customer_id = customer_id_from(_required(fields, "customer_id"))
     industry = industry_from(_required(fields, "industry"))
@@ -99,9 +99,9 @@ _decode_text = msgspec.json.Decoder(str).decode
 
 
 def _members(value: bytes) -> dict[str, Any]:
-    """The members of a JSON object: text as `str`, a number as `JsonNumber`, null as None, others as they stand.
+    """Return the members of a JSON object: text as `str`, a number as `JsonNumber`, null as None, others undecoded.
 
-    A member that is not used is not decoded, so that a number too large for Python is no obstacle.
+    Unused members are not decoded: a number too large for Python is no error there.
     """
     return {name: _member(bytes(raw)) for name, raw in _decode_members(value).items()}
 

@@ -1,4 +1,4 @@
-"""What the worker sends: `customer.churned` events and dead letters."""
+"""Outgoing records: `customer.churned` events and dead letters."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ EVENT_TYPE = b"customer.churned"
 DATASCHEMA = b"urn:customer-worker:schema:customer.churned:1"
 DEAD_LETTER_PREFIX = "__dlq.errors."
 REDRIVE_COUNT = f"{DEAD_LETTER_PREFIX}redrive.count"
-# The namespace of event ids. Changing it gives every churn a second id, and so every reader a second event.
+# The namespace of event ids. A change would give every churn a second id, and so publish every event again.
 _CHURNS = uuid.UUID("5b0c6a52-9d1e-5f6b-8f6a-2c1d7f0e4a11").bytes
 
 
 def churned_id(customer_id: str) -> str:
-    """The event id of a customer's churn: UUIDv5 of the customer alone, for a customer churns once.
+    """Return the event id of a customer's churn: UUIDv5 of the customer id alone, as a customer churns once.
 
-    Nothing that can differ between two readings of the same topics (a date, a partition, a clock) is part of it, so
-    a store rebuilt from nothing recognises what it published before.
+    Attributes that can differ between two readings of the same topics (a date, a partition, a clock) are not part of
+    the id, so a store rebuilt from nothing recognises its published events.
     """
     return uuid5(_CHURNS, customer_id)
 
 
 def dead_letter_id(topic: str, partition: int | str, offset: int | str, timestamp: int | str) -> str:
-    """A dead letter's id: its record's coordinates, and timestamp lest a recreated topic's record pass for another."""
+    """Return a dead letter's id: the coordinates of its record, and the timestamp in case the topic is recreated."""
     return f"{topic}/{partition}/{offset}@{timestamp}"
 
 
 def redrive_count(headers: Sequence[Header]) -> int:
-    """How often a record was redriven, as its last header of that name says; 0 where that is no such number."""
+    """Return the number of redrives from the last header of that name; 0 if it is missing or invalid."""
     count = dict(headers).get(REDRIVE_COUNT)
     return int(count) if count and count.isdigit() and len(count) < 10 else 0  # noqa: PLR2004
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """A record to be published once: an event, or a dead letter complete to the byte.
+    """A record to be published once: an event, or a dead letter with key, value and headers byte for byte.
 
-    An event has no `partition` and no `key`: its customer is the one and decides the other. Its `headers` are those it
-    has from its cause; what can be told from the rest, `Envelope` adds when it is sent. `timestamp` is that of the
-    record it comes of, in milliseconds since 1970; -1 where it has none.
+    An event has no `partition` and no `key`: both follow from its customer id. Its `headers` are those taken from its
+    source record; `Envelope` adds the others when it is sent. `timestamp` is that of the source record in
+    milliseconds since 1970; -1 if it has none.
     """
 
     id: str
@@ -62,7 +62,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Envelope:
-    """What all events have in common on the wire, kept out of the outbox: it would be half of each row."""
+    """The headers common to all events. They are not stored in the outbox: they would be half of each row."""
 
     def __init__(self, source: str) -> None:
         self._common: list[Header] = [
@@ -74,7 +74,7 @@ class Envelope:
         ]
 
     def key_and_headers(self, message: Outgoing) -> tuple[bytes | None, Sequence[Header]]:
-        """Those that the record has on its topic."""
+        """Return the key and the headers of the record on its topic."""
         if message.partition is not None:
             return message.key, message.headers
         key = customer_key(message)
@@ -82,12 +82,12 @@ class Envelope:
 
 
 def customer_key(event: Outgoing) -> bytes:
-    """The key of an event."""
+    """Return the key of an event."""
     return (event.customer_id or "").encode()
 
 
 class Composer:
-    """Writes outgoing records as the settings have it."""
+    """Composer of outgoing records for the topics and the group of the settings."""
 
     def __init__(self, *, churned_topic: str, dead_letter_suffix: str, group_id: str) -> None:
         self._churned_topic = churned_topic
@@ -95,7 +95,7 @@ class Composer:
         self._group_id = group_id
 
     def churned(self, event: CustomerChurned, cause: Record) -> Outgoing:
-        """The event as a record; `cause` is the cancellation that brought it."""
+        """Encode the event as a record; `cause` is the cancellation that led to it."""
         return Outgoing(
             id=churned_id(event.customer_id),
             topic=self._churned_topic,
@@ -108,8 +108,8 @@ class Composer:
         )
 
     def dead_letter(self, record: Record, rejected: Rejected) -> Outgoing:
-        """The record as received, with why it was rejected; what an earlier dead letter said of it is replaced."""
-        told = {
+        """Return the record as received, with error headers; those of an earlier dead letter are replaced."""
+        error_headers = {
             "topic": record.topic,
             "partition": record.partition,
             "offset": record.offset,
@@ -127,7 +127,7 @@ class Composer:
             key=record.key,
             value=record.value,
             headers=[header for header in record.headers if not header[0].startswith(DEAD_LETTER_PREFIX)]
-            + [(DEAD_LETTER_PREFIX + name, str(value).encode()) for name, value in told.items()],
+            + [(DEAD_LETTER_PREFIX + name, str(value).encode()) for name, value in error_headers.items()],
             customer_id=rejected.customer_id,
             timestamp=record.timestamp,
         )

@@ -1,4 +1,4 @@
-"""A Kafka record as it was received, and where it stood."""
+"""A Kafka record as it was received, and its coordinates."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ TopicPartition = tuple[str, int]
 
 
 class Record(Protocol):
-    """What the worker reads of a Kafka record.
+    """The attributes of a Kafka record that the worker uses.
 
-    `timestamp` is in milliseconds since 1970, or -1 where the producer gave none. Key, value and header values
-    are bytes as received, or None.
+    `timestamp` is in milliseconds since 1970, or -1 if the producer set none. Key, value and header values are bytes
+    as received, or None.
     """
 
     @property
-    def topic(self) -> str: ...  # noqa: D102 - told above
+    def topic(self) -> str: ...  # noqa: D102 - see the class
     @property
-    def partition(self) -> int: ...  # noqa: D102 - told above
+    def partition(self) -> int: ...  # noqa: D102 - see the class
     @property
-    def offset(self) -> int: ...  # noqa: D102 - told above
+    def offset(self) -> int: ...  # noqa: D102 - see the class
     @property
-    def timestamp(self) -> int: ...  # noqa: D102 - told above
+    def timestamp(self) -> int: ...  # noqa: D102 - see the class
     @property
-    def key(self) -> bytes | None: ...  # noqa: D102 - told above
+    def key(self) -> bytes | None: ...  # noqa: D102 - see the class
     @property
-    def value(self) -> bytes | None: ...  # noqa: D102 - told above
+    def value(self) -> bytes | None: ...  # noqa: D102 - see the class
     @property
-    def headers(self) -> Sequence[Header]: ...  # noqa: D102 - told above
+    def headers(self) -> Sequence[Header]: ...  # noqa: D102 - see the class
 
 
 class PlainRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record as the consumer hands it over, or as the store kept it."""
+    """A record from the consumer or from the store."""
 
     topic: str
     partition: int
@@ -48,7 +48,7 @@ class PlainRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 def coordinates(record: Record) -> str:
-    """Where the record stands, as people write it: `topic/partition/offset`."""
+    """Format the coordinates of the record as `topic/partition/offset`."""
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
@@ -56,7 +56,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def rfc3339(timestamp_ms: int) -> str:
-    """A record's timestamp as RFC 3339 in UTC; what lies outside the calendar is set to its nearest end."""
+    """Format a record's timestamp as RFC 3339 in UTC; a value outside the calendar becomes the nearest valid one."""
     try:
         moment = _EPOCH + timedelta(milliseconds=timestamp_ms)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""A dead letter sent back to its topic: its headers say which one it is, and the worker keeps that."""
+"""Headers of a redriven dead letter. They identify the letter, and the store keeps the relation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NUMBER = re.compile(rb"-?[0-9]{1,19}").fullmatch
 
 
 def redriven(letter: Outgoing, source_topic: str) -> Outgoing:
-    """The record that sends a dead letter back to the partition it came from: as received, and counted up by one."""
+    """Return the record that redrives a dead letter to its source partition: as received, with one more redrive."""
     headers = [header for header in letter.headers if header[0] != REDRIVE_COUNT]
     count = str(redrive_count(letter.headers) + 1).encode()
     return Outgoing(
@@ -27,19 +27,19 @@ def redriven(letter: Outgoing, source_topic: str) -> Outgoing:
 
 
 def claims_to_be_redriven(record: Record) -> bool:
-    """Whether the last header is the one that a redriven record ends with: one look, for every record there is."""
+    """Return whether the last header is that of a redriven record. Called for every record, so it checks no other."""
     headers = record.headers
     return bool(headers) and headers[-1][0] == REDRIVE_COUNT
 
 
 def redriven_letter(record: Record) -> str | None:
-    """The id of the dead letter that the record says it is; None where it does not say so, or of another topic."""
+    """Return the id of the dead letter named by the headers; None if there is none, or it is of another topic."""
     if not claims_to_be_redriven(record):
         return None
-    said = dict(record.headers)
-    if said.get(f"{DEAD_LETTER_PREFIX}topic") != record.topic.encode():
+    headers = dict(record.headers)
+    if headers.get(f"{DEAD_LETTER_PREFIX}topic") != record.topic.encode():
         return None
-    numbers = [said.get(name) or b"" for name in _NUMBERS]
+    numbers = [headers.get(name) or b"" for name in _NUMBERS]
     if not all(map(_NUMBER, numbers)):
         return None
     return dead_letter_id(record.topic, *(int(number) for number in numbers))

@@ -1,4 +1,4 @@
-"""Rejections: a record that cannot take effect, and the reason that its sender is given."""
+"""Rejections of records, and their reason codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Reason(StrEnum):
-    """Why a record was rejected: the codes of the contract."""
+    """Reason of a rejection: the codes of the contract."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -23,9 +23,9 @@ class Reason(StrEnum):
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
-    """The record cannot take effect. `message` is for its sender and never repeats a value it sent.
+    """Rejection of a record. `message` is for its sender and never repeats a value of the record.
 
-    `customer_id` is whom it is about, where that could be read.
+    `customer_id` is the record's, None if it could not be read.
     """
 
     reason: Reason

@@ -1,6 +1,6 @@
-"""The contract as documents: JSON Schema for each message, AsyncAPI for the whole. `messages` decides.
+"""The contract as documents: JSON Schema for each message, AsyncAPI for the whole. `messages` is authoritative.
 
-A test holds the two together: what the schemas accept the worker accepts.
+A test compares the two: the worker accepts every value that the schemas accept.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AMOUNT = {
 
 
 def _any_case(*words: str) -> str:
-    """A pattern for these words in any letter case, in the dialect of JSON Schema, which has no flag for it."""
+    """Return a pattern for these words in any letter case: regular expressions of JSON Schema have no flag for it."""
     return f"^({'|'.join(''.join(f'[{c.lower()}{c.upper()}]' for c in word) for word in words)})$"
 
 
@@ -46,7 +46,7 @@ Tier = Annotated[str, WithJsonSchema({"type": "string", "pattern": _any_case(*Pl
 
 
 class Message(BaseModel):
-    """A message: what it does not name is ignored."""
+    """A message. Unknown fields are ignored."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -77,14 +77,14 @@ class CancellationMessage(Message):
 
 
 class ChurnedMoney(BaseModel):
-    """An amount in US dollars, as text: with two decimals, and more only where it has them."""
+    """An amount in US dollars, as text: with two decimals, and more only if it has them."""
 
     amount: str = Field(pattern=r"^[0-9]+\.[0-9]{2,6}$")
     currency: Literal["USD"]
 
 
 class ChurnedMessage(BaseModel):
-    """A customer left; sent once for each who did."""
+    """A customer churned. One event per customer."""
 
     customer_id: UUID
     signup_date: date
@@ -106,15 +106,15 @@ MESSAGES: dict[str, type[BaseModel]] = {
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of `signup`, `cancellation` or `churned`."""
+    """Return the JSON Schema (2020-12) of `signup`, `cancellation` or `churned`."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **MESSAGES[name].model_json_schema()}
 
 
 def asyncapi(topics: Topics) -> dict[str, Any]:
-    """The AsyncAPI 3.0 document: what is read, what is sent, on which topics."""
+    """Return the AsyncAPI 3.0 document: the topics, and the messages read from and written to them."""
     broker = KafkaBroker("kafka:9092")
 
-    @broker.subscriber(topics.signup, title="signup", description="Signups, from whoever sells.")
+    @broker.subscriber(topics.signup, title="signup", description="Signups of customers.")
     async def signup(message: SignupMessage) -> None: ...
 
     @broker.subscriber(topics.cancellation, title="cancellation", description="Cancellations, from billing.")
@@ -123,7 +123,7 @@ def asyncapi(topics: Topics) -> dict[str, Any]:
     broker.publisher(
         topics.churned,
         title="churned",
-        description="One event a churned customer, keyed by customer id; read it with isolation.level=read_committed.",
+        description="One event per churned customer, keyed by customer id. Requires isolation.level=read_committed.",
         schema=ChurnedMessage,
     )
     document = AsyncAPI(broker, title="customer-worker", version=__version__, schema_version="3.0.0")

@@ -1,4 +1,4 @@
-"""UUIDs in less time than the standard library takes, once or more for every record.
+"""UUIDs in less time than the standard library needs: every record has at least one.
 
 tests/worker/test_fast_path.py compares the functions with the standard library's.
 """
@@ -14,12 +14,12 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def is_canonical_uuid(text: str) -> bool:
-    """Whether this is a UUID in 8-4-4-4-12 form and lower case: a regular expression takes twice as long."""
+    """Return whether this is a UUID in 8-4-4-4-12 form and lower case. A regular expression takes twice as long."""
     return text.encode("ascii", "replace").translate(_DIGITS_AS_ZEROS) == _UUID_OF_ZEROS
 
 
 def are_canonical_uuids(texts: Sequence[str]) -> bool:
-    """Whether each of these is one. A separator keeps a text that is too long from making up for one too short."""
+    """Return whether all texts are canonical UUIDs. Separators detect texts whose lengths only add up."""
     joined = "\n".join(texts).encode("ascii", "replace").translate(_DIGITS_AS_ZEROS)
     return joined == b"\n".join([_UUID_OF_ZEROS] * len(texts))
 

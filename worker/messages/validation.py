@@ -1,4 +1,4 @@
-"""The fields of messages: what each accepts, and why it refuses the rest.
+"""Validation of the fields of messages.
 
 Every function raises `FieldRefused` with a message for the sender, which names the field and never repeats its value.
 """
@@ -26,13 +26,13 @@ class FieldRefused(Exception):
 
 
 class JsonNumber(str):
-    """A number as it stands in JSON, never turned into a float."""
+    """A number as written in JSON, never converted to a float."""
 
     __slots__ = ()
 
 
 def text_from(field: str, value: Any) -> str:
-    """Text, as it is."""
+    """Return text unchanged."""
     if not isinstance(value, str) or isinstance(value, JsonNumber):
         refuse(f"{field} is not a string")
     return value
@@ -44,7 +44,7 @@ def refuse(message: str, reason: Reason = Reason.INVALID) -> NoReturn:
 
 
 def customer_id_from(value: Any) -> str:
-    """A UUID in 8-4-4-4-12 form, in lower case. Raises `FieldRefused` for anything else, as all of these do."""
+    """Return a UUID of the form 8-4-4-4-12 in lower case."""
     if not isinstance(value, str) or not (is_canonical_uuid(value) or is_canonical_uuid(value := value.lower())):
         refuse("customer_id is not a UUID of the form 8-4-4-4-12")
     return value
@@ -55,12 +55,12 @@ _PLAN_TIERS = {tier.value: tier for tier in PlanTier}
 
 
 def industry_from(value: Any) -> Industry | None:
-    """The industry of that name in any letter case; None for a name we do not know."""
+    """Return the industry with this name in any letter case; None if the name is unknown."""
     return _INDUSTRIES.get(text_from("industry", value).lower())
 
 
 def plan_tier_from(value: Any) -> PlanTier:
-    """The tier of that name in any letter case."""
+    """Return the tier with this name in any letter case."""
     tier = _PLAN_TIERS.get(text_from("plan_tier", value).lower())
     if tier is None:
         refuse("plan_tier is not one of " + ", ".join(_PLAN_TIERS), Reason.UNKNOWN_PLAN_TIER)
@@ -68,7 +68,7 @@ def plan_tier_from(value: Any) -> PlanTier:
 
 
 def reason_from(value: Any) -> str | None:
-    """Billing's reason, as it is, or None."""
+    """Return the reason of the cancellation unchanged, or None."""
     if value is None:
         return None
     text = text_from("reason", value)
@@ -85,7 +85,7 @@ _LEAP_SECOND = 60
 
 
 def date_from(field: str, value: Any) -> date:
-    """`YYYY-MM-DD`, or an RFC 3339 date-time taken as its date in UTC."""
+    """Parse `YYYY-MM-DD`, or an RFC 3339 date-time, of which the date in UTC is returned."""
     text = text_from(field, value)
     try:
         if _DATE(text):
@@ -106,7 +106,7 @@ _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
 
 
 def mrr_from(value: Any) -> MRR:
-    """A decimal in text or a JSON number: from 0 to below 10^12, rounded half up to six decimals."""
+    """Parse a decimal string or a JSON number from 0 to below 10^12; rounded half up to six decimals."""
     if not isinstance(value, str) or not _DECIMAL(value):
         refuse("mrr is not a decimal number")
     try:

@@ -77,13 +77,13 @@ class Metrics(Collector):
         self._event_ages = EventAges(topics.churned)
         self._batch_records = Histogram(
             "customer_worker_batch_records",
-            "Records taken in one commit.",
+            "Records per commit.",
             registry=self.registry,
             buckets=BATCH_RECORDS,
         )
         seconds = Histogram(
             "customer_worker_batch_seconds",
-            "Time of a batch by stage; publish: of one transaction of the relay.",
+            "Duration of a batch by stage; publish: of one transaction of the relay.",
             ["stage"],
             registry=self.registry,
             buckets=STAGE_SECONDS,
@@ -119,18 +119,24 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics, for the registry."""
         yield GaugeMetricFamily(
-            "customer_worker_start_time_seconds", "When this worker started, in seconds since 1970.", self._started
+            "customer_worker_start_time_seconds", "Start time of this worker, in seconds since 1970.", self._started
         )
         yield _counter(
-            "events", "Decisions; a parked record gets a second one.", ["topic", "outcome"], self.decided.items()
+            "events",
+            "Decisions by outcome; a parked record gets a second one.",
+            ["topic", "outcome"],
+            self.decided.items(),
         )
         yield _counter("rejected", "Records rejected.", ["reason"], _one_label(self.rejected))
         yield _counter(
-            "recover", "Readings of the receipt on the output topics.", ["cause"], _one_label(self.recovered)
+            "recover",
+            "Recoveries of the relay: the receipts on the output topics were read.",
+            ["cause"],
+            _one_label(self.recovered),
         )
         yield GaugeMetricFamily(
             "customer_worker_publishing_failing",
-            "1 from a failed attempt to publish until the next that succeeds, else 0.",
+            "1 from a failed attempt to publish until the next success, else 0.",
             float(self.is_publishing_failing),
         )
         yield CounterMetricFamily(
@@ -138,7 +144,7 @@ class Metrics(Collector):
         )
         yield CounterMetricFamily(
             "customer_worker_unknown_industries",
-            "Signups whose industry has no known name and counts as Other.",
+            "Signups with an unknown industry, which counts as Other.",
             self.unknown_industries,
         )
         yield CounterMetricFamily(
@@ -148,7 +154,7 @@ class Metrics(Collector):
         )
         yield self._event_ages.family(
             "customer_worker_event_age_seconds",
-            "From the timestamp of the record that brought an event to the event being visible.",
+            "Time from the timestamp of the source record until its event is visible.",
         )
 
 

@@ -36,22 +36,22 @@ class _AllMetrics(Collector):
 
 
 def _gauges(reading: Reading) -> Iterator[Metric]:
-    info = GaugeMetricFamily("customer_worker_info", "The version that runs; always 1.", None, ["version"])
+    info = GaugeMetricFamily(
+        "customer_worker_info", "Version of this worker; the value is always 1.", None, ["version"]
+    )
     info.add_metric([__version__], 1)
     yield info
-    checks = GaugeMetricFamily("customer_worker_check_ok", "What /readyz looks at: 1 well, 0 not.", None, ["check"])
+    checks = GaugeMetricFamily("customer_worker_check_ok", "Checks of /readyz: 1 passed, 0 failed.", None, ["check"])
     for check in reading.checks:
         checks.add_metric([check.name], check.is_well)
     yield checks
-    lag = GaugeMetricFamily(
-        "customer_worker_lag_records", "Offsets that wait to be read.", None, ["topic", "partition"]
-    )
+    lag = GaugeMetricFamily("customer_worker_lag_records", "Unread offsets.", None, ["topic", "partition"])
     for (topic, partition), count in sorted(reading.lag.items()):
         lag.add_metric([topic, str(partition)], count)
     yield lag
     behind = GaugeMetricFamily(
         "customer_worker_lag_seconds",
-        "How long the oldest offset that waits has been seen to wait, or its partition could not be read.",
+        "Age of the oldest unread offset since it was first seen, or since its partition was last readable.",
         None,
         ["topic", "partition"],
     )
@@ -59,7 +59,7 @@ def _gauges(reading: Reading) -> Iterator[Metric]:
         behind.add_metric([topic, str(partition)], seconds)
     yield behind
     readable = GaugeMetricFamily(
-        "customer_worker_input_readable", "Whether an input topic can be read: 1 yes, 0 no.", None, ["topic"]
+        "customer_worker_input_readable", "Readability of an input topic: 1 readable, 0 not.", None, ["topic"]
     )
     for topic, is_readable in sorted(reading.readable.items()):
         readable.add_metric([topic], is_readable)
@@ -71,11 +71,11 @@ def _gauges(reading: Reading) -> Iterator[Metric]:
 def _of_store(store: StoreReading, now: datetime) -> Iterator[Metric]:
     waiting, at_stake = store.waiting, store.at_stake
     yield GaugeMetricFamily(
-        "customer_worker_parked", "Cancellations that wait for their customer's signup.", waiting.parked
+        "customer_worker_parked", "Parked cancellations, which wait for their signup.", waiting.parked
     )
     yield GaugeMetricFamily(
         "customer_worker_parked_oldest_age_seconds",
-        "How long the oldest of them has waited; 0 where none does.",
+        "Age of the oldest parked cancellation; 0 if there is none.",
         age_seconds(waiting.parked_since, now),
     )
     yield GaugeMetricFamily(
@@ -83,18 +83,18 @@ def _of_store(store: StoreReading, now: datetime) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "customer_worker_outbox_oldest_age_seconds",
-        "How long ago the oldest of them was decided; 0 where there is none.",
+        "Age of the oldest unpublished record since its decision; 0 if there is none.",
         age_seconds(waiting.pending_since, now),
     )
-    yield GaugeMetricFamily("customer_worker_dead_letters", "Dead letters that are not settled.", at_stake.letters)
+    yield GaugeMetricFamily("customer_worker_dead_letters", "Unsettled dead letters.", at_stake.letters)
     yield GaugeMetricFamily(
         "customer_worker_dead_letter_arr_dollars",
-        "ARR at stake with them, in US dollars: what `customer-worker dead-letters list` adds up.",
+        "ARR at stake in unsettled dead letters, in US dollars: the total of `customer-worker dead-letters list`.",
         float(at_stake.arr),
     )
     yield GaugeMetricFamily(
         "customer_worker_dead_letter_oldest_age_seconds",
-        "How long ago the oldest of them was rejected; 0 where there is none.",
+        "Age of the oldest unsettled dead letter; 0 if there is none.",
         age_seconds(at_stake.since, now),
     )
     if store.size_bytes is not None:

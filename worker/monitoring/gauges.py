@@ -52,7 +52,7 @@ class Reading:
 
 
 class Gauges:
-    """Reads the components of a running worker."""
+    """Reader of the gauges of a running worker."""
 
     def __init__(self, consumer: Consumer, health: Health, store: StoreLifecycle, settings: Settings) -> None:
         self._consumer = consumer
@@ -90,5 +90,5 @@ class Gauges:
                     self._look_again_at = now + (now - began) / AT_STAKE_SHARE
                 return StoreReading(view.positions(), waiting, self._at_stake, size)
         except StoreError as error:
-            log.warning("the store cannot be read for now", error=str(error))
+            log.warning("store not readable", error=str(error))
             return None

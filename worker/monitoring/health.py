@@ -20,7 +20,7 @@ OUTBOX_BOUND_SECONDS = 15.0
 
 
 class Health:
-    """Checks the components of a running worker. Idle is healthy; without a broker a worker is live, not ready."""
+    """Health checks of a running worker. Idle is healthy; without a broker a worker is live, not ready."""
 
     def __init__(self, consumer: Consumer, relay: Relay, store_watch: StoreWatch) -> None:
         self._consumer = consumer
@@ -28,11 +28,11 @@ class Health:
         self._store_watch = store_watch
 
     def live(self) -> list[Check]:
-        """Check what a restart would repair."""
+        """Check for failures that a restart repairs."""
         return [self._loop(), self._aiokafka(), self._poll(), self._batch()]
 
     def ready(self) -> list[Check]:
-        """Check what the worker needs to make progress."""
+        """Check the preconditions of progress."""
         return [
             *self.live(),
             self._partitions(),
@@ -51,23 +51,23 @@ class Health:
 
     def _loop(self) -> Check:
         if not self._consumer.joining.is_over:
-            return Check("consumer", is_well=True, found="joins the group")
-        return Check("consumer", self._consumer.is_running(), "its loop runs", "the loop has ended: restart the worker")
+            return Check("consumer", is_well=True, found="joining the group")
+        return Check("consumer", self._consumer.is_running(), "running", "the loop has ended. Restart the worker")
 
     def _aiokafka(self) -> Check:
         ended = self._consumer.polling.ended_task
-        return Check("aiokafka", ended is None, "its tasks run", f"its task of {ended} has ended: restart the worker")
+        return Check("aiokafka", ended is None, "running", f"the task of {ended} has ended. Restart the worker")
 
     def _poll(self) -> Check:
         seconds = self._idle_for(self._consumer.polling.turned_seconds)
-        found = f"asked for records {seconds:.1f} s ago" if self._has_partitions else "no partitions to ask for yet"
-        return Check("poll", seconds < LOOP_BOUND_SECONDS, found, f"{found}, and not since: restart the worker")
+        found = f"last poll {seconds:.1f} s ago" if self._has_partitions else "no partitions to poll yet"
+        return Check("poll", seconds < LOOP_BOUND_SECONDS, found, f"{found}. Restart the worker")
 
     def _batch(self) -> Check:
         began = self._consumer.applier.batch_began
         seconds = 0.0 if began is None else time.monotonic() - began
-        found = "none in hand" if began is None else f"in hand for {seconds:.1f} s"
-        return Check("batch", seconds < BATCH_BOUND_SECONDS, found, f"{found}: it hangs, see the log")
+        found = "none in progress" if began is None else f"in progress for {seconds:.1f} s"
+        return Check("batch", seconds < BATCH_BOUND_SECONDS, found, f"{found}: it hangs. See the log")
 
     def _partitions(self) -> Check:
         joining = self._consumer.joining
@@ -76,29 +76,27 @@ class Health:
 
     def _kafka(self) -> Check:
         seconds = self._idle_for(self._consumer.polling.answered_seconds)
-        found = f"answered {seconds:.1f} s ago" if self._has_partitions else "no partitions to ask about yet"
-        return Check("kafka", seconds < KAFKA_BOUND_SECONDS, found, f"{found}: see that the brokers can be reached")
+        found = f"last answer {seconds:.1f} s ago" if self._has_partitions else "no partitions to fetch yet"
+        return Check("kafka", seconds < KAFKA_BOUND_SECONDS, found, f"{found}. Check that the brokers can be reached")
 
     def _inputs(self) -> Check:
         problems = {name: why for name, why in self._consumer.inputs.topic_problems.items() if why is not None}
         shown = "; ".join(f"{name}: {why}" for name, why in problems.items())
-        return Check("inputs", not problems, "can be read", f"{shown}. See `customer-worker check`")
+        return Check("inputs", not problems, "readable", f"{shown}. See `customer-worker check`")
 
     def _group(self) -> Check:
         problem = self._consumer.inputs.group_problem
-        return Check(
-            "group", problem is None, "is this worker's", f"{problem}: its partitions are not read as they should"
-        )
+        return Check("group", problem is None, "joined", f"{problem}. Partitions may not be read")
 
     def _store(self) -> Check:
         if self._consumer.applier.is_failing:
-            return Check("store", is_well=False, found="", advice="the last batch failed: see the log")
+            return Check("store", is_well=False, found="", advice="the last batch failed. See the log")
         failure = self._store_watch.failure
-        return Check("store", failure is None, "takes writes", f"it cannot be written: {failure}")
+        return Check("store", failure is None, "writable", f"not writable: {failure}")
 
     def _receipt(self) -> Check:
         if self._relay.is_standby:
-            return Check("receipt", is_well=True, found="another worker publishes; this one can take over")
+            return Check("receipt", is_well=True, found="standby: another worker is the leader")
         reason = self._relay.failure or "the output topics are being read"
         return Check("receipt", self._relay.recovered.is_set(), "read", f"recovering: {reason}")
 
@@ -106,8 +104,8 @@ class Health:
         if failure := self._relay.failure:
             return Check("outbox", is_well=False, found="", advice=f"publishing fails: {failure}")
         seconds = self._relay.behind_seconds
-        found = f"behind for {seconds:.1f} s" if seconds else "all is published"
-        return Check("outbox", seconds < OUTBOX_BOUND_SECONDS, found, f"{found}: nothing was published since")
+        found = f"behind for {seconds:.1f} s" if seconds else "everything is published"
+        return Check("outbox", seconds < OUTBOX_BOUND_SECONDS, found, f"{found}. Nothing was published since")
 
     @property
     def _has_partitions(self) -> bool:

@@ -18,7 +18,7 @@ EVERY_SECONDS = 30.0
 
 
 class StoreWatch:
-    """Makes a small write periodically. `failure` is the error of the last one, None if it succeeded."""
+    """Periodic small write to the store. `failure` is the error of the last one, None if it succeeded."""
 
     def __init__(self, store: StoreLifecycle, thread: StoreThread) -> None:
         self._store = store
@@ -38,11 +38,11 @@ class StoreWatch:
             await self._thread.call(self._store.prove_writable)
         except StoreError as error:
             if self.failure is None:
-                log.error("the store cannot be written", error=str(error))  # noqa: TRY400 - the message says it all
+                log.error("store not writable", error=str(error))  # noqa: TRY400 - the message is complete
             self.failure = str(error)
             with suppress(StoreError):
                 await self._thread.call(self._store.reopen)
         else:
             if self.failure is not None:
-                log.info("the store can be written again")
+                log.info("store writable again")
             self.failure = None

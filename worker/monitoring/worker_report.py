@@ -1,4 +1,4 @@
-"""Report of a running worker: what its store does not have."""
+"""Report of a running worker: the state that is not in its store."""
 
 from __future__ import annotations
 

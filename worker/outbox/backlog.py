@@ -39,7 +39,7 @@ class Backlog:
         return True
 
     def look_again(self) -> None:
-        """Have `after` look for rows that were not added here, as after a commit whose outcome is unknown."""
+        """Make `after` read rows that were not added here, as after a commit with an unknown outcome."""
         self._is_doubtful = True
 
     async def settle(self) -> None:

@@ -72,7 +72,7 @@ class Failures:
 
 
 def cause_of(error: Exception) -> Cause:
-    """Classify a failure by what the recovery after it is counted as."""
+    """Return the cause under which the recovery after a failure is counted."""
     match error:
         case TimeoutError() | KafkaTimeoutError() | RequestTimedOutError():
             return Cause.TIMEOUT

@@ -1,4 +1,4 @@
-"""Leadership: one of the workers that share a store publishes, the others stand by."""
+"""Leadership: of the workers that share a store, the leader publishes, the others are standbys."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ ASK_EVERY_SECONDS = 1.0
 
 
 class Leadership:
-    """The right to publish: `is_held`, always for a store that lets in one process.
+    """The right to publish. `is_held` is always true for a single-process store.
 
-    `lost_because` is the reason where it was lost.
+    `lost_because` is the reason of a loss.
     """
 
     def __init__(self, store: OwnershipStore, stop: Stop) -> None:
         self._store = store
         self._stop = stop
-        self._thread = StoreThread()  # of its own: a long batch must not look like a silent leader
+        self._thread = StoreThread()  # separate: a long batch must not delay the renewal of the leadership
         self.is_held = not store.is_shared
         self.lost_because = ""
 

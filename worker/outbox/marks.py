@@ -12,7 +12,7 @@ from worker.stores.thread import StoreThread
 
 
 class Marks:
-    """Marks rows as published while the next ones are being sent, and at most every `every_seconds`.
+    """Writer of marks of published rows while the next ones are being sent, at most every `every_seconds`.
 
     A mark takes as long as a small batch, and may be late: recovery finds the receipts of published rows.
     """
@@ -43,7 +43,7 @@ class Marks:
         return self._marked_at + self._every_seconds - time.monotonic()
 
     async def write(self) -> bool:
-        """Start writing what is published; returns whether an earlier mark was completed. Raises its `StoreError`."""
+        """Start writing the next mark; returns whether an earlier one was completed. Raises its `StoreError`."""
         has_written = await self.finish()
         mark = self._thread.call(self._store.mark_published, self.published_seq, self._ends)
         self._writing = asyncio.create_task(mark)

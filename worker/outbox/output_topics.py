@@ -38,9 +38,9 @@ class OutputTopics:
         self._sizes = BatchSizes()
 
     async def require_publishable(self) -> Mapping[str, int]:
-        """Check what publishing needs; returns the number of partitions of each topic.
+        """Check the requirements of publishing; returns the number of partitions of each topic.
 
-        Raises `CannotPublish`, or `Refusal` where no broker answers.
+        Raises `CannotPublish`, or `Refusal` if no broker answers.
         """
         return await require_publishable(self._settings)
 
@@ -66,7 +66,7 @@ class OutputTopics:
             await reader.stop()
 
     def note_failure(self, error: BaseException) -> None:
-        """Use smaller batches if the error says that one was too large."""
+        """Use smaller batches if the error is that one was too large."""
         self._sizes.note_failure(error)
 
 

@@ -33,7 +33,7 @@ from worker.settings import Kafka
 
 
 class Kind(StrEnum):
-    """Who can end a failure: time (`retry`), a new producer (`fenced`, `expired`), or an operator (the others)."""
+    """Kind of a failure, by its remedy: time (`retry`), a new producer (`fenced`, `expired`), or an operator."""
 
     RETRY = "retry"
     FENCED = "fenced"
@@ -94,7 +94,7 @@ _WORDS: Mapping[type[BaseException], str] = {
 
 
 class CannotPublish(Exception):
-    """A requirement of publishing is not met, found before anything was written. The message says what to do."""
+    """A missing requirement of publishing, found before any write. The message has the remedy."""
 
     def __init__(self, words: str, kind: Kind) -> None:
         super().__init__(words)
@@ -109,7 +109,7 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def in_words(error: BaseException, settings: Kafka) -> str:
-    """Describe the error of an attempt to publish: what failed, and what to do where an operator can do something."""
+    """Describe the error of an attempt to publish: the failure, and the remedy if an operator has one."""
     transactional_id = kafka.transactional_id(settings)
     if missing := list(_missing(error, transactional_id)):
         return str(missing_rights(settings, missing))
@@ -121,7 +121,7 @@ def in_words(error: BaseException, settings: Kafka) -> str:
 
 
 def _missing(error: BaseException, transactional_id: str) -> Iterator[Right]:
-    """Yield the rights that a broker refused a request for. aiokafka gives a topic's name, a set of names, or none."""
+    """Yield the missing rights of a refused request. aiokafka reports a topic's name, a set of names, or none."""
     if isinstance(error, TransactionalIdAuthorizationFailed):
         yield Right("WRITE", "transactional-id", transactional_id)
     if isinstance(error, TopicAuthorizationFailedError) and error.args:

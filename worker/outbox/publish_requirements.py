@@ -1,6 +1,6 @@
 """Requirements of publishing, checked before anything is written: topics, rights, a transaction coordinator.
 
-An attempt that Kafka refuses half way leaves aborted records on the topics that it does allow.
+An attempt that Kafka refuses half way leaves aborted records on the topics with sufficient rights.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ ASK_EVERY_SECONDS = 0.2
 
 
 async def require_publishable(settings: Settings) -> dict[str, int]:
-    """Check what publishing needs; returns the number of partitions of each output topic.
+    """Check the requirements of publishing; returns the number of partitions of each output topic.
 
-    Raises `CannotPublish`, or `Refusal` where no broker answers.
+    Raises `CannotPublish`, or `Refusal` if no broker answers.
     """
     async with kafka.admin_client(settings.kafka) as admin:
         described = await describe_topics(admin, settings.topics.outputs)
@@ -80,5 +80,5 @@ async def _has_coordinator(admin: AIOKafkaAdminClient, transactional_id: str) ->
 
 
 def no_coordinator(settings: Kafka) -> CannotPublish:
-    """Return the error of a transaction coordinator that is not found, or does not give a producer its id."""
+    """Return the error of a transaction coordinator that is not found, or does not assign a producer id."""
     return CannotPublish(in_words(CoordinatorNotAvailableError(), settings), Kind.RETRY)

@@ -38,7 +38,7 @@ ZSTD = 4  # the codec's number in a record batch
 
 
 class BatchProducer:
-    """Sends records in batches, in order within each partition. After any error it cannot be used any more.
+    """Producer of records in batches, in order within each partition. Not usable after any error.
 
     `partitions` is how many each topic that it sends to has, `sizes` what batches they take; `producer` is not started
     yet.
@@ -112,8 +112,8 @@ class BatchProducer:
         return grouped
 
     def _is_alone(self, message: Outgoing, size: int) -> bool:
-        """Return whether the message has a batch of its own, of batches of so many bytes."""
-        is_event = message.partition is None  # whose headers have names of ours
+        """Return whether the message is sent in a separate batch, for batches of this size."""
+        is_event = message.partition is None  # the names of its headers are known
         return is_large(message, size) or not (is_event or record_parsing.are_plain(message.headers))
 
     def _begin_batch(self, topic: str, message: Outgoing, size: int) -> BatchBuilder:
@@ -129,7 +129,7 @@ class BatchProducer:
         return batch
 
     def _batch_with(self, message: Outgoing, size: int, codec: int) -> BatchBuilder:
-        # What came compressed may be far larger than a topic takes as it is.
+        # A value that was received in a compressed batch may exceed the limit of the topic uncompressed.
         is_plain = message.partition is None or record_parsing.are_plain(message.headers)
         builder = BatchBuilder if is_plain else record_parsing.EscapedBatchBuilder
         batch = builder(size, codec, is_transactional=int(self._is_transactional))
@@ -145,7 +145,7 @@ class BatchProducer:
 
 
 class Publisher(BatchProducer):
-    """Publishes in transactions. After any error the outcome of its transaction is unknown."""
+    """Producer of records in transactions. After any error the outcome of its transaction is unknown."""
 
     def __init__(
         self, settings: Kafka, partitions: Mapping[str, int], envelope: Envelope, sizes: BatchSizes | None = None
@@ -159,7 +159,7 @@ class Publisher(BatchProducer):
         """Connect, end the transaction that a predecessor left open, and fence it. Raises `CannotPublish`."""
         try:
             await asyncio.wait_for(self._producer.start(), INIT_SECONDS)
-        except TimeoutError:  # aiokafka asks the coordinator again and again, whatever it answers
+        except TimeoutError:  # aiokafka retries the request to the coordinator on any error
             raise no_coordinator(self._settings) from None
 
     @override
@@ -176,7 +176,7 @@ class Publisher(BatchProducer):
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 transaction = await self._begin_transaction()
-                ends = await self.send(messages)  # the commit would not notice a batch that failed
+                ends = await self.send(messages)  # the commit would not detect a failed batch
                 reach("in-transaction")
                 await self._producer.commit_transaction()
         except TimeoutError:
@@ -189,7 +189,7 @@ class Publisher(BatchProducer):
     async def _begin_transaction(self) -> asyncio.Future[None]:
         """Begin a transaction; returns the future of its outcome."""
         await self._producer.begin_transaction()
-        # No public call gives it; aiokafka's minor version is pinned.
+        # There is no public call for it; aiokafka's minor version is pinned.
         transaction: asyncio.Future[None] = self._producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001
         transaction.add_done_callback(_retrieve)
         return transaction
@@ -200,20 +200,20 @@ def _first_failure(transaction: asyncio.Future[None] | None, error: BaseExceptio
         error = first
     elif isinstance(error, IllegalOperation):  # which is no KafkaError: it was fenced between two of its sends
         error = ProducerFenced(str(error))
-    elif isinstance(error, AssertionError):  # aiokafka's: a partition is gone, or its producer has failed before
-        error = KafkaError(f"the Kafka client cannot go on: {error}")
+    elif isinstance(error, AssertionError):  # aiokafka's: a partition is missing, or its producer has failed before
+        error = KafkaError(f"the Kafka client has failed: {error}")
     return root(error)
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:
-    """Mark a failure as seen; asyncio prints what nobody looked at."""
+    """Mark a failure as retrieved: asyncio prints others."""
     if future.done() and not future.cancelled():
         future.exception()
 
 
 def _retrieve_failures(producer: AIOKafkaProducer) -> None:
-    """Mark failures as seen: of batches that a failed producer never sent, and of its transaction."""
-    # No public call gives them; aiokafka's minor version is pinned.
+    """Mark failures as retrieved: of batches that a failed producer never sent, and of its transaction."""
+    # There is no public call for them; aiokafka's minor version is pinned.
     accumulator, transactions = producer._message_accumulator, producer._txn_manager  # noqa: SLF001
     for batch in chain(*accumulator._batches.values(), accumulator._pending_batches):  # noqa: SLF001
         _retrieve(batch.future)
@@ -228,5 +228,5 @@ def is_large(message: Outgoing, size: int) -> bool:
 
 
 def _compressed_size(batch: BatchBuilder) -> int:
-    batch._build()  # noqa: SLF001 - a batch that is built has no producer's number: only a copy tells the size
+    batch._build()  # noqa: SLF001 - a built batch has no producer id: the size is measured on a copy
     return int(batch.size())

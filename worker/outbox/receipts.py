@@ -1,4 +1,4 @@
-"""Receipts: the ids of the records on the output topics, from where the store last knew to the topics' end."""
+"""Receipts: the ids of the records on the output topics, from the ends recorded in the store to the topics' ends."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _DEAD_LETTER_ID = [DEAD_LETTER_PREFIX + name for name in ("topic", "partition", 
 
 
 class ReceiptUnreadable(Exception):
-    """The output topics cannot be read to their end for now."""
+    """A failure to read the output topics to their end."""
 
 
 class Receipts(NamedTuple):
-    """How many ids were found, and which partitions have lost some."""
+    """The number of ids found, and the partitions that have lost some."""
 
     found: int
     cut: AbstractSet[tuple[str, int]]
@@ -37,10 +37,10 @@ class Receipts(NamedTuple):
 async def keep_receipts(
     outputs: OutputTopics, partitions: Mapping[str, int], settings: Settings, store: OutboxStore, thread: StoreThread
 ) -> Receipts:
-    """Read what the output topics hold beyond what the store knows, and keep its ids there.
+    """Read the output topics from the ends recorded in the store, and keep the ids found in the store.
 
-    `partitions` is how many each output topic has. Raises `PositionRefused` where part of the receipts is gone, unless
-    the settings allow it, and `ReceiptUnreadable` where they cannot be read for now.
+    `partitions` is the number of each output topic. Raises `PositionRefused` if receipts were deleted, unless the
+    settings allow it, and `ReceiptUnreadable` if they cannot be read now.
     """
     known = await thread.call(store.output_ends)
     async with outputs.logs(partitions) as logs:
@@ -80,9 +80,9 @@ async def _keep(reading: LogReading, churned_topic: str, store: OutboxStore, thr
 
 
 def published_id(record: Record, churned_topic: str) -> str | None:
-    """Return the id of a record on an output topic; None for what the worker did not put there.
+    """Return the id of a record on an output topic; None for a record that no worker wrote.
 
-    A tombstone has the id of the event that it erases: it is not to be published again.
+    A tombstone has the id of the event that it erases: the event must not be published again.
     """
     if record.topic == churned_topic and record.value is None:
         customer_id = erased_customer(record.key)
@@ -96,7 +96,7 @@ def published_id(record: Record, churned_topic: str) -> str | None:
 
 
 class _Log(NamedTuple):
-    """An output partition: up to where it is `known`, and where its log begins and ends."""
+    """An output partition: the `known` end recorded in the store, and the begin and the end of its log."""
 
     place: TopicPartition
     known: int
@@ -115,17 +115,17 @@ class _Log(NamedTuple):
         name = f"{self.place.topic}/{self.place.partition}"
         if self.known < self.begin:
             what = (
-                f"{name} begins at offset {self.begin}, but what is published on it is known up to {self.known} only: "
-                "records between may be missing from the receipt"
+                f"{name} begins at offset {self.begin}, but its published records are known up to {self.known} only: "
+                "receipts between may be missing"
             )
         else:
             what = (
                 f"{name} ends at offset {self.end}, but the worker has published on it up to {self.known}: the topic "
-                "was recreated or cut short"
+                "was recreated or truncated"
             )
         return (
-            f"{what}. To go on, decide about the rows in doubt, which the store does not know as published: "
+            f"{what}. To continue, decide about the rows in doubt, which are not recorded as published: "
             "CUSTOMER_WORKER_SAFETY__CUT_OUTPUTS=resend publishes them (duplicates are possible), =published counts "
-            "them as published (losses are possible). To prevent this, disable the retention of the topic "
-            "(customer-worker check)"
+            "them as published (losses are possible). To prevent this, disable retention of the topic "
+            "(retention.ms=-1, retention.bytes=-1; `customer-worker check` lists differences)"
         )

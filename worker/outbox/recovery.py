@@ -1,4 +1,4 @@
-"""Recovery: settle what was published, then go on with a new producer.
+"""Recovery: settle what was published, then continue with a new producer.
 
 After a crash, a timeout, a fenced producer or the return of an older store, the output topics alone show what is
 published. A new producer fences the one before it and ends its transaction, so that the topics no longer change. The
@@ -26,9 +26,9 @@ log = structlog.get_logger(__name__)
 
 
 class Recovery:
-    """Settles what was published, and holds the one producer that publishes.
+    """Recovery of the relay's state, and owner of its only producer.
 
-    `is_settled` is set while that may be used.
+    `is_settled` is set while the producer may be used.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Recovery:
         self.is_settled = asyncio.Event()
 
     async def run(self, cause: str) -> Publisher:
-        """Fence the producer before, keep the receipts of what is published, and return the new producer.
+        """Fence the previous producer, keep the receipts of published records, and return the new producer.
 
-        Raises `PositionRefused` where receipts are lost, and `CannotPublish`, with nothing written, where a requirement
-        of publishing is not met.
+        Raises `PositionRefused` if receipts are lost, and `CannotPublish`, with nothing written, if a requirement of
+        publishing is not met.
         """
         await self.close()
         partitions = await self._outputs.require_publishable()
@@ -65,11 +65,11 @@ class Recovery:
         return publisher
 
     def note_attempt(self, last_seq: int) -> None:
-        """Note that rows up to this one are about to be sent: after a failure they may be published."""
+        """Record that rows up to this one are about to be sent: after a failure they may be published."""
         self._attempted_seq = max(self._attempted_seq, last_seq)
 
     async def close(self) -> None:
-        """Stop the producer; what was published has to be settled anew."""
+        """Stop the producer. Another recovery is required before publishing."""
         self.is_settled.clear()
         publisher, self._publisher = self._publisher, None
         if publisher is not None:

@@ -1,7 +1,7 @@
 """The relay: publishes the outbox, each row once for every reader of committed records.
 
 Rows are published in Kafka transactions under one `transactional.id`, then marked in the store. After any failure
-`Recovery` settles what was published before the relay goes on.
+`Recovery` settles what was published before the relay continues.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY_SECONDS = 0.1  # for what other workers have committed
+LOOK_EVERY_SECONDS = 0.1  # for rows that other workers have committed
 MARK_EVERY_SECONDS = 0.2
 
 
 class Relay:
-    """Publishes the outbox of one store, in order."""
+    """Publisher of the outbox of one store, in order."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class Relay:
         self._failures = Failures(settings.kafka, self._metrics)
 
     def offer(self, committed: Committed) -> None:
-        """Publish what a batch committed, without reading it from the store again where possible."""
+        """Publish the messages of a commit, if possible without reading them from the store again."""
         if self._backlog.add(committed):
             self._wake()
 
     def look_again(self) -> None:
-        """Publish what the store holds, offered or not: a commit that failed can be durable all the same."""
+        """Publish rows that were not offered, too: a commit that failed may be durable nevertheless."""
         self._backlog.look_again()
         self._wake()
 
@@ -88,7 +88,7 @@ class Relay:
 
     @property
     def is_standby(self) -> bool:
-        """Whether another worker publishes, and this one is there to take over."""
+        """Whether this worker is a standby: another worker is the leader."""
         return not self._leadership.is_held
 
     @property
@@ -102,7 +102,7 @@ class Relay:
         return 0.0 if self._behind_since is None else time.monotonic() - self._behind_since
 
     async def run(self) -> None:
-        """Publish until cancelled, while this worker leads."""
+        """Publish until cancelled, while this worker is the leader."""
         self.is_running = True
         try:
             await (self._publish_in_turns() if self._is_shared else self._publish())
@@ -111,7 +111,7 @@ class Relay:
 
     async def _publish_in_turns(self) -> None:
         while not self._stop.is_asked:
-            self._caught_up.set()  # what is left is for another
+            self._caught_up.set()  # the leader publishes the rest
             await self._leadership.gained()
             log.info("relay leadership gained")
             self._caught_up.clear()
@@ -149,7 +149,7 @@ class Relay:
             self._more.clear()
 
     async def recover(self, cause: str) -> Publisher:
-        """Settle what is published, and return a publisher to go on with. Raises as `Recovery.run` does."""
+        """Settle what is published, and return a new publisher. Raises as `Recovery.run` does."""
         publisher = await self._recovery.run(cause)
         await self._backlog.settle()
         return publisher
@@ -160,7 +160,7 @@ class Relay:
 
     async def _publish_all(self, publisher: Publisher) -> None:
         """Publish until nothing is pending and all of it is marked."""
-        # A wait between marks would delay what other workers commit.
+        # A wait between marks would delay the rows of other workers.
         every = 0.0 if self._is_shared else MARK_EVERY_SECONDS
         marks = Marks(self._store, self._thread, await self._thread.call(lambda: self._store.published_seq), every)
         if self._is_shared:
@@ -172,7 +172,7 @@ class Relay:
             await marks.finish()
 
     async def _publish_next(self, publisher: Publisher, marks: Marks) -> bool:
-        """Publish the next batch, and mark what is published when due; returns False once nothing is left."""
+        """Publish the next batch, and mark published rows when due; returns False once nothing is left."""
         pending = await self._backlog.after(marks.published_seq)
         if pending.last_seq != marks.published_seq:
             self._recovery.note_attempt(pending.last_seq)
@@ -197,7 +197,7 @@ class Relay:
         return ends
 
     async def _wait_for_more(self) -> None:
-        """Wait until there is more to publish: what this worker commits, and what others do."""
+        """Wait until there is more to publish, committed by this worker or by others."""
         while not self._more.is_set():
             is_known = await self._more_within(LOOK_EVERY_SECONDS if self._is_shared else None)
             if not is_known and await self._backlog.has_grown():

@@ -1,1 +1,1 @@
-"""One batch: decode, decide, commit."""
+"""Processing of a batch: decode, decide, commit."""

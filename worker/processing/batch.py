@@ -1,4 +1,4 @@
-"""The batch path: records in, one commit out."""
+"""The processor of a batch: records in, one commit out."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.port import JournalRow, ParkedRecord, Redrive
 
 Messages = Sequence[Message | Rejected]
-"""What records say, in their order, or why they say nothing."""
+"""The messages of records, in their order, or their rejections."""
 
 
 @dataclass(slots=True)
 class BatchResult:
-    """What a batch came to, for log and metrics: decisions by topic and outcome, and each rejected record.
+    """Result of a batch, for log and metrics: decisions by topic and outcome, and each rejected record.
 
-    A replayed record counts by outcome only where it told something new. `reached` is the offset after the batch's last
-    record of each partition, `lost_arr` the dollars a year that left.
+    A replayed record counts by outcome only if it had a new effect. `reached` is the offset after the batch's last
+    record of each partition, `lost_arr` the ARR of the customers who churned, in dollars.
     """
 
     decided: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -47,23 +47,22 @@ class BatchResult:
 
 
 class BatchProcessor:
-    """Applies records to customers, in order, each on its own merits."""
+    """Processor of batches: applies records to customers, in order, independent of each other."""
 
     def __init__(self, decoder: Decoder, composer: Composer) -> None:
         self._decode, self._decode_all = decoder.decode, decoder.decode_all
         self._composer = composer
 
     def read(self, records: Sequence[Record]) -> Messages:
-        """What each record says. It needs no store, and so can be done while the batch before is being applied."""
+        """Decode the records. No store is needed: this may run while the previous batch is being applied."""
         return self._decode_all(records)
 
     def apply(self, records: Sequence[Record], work: UnitOfWork, messages: Messages | None = None) -> BatchResult:
-        """Decide every record and write down what follows; the caller commits.
+        """Decide every record and add the effects to the unit of work; the caller commits.
 
-        `messages` is what `read` made of the records, where that was done before. A record read again (a replay) may
-        still change a customer, but what was told once is not told again: no second dead letter, and no journal row
-        that only says "duplicate". A record before the position that was never decided, because an operator skipped
-        it, is decided as a new one.
+        `messages` is the result of `read`, if the records are decoded already. A record read again (a replay) may
+        still change a customer, but leads to no second dead letter, and to no journal row for a mere duplicate. A
+        record before the position that was never decided, because an operator skipped it, is decided as a new one.
         """
         result = BatchResult()
         messages = self.read(records) if messages is None else messages
@@ -102,7 +101,7 @@ class BatchProcessor:
         result = BatchResult()
         for customer_id, record in waiting:
             work.parked.give_up(record)
-            rejected = Rejected(Reason.NO_SIGNUP, "no signup of the customer has come", customer_id)
+            rejected = Rejected(Reason.NO_SIGNUP, "no signup of the customer was received", customer_id)
             self._write_down(record, customer_id, rejected, work, result)
         _count(result, work)
         return result
@@ -146,7 +145,7 @@ def _count(result: BatchResult, work: UnitOfWork) -> None:
 
 
 def _note_redrive(record: Record, work: UnitOfWork) -> None:
-    """Keep which dead letter the record is, if it says so; the journal has what became of it."""
+    """Record the dead letter that a redriven record belongs to; the journal has its outcome."""
     letter = redriven_letter(record)
     if letter is not None:
         digest = sha256(record.value or b"").hexdigest()

@@ -1,4 +1,4 @@
-"""The batch path and its unit of work as they are, and what they decide counted."""
+"""The batch processor and its unit of work with their decisions counted, for dry runs and replays."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.port import Changes
 
 Decisions = Counter[tuple[str, str | None]]
-"""How often by outcome, and reason of a rejection."""
+"""Counts by outcome and reason of a rejection."""
 
 
 class CountingProcessor(BatchProcessor):
-    """Counts what the last batch decided, also what says nothing new.
+    """Processor that counts the decisions of the last batch, including those without effect.
 
-    `decided` is about the records given to it, `released` about cancellations that had waited.
+    `decided` counts decisions about the batch's records, `released` those about parked cancellations.
     """
 
     def __init__(self, decoder: Decoder, composer: Composer) -> None:
@@ -33,7 +33,7 @@ class CountingProcessor(BatchProcessor):
         self._counted = self.decided
 
     def is_about(self, record: Record, customer_id: str) -> bool:
-        """Whether the record says, readably, that it is about this customer."""
+        """Return whether the record can be decoded and concerns this customer."""
         return self._decode(record).customer_id == customer_id
 
     @override
@@ -56,9 +56,9 @@ class CountingProcessor(BatchProcessor):
 
 
 class SeenWork(UnitOfWork):
-    """A unit of work whose changes can be looked at."""
+    """A unit of work with visible changes."""
 
     @property
     def changes(self) -> Changes:
-        """What is, or was, committed."""
+        """The changes, committed or to be committed."""
         return self._changes

@@ -9,7 +9,7 @@ from worker.processing.outcomes import APPLIED, DUPLICATE, PARKED, Applied, Outc
 from worker.processing.unit_of_work import UnitOfWork
 
 REJECTIONS: dict[type[CustomerError], tuple[Reason, str]] = {
-    SignupConflict: (Reason.SIGNUP_CONFLICT, "the customer signed up before with other particulars"),
+    SignupConflict: (Reason.SIGNUP_CONFLICT, "the customer signed up before with other terms"),
     AlreadyChurned: (Reason.ALREADY_CHURNED, "the customer churned before, on another date"),
     ChurnBeforeSignup: (Reason.CHURN_BEFORE_SIGNUP, "cancellation_date lies before the customer's signup_date"),
 }

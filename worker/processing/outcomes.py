@@ -1,4 +1,4 @@
-"""What a record led to. Expected outcomes are values; an exception is a surprise."""
+"""Outcomes of a record. Expected outcomes are values; exceptions are for unexpected failures."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from worker.messages.rejection import Rejected
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
-    """The record changed a customer; `event` says so to other domains, where it is theirs to know."""
+    """Outcome of a record that changed a customer; `event` is the event to be published, if any."""
 
     event: CustomerChurned | None = None
     name = "applied"
 
 
 class Duplicate(msgspec.Struct, frozen=True, gc=False):
-    """The record says what is known already."""
+    """Outcome of a record that repeats what is stored already."""
 
     name = "duplicate"
 
 
 class Parked(msgspec.Struct, frozen=True, gc=False):
-    """A cancellation that came before its customer's signup, kept until that comes."""
+    """Outcome of a cancellation received before its customer's signup, and kept until then."""
 
     name = "parked"
 

@@ -8,7 +8,7 @@ import msgspec
 
 
 class BatchReport(msgspec.Struct, frozen=True):
-    """The last batch that was committed: when, how many records, what they came to, and how long it took."""
+    """The last committed batch: time of the commit, number of records, outcomes, and duration."""
 
     at: datetime
     records: int

@@ -1,4 +1,4 @@
-"""One batch's changes, kept together until they are committed at once."""
+"""The unit of work: the changes of one batch, collected and committed in one transaction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Customers(CustomerRepository):
         self._known: dict[str, Customer | None] = {}
 
     def load(self, customer_ids: set[str]) -> None:
-        """Read these customers at once, so that `get_by_id` need not."""
+        """Load these customers in one query, so that `get_by_id` needs none."""
         known = self._known
         wanted = customer_ids.difference(known) if known else customer_ids
         known.update(dict.fromkeys(wanted))
@@ -70,12 +70,12 @@ class ParkedCancellations:
         self._waiting: dict[str, list[ParkedRecord]] = {}
 
     def load(self, customer_ids: set[str]) -> None:
-        """Read what is parked for these customers; each customer once."""
+        """Load the parked cancellations of these customers, once per customer."""
         for parked in self._store.parked(customer_ids):
             self._waiting.setdefault(parked.customer_id, []).append(parked)
 
     def add(self, cancellation: Cancellation) -> bool:
-        """Keep the cancellation until its customer signs up. False where this very record is kept already."""
+        """Park the cancellation. Returns False if this record is parked already."""
         coordinates = _coordinates(cancellation.record)
         waiting = self._waiting.setdefault(cancellation.customer_id, [])
         if any(_coordinates(parked.record) == coordinates for parked in waiting):
@@ -86,11 +86,11 @@ class ParkedCancellations:
 
     @property
     def waiting(self) -> Collection[str]:
-        """The customers for whom something waits, of those that were loaded."""
+        """Loaded customers with parked cancellations."""
         return self._waiting
 
     def release(self, customer_id: str) -> list[Record]:
-        """What waited for this customer, in order; it waits no longer."""
+        """Release the cancellations parked for this customer, and return them in order."""
         records = [parked.record for parked in self._waiting.pop(customer_id, [])]
         for coordinates in map(_coordinates, records):
             if self._changes.parked.pop(coordinates, None) is None:
@@ -98,12 +98,12 @@ class ParkedCancellations:
         return records
 
     def give_up(self, record: Record) -> None:
-        """Take out a record that is parked in the store, for good: read again, it is not parked again."""
+        """Remove a parked record permanently: if it is read again, it is not parked again."""
         self._changes.abandoned.append(_coordinates(record))
 
     @property
     def abandoned(self) -> AbstractSet[RecordCoordinates]:
-        """Coordinates of the records that an operator decided to leave before this unit of work."""
+        """Coordinates of the records that an operator abandoned before this unit of work."""
         return self._store.abandoned
 
 
@@ -112,14 +112,14 @@ def _coordinates(record: Record) -> RecordCoordinates:
 
 
 class Positions:
-    """How far each input partition was read."""
+    """The positions of the input partitions."""
 
     def __init__(self, store: BatchStore, changes: Changes) -> None:
         self._stored = store.positions()
         self._changes = changes
 
     def next_offset(self, partition: TopicPartition) -> int:
-        """The first offset not decided in an earlier batch; reading one before it is a replay."""
+        """Return the first offset not decided in an earlier batch; a record before it is a replay."""
         return self._stored.get(partition, 0)
 
     def advance(self, last: Mapping[TopicPartition, Record]) -> None:
@@ -131,7 +131,7 @@ class Positions:
 
 
 class EarlierDecisions:
-    """The decisions of earlier batches about these records, looked up at the first question.
+    """The decisions of earlier batches about these records, loaded at the first use.
 
     A record before the position need not have one: an operator may have skipped it (ALLOW_SKIP_FORWARD).
     """
@@ -154,9 +154,9 @@ class EarlierDecisions:
 
 
 class UnitOfWork:
-    """One batch against one store, all or nothing.
+    """A unit of work: the changes of a batch to a store, committed all or not at all.
 
-    Leaving the `with` block without `commit` forgets every change.
+    Leaving the `with` block without `commit` discards every change.
     """
 
     def __init__(self, store: BatchStore) -> None:
@@ -182,8 +182,8 @@ class UnitOfWork:
         return EarlierDecisions(self._store, self._changes, records)
 
     def commit(self) -> Committed:
-        """Make every change durable at once. Raises `StoreError`; then nothing counts.
+        """Commit every change in one transaction. Raises `StoreError`; then nothing is committed.
 
-        It is the last thing done with a unit of work.
+        The unit of work cannot be used afterwards.
         """
         return self._store.commit(self._changes)

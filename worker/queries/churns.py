@@ -13,7 +13,7 @@ from worker.stores.reading import StoreView
 
 
 class ChurnDaysQuery(msgspec.Struct, frozen=True):
-    """Selects the days from `since` to `until`. Outbox rows after `published_seq` are pending."""
+    """Selection of the days from `since` to `until`. Outbox rows after `published_seq` are pending."""
 
     published_seq: int
     since: date
@@ -22,7 +22,7 @@ class ChurnDaysQuery(msgspec.Struct, frozen=True):
 
 
 class ChurnPairsQuery(msgspec.Struct, frozen=True):
-    """Selects the customers of these days. Outbox rows after `published_seq` are pending."""
+    """Selection of the customers of these days. Outbox rows after `published_seq` are pending."""
 
     published_seq: int
     days: list[date]

@@ -32,7 +32,7 @@ class LettersAnswer(msgspec.Struct, frozen=True):
 
 
 class LetterRecordsQuery(msgspec.Struct, frozen=True):
-    """Selects dead letters by their rows of the outbox."""
+    """Selection of dead letters by their rows of the outbox."""
 
     seqs: list[int]
 

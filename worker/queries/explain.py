@@ -20,7 +20,7 @@ from worker.stores.reading import Decision, StoreView
 
 
 class ExplainQuery(msgspec.Struct, frozen=True):
-    """Selects a customer; the id is in lower case."""
+    """Selection of a customer; the id is in lower case."""
 
     customer_id: str
 
@@ -44,7 +44,7 @@ class CustomerNow(msgspec.Struct, frozen=True):
 class ExplainedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """A decision about a record, and its cause. `event_id` is the event that it led to, if any.
 
-    `is_published` tells whether that event is known as published; `letter_state` is the state of a dead letter.
+    `is_published` is True if that event is known as published; `letter_state` is the state of a dead letter.
     """
 
     at: datetime
@@ -131,9 +131,9 @@ def _step(
 
 
 _WHY: dict[tuple[str, bool], str] = {
-    ("applied", True): "the customer is new",
-    ("applied", False): "the customer left",
-    ("duplicate", True): "the customer signed up before, with the same particulars",
-    ("duplicate", False): "the customer had left on that day already",
-    ("parked", False): "no signup of the customer had come",
+    ("applied", True): "new customer",
+    ("applied", False): "the customer churned",
+    ("duplicate", True): "the customer signed up before, with the same terms",
+    ("duplicate", False): "the customer had already churned on that date",
+    ("parked", False): "no signup of the customer was received before",
 }

@@ -124,7 +124,7 @@ def _note(position: int | None, begin: int, end: int) -> str:
     if position is not None and position < begin:
         return f"{begin - position:,} records were deleted before they were read"
     if position is not None and position > end:
-        return "the topic ends before the position: it was made anew, or cut"
+        return "the topic ends before the position: it was recreated or truncated"
     return ""
 
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def read_store(settings: Settings, read: Callable[[StoreView], T]) -> T:
-    """Open the store for reading and return what `read` returns.
+    """Open the store for reading and return the result of `read`.
 
     Raises `StoreInUseError` if another process has the store, and `Refusal` if it cannot be read.
     """
@@ -32,6 +32,4 @@ def read_store(settings: Settings, read: Callable[[StoreView], T]) -> T:
 
 def no_store(error: NoStoreError) -> Refusal:
     """Describe a store that does not exist."""
-    return Refusal(
-        f"{error}: no worker has run here yet, or CUSTOMER_WORKER_STORE__URL names another one", Exit.UNREACHABLE
-    )
+    return Refusal(f"{error}. No worker has run here yet, or CUSTOMER_WORKER_STORE__URL is wrong", Exit.UNREACHABLE)

@@ -18,7 +18,7 @@ MOST_CUSTOMERS = 10_000
 
 
 class ParkedQuery(msgspec.Struct, frozen=True):
-    """Selects at most so many customers, of those whose first cancellation was parked before a moment."""
+    """Selection of at most so many customers with a cancellation parked before a moment."""
 
     at_most: int
     before: datetime | None = None

@@ -13,13 +13,13 @@ from worker.stores.reading import StoreView
 
 
 class ParkedBefore(msgspec.Struct, frozen=True):
-    """Selects what was parked before this moment."""
+    """Selection of cancellations parked before this moment."""
 
     moment: datetime
 
 
 class WaitingCancellation(msgspec.Struct, frozen=True):
-    """One parked cancellation, as `topic/partition/offset`."""
+    """A parked cancellation, as `topic/partition/offset`."""
 
     coordinates: str
     customer_id: str

@@ -24,7 +24,7 @@ class QueryFailed(Exception):
 
 
 class QueryServer:
-    """Runs queries on `store`, concurrently with the thread that changes it."""
+    """Executor of queries on `store`, concurrent with the thread that changes it."""
 
     def __init__(
         self, store: StoreLifecycle, settings: Settings, time_limit_seconds: float = TIME_LIMIT_SECONDS
@@ -44,8 +44,8 @@ class QueryServer:
             if not finding.cancel():
                 await self._interrupt_until(found)
             raise QueryFailed(
-                f"{query.name} was not answered within {self._time_limit_seconds:g} s: the machine is busy, or others "
-                "ask at the same time. Ask again later"
+                f"{query.name} was not completed within {self._time_limit_seconds:g} s: the machine or the query "
+                "server is busy. Retry later"
             )
         try:
             return await found

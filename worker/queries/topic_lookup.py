@@ -34,7 +34,7 @@ class RecordLookup(msgspec.Struct, frozen=True):
 
 
 class EventLookup(msgspec.Struct, frozen=True):
-    """RecordCoordinates of an event; if `offset` is None, `note` has the cause."""
+    """Coordinates of an event; if `offset` is None, `note` has the cause."""
 
     topic: str
     partition: int | None
@@ -69,7 +69,8 @@ class _Lookup:
         """Look up each record once, the last `MAX_RECORDS` of them."""
         wanted = list(dict.fromkeys(step.coordinates for step in reversed(history.steps)))
         found = {
-            coordinates: RecordLookup(None, f"not read: only the last {MAX_RECORDS} are") for coordinates in wanted
+            coordinates: RecordLookup(None, f"not read: only the last {MAX_RECORDS} records are read")
+            for coordinates in wanted
         }
         for coordinates in sorted(wanted[:MAX_RECORDS]):
             found[coordinates] = await self._record(coordinates, history.customer_id)
@@ -78,9 +79,9 @@ class _Lookup:
     async def _record(self, coordinates: RecordCoordinates, customer_id: str) -> RecordLookup:
         record = await self._record_at(*coordinates)
         if record is None:
-            return RecordLookup(None, "gone from its topic")
+            return RecordLookup(None, "no longer on its topic")
         if self._decode(record).customer_id != customer_id:
-            return RecordLookup(None, "another record stands there now: the topic was made anew")
+            return RecordLookup(None, "another record has its offset: the topic was recreated")
         return RecordLookup(record.value)
 
     async def _record_at(self, topic: str, partition: int, offset: int) -> Record | None:
@@ -127,7 +128,7 @@ class _Lookup:
             last = await self._last(topic_partition, begin, start, history, step)
         if last is not None and last.value is not None:
             return EventLookup(topic, partition, last.offset)
-        note = "not found there" if last is None else f"erased by the tombstone at offset {last.offset}"
+        note = "not found" if last is None else f"erased by the tombstone at offset {last.offset}"
         return EventLookup(topic, partition, None, note if step.is_published else "not published yet")
 
     async def _last(

@@ -37,8 +37,8 @@ def get(settings: Settings, path: str, kind: type[T]) -> T:
     except (OSError, HTTPException) as error:
         detail = getattr(error, "strerror", None) or error
         raise NoResponse(
-            f"{_in_use(settings)}nobody answers at {url} ({detail}). If a worker is starting, wait for it; else see "
-            "that CUSTOMER_WORKER_HTTP__HOST and _PORT are the running worker's",
+            f"{_in_use(settings)}nothing responds at {url}: {detail}. If a worker is starting, retry later; else set "
+            "CUSTOMER_WORKER_HTTP__HOST and _PORT to those of the running worker",
             Exit.UNREACHABLE,
         ) from error
     finally:
@@ -46,8 +46,8 @@ def get(settings: Settings, path: str, kind: type[T]) -> T:
     if response.getheader(STORE_HEADER) != store_identity(settings):
         raise _unreachable(
             settings,
-            f"what answers at {url} is not the worker that has it. Set CUSTOMER_WORKER_HTTP__HOST and _PORT "
-            "to that one's",
+            f"the process at {url} is not the worker of this store. Set CUSTOMER_WORKER_HTTP__HOST and _PORT to those "
+            "of its worker",
         )
     return _decoded(url, response.status, content, kind)
 
@@ -62,7 +62,7 @@ def _decoded(url: str, status: int, content: bytes, kind: type[T]) -> T:
         except msgspec.DecodeError as error:
             why = str(error)
     raise Refusal(
-        f"the worker at {url} does not understand this command ({why}). Use the command of the worker's own version",
+        f"the worker at {url} does not support this command: {why}. Use the command of the worker's version",
         Exit.UNREACHABLE,
     )
 
@@ -73,14 +73,14 @@ def _address(settings: Settings) -> tuple[str, int]:
     if not http.enabled:
         raise _unreachable(
             settings,
-            "CUSTOMER_WORKER_HTTP__ENABLED is false, so its worker cannot be asked. Set it to true and start the "
-            "worker again; or stop the worker, and the store is read from its file",
+            "CUSTOMER_WORKER_HTTP__ENABLED is false: its worker serves no queries. Set it to true and restart the "
+            "worker, or stop the worker: then the store is read from its file",
         )
     if http.port == 0:
         raise _unreachable(
             settings,
-            "its worker serves on a port of its own choice (CUSTOMER_WORKER_HTTP__PORT is 0). Give this command the "
-            "port in CUSTOMER_WORKER_HTTP__PORT: the worker's log has it in the line 'serving'",
+            "its worker has chosen a free port (CUSTOMER_WORKER_HTTP__PORT is 0). Set CUSTOMER_WORKER_HTTP__PORT for "
+            "this command to the port in the line 'serving' of the worker's log",
         )
     return _LOOPBACK.get(http.host, http.host), http.port
 

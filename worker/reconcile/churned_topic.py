@@ -1,4 +1,4 @@
-"""Reader of `customer.churned`: the whole topic, or what follows the prefix that an earlier reading has cached."""
+"""Reader of `customer.churned`: the whole topic, or the records after the prefix cached by an earlier reading."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ChurnedTopic:
                 if (first.offset + 1, first.checksum) != (prefix.end, prefix.checksum):
                     raise PrefixChanged
             await self._add(found, partition, begins[partition], batches, published.get(str(partition.partition), 0))
-        if last:  # nothing is at its last offset, or the log ends before it
+        if last:  # there is no batch at its last offset, or the log ends before it
             raise PrefixChanged
         return found
 

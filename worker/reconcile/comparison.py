@@ -41,19 +41,19 @@ def difference_of(
 
 def _differences_in_store(customer: Churn | None, event: Churn | None) -> Iterator[str]:
     if customer is not None and event is None:
-        yield "churned, and there is no event in the outbox"
+        yield "churned, but no event in the outbox"
     if customer is None and event is not None:
-        yield "an event in the outbox, and no such customer has churned"
+        yield "an event in the outbox, but the customer has not churned"
     if customer is not None and event is not None and customer != event:
-        yield "the event in the outbox says otherwise than the customer"
+        yield "the event in the outbox differs from the customer"
 
 
 def _differences_on_topic(event: Churn | None, topic: Sequence[Churn], *, is_due: bool) -> Iterator[str]:
     if event is not None and not topic and is_due:
-        yield "the event was published, and is not on the topic"
+        yield "the event was published, but is not on the topic"
     if event is None and topic:
-        yield "an event on the topic that is not in the outbox"
+        yield "an event on the topic, but not in the outbox"
     if len(topic) > 1:
         yield f"{len(topic)} events on the topic"
     if event is not None and any(churn != event for churn in topic):
-        yield "the event on the topic says otherwise than that in the outbox"
+        yield "the event on the topic differs from that in the outbox"

@@ -1,4 +1,4 @@
-"""The `reconcile` operation: reads the topic and the store, and remembers what it has read for the next time."""
+"""The `reconcile` operation: reads the topic and the store, and caches the totals of the topic."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ def require_comparable(position: PublishedPosition, values: ValueReader) -> None
     """Raise `Refusal` if the store's fingerprints and those of `values` are made by different versions."""
     if position.fingerprinted_by != values.fingerprinted_by:
         raise Refusal(
-            f"the worker adds up with {position.fingerprinted_by}, this command with {values.fingerprinted_by}, whose "
-            "sums cannot be compared. Use the command of the worker's own installation",
+            f"sums cannot be compared: the worker uses {position.fingerprinted_by}, this command "
+            f"{values.fingerprinted_by}. Use the command of the worker's installation",
             Exit.UNREACHABLE,
         )
 
@@ -62,7 +62,7 @@ class _Comparison:
 
 
 class Reconciliation:
-    """Compares a topic with a store for the days from `since` to `until`."""
+    """Comparison of a topic with a store for the days from `since` to `until`."""
 
     def __init__(
         self, topic: ChurnedTopic, source: ReconcileSource, values: ValueReader, since: date, until: date
@@ -74,7 +74,7 @@ class Reconciliation:
         self._until = until
 
     async def report(self, cached: CachedReading) -> tuple[Report, CachedReading]:
-        """Return the report and what to cache of the topic. A difference is never reported from the cache alone."""
+        """Return the report and the reading to cache. A difference is never reported from the cache alone."""
         found = await self._compare_cached(cached) if cached.prefixes else None
         if found is None or found.differing or found.topic.unrecognised or found.topic.tombstones:
             found = await self._compare(CachedReading(cached.fingerprinted_by))

@@ -48,9 +48,9 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All days and every difference. `unrecognised` has the coordinates of records on the topic that are no events.
+    """The result: each day and each difference. `unrecognised` has coordinates of records that are no events.
 
-    `receipts` counts events on the topic whose rows a store that is being rebuilt has not made yet, `read_before`
+    `receipts` counts events on the topic without a row in the outbox yet (the store is being rebuilt), `read_before`
     events that were read by an earlier command and not read again. `tombstones` counts customers with a tombstone on
     the topic; `ineffective` names the tombstones whose event is on the topic all the same.
     """
@@ -65,7 +65,7 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> DayTotals:
-        """All days together."""
+        """Sum of the days."""
         return sum(self.days.values(), DayTotals())
 
     @property

@@ -1,4 +1,4 @@
-"""Cache of what was read of `customer.churned`, in a file. If it is lost, the whole topic is read again."""
+"""Cache of the totals of `customer.churned`, in a file. If it is lost, the whole topic is read again."""
 
 from __future__ import annotations
 

@@ -13,16 +13,16 @@ from worker.stores.errors import StoreError, StoreInUseError
 
 @contextmanager
 def redrive_lock(settings: Settings) -> Iterator[Callable[[], None]]:
-    """Hold the lock of the one redrive beside a store: a second one would not see all that the first one sends.
+    """Hold the lock that admits one redrive per store: a second one would not see all records of the first one.
 
-    Yields a callable that raises `StoreError` once the lock is lost, as a connection has ended. Raises `Refusal`.
+    Yields a callable that raises `StoreError` once the lock is lost because a connection has ended. Raises `Refusal`.
     """
     try:
         with backend(settings.store).redrive_lock() as require_held:
             yield require_held
     except StoreInUseError:
-        raise Refusal("another redrive runs on this store: wait for its end, or stop it", Exit.NO) from None
+        raise Refusal("another redrive runs on this store. Wait until it has ended, or stop it", Exit.NO) from None
     except StoreError as error:
         raise Refusal(
-            f"{error}. Run this again: it looks which records are out, and sends the rest", Exit.UNREACHABLE
+            f"{error}. Run the command again: it sends the records that are not on the topic", Exit.UNREACHABLE
         ) from error

@@ -56,7 +56,7 @@ async def redrive(
     Raises `Refusal` if another redrive runs, if Kafka cannot be reached, and if it is unknown what was sent.
     """
     async with AsyncExitStack() as stack:
-        require_lock = stack.enter_context(redrive_lock(settings))  # first: what an earlier redrive sent is found
+        require_lock = stack.enter_context(redrive_lock(settings))  # first, to find all records of an earlier one
         letters, _ = await find_dead_letters(settings, source, filters)
         chosen = plan(letters, max_redrives)
         sender = await stack.enter_async_context(await _sender(settings, rate))
@@ -82,8 +82,8 @@ async def _sender(settings: Settings, rate: int | None) -> Sender:
         partitions = await kafka.partition_counts(admin, topics)
         if missing := set(topics) - set(partitions):
             raise Refusal(
-                f"these topics do not exist: {', '.join(sorted(missing))}. Dead letters go back to where they came "
-                "from: create the topics, or name others in CUSTOMER_WORKER_TOPICS__*",
+                f"these topics do not exist: {', '.join(sorted(missing))}. Dead letters are sent to their source "
+                "topics. Create the topics, or set others in CUSTOMER_WORKER_TOPICS__*",
                 Exit.UNREACHABLE,
             )
     sizes = BatchSizes()

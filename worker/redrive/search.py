@@ -26,8 +26,8 @@ async def find_dead_letters(
 ) -> tuple[list[Letter], str]:
     """Find the selected letters. Open ones that were sent but not read yet have the state `redriven`.
 
-    With `max_unread`, more unread offsets than that are not searched, and a failure to read Kafka is no error: the
-    returned note says so, else it is empty. Without it, raises `Refusal` if Kafka cannot be read.
+    With `max_unread`, more unread offsets than that are not searched, and a failure to read Kafka is no error: then
+    the returned note names it, else the note is empty. Without it, raises `Refusal` if Kafka cannot be read.
     """
     answer = await source.letters(filters)
     topics = sorted({letter.topic for letter in answer.letters if letter.state is State.OPEN})
@@ -44,7 +44,7 @@ async def find_dead_letters(
     if unread.letters is None:
         return answer.letters, (
             f"letters shown as open may be redriven and not read yet: the worker has {unread.offsets:,} records to "
-            "read, which were not looked through"
+            "read, which were not searched"
         )
     claimed = [each for each in answer.letters if each.state is State.OPEN and each.id in unread.letters]
     sent = {
@@ -68,7 +68,7 @@ async def read_records(
     while part := letters[done : done + MAX_RECORDS_PER_QUERY]:
         records = await source.records([letter.seq for letter in part])
         if not records or [record.seq for record in records] != [letter.seq for letter in part[: len(records)]]:
-            raise Refusal("the store was replaced while it was read: run this again", Exit.UNREACHABLE)
+            raise Refusal("the store was replaced while it was read. Run the command again", Exit.UNREACHABLE)
         for letter, record in zip(part, records, strict=False):  # fewer than asked for if values are large
             yield letter, record
         done += len(records)

@@ -28,7 +28,7 @@ _HEADER_OVERHEAD_BYTES = 16
 
 
 class Sender:
-    """Sends records. `partitions` has the number of each topic's partitions, `sizes` its largest batch.
+    """Sender of redriven records. `partitions` has the number of each topic's partitions, `sizes` its largest batch.
 
     `sent` has the ids sent, in order, `too_large` those that their topic refuses, and `ends` the end offset of each
     partition after the last record sent to it.
@@ -109,8 +109,8 @@ class Sender:
     def _unknown_outcome(self, part: Sequence[Outgoing], error: Exception) -> Refusal:
         cause = in_words(root(error), self._settings)
         return Refusal(
-            f"sending failed after {len(self.sent)} records ({cause}); of the next {len(part)} some may be out. See "
-            "that Kafka is well, then run this again: it looks which are out, and sends the rest",
+            f"sending failed after {len(self.sent)} records: {cause}. Some of the next {len(part)} may have been sent. "
+            "Check that Kafka is available, then run the command again: it sends the records that are not on the topic",
             Exit.UNREACHABLE,
         )
 

@@ -38,7 +38,7 @@ class RemoteSource(DeadLetterSource):
         self._settings = settings
 
     async def is_worker_running(self) -> bool:
-        """Return whether a worker runs that will decide what is sent."""
+        """Return whether a worker is running that will decide the records sent."""
         if backend(self._settings.store).is_shared:
             return bool(await members_of(self._settings))
         return await fetch_worker_report(self._settings) is not None

@@ -1,4 +1,4 @@
-"""Interruption by a signal: recorded at once, acted on at the next point where nothing is half done."""
+"""Interruption by a signal: recorded at once, handled between two batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Records the first signal to stop. Further signals have no effect."""
+    """The first signal to stop. Further signals have no effect."""
 
     def __init__(self, announce: Callable[[], object]) -> None:
         self._announce = announce

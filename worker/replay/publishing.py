@@ -21,7 +21,7 @@ from worker.stores.thread import StoreThread
 
 STALLED_AFTER_SECONDS = 60.0
 POLL_EVERY_SECONDS = 0.1
-_LATER = "What is decided is kept, and published by the worker as soon as one runs"
+_LATER = "Decisions are kept, and the next running worker publishes them"
 
 
 async def read_receipts(settings: Settings, store: Store, thread: StoreThread) -> None:
@@ -52,13 +52,14 @@ class Publishing:
                 published, moved = now, time.monotonic()
             if time.monotonic() - moved > STALLED_AFTER_SECONDS:
                 raise Refusal(
-                    f"nothing could be published for {STALLED_AFTER_SECONDS:.0f} s. {_LATER}: see that Kafka is well",
+                    f"nothing could be published for {STALLED_AFTER_SECONDS:.0f} s. {_LATER}. "
+                    "Check that Kafka is available",
                     Exit.UNREACHABLE,
                 )
             await asyncio.wait({self._running}, timeout=POLL_EVERY_SECONDS)
             if self._running.done():
                 self._running.result()
-                raise Refusal(f"publishing was refused, as the line above says. {_LATER}", Exit.SAFETY)
+                raise Refusal(f"publishing was refused, see the line above. {_LATER}", Exit.SAFETY)
 
     def _last_seq(self) -> int:
         return self._store.last_seq
@@ -69,7 +70,7 @@ class Publishing:
 
 @asynccontextmanager
 async def publishing(settings: Settings, store: Store, thread: StoreThread) -> AsyncIterator[Publishing]:
-    """Run a relay that publishes what is committed, and the earlier backlog. Receipts are read first.
+    """Run a relay that publishes committed rows and the earlier backlog. Receipts are read first.
 
     With a shared store, it publishes only while no worker does. Raises `Refusal` if a worker of the group publishes
     from another store, and if the receipts cannot be read.
@@ -106,7 +107,7 @@ async def _require_no_other_store(settings: Settings, store: Store) -> None:
     if is_another:
         raise Refusal(
             f"a worker of the group {settings.kafka.group_id} runs on another store, and publishes under the same "
-            "name. Stop it first, or see that CUSTOMER_WORKER_STORE__URL names its store",
+            "transactional id. Stop it first, or set CUSTOMER_WORKER_STORE__URL to its store",
             Exit.UNREACHABLE,
         )
 

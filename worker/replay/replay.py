@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 
 class Replay:
-    """Applies selected records again, batch by batch. `report` has what is committed so far."""
+    """A replay of selected records, batch by batch. `report` covers the batches committed so far."""
 
     def __init__(
         self, settings: Settings, selection: Selection, path: CountingProcessor, store: Store, report: Report
@@ -48,7 +48,7 @@ class Replay:
         self.report = report
 
     async def run(self, progress: Progress, interruption: Interruption) -> None:
-        """Replay everything that is selected, and publish the results if the report says so.
+        """Replay the selected records, and publish the results if the report's `emit` requires it.
 
         An interruption ends it between two batches. `progress` gets the number of offsets done and the total.
         Raises `Refusal`.
@@ -64,7 +64,7 @@ class Replay:
             raise
         except StoreError as error:
             self.report.interrupted = True
-            kept = "What was decided before is kept; replaying again repeats none of it"
+            kept = "Committed batches are kept, and another replay does not repeat them"
             raise Refusal(
                 f"{error}. {kept if self.report.executed else 'Nothing was changed'}", Exit.UNREACHABLE
             ) from error

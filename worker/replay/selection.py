@@ -102,7 +102,7 @@ def _range(
     if decided > end:
         raise Refusal(
             f"{partition.topic}/{partition.partition} ends at offset {end}, but the store has read it up to {decided}: "
-            "the topic was recreated or cut short, and its records are not those that were decided. Restore the topic, "
+            "the topic was recreated or truncated, and its records are not those that were decided. Restore the topic, "
             "or replay others (--topic, --partition)",
             Exit.SAFETY,
         )

@@ -1,1 +1,1 @@
-"""One running worker: opening, background tasks, supervision and shutdown."""
+"""The running worker: opening, background tasks, supervision and shutdown."""

@@ -34,7 +34,7 @@ CLOSE_SECONDS = 5.0
 
 
 class Worker:
-    """One worker. `app` is its FastStream application, which runs it."""
+    """A worker. `app` is its FastStream application, which runs it."""
 
     def __init__(self, settings: Settings, broker: KafkaBroker, metrics: Metrics) -> None:
         self._settings = settings
@@ -69,7 +69,7 @@ class Worker:
             yield
         except Exception as error:  # noqa: BLE001 - every failed start ends in one sentence
             has_joined = self._components.consumer.joining.is_over
-            event = "stopped by an error" if has_joined else "cannot start"
+            event = "worker failed" if has_joined else "start failed"
             self._stop.code = await self._log_failure(error, event)
             await self._stop_broker()
         finally:
@@ -79,13 +79,13 @@ class Worker:
             raise SystemExit(self._stop.code)
 
     async def _open(self) -> None:
-        """Open the resources, and start what is needed while the worker waits for its group."""
+        """Open the resources, and start the tasks that are needed while the worker waits for its group."""
         opening = open_components(self._settings, self._thread, self._stop, self._metrics)
         try:
             self._components = components = await self._shutdown.unless_stopped(opening, self._stop)
         except Exception as error:  # noqa: BLE001 - every failed start ends in one sentence
             self._thread.close(wait=False)
-            raise SystemExit(await self._log_failure(error, "cannot start")) from None
+            raise SystemExit(await self._log_failure(error, "start failed")) from None
         components.consumer.subscribe(self._broker)
         self._tasks.start("watch_store", components.watch_store())
         self._tasks.start("watch", components.consumer.joining.watch())
@@ -120,25 +120,25 @@ class Worker:
         """Finish the batch in hand, publish the outbox, commit the offsets and leave the group, each within a limit."""
         self._stop.ask()
         step, consumer, relay = self._shutdown.step, self._components.consumer, self._components.relay
-        if await step("finishing the batch in hand", consumer.drain(), keep=4.0):
-            # Also if reading was refused: what was decided before is published.
+        if await step("finishing the current batch", consumer.drain(), keep=4.0):
+            # Also if reading was refused: earlier decisions are published.
             if relay.is_running and not await step("publishing", relay.caught_up(), keep=3.0):
                 await step("counting the outbox", self._log_unpublished(), keep=2.6)
             await step("committing the offsets", consumer.commit_offsets(), keep=2.0)
         reach("drained")
         self._tasks.cancel()
-        await step("ending the tasks", self._tasks.wait(), keep=1.6)
+        await step("cancelling the tasks", self._tasks.wait(), keep=1.6)
         await step("leaving the group", self._broker.stop(), keep=1.0)
 
     async def _log_unpublished(self) -> None:
         records = await self._thread.call(lambda: self._components.store.unpublished)
-        log.warning("publishing unfinished; the next start continues", unpublished=records)
+        log.warning("publishing unfinished", unpublished=records)
 
     async def _close(self) -> None:
         """Close the producer, the query server and the store, each within a limit."""
         step, components = self._shutdown.step, self._components
         await step("closing the producer", components.relay.close(), keep=0.8)
-        await step("ending questions", components.query_server.close(), keep=0.6)
+        await step("closing the query server", components.query_server.close(), keep=0.6)
         await step("closing the store", self._thread.call(components.store.close), keep=0.3)
         self._thread.close(wait=False)
         if components.socket is not None:
@@ -148,7 +148,7 @@ class Worker:
     async def _log_failure(self, error: Exception, event: str) -> Exit:
         """Log the cause in one sentence. Returns the exit code."""
         refusal = await start_failures.explain(self._settings, error)
-        log.critical(event, why=str(refusal), exc_info=error if refusal.code is Exit.SAFETY else None)
+        log.critical(event, reason=str(refusal), exc_info=error if refusal.code is Exit.SAFETY else None)
         return refusal.code
 
     async def _stop_broker(self) -> None:

@@ -30,7 +30,7 @@ async def open_resources(settings: Settings, thread: StoreThread) -> Resources:
     """Check rights and topics, then open the store on its thread. Raises `Refusal`."""
     await rights.require_rights(settings)
     await preflight.require_topics(settings)
-    members = await members_of(settings)  # before this worker joins: they can still be told apart
+    members = await members_of(settings)  # before this worker joins, which could not be distinguished from them
     store = await thread.call(open_store, settings)
     reach("store-opened")
     return Resources(store, http.listen(settings.http) if settings.http.enabled else None, members)

@@ -1,4 +1,4 @@
-"""Supervision of a running worker: what ends unexpectedly stops the worker."""
+"""Supervision of a running worker: a task that ends unexpectedly stops the worker."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ async def supervise(consumer: Consumer, tasks: BackgroundTasks, stop: Stop) -> N
 
 def _problem(consumer: Consumer, tasks: BackgroundTasks) -> str | None:
     if not consumer.is_running():
-        return "the consumer's loop has ended by itself. Start the worker again; report the log"
+        return (
+            "the consumer's loop has ended unexpectedly. Restart the worker; if it recurs, open an issue with this log"
+        )
     if ended := consumer.polling.ended_task:
-        return f"aiokafka's task of {ended} has ended. Start the worker again; report the log"
+        return f"aiokafka's task of {ended} has ended. Restart the worker; if it recurs, open an issue with this log"
     for name, error in tasks.failures():
-        log.error("a part of the worker failed", part=name, exc_info=error)
+        log.error("background task failed", task=name, exc_info=error)
         return internal_error(error)
     return None

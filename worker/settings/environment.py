@@ -28,7 +28,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """All settings. `Settings.read()` reads and validates them."""
+    """The settings. `Settings.read()` reads and validates them."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", hide_input_in_errors=True

@@ -1,1 +1,1 @@
-"""The databases that customers are kept in; each behind the port in `worker.stores.port`."""
+"""The databases that store customers, each behind the port in `worker.stores.port`."""

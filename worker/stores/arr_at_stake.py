@@ -1,4 +1,4 @@
-"""ARR at stake in dead letters that are not settled: what `dead-letters list`, the metric and the page add up."""
+"""ARR at stake in unsettled dead letters: the total of `dead-letters list`, the metric and the operations page."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ BYTES_AT_ONCE = 8 * 1024 * 1024
 
 
 def sources(topics: Topics) -> dict[str, str]:
-    """Each dead letter topic, and the topic that its letters came from."""
+    """Return the source topic of each dead letter topic."""
     return {topic + topics.dead_letter_suffix: topic for topic in topics.inputs}
 
 
 def with_records(store: StoreView, stored: Sequence[L], largest_value: int) -> Iterator[tuple[L, StoredRecord]]:
-    """The letters and their records, read some at a time: together they can be far larger than the memory."""
+    """Yield the letters with their records, read in parts: together they can exceed the memory."""
     done = 0
     while part := stored[done : done + RECORDS_AT_ONCE]:
         seqs = [letter.seq for letter in part]
@@ -35,7 +35,7 @@ def with_records(store: StoreView, stored: Sequence[L], largest_value: int) -> I
 
 
 def at_stake(store: StoreView, settings: Settings) -> AtStake:
-    """The dead letters that are not settled, in number and in ARR at stake: what `dead-letters list` adds up."""
+    """Return the number of unsettled dead letters and their ARR at stake: the totals of `dead-letters list`."""
     letters = store.waiting_letters(sources(settings.topics))
     since = min((letter.refused_at for letter in letters), default=None)
     return AtStake(len(letters), total_of(_stakes(store, settings, letters)), since)
@@ -44,7 +44,7 @@ def at_stake(store: StoreView, settings: Settings) -> AtStake:
 def _stakes(
     store: StoreView, settings: Settings, letters: Sequence[WaitingLetter]
 ) -> Iterator[tuple[str | None, Decimal | None]]:
-    """Each letter's customer and ARR at stake. Only of signups the record has to be read."""
+    """Yield each letter's customer and ARR at stake. The record is read for signups only."""
     topic = settings.topics.signup
     signups = []
     for letter in letters:
@@ -59,5 +59,5 @@ def _stakes(
 
 
 def stated(topic: str, record: StoredRecord) -> MRR | None:
-    """Read the MRR that a refused signup states, None where it cannot be read."""
+    """Read the MRR that a refused signup states, None if it cannot be read."""
     return stated_mrr(PlainRecord(topic, record.partition, 0, -1, record.key, record.value, record.headers))

@@ -10,17 +10,17 @@ from worker.stores.errors import StoreError
 from worker.stores.port import Store
 from worker.stores.reading import StoreView
 
-Tell = Callable[[int, int], None]
-"""Is called with how much is done, and of how much."""
+Progress = Callable[[int, int], None]
+"""Called with the amount done and the total."""
 
 
 class Backend(ABC):
-    """A database that need not exist yet.
+    """A kind of database. The database need not exist yet.
 
-    Methods raise `StoreError`, and `StoreInUseError` where another process has it.
+    Methods raise `StoreError`, and `StoreInUseError` if another process has the database open.
 
-    Its module imports no driver: drivers take longer to load than most commands take for their answer. Each method
-    imports what it needs.
+    Modules of backends import no driver: drivers take longer to load than most commands run. Each method imports the
+    modules that it needs.
     """
 
     is_shared: bool
@@ -33,35 +33,35 @@ class Backend(ABC):
 
     @abstractmethod
     def open_store(self) -> Store:
-        """Open the store; made where there is none."""
+        """Open the store, and create it if it does not exist."""
 
     @abstractmethod
     def open_view(self) -> StoreView:
-        """Open the store for reading. Raises `NoStoreError` where there is none.
+        """Open the store for reading. Raises `NoStoreError` if it does not exist.
 
-        To be closed soon: a DuckDB worker does not start meanwhile.
+        Close it soon: meanwhile, no worker can open a DuckDB store.
         """
 
     @abstractmethod
-    def open_dry_run(self, tell: Tell) -> AbstractContextManager[Store]:
-        """Open a store to try something out on: a copy of a DuckDB file, or PostgreSQL as it is at one moment.
+    def open_dry_run(self, progress: Progress) -> AbstractContextManager[Store]:
+        """Open a store for a dry run: a copy of a DuckDB file, or a snapshot of PostgreSQL.
 
-        `tell` is called with the bytes copied. Raises `NoStoreError` where there is no store.
+        `progress` is called with the bytes copied. Raises `NoStoreError` if the store does not exist.
         """
 
     @abstractmethod
     def redrive_lock(self) -> AbstractContextManager[Callable[[], None]]:
-        """Hold the lock of the one redrive beside the store. Yields a callable that raises once the lock is lost."""
+        """Hold the lock that admits one redrive per store. Yields a callable that raises once the lock is lost."""
 
     @abstractmethod
     def migrate(self) -> tuple[int, int]:
-        """Bring the tables to this worker's version; returns the version before and after."""
+        """Migrate the tables to this worker's version; returns the version before and after."""
 
     @abstractmethod
     def prove_usable(self) -> None:
-        """Open the store and write to it without changing anything. Raises `NoStoreError` where there is none."""
+        """Open the store and write to it without changing data. Raises `NoStoreError` if it does not exist."""
 
-    def copy_to(self, target: Backend, tell: Tell) -> int:
-        """Copy the whole store to an empty database; returns the number of rows. `tell` is called with rows copied."""
-        del target, tell
+    def copy_to(self, target: Backend, progress: Progress) -> int:
+        """Copy the whole store to an empty database; returns the number of rows. `progress` gets rows copied."""
+        del target, progress
         raise StoreError("only a DuckDB store can be copied")

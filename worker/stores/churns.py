@@ -1,4 +1,4 @@
-"""Who left, on which day, and with what: as customers, as events to be published, and as events on their topic."""
+"""Churns by day: as customers, as events in the outbox, and as events on their topic."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Protocol
 
 import msgspec
 
-_FINGERPRINTS = 2**63  # JSON's numbers end there for most who read it
+_FINGERPRINTS = 2**63  # the limit of JSON numbers for most parsers
 
 
 class Churn(msgspec.Struct, frozen=True, gc=False):
-    """One customer's leaving. `lost_arr` is in dollars a year."""
+    """The churn of one customer. `lost_arr` is in dollars per year."""
 
     customer_id: str
     day: date
@@ -22,7 +22,7 @@ class Churn(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sum(msgspec.Struct, frozen=True, gc=False):
-    """Churns added up: how many, their ARR, and a fingerprint that says whether two sums are of the same churns."""
+    """Sum of churns: their number, their ARR, and a fingerprint, which is equal for sums of the same churns."""
 
     count: int = 0
     lost_arr: Decimal = Decimal("0.00")
@@ -38,7 +38,7 @@ class Sum(msgspec.Struct, frozen=True, gc=False):
 
 
 class ChurnDay(msgspec.Struct, frozen=True):
-    """One day in the store: its churned customers, and its events by whether they are surely on their topic."""
+    """The churned customers of a day, and its events: published, and possibly unpublished."""
 
     day: date
     customers: Sum = Sum()
@@ -47,7 +47,7 @@ class ChurnDay(msgspec.Struct, frozen=True):
 
 
 class PendingChurn(msgspec.Struct, frozen=True):
-    """An event that may not be on its topic yet, and what it adds to its day."""
+    """An event that may not be on its topic yet, and its share of its day's sum."""
 
     customer_id: str
     day: date
@@ -55,9 +55,9 @@ class PendingChurn(msgspec.Struct, frozen=True):
 
 
 class ChurnPair(msgspec.Struct, frozen=True):
-    """One customer in the store: when and with what they left, as a customer and as an event; None where there is none.
+    """The churn of one customer in the store, by the customer and by the event; None if there is none.
 
-    `is_published` says whether the event is surely on its topic.
+    `is_published` is True if the event is certainly on its topic.
     """
 
     customer_id: str
@@ -67,9 +67,9 @@ class ChurnPair(msgspec.Struct, frozen=True):
 
 
 class PublishedPosition(msgspec.Struct, frozen=True):
-    """How far the store had published: its outbox up to a row, each partition of `customer.churned` up to an end.
+    """The last published row of the outbox, and the end offset of each partition of `customer.churned` after it.
 
-    Fingerprints are comparable with those of `fingerprinted_by` only.
+    Fingerprints are comparable only with those of the same `fingerprinted_by`.
     """
 
     published_seq: int
@@ -78,7 +78,7 @@ class PublishedPosition(msgspec.Struct, frozen=True):
 
 
 class StoreDays(msgspec.Struct, frozen=True):
-    """The store's account of each day, the first events that may not be published yet, and receipts without a row."""
+    """The days in the store, the first events that may not be published yet, and the number of unmatched receipts."""
 
     days: list[ChurnDay]
     pending: list[PendingChurn]
@@ -86,7 +86,7 @@ class StoreDays(msgspec.Struct, frozen=True):
 
 
 class TopicDays(msgspec.Struct, frozen=True):
-    """What records say: the sum of each day, the customers of the last records, and which records are no events."""
+    """The days on the topic: the sum of each, the customers of recent records, and records that are no events."""
 
     days: dict[date, Sum]
     recent: list[str]
@@ -94,19 +94,19 @@ class TopicDays(msgspec.Struct, frozen=True):
 
 
 class ValueReader(Protocol):
-    """What the values of records say, read and added up as the store does it with its own."""
+    """Reader of the values of events. It decodes and sums them as the store does with its own events."""
 
     @property
     def fingerprinted_by(self) -> str:
-        """With whose fingerprints its own are comparable."""
+        """The implementation of the fingerprints; only those of the same implementation are comparable."""
 
     def days(self, values: Sequence[bytes | None], recent_from: int) -> TopicDays:
-        """Each day; recent are the values at `recent_from` and after it."""
+        """Return the sums by day; values from the index `recent_from` on are recent."""
 
     def churns(self, values: Sequence[bytes | None], among: AbstractSet[str] | None = None) -> list[tuple[int, Churn]]:
-        """One by one with the index of each, in order, without those that are no events.
+        """Return each event with its index, in order, without values that are no events.
 
-        With `among`, those of these customers alone.
+        With `among`, only events of these customers are returned.
         """
 
     def sums(self, churns: Sequence[Churn]) -> dict[date, Sum]:

@@ -1,4 +1,4 @@
-"""A dead letter as people ask for it: where it came from, why it was refused, what became of it, what is at stake."""
+"""Dead letters as operators see them: source, reason, state, and ARR at stake."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.messages.record import Header
 
 
 class State(StrEnum):
-    """What became of a dead letter. The first two wait for someone or something; the others are settled."""
+    """State of a dead letter. The first two are open; the others are settled."""
 
     OPEN = "open"
     REDRIVEN = "redriven"
@@ -29,7 +29,7 @@ WAITING = (State.OPEN, State.REDRIVEN)
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """Which dead letters are meant; what is empty does not count. `topic` is the one they came from.
+    """Filters that select dead letters; an empty one selects all. `topic` is the source topic.
 
     An id is `topic/partition/offset`, with `@timestamp` or without. A letter's age counts from its refusal.
     """
@@ -43,10 +43,10 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredLetter(NamedTuple):
-    """What a store knows of a dead letter, its record aside.
+    """A dead letter in the store, without its record.
 
-    `outcome` is the last decision about the record itself; the redrive's, the one about the record that sent it again.
-    `mrr` and `churn_date` are the customer's, where the store has them.
+    `outcome` is the last decision about the record itself, `redrive_outcome` that about the redriven record. `mrr` and
+    `churn_date` are the customer's, None if the store has no such customer.
     """
 
     seq: int
@@ -67,8 +67,8 @@ class StoredLetter(NamedTuple):
 
     @property
     def state(self) -> State:
-        """What became of it, as far as the store has read."""
-        for outcome in (self.outcome, self.redrive_outcome):  # read once more from where it stood, or sent again
+        """State of the letter according to the store."""
+        for outcome in (self.outcome, self.redrive_outcome):  # replayed at its offset, or redriven
             if outcome in {"applied", "duplicate"}:
                 return State.APPLIED
             if outcome == "parked":
@@ -79,10 +79,10 @@ class StoredLetter(NamedTuple):
 
 
 class WaitingLetter(NamedTuple):
-    """What is needed of a dead letter that is not settled to say what is at stake with it.
+    """The attributes of an unsettled dead letter from which its ARR at stake is computed.
 
-    `mrr` is the customer's, None where the store has no such customer; `has_left`: the customer churned;
-    `refused_at`: when the record was rejected.
+    `mrr` is the customer's, None if the store has no such customer; `has_left` is True if the customer churned;
+    `refused_at` is the time of the rejection.
     """
 
     seq: int
@@ -94,7 +94,7 @@ class WaitingLetter(NamedTuple):
 
 
 class StoredRecord(NamedTuple):
-    """What a store kept of a dead letter's record."""
+    """The record of a dead letter as stored."""
 
     seq: int
     partition: int
@@ -104,7 +104,7 @@ class StoredRecord(NamedTuple):
 
 
 class LetterRecord(msgspec.Struct, frozen=True):
-    """The record of a dead letter as it is answered. Header names are bytes, as not every one is text."""
+    """The record of a dead letter in a query's result. Header names are bytes: they may be invalid UTF-8."""
 
     seq: int
     partition: int
@@ -113,12 +113,12 @@ class LetterRecord(msgspec.Struct, frozen=True):
     headers: list[tuple[bytes, bytes | None]]
 
     def plain_headers(self) -> list[Header]:
-        """The headers as records have them."""
+        """Return the headers in the form that records have."""
         return [(name.decode(errors="surrogateescape"), value) for name, value in self.headers]
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A dead letter and what is to be known of it. `arr_at_stake` is in dollars a year, None where it is unknown."""
+    """A dead letter in a query's result. `arr_at_stake` is in dollars per year, None if it is unknown."""
 
     seq: int
     id: str
@@ -139,17 +139,17 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def coordinates(self) -> str:
-        """Where its record stands: `topic/partition/offset`."""
+        """Coordinates of its record: `topic/partition/offset`."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 def arr_at_stake(mrr: str | None, *, has_left: bool, is_signup: bool, stated: MRR | None) -> Decimal | None:
-    """The ARR at stake with a dead letter: by how many dollars ARR would differ, had the record taken effect.
+    """Compute the ARR at stake in a dead letter: the difference to ARR, in dollars, had the record taken effect.
 
-    None where that cannot be said. The one definition, for commands, metrics and the operations page. `mrr` is the
-    customer's as the store has it, `stated` the one that a signup states. A cancellation puts its active customer's
-    ARR at stake, that of a customer who left already nothing; a signup what it states, less what its customer is known
-    for. With several letters, each customer counts once (`total`).
+    Returns None if it is unknown. This is the only definition, for commands, metrics and the operations page. `mrr` is
+    the customer's in the store, `stated` that in a signup. A cancellation has the ARR of an active customer at stake,
+    and 0 for a churned one; a signup has the difference between the stated ARR and the stored one. `total` counts a
+    customer with several letters once.
     """
     if has_left:
         return Decimal(0)
@@ -162,9 +162,9 @@ def arr_at_stake(mrr: str | None, *, has_left: bool, is_signup: bool, stated: MR
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Dead letters of one state and reason, in number and money: each customer's money counts once.
+    """Number and ARR at stake of the dead letters of one state and reason. Each customer's ARR counts once.
 
-    `unknown` is the number of letters whose money cannot be said.
+    `unknown` is the number of letters with unknown ARR at stake.
     """
 
     state: State
@@ -175,12 +175,12 @@ class Group(msgspec.Struct, frozen=True):
 
 
 def total(letters: Iterable[Letter]) -> Decimal:
-    """What is at stake with all of these: of a customer with several letters, the most that any one of them puts."""
+    """Return the ARR at stake in these letters: for a customer with several letters, the largest amount."""
     return total_of((letter.customer_id, letter.arr_at_stake) for letter in letters)
 
 
 def total_of(stakes: Iterable[tuple[str | None, Decimal | None]]) -> Decimal:
-    """The same of customers and the ARR at stake with one letter of each; None where either is unknown."""
+    """Return the total of pairs of a customer and an ARR at stake; None stands for an unknown one."""
     most: dict[str, Decimal] = {}
     nobodys = Decimal(0)
     for customer_id, arr in stakes:
@@ -194,7 +194,7 @@ def total_of(stakes: Iterable[tuple[str | None, Decimal | None]]) -> Decimal:
 
 
 def with_earlier(chosen: Sequence[Letter], every: Iterable[Letter]) -> list[Letter]:
-    """These letters, and those whose record was sent again, refused again and so became one of them."""
+    """Return these letters, and the earlier letters of the same records, which were redriven and refused again."""
     became = {letter.redriven_to: letter for letter in every if letter.state is State.REFUSED_AGAIN}
     found = []
     for letter in chosen:
@@ -205,7 +205,7 @@ def with_earlier(chosen: Sequence[Letter], every: Iterable[Letter]) -> list[Lett
 
 
 def grouped(letters: Sequence[Letter]) -> list[Group]:
-    """The letters in groups, those that wait first, and in each state the most money first."""
+    """Group the letters: open ones first, and within a state by ARR at stake, descending."""
     by: dict[tuple[State, str], list[Letter]] = defaultdict(list)
     for letter in letters:
         by[letter.state, letter.reason].append(letter)

@@ -1,7 +1,7 @@
-"""A DuckDB store copied into PostgreSQL, whole: the worker goes on there as if nothing had happened.
+"""Copy of a whole DuckDB store to PostgreSQL, on which workers then continue.
 
 DuckDB itself writes the lines that PostgreSQL's COPY reads, so that no value passes through Python one by one, and the
-indexes are made when the rows are there. Only DuckDB's cache grows with the store, up to its memory limit.
+indexes are created after the rows. Only DuckDB's cache grows with the store, up to its memory limit.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from worker.stores.migrations import newest_version
 from worker.stores.postgres.connection import Connection, connect, explain, migrate, require_store
 from worker.stores.postgres.rows import PLACES_BITS
 
-Tell = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
 LINES_AT_ONCE = 10_000
-_COPIED = {  # the columns of each table, and what they are filled with
+_COPIED = {  # the columns of each table, and the source of their rows
     "customers": ("customer_id, industry, plan_tier, signup_date, mrr, churn_date", "FROM customers"),
     "journal": ('"at", topic, partition, "offset", customer_id, outcome, reason, event_id', "FROM journal"),
     "parked": (
         'customer_id, topic, partition, "offset", timestamp_ms, key, value, headers, parked_at',
         "FROM parked ORDER BY seq",
     ),
-    # Numbers go on where DuckDB's end: what is copied counts as commits of so many rows as one can have.
+    # Numbers continue after those of DuckDB: the copied rows count as commits of the maximum size.
     "outbox": (
         "commit_id, place, id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms",
         f"""FROM (
@@ -56,34 +56,34 @@ _COPIED = {  # the columns of each table, and what they are filled with
 _IS_IN_USE = " OR ".join(f"EXISTS (SELECT FROM {table})" for table in _COPIED)
 
 
-def copy_to_postgres(path: str, url: str, shown: str, tell: Tell) -> int:
+def copy_to_postgres(path: str, url: str, shown: str, progress: Progress) -> int:
     """Copy the store in the file at `path` to the empty database at `url`, all or nothing; returns the number of rows.
 
-    `tell` is called with how much is done, and of how much: a row counts for itself and for each index it is in.
-    Raises `StoreInUseError` where a worker has the file, and `StoreError` where it cannot be read, or the database is
-    not empty or fails.
+    `progress` is called with the amount done and the total: a row counts once for itself and once for each index.
+    Raises `StoreInUseError` if a worker has the file open, and `StoreError` if the file cannot be read, or the
+    database is not empty or fails.
     """
     try:
         with closing(open_to_read(path)) as source, closing(connect(url)) as target:
-            return _copy(source, target, shown, tell)
+            return _copy(source, target, shown, progress)
     except duckdb.Error as error:
         raise explain_duckdb(error, path) from error
     except psycopg.Error as error:
         raise explain(error, shown) from error
 
 
-def _copy(source: duckdb.DuckDBPyConnection, target: Connection, shown: str, tell: Tell) -> int:
+def _copy(source: duckdb.DuckDBPyConnection, target: Connection, shown: str, progress: Progress) -> int:
     migrate(target, from_nothing_only=True)
     require_store(target, shown, newest_version("postgres"))
     counts = {table: _count(source, what) for table, (_, what) in _COPIED.items()}
     with target.transaction():
         target.execute(f"LOCK TABLE {', '.join(_COPIED)}".encode())  # no worker starts on half a store
         if target.execute(f"SELECT {_IS_IN_USE}".encode()).fetchall() == [(True,)]:
-            raise StoreError(f"the store {shown} is not empty: name an empty database, or drop its tables first")
-        target.execute(f"TRUNCATE {', '.join(_COPIED)}".encode())  # FREEZE asks for it
-        with _indexes_made_last(target, counts, tell) as told:
+            raise StoreError(f"the store {shown} is not empty. Set an empty database, or drop its tables first")
+        target.execute(f"TRUNCATE {', '.join(_COPIED)}".encode())  # FREEZE requires it
+        with _indexes_made_last(target, counts, progress) as count_rows:
             for table in _COPIED:
-                _load(source, target, table, told)
+                _load(source, target, table, count_rows)
         _go_on_from_there(source, target)
     target.execute(f"ANALYZE {', '.join(_COPIED)}".encode())
     return sum(counts.values())
@@ -93,18 +93,18 @@ def _count(source: duckdb.DuckDBPyConnection, what: str) -> int:
     return int(source.execute(f"SELECT count(*) {what.partition(' ORDER BY ')[0]}").fetchall()[0][0])
 
 
-def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str, told: Callable[[int], None]) -> None:
-    """Copy a table, in the order in which DuckDB has its rows; `told` is called with the number of rows each time."""
+def _load(source: duckdb.DuckDBPyConnection, target: Connection, table: str, count_rows: Callable[[int], None]) -> None:
+    """Copy a table in the order of its rows in DuckDB; `count_rows` is called with the number of rows of each part."""
     columns, what = _COPIED[table]
     described = source.execute(f"DESCRIBE SELECT {columns} {what}").fetchall()
     line = ", ".join(_as_text(f'"{name}"', kind) for name, kind, *_ in described)
-    # FREEZE: nobody sees the rows before this transaction's end, and no vacuum need ever look at them.
+    # FREEZE: the rows are not visible before this transaction's end, and need no vacuum.
     command = f"COPY {table} ({columns}) FROM STDIN (FREEZE)".encode()
     found = source.execute(f"SELECT concat_ws(chr(9), {line}) {what}")
     with target.cursor() as cursor, cursor.copy(command) as copying:
         while lines := found.fetchmany(LINES_AT_ONCE):
             copying.write("".join(f"{text}\n" for (text,) in lines))
-            told(len(lines))
+            count_rows(len(lines))
 
 
 def _as_text(column: str, kind: str) -> str:
@@ -122,25 +122,27 @@ def _as_text(column: str, kind: str) -> str:
 
 
 @contextmanager
-def _indexes_made_last(target: Connection, counts: dict[str, int], tell: Tell) -> Iterator[Callable[[int], None]]:
+def _indexes_made_last(
+    target: Connection, counts: dict[str, int], progress: Progress
+) -> Iterator[Callable[[int], None]]:
     """Drop every index, and create all of them at the end. Yields a callable that counts the rows copied."""
     indexes = target.execute(_INDEXES).fetchall()
     done, total = 0, sum(counts.values()) + sum(counts.get(table, 0) for table, *_ in indexes)
 
-    def told(rows: int) -> None:
+    def count_rows(rows: int) -> None:
         nonlocal done
         done += rows
-        tell(done, total)
+        progress(done, total)
 
     for table, name, _, constraint in indexes:
         kind = f"ALTER TABLE {table} DROP CONSTRAINT" if constraint else "DROP INDEX"
         target.execute(f"{kind} {name}".encode())
-    yield told
+    yield count_rows
     target.execute("SET LOCAL maintenance_work_mem = '256MB'")
     for table, name, definition, constraint in indexes:
         statement = f"ALTER TABLE {table} ADD CONSTRAINT {name} {constraint}" if constraint else definition
         target.execute(statement.encode())
-        told(counts.get(table, 0))
+        count_rows(counts.get(table, 0))
 
 
 _INDEXES = f"""
@@ -152,7 +154,7 @@ WHERE relnamespace = current_schema::regnamespace AND relname IN ({", ".join(f"'
 
 
 def _go_on_from_there(source: duckdb.DuckDBPyConnection, target: Connection) -> None:
-    """Make new numbers follow those that were copied."""
+    """Continue sequences after the numbers that were copied."""
     [(last, published)] = source.execute(
         "SELECT greatest((SELECT max(seq) FROM outbox), published_seq), published_seq FROM relay"
     ).fetchall()

@@ -1,6 +1,6 @@
 """Tombstones on `customer.churned`: records without a value, by which an operator erases customers' events.
 
-Compaction removes what stands before a tombstone with the same key, byte for byte, in the same partition. A customer
+Compaction removes records before a tombstone with the same key, byte for byte, in the same partition. A customer
 churns once, so the tombstone of a key is also the receipt of the customer's only event: it is not published again.
 """
 
@@ -25,7 +25,7 @@ class EventOffset(NamedTuple):
 
 
 class IneffectiveTombstone(msgspec.Struct, frozen=True):
-    """A tombstone whose customer's event stands after it or in another partition: compaction leaves the event there."""
+    """A tombstone before its customer's event, or in another partition: compaction does not remove the event."""
 
     customer_id: str
     tombstone: str
@@ -45,7 +45,7 @@ class Erasures:
 
 
 def erased_customer(key: bytes | None) -> str | None:
-    """Return the customer whose event a tombstone with this key erases; None where it is no key of an event."""
+    """Return the customer whose event a tombstone with this key erases; None if it is no key of an event."""
     text = (key or b"").decode("ascii", "replace")
     return text if is_canonical_uuid(text) else None
 

@@ -1,31 +1,31 @@
-"""The errors of a store: each message says what failed and what to do."""
+"""The errors of a store. Each message has the failure and the remedy."""
 
 from __future__ import annotations
 
 
 class StoreError(Exception):
-    """The database failed, or cannot be used."""
+    """A database that failed, or cannot be used."""
 
 
 class StoreConflictError(StoreError):
-    """Another worker changed what this batch was decided on. Deciding it again helps."""
+    """A conflict with a concurrent worker, which changed rows that this batch has read. Deciding it again helps."""
 
 
 class NotTheOwnerError(StoreError):
-    """Another worker has claimed a partition of the batch, and decides its records."""
+    """A partition of the batch that another worker has claimed. That worker decides its records."""
 
 
 class NewerStoreError(StoreError):
-    """The tables were migrated to a version that only newer workers know. This worker must not write any more."""
+    """Tables migrated to a version that only newer workers support. This worker must stop writing."""
 
 
 class StoreDamagedError(StoreError):
-    """Stored data cannot be read back. Trying again does not help."""
+    """Stored data that cannot be read. Retrying does not help."""
 
 
 class StoreInUseError(StoreError):
-    """Another process has the store open."""
+    """A store that another process has open."""
 
 
 class NoStoreError(StoreError):
-    """There is no store yet where one is to be read."""
+    """A store to be read that does not exist."""

@@ -1,4 +1,4 @@
-"""The logs that positions belong to, as both databases keep them."""
+"""Identities of the logs that positions belong to, for both databases."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ STEPS = files("worker.stores").joinpath("sql")
 
 
 class Migration(NamedTuple):
-    """One step: the version it leads to, and its statements."""
+    """A migration: the version after it, and its statements."""
 
     version: int
     sql: str
@@ -36,13 +36,13 @@ def newest_version(database: str) -> int:
 
 
 def require_version(store: str, version: int, ours: int) -> None:
-    """Raise `NewerStoreError` or `StoreError` where a store has another version than ours: they say what to do."""
+    """Raise `NewerStoreError` or `StoreError`, with the remedy, if a store has another version than ours."""
     if version > ours:
         raise NewerStoreError(
-            f"the store {store} has version {version}, this worker reads {ours}: run the worker that migrated it, or a "
-            "newer one"
+            f"the store {store} has version {version}, this worker supports {ours}. Run the version that migrated it, "
+            "or a newer one"
         )
     if version < ours:
         raise StoreError(
-            f"the store {store} has version {version}, this worker needs {ours}: run customer-worker migrate"
+            f"the store {store} has version {version}, this worker requires {ours}. Run customer-worker migrate"
         )

@@ -1,4 +1,4 @@
-"""The port to a database: what a batch changes, committed whole, and what is yet to be published."""
+"""The port to a database: the changes of a batch, committed in one transaction, and the outbox."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class RecordCoordinates(NamedTuple):
 
 
 class JournalRow(msgspec.Struct, frozen=True, gc=False):
-    """One decision. `reason` is that of a rejection, `event_id` the id of the event that the record brought.
+    """A decision. `reason` is that of a rejection, `event_id` the id of the event that the record led to.
 
-    One is made per record: a msgspec struct takes 60 ns, a tuple 40 and a NamedTuple 190.
+    There is one per record: creating a msgspec struct takes 60 ns, a tuple 40 and a NamedTuple 190.
     """
 
     topic: str
@@ -44,7 +44,7 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Redrive(NamedTuple):
-    """A record that says it is a dead letter sent again: which one, where it stands, and the SHA-256 of its value."""
+    """A redriven record: the id of its dead letter, its coordinates, and the SHA-256 of its value."""
 
     dead_letter_id: str
     topic: str
@@ -75,7 +75,7 @@ class Committed(NamedTuple):
 class PendingBatch(NamedTuple):
     """The messages to be published next, in order.
 
-    They are the rows of the outbox after `after_seq` up to `last_seq`, less those whose receipt was found: the
+    They are the rows of the outbox after `after_seq` up to `last_seq`, less those with a receipt: the
     messages can be fewer than the rows, or none.
     """
 
@@ -86,9 +86,9 @@ class PendingBatch(NamedTuple):
 
 @dataclass(slots=True)
 class Changes:
-    """Everything a batch changes. It is committed whole or not at all.
+    """The changes of a batch, committed in one transaction.
 
-    `last_records` has the last record before a position, where a batch brought one. `undecided` are records before
+    `last_records` has the last record before a position, if a batch has one. `undecided` are records before
     their position that were found to have no decision yet. With `is_silent` the outgoing records count as published,
     and are never sent.
     """
@@ -115,7 +115,7 @@ class StoreRole(ABC):
 
     @abstractmethod
     def reopen(self) -> None:
-        """Connect anew after a failure that left the connection unusable."""
+        """Reconnect after a failure that left the connection unusable."""
 
 
 class BatchStore(StoreRole):
@@ -148,18 +148,18 @@ class BatchStore(StoreRole):
     @property
     @abstractmethod
     def abandoned(self) -> AbstractSet[RecordCoordinates]:
-        """Coordinates of the records that an operator decided to leave: read again, they take no effect.
+        """Coordinates of the records that an operator abandoned: if read again, they have no effect.
 
-        They waited for a signup until dead letters were made of them, or their dead letters were discarded.
+        These are cancellations that `parked dead-letter` rejected, and records whose dead letters were discarded.
         """
 
     @abstractmethod
     def decided(self, places: Collection[RecordCoordinates]) -> AbstractSet[RecordCoordinates]:
-        """Return those of these records about which the journal has a decision."""
+        """Return those of these records that have a decision in the journal."""
 
     @abstractmethod
     def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:
-        """Note that these dead letters are left for good: neither redriven nor, when read again, applied."""
+        """Discard these dead letters: they are neither redriven nor, if read again, applied."""
 
     @abstractmethod
     def positions(self) -> Mapping[TopicPartition, int]:
@@ -167,39 +167,39 @@ class BatchStore(StoreRole):
 
     @abstractmethod
     def commit(self, changes: Changes) -> Committed:
-        """Make the changes durable, all at once.
+        """Commit the changes in one transaction.
 
-        Outgoing records whose receipt is kept count as published.
+        Outgoing records with a stored receipt count as published.
         """
 
     @abstractmethod
     def rollback(self) -> None:
-        """Forget what was read for the batch; does nothing after a commit."""
+        """Discard state read for the batch; does nothing after a commit."""
 
 
 class OutboxStore(StoreRole):
-    """The outbox and the receipts of what is published."""
+    """The outbox, and the receipts of published records."""
 
     @property
     @abstractmethod
     def last_seq(self) -> int:
-        """The last row of the outbox."""
+        """Number of the last row of the outbox."""
 
     @property
     @abstractmethod
     def published_seq(self) -> int:
-        """The last row up to which the outbox is marked as published."""
+        """Number of the row up to which the outbox is marked as published."""
 
     @property
     @abstractmethod
     def unpublished(self) -> int:
-        """The number of rows that are not known as published."""
+        """Return the number of rows that are not known as published."""
 
     @abstractmethod
     def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
-        """Return what is to be published after that row: at most `limit` messages, and about 32 MiB of values.
+        """Return the messages to be published after that row: at most `limit`, and about 32 MiB of values.
 
-        Nothing after `up_to_seq`, where that is given.
+        With `up_to_seq`, none after that row.
         """
 
     @abstractmethod
@@ -214,7 +214,7 @@ class OutboxStore(StoreRole):
     def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
         """Record that these ids were found on the output topics, read up to `ends`.
 
-        Rows of the outbox with such an id count as published, now or whenever they come.
+        Rows of the outbox with such an id count as published, including rows added later.
         """
 
 
@@ -235,14 +235,14 @@ class OwnershipStore(StoreRole):
     def claim(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Take over these input partitions; returns all positions.
 
-        From now on no other store's batches advance them: a batch of the owner before fails with `NotTheOwnerError`.
+        From now on, batches of the previous owner fail with `NotTheOwnerError`.
         """
 
     @abstractmethod
     def lead(self) -> bool:
-        """Try to become, or to stay, the leader, whose relay publishes; returns whether this store leads.
+        """Acquire or renew leadership, the right to publish; returns whether this store is the leader.
 
-        To be called every second.
+        Call it every second.
         """
 
     @abstractmethod
@@ -251,7 +251,7 @@ class OwnershipStore(StoreRole):
 
     @abstractmethod
     def identify_logs(self, topic_ids: Mapping[TopicPartition, UUID]) -> None:
-        """Record the topic ids of these partitions' logs, with positions that have none: now and as they come."""
+        """Record the topic ids of these partitions' logs for positions without one, including later positions."""
 
     @abstractmethod
     def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
@@ -259,19 +259,19 @@ class OwnershipStore(StoreRole):
 
 
 class StoreLifecycle(StoreRole):
-    """The database as a whole: looked at, kept in order, closed."""
+    """The lifecycle of the database: views, maintenance, closing."""
 
     @abstractmethod
     def view(self) -> StoreView:
-        """Return the store as it is now, for reading beside it; from any thread, and to be used in one."""
+        """Return a snapshot of the store. May be called from any thread; the view is used in one thread."""
 
     @abstractmethod
     def prove_writable(self) -> None:
-        """Make something durable that changes nothing. Raises `StoreError` where a commit would fail, too."""
+        """Commit a write that changes no data. Raises `StoreError` if a commit would fail, too."""
 
     @abstractmethod
     def maintain(self) -> None:
-        """Do the upkeep that is due between batches."""
+        """Run the maintenance that is due between batches."""
 
     @abstractmethod
     def close(self) -> None:
@@ -279,4 +279,4 @@ class StoreLifecycle(StoreRole):
 
 
 class Store(BatchStore, OutboxStore, OwnershipStore, StoreLifecycle):
-    """A database in every role."""
+    """A store: a database in all roles."""

@@ -1,4 +1,4 @@
-"""The port to reading a store beside its worker: one state of it, which does not change while it is looked at."""
+"""The port to reading a store while its worker runs: a snapshot, which does not change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, Wait
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """One row of the journal: what was decided about the record at these coordinates, and when."""
+    """A row of the journal: the decision about the record at these coordinates, and its time."""
 
     at: datetime
     topic: str
@@ -30,7 +30,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class ParkedSince(NamedTuple):
-    """A cancellation that waits for its customer's signup, and since when."""
+    """A parked cancellation, and the time when it was parked."""
 
     customer_id: str
     record: Record
@@ -38,7 +38,7 @@ class ParkedSince(NamedTuple):
 
 
 class ParkedTotals(msgspec.Struct, frozen=True):
-    """How many cancellations wait for how many customers' signups, and since when; None where none waits."""
+    """Numbers of parked cancellations and their customers, and the time of the oldest, None if there is none."""
 
     records: int
     customers: int
@@ -46,7 +46,7 @@ class ParkedTotals(msgspec.Struct, frozen=True):
 
 
 class StoreTotals(msgspec.Struct, frozen=True):
-    """The store in numbers. `pending_since` is None where nothing is pending, `size_bytes` where there is no file.
+    """Totals of the store. `pending_since` is None if nothing is pending, `size_bytes` if there is no file.
 
     `decisions` counts the journal's rows by outcome, `outgoing` the outbox's by topic; `pending` are those of the
     outbox that are not known as published.
@@ -63,9 +63,9 @@ class StoreTotals(msgspec.Struct, frozen=True):
 
 
 class Waiting(NamedTuple):
-    """What waits in the store: parked records, and rows of the outbox that are not known as published.
+    """The backlog of the store: parked records, and rows of the outbox that are not known as published.
 
-    Times are those of the oldest, None where nothing waits.
+    Times are those of the oldest, None if there is none.
     """
 
     parked: int
@@ -75,9 +75,9 @@ class Waiting(NamedTuple):
 
 
 class AtStake(NamedTuple):
-    """The dead letters that are not settled, and the ARR at stake with them in dollars (`letters.arr_at_stake`).
+    """Number of unsettled dead letters, and their ARR at stake in dollars (`dead_letters.arr_at_stake`).
 
-    `since` is when the oldest of them was rejected, None where there is none.
+    `since` is the time of the oldest rejection, None if there is none.
     """
 
     letters: int
@@ -86,9 +86,9 @@ class AtStake(NamedTuple):
 
 
 class StoreView(ABC):
-    """What a store is asked beside its worker. All answers are of one moment. One thread at a time.
+    """A snapshot of a store, read while its worker runs. One thread at a time.
 
-    Every method raises `StoreError` when the database fails, and when the question was interrupted.
+    Every method raises `StoreError` if the database fails, and if the query is interrupted.
     """
 
     def __enter__(self) -> Self:
@@ -101,87 +101,87 @@ class StoreView(ABC):
 
     @abstractmethod
     def totals(self) -> StoreTotals:
-        """The store in numbers."""
+        """Return the totals of the store."""
 
     @abstractmethod
     def positions(self) -> Mapping[TopicPartition, int]:
-        """The next offset to take of each input partition ever seen."""
+        """Return the next offset of each input partition ever read."""
 
     @abstractmethod
     def customer(self, customer_id: str) -> Customer | None:
-        """The customer as it stands."""
+        """Return the customer, None if there is none."""
 
     @abstractmethod
     def decisions(self, customer_id: str) -> Sequence[Decision]:
-        """Everything decided about this customer's records, in the order it was decided."""
+        """Return the decisions about this customer's records, in order."""
 
     @abstractmethod
     def published(self, event_ids: Sequence[str]) -> Mapping[str, bool]:
-        """Of the events with these ids that are in the outbox, whether each is known as published."""
+        """Return for each of these events that is in the outbox whether it is known as published."""
 
     @abstractmethod
     def parked_totals(self, before: datetime | None = None) -> ParkedTotals:
-        """What is parked, in numbers: of the customers for whom the first was parked before a moment, if given."""
+        """Return the numbers of parked records; with `before`, of customers whose first was parked before then."""
 
     @abstractmethod
     def parked(
         self, *, customer_id: str | None = None, before: datetime | None = None, customers: int | None = None
     ) -> Sequence[ParkedSince]:
-        """What is parked, in the order it came: of one customer, or of those who have waited longest.
+        """Return parked cancellations in the order of their arrival: of one customer, or of the longest waiting ones.
 
-        `before` is as above, `customers` how many of them at most.
+        `before` is as above, `customers` the maximum number of customers.
         """
 
     @abstractmethod
     def dead_letters(self, sources: Mapping[str, str], filters: Filters) -> list[StoredLetter]:
-        """The dead letters that are meant, in the order they were written; `sources`: which topic each one's serves."""
+        """Return the selected dead letters in the order they were written; `sources` has the source of each topic."""
 
     @abstractmethod
     def letter_records(
         self, seqs: Sequence[int], *, up_to_bytes: int, largest_value: int | None = None
     ) -> list[StoredRecord]:
-        """The records of these rows, in order: as many as have `up_to_bytes` of values and headers, and one at least.
+        """Return the records of these rows, in order: up to `up_to_bytes` of values and headers, at least one.
 
-        A value over `largest_value` bytes is left out of its record.
+        Values over `largest_value` bytes are omitted.
         """
 
     @abstractmethod
     def published_up_to(self, topic: str) -> PublishedPosition:
-        """How far the outbox is published, and this output topic with it."""
+        """Return the published position of the outbox and of this output topic."""
 
     @abstractmethod
     def churn_days(
         self, topic: str, published_seq: int, since: date, until: date, *, pending_at_most: int
     ) -> StoreDays:
-        """Who churned, by each day from `since` to `until`, as customers and as events of this topic.
+        """Return each day from `since` to `until`: churned customers, and events for this topic.
 
-        Rows of the outbox after `published_seq` count as pending, those aside whose receipt was found.
+        Rows of the outbox after `published_seq` count as pending, unless their receipt was found.
         """
 
     @abstractmethod
     def churn_pairs(self, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
-        """Every customer who churned on one of these days, by either account."""
+        """Return each customer who churned on one of these days, by the customer or by the event."""
 
     @abstractmethod
     def waiting(self) -> Waiting:
-        """What waits; cheap enough to be asked again and again."""
+        """Return the backlog. The query is cheap enough to be repeated often."""
 
     @abstractmethod
     def waiting_letters(self, sources: Mapping[str, str]) -> list[WaitingLetter]:
-        """The dead letters that are not settled; `sources`: which topic each dead letter topic serves."""
+        """Return the unsettled dead letters; `sources` has the source of each dead letter topic."""
 
     def leader(self) -> str | None:
-        """Who of the store's workers publishes; None where none does, and where a store has one worker at most."""
+        """Return the leader, the worker that publishes; None if there is none, or the store is single-process."""
         return None
 
     @abstractmethod
     def size_bytes(self) -> int | None:
-        """The store's files; None where there are none."""
+        """Return the size of the store's files; None if there are none."""
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Make the call in hand raise `StoreError`; from any thread."""
+        """Make the current call raise `StoreError`. May be called from any thread."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the view."""

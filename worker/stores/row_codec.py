@@ -1,4 +1,4 @@
-"""What both databases keep alike: headers as one value, and rows that are customers and parked cancellations."""
+"""Encoding shared by both databases: headers as one value, and rows of customers and parked cancellations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _decode_bytes = msgspec.msgpack.Decoder(list[tuple[bytes, bytes | None]]).decode
 
 
 def encode_headers(headers: Sequence[Header]) -> bytes:
-    """Headers as one value: MessagePack of `[[name, value], ...]`."""
+    """Encode headers as one value: MessagePack of `[[name, value], ...]`."""
     try:
         return _encode(headers)
     except UnicodeEncodeError:  # a name that was no UTF-8, see raw_headers
@@ -30,15 +30,15 @@ def encode_headers(headers: Sequence[Header]) -> bytes:
 
 
 def decode_headers(headers: bytes) -> list[Header]:
-    """What `encode_headers` was given."""
+    """Decode headers encoded by `encode_headers`."""
     try:
         return _decode_text(headers)
     except msgspec.ValidationError:
         return [(name.decode(errors="surrogateescape"), value) for name, value in _decode_bytes(headers)]
 
 
-# Those that waited for a signup in vain, by the text of an index in PostgreSQL; and discarded letters, whose ids begin
-# with the places of their records.
+# Cancellations rejected as no_signup, by the expression of an index in PostgreSQL; and discarded letters, whose ids
+# begin with the coordinates of their records.
 ABANDONED = f"""
     SELECT topic, partition, "offset" FROM journal WHERE reason = '{Reason.NO_SIGNUP}'
     UNION ALL
@@ -55,12 +55,12 @@ POSITION_LOGS = """
 
 
 def log_identity(topic_id: UUID | None, offset: int | None, fingerprint: int | None) -> LogIdentity:
-    """The log of a row of `POSITION_LOGS`, behind its topic and partition."""
+    """Decode the columns of `POSITION_LOGS` after topic and partition."""
     last = None if offset is None or fingerprint is None else RecordMark(offset, fingerprint)
     return LogIdentity(topic_id, last)
 
 
-# From the slots at once: properties, read one by one, take 0.2 µs per customer more.
+# Reads the slots at once: six properties take 0.2 µs more per customer.
 customer_values = attrgetter("_customer_id", "_industry", "_plan_tier", "_signup_date", "_mrr.amount", "_churn_date")
 """Return the values of a customer, in the order of `CUSTOMER_COLUMNS`."""
 
@@ -69,7 +69,7 @@ _PLAN_TIERS = {tier.value: tier for tier in PlanTier}
 
 
 def customer(row: tuple[Any, ...]) -> Customer:
-    """The customer of a row of `CUSTOMER_COLUMNS`, which each database has its own of."""
+    """Decode a row of `CUSTOMER_COLUMNS`, which each database defines."""
     customer_id, industry, plan_tier, signup_date, mrr, churn_date = row
     return Customer(
         customer_id, _INDUSTRIES[industry], _PLAN_TIERS[plan_tier], signup_date, MRR(Decimal(mrr)), churn_date
@@ -77,7 +77,7 @@ def customer(row: tuple[Any, ...]) -> Customer:
 
 
 def parked_record(row: tuple[Any, ...]) -> ParkedRecord:
-    """The parked cancellation of a row of `PARKED_COLUMNS`, which each database has its own of."""
+    """Decode a row of `PARKED_COLUMNS`, which each database defines."""
     customer_id, topic, partition, offset, timestamp, key, value, headers = row
     return ParkedRecord(
         customer_id, PlainRecord(topic, partition, offset, timestamp, key, value, decode_headers(headers))

@@ -12,13 +12,13 @@ R = TypeVar("R")
 
 
 class StoreThread:
-    """Runs one call at a time, in order."""
+    """A thread that runs one call at a time, in order."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call `function` on the thread. A call once begun runs to its end, even when its caller is cancelled."""
+        """Call `function` on the thread. A call that has begun runs to its end, even if its caller is cancelled."""
         return await asyncio.wrap_future(self._executor.submit(function, *args, **kwargs))
 
     def close(self, *, wait: bool = True) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from worker.stores.backend import Backend, Tell
+from worker.stores.backend import Backend, Progress
 from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
 from worker.stores.port import Store
 from worker.stores.postgres.backend import PostgresBackend
@@ -47,11 +47,11 @@ class DuckDBBackend(Backend):
 
     @override
     @contextmanager
-    def open_dry_run(self, tell: Tell) -> Iterator[Store]:
+    def open_dry_run(self, progress: Progress) -> Iterator[Store]:
         from worker.stores.duckdb import copy as duckdb_copy
         from worker.stores.duckdb.store import DuckDBStore
 
-        with duckdb_copy.copied(self._path, tell) as path, closing(DuckDBStore(path)) as store:
+        with duckdb_copy.copied(self._path, progress) as path, closing(DuckDBStore(path)) as store:
             yield store
 
     @override
@@ -75,9 +75,9 @@ class DuckDBBackend(Backend):
         self.open_store().close()
 
     @override
-    def copy_to(self, target: Backend, tell: Tell) -> int:
+    def copy_to(self, target: Backend, progress: Progress) -> int:
         if not isinstance(target, PostgresBackend):
             raise StoreError("a DuckDB store can be copied to PostgreSQL only")
         from worker.stores import duckdb_to_postgres
 
-        return duckdb_to_postgres.copy_to_postgres(self._path, target.url, target.shown, tell)
+        return duckdb_to_postgres.copy_to_postgres(self._path, target.url, target.shown, progress)

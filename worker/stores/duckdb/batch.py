@@ -1,4 +1,4 @@
-"""The table that statements read a batch's rows from."""
+"""The table from which statements read a batch's rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who churned by customers and by events in the outbox: added up by day, and one by one."""
+"""Churned customers and churn events in the outbox: summed by day, and one by one."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ SUM = f"count(*), sum(arr)::VARCHAR, {_FINGERPRINT}"
 
 
 def events_of(source: str) -> str:
-    """A query for the rows of `source` and what each one's `value` says: `is_event` where it is one as we write them.
+    """Return a query that decodes the `value` of each row of `source`; `is_event` is true for a valid event.
 
-    Reading a part forgives other spellings of it, written back it shows them.
+    Casts accept several spellings of a value; comparing the result, cast back, with the text finds other spellings.
     """
     return f"""
         SELECT
-            * EXCLUDE (value, said),
-            TRY_CAST(said[1] AS UUID) AS customer_id,
-            TRY_CAST(said[2] AS DATE) AS day,
-            TRY_CAST(said[3] AS DECIMAL(38, 2)) AS arr,
+            * EXCLUDE (value, parts),
+            TRY_CAST(parts[1] AS UUID) AS customer_id,
+            TRY_CAST(parts[2] AS DATE) AS day,
+            TRY_CAST(parts[3] AS DECIMAL(38, 2)) AS arr,
             coalesce(
-                customer_id::VARCHAR = said[1] AND day::VARCHAR = said[2] AND arr::VARCHAR = said[3]
-                AND said[4] = 'USD' AND day BETWEEN DATE '0001-01-01' AND DATE '9999-12-31',
+                customer_id::VARCHAR = parts[1] AND day::VARCHAR = parts[2] AND arr::VARCHAR = parts[3]
+                AND parts[4] = 'USD' AND day BETWEEN DATE '0001-01-01' AND DATE '9999-12-31',
                 false
             ) AS is_event
-        FROM (SELECT *, TRY(json_extract_string(decode(value), [{_PARTS}])) AS said FROM {source})
+        FROM (SELECT *, TRY(json_extract_string(decode(value), [{_PARTS}])) AS parts FROM {source})
     """
 
 
@@ -40,7 +40,7 @@ _OUTBOX = "(SELECT seq, seq <= $published_seq OR receipted AS is_published, valu
 _CHURNS = f"""
 WITH churned AS (
     SELECT customer_id, churn_date AS day, arr FROM customer_arr WHERE churn_date IS NOT NULL
-), told AS MATERIALIZED ({events_of(_OUTBOX)}), events AS (SELECT * FROM told WHERE is_event)
+), decoded AS MATERIALIZED ({events_of(_OUTBOX)}), events AS (SELECT * FROM decoded WHERE is_event)
 """
 _BY_DAY = f"""
 {_CHURNS}, added AS (
@@ -67,7 +67,7 @@ ORDER BY 1
 
 
 def published_up_to(db: duckdb.DuckDBPyConnection, topic: str) -> PublishedPosition:
-    """How far the outbox is published, and this output topic with it."""
+    """Return the published position of the outbox and of this output topic."""
     [(published_seq,)] = db.execute("SELECT published_seq FROM relay").fetchall()
     ends = db.execute("SELECT partition::VARCHAR, end_offset FROM output_ends WHERE topic = ?", [topic]).fetchall()
     return PublishedPosition(published_seq, dict(ends), FINGERPRINTED_BY)
@@ -76,7 +76,7 @@ def published_up_to(db: duckdb.DuckDBPyConnection, topic: str) -> PublishedPosit
 def churn_days(
     db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, since: date, until: date
 ) -> list[ChurnDay]:
-    """Each day on which somebody left, of those from `since` to `until`; rows up to `published_seq` are published."""
+    """Return each day with churns from `since` to `until`; rows up to `published_seq` count as published."""
     parameters = {"topic": topic, "published_seq": published_seq, "since": since, "until": until}
     days: dict[date, dict[str, Sum]] = defaultdict(dict)
     for day, kind, *added in db.execute(_BY_DAY, parameters).fetchall():
@@ -85,14 +85,14 @@ def churn_days(
 
 
 def pending_churns(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, at_most: int) -> list[PendingChurn]:
-    """The first events after `published_seq` that may not be on their topic, in order."""
+    """Return the first events after `published_seq` that may not be on their topic, in order."""
     parameters = {"topic": topic, "published_seq": published_seq, "at_most": at_most}
     found = db.execute(_PENDING, parameters).fetchall()
     return [PendingChurn(customer_id, day, sum_of(*added)) for customer_id, day, *added in found]
 
 
 def churn_pairs(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
-    """Every customer who left on one of these days by either account."""
+    """Return each customer who churned on one of these days, by the customer or by the event."""
     parameters = {"topic": topic, "published_seq": published_seq, "days": list(days)}
     return [
         ChurnPair(
@@ -109,10 +109,10 @@ FINGERPRINTED_BY = f"DuckDB {duckdb.__version__}"
 
 
 def sum_of(count: int, arr: str, fingerprint: int) -> Sum:
-    """What a row of `SUM` says."""
+    """Decode a row of `SUM`."""
     return Sum(count, Decimal(arr), fingerprint)
 
 
 def churn_of(customer_id: str, day: date, arr: str) -> Churn:
-    """What a row of one event says."""
+    """Decode a row of one event."""
     return Churn(customer_id, day, Decimal(arr))

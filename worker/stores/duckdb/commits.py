@@ -21,11 +21,11 @@ FOUND_BY_ITSELF = 50
 
 
 class DuckDBBatches(DuckDBReads):
-    """The batches: what they read, and their commits."""
+    """The batches: their reads and commits."""
 
     @override
     def rollback(self) -> None:
-        pass  # nothing is remembered of what a batch has read
+        pass  # the rows that a batch has read are not kept
 
     @wrap_errors
     @override

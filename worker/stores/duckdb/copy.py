@@ -14,16 +14,16 @@ from worker.stores.duckdb.file import MEMORY
 from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
 
 PART_BYTES = 16 * 1024 * 1024
-ROOM_TO_WORK_BYTES = 512 * 1024 * 1024  # the copy's own log, up to a checkpoint, and what that writes
+ROOM_TO_WORK_BYTES = 512 * 1024 * 1024  # the copy's own log up to a checkpoint, and the writes of that
 
 
 @contextmanager
-def copied(path: str, tell: Callable[[int, int], None]) -> Iterator[str]:
+def copied(path: str, progress: Callable[[int, int], None]) -> Iterator[str]:
     """Copy the store at `path` into a directory beside it, which is removed afterwards; yields the path.
 
-    `tell` is called with the bytes copied, and their total. What a killed process left of an earlier copy is removed.
-    Raises `NoStoreError`, `StoreInUseError` when another process has the store or copies it, and `StoreError` when
-    there is no room or the disk fails.
+    `progress` is called with the bytes copied and the total. Files left of an earlier copy by a killed process are
+    removed. Raises `NoStoreError`, `StoreInUseError` if another process has the store open or copies it, and
+    `StoreError` if there is no room or the disk fails.
     """
     store = Path(path)
     if path == MEMORY or not store.exists():
@@ -31,7 +31,7 @@ def copied(path: str, tell: Callable[[int, int], None]) -> Iterator[str]:
     with ExitStack() as cleanup:
         try:
             directory = cleanup.enter_context(_directory_beside(store))
-            _copy(store, directory, tell)
+            _copy(store, directory, progress)
         except OSError as error:
             raise StoreError(
                 f"the store {path} cannot be copied into {store.name}.copy beside it: {error.strerror}"
@@ -60,8 +60,8 @@ def _directory_beside(store: Path) -> Iterator[Path]:
         os.close(opened)
 
 
-def _copy(store: Path, directory: Path, tell: Callable[[int, int], None]) -> None:
-    """Copy the file, and whatever log a crash left beside it, under the lock that DuckDB itself would take."""
+def _copy(store: Path, directory: Path, progress: Callable[[int, int], None]) -> None:
+    """Copy the file and the log that a crash may have left, under the lock that DuckDB itself would take."""
     with store.open("rb") as source:
         try:
             fcntl.lockf(source, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -73,17 +73,17 @@ def _copy(store: Path, directory: Path, tell: Callable[[int, int], None]) -> Non
         copied = 0
         for file in logs:
             with file.open("rb") as log:
-                copied = _copy_file(log, directory / file.name, copied, size, tell)
-        # By the one descriptor that is open: closing a second one of the same file would give up the lock.
-        _copy_file(source, directory / store.name, copied, size, tell)
+                copied = _copy_file(log, directory / file.name, copied, size, progress)
+        # With the open descriptor: closing a second one of the same file would release the lock.
+        _copy_file(source, directory / store.name, copied, size, progress)
 
 
-def _copy_file(source: BinaryIO, target: Path, copied: int, size: int, tell: Callable[[int, int], None]) -> int:
+def _copy_file(source: BinaryIO, target: Path, copied: int, size: int, progress: Callable[[int, int], None]) -> int:
     with target.open("xb") as copy:
         while part := source.read(PART_BYTES):
             copy.write(part)
             copied += len(part)
-            tell(copied, size)
+            progress(copied, size)
     return copied
 
 
@@ -92,6 +92,7 @@ def _require_room(directory: Path, size: int) -> None:
     if free < size + ROOM_TO_WORK_BYTES:
         needed, had = ((each + 999_999) // 1_000_000 for each in (size + ROOM_TO_WORK_BYTES, free))
         raise StoreError(
-            f"the store is copied for a dry run, which takes {needed:,} MB of disk beside it, and {had:,} MB are free. "
-            "Make room, or move a copy of the store to a larger disk and name it in CUSTOMER_WORKER_STORE__URL"
+            f"no room for the copy of the store that a dry run uses: it needs {needed:,} MB of disk beside the store, "
+            f"{had:,} MB are free. Free disk space, or copy the store to a larger disk and set "
+            "CUSTOMER_WORKER_STORE__URL"
         )

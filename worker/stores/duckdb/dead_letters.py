@@ -1,4 +1,4 @@
-"""Dead letters in DuckDB: the outbox has the records, the journal what was decided, `redrives` what was sent again."""
+"""Dead letters in DuckDB, by outbox (the records), journal (the decisions) and `redrives` (redriven records)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ORDER BY seq
 
 
 def letters(db: duckdb.DuckDBPyConnection, sources: Mapping[str, str], filters: Filters) -> list[StoredLetter]:
-    """The dead letters that are meant, in the order they were written; `sources` is where each topic's came from."""
+    """Return the selected dead letters in the order they were written; `sources` has the source of each topic."""
     found = db.execute(_LETTERS, _parameters(sources, filters)).fetchall()
     place = StoredLetter._fields.index("refused_at")
     return [StoredLetter._make((*row[:place], row[place].replace(tzinfo=UTC), *row[place + 1 :])) for row in found]
@@ -54,9 +54,9 @@ def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
 def letter_records(
     db: duckdb.DuckDBPyConnection, seqs: Sequence[int], *, up_to_bytes: int, largest_value: int | None = None
 ) -> list[StoredRecord]:
-    """The records of these rows, in order: as many as have `up_to_bytes` of values and headers, and one at least.
+    """Return the records of these rows, in order: up to `up_to_bytes` of values and headers, at least one.
 
-    A value over `largest_value` bytes is left out of its record.
+    Values over `largest_value` bytes are omitted.
     """
     query = """
         WITH wanted AS (
@@ -91,6 +91,6 @@ ORDER BY seq
 
 
 def waiting_letters(db: duckdb.DuckDBPyConnection, sources: Mapping[str, str]) -> list[WaitingLetter]:
-    """The dead letters that are not settled, in the order they were written."""
+    """Return the unsettled dead letters in the order they were written."""
     found = db.execute(_WAITING, {"letter_topics": list(sources)}).fetchall()
     return [WaitingLetter._make((*row[:-1], row[-1].replace(tzinfo=UTC))) for row in found]

@@ -1,4 +1,4 @@
-"""A DuckDB file opened as the worker needs it: locked down, of the right version, every block readable."""
+"""Opening of a DuckDB file: with restricted configuration, of the required version, every block verified."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.stores.migrations import migrations, newest_version, require_version
 
 
 class AtPath(Protocol):
-    """What belongs to a store at a path."""
+    """An object of a store at a path."""
 
     path: str
 
@@ -28,7 +28,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MEMORY = ":memory:"
-_DAMAGED_ADVICE = "Restore a copy, or delete it to rebuild it"
+_DAMAGED_ADVICE = "Restore a backup, or delete it to rebuild it"
 _CONFIG: dict[str, Any] = {
     "threads": 1,
     "enable_external_access": False,
@@ -44,12 +44,12 @@ _CONFIG: dict[str, Any] = {
 
 
 def open_file(path: str) -> duckdb.DuckDBPyConnection:
-    """Open the store at `path`, made where there is none.
+    """Open the store at `path`, and create it if it does not exist.
 
-    Raises `StoreInUseError` when another process has it, `StoreDamagedError` when it cannot be read, and `StoreError`
-    when it is no store, of another version, or cannot be opened at all.
+    Raises `StoreInUseError` if another process has it open, `StoreDamagedError` if it cannot be read, and `StoreError`
+    if it is no store, has another version, or cannot be opened.
     """
-    os.umask(0o077)  # customers are nobody else's to read; for good, as the log is made anew at each checkpoint
+    os.umask(0o077)  # customers are readable by this user only; permanent, as each checkpoint creates a new log
     try:
         db = duckdb.connect(path, config=_CONFIG)
         db.execute("SET lock_configuration = true")
@@ -62,9 +62,9 @@ def open_file(path: str) -> duckdb.DuckDBPyConnection:
 
 
 def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
-    """Open the store at `path` for reading. Nothing of it is changed, not even the log that a crash left.
+    """Open the store at `path` for reading. No file is changed, not even a log left by a crash.
 
-    Blocks are checked as they are read. Raises `NoStoreError` where there is no store, and else as `open_file`.
+    Blocks are verified as they are read. Raises `NoStoreError` if there is no store, else as `open_file` does.
     """
     if path == MEMORY or not Path(path).exists():
         raise NoStoreError(f"there is no store {path}")
@@ -73,7 +73,7 @@ def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
         db.execute("SET lock_configuration = true")
         if not _has_tables(db):
             db.close()
-            raise NoStoreError(f"there is nothing in the store {path} yet")
+            raise NoStoreError(f"the store {path} is empty")
         version = _stored_version(db)
     except duckdb.Error as error:
         raise _explain_opening(error, path) from error
@@ -82,7 +82,7 @@ def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def only_redrive(path: str) -> Iterator[None]:
-    """Hold the lock of the one redrive beside this store. Raises `StoreInUseError` where another process holds it."""
+    """Hold the lock that admits one redrive per store. Raises `StoreInUseError` if another process holds it."""
     directory = os.open(Path(path).parent, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,7 +115,7 @@ def _require_version(db: duckdb.DuckDBPyConnection, path: str, version: int) -> 
 
 
 def _migrate(db: duckdb.DuckDBPyConnection, *, from_nothing_only: bool = False) -> tuple[int, int]:
-    """Bring the tables to this worker's version, all or nothing; returns the version before and after."""
+    """Migrate the tables to this worker's version in one transaction; returns the version before and after."""
     before = _stored_version(db) if _has_tables(db) else 0
     due = [] if before and from_nothing_only else migrations("duckdb", before)
     if due:
@@ -128,9 +128,9 @@ def _migrate(db: duckdb.DuckDBPyConnection, *, from_nothing_only: bool = False) 
 
 
 def migrate_file(path: str) -> tuple[int, int]:
-    """Bring the store at `path` to this worker's version, made where there is none; returns the versions.
+    """Migrate the store at `path` to this worker's version, created if it does not exist; returns the versions.
 
-    Raises `StoreInUseError` when a worker has it, and else as `open_file`.
+    Raises `StoreInUseError` if a worker has it open, else as `open_file` does.
     """
     os.umask(0o077)
     try:
@@ -152,9 +152,9 @@ def _has_tables(db: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _require_readable(db: duckdb.DuckDBPyConnection) -> None:
-    """Read every block that is in use: each has a checksum, which nothing else would look at before it is needed.
+    """Read every block that is in use, which verifies its checksum: else damage would be found at the first use.
 
-    Raises the driver's error where one is damaged.
+    Raises the driver's error if a block is damaged.
     """
     for (table,) in db.execute("SELECT table_name FROM duckdb_tables()").fetchall():
         db.execute(f"SELECT bit_xor(hash({table})) FROM {table}").fetchall()
@@ -172,15 +172,15 @@ def explain(error: duckdb.Error, path: str) -> StoreError:
     text = (message_of(error) or type(error).__name__).partition("\n")[0]
     if "Could not set lock" in whole:
         return StoreInUseError(
-            f"the store {path} is in use by another process. Stop that one first, "
-            "or give this worker a store of its own (CUSTOMER_WORKER_STORE__URL)"
+            f"the store {path} is in use by another process. Stop that process first, "
+            "or set another store (CUSTOMER_WORKER_STORE__URL)"
         )
     if "Cannot open file" in whole:
         return StoreError(f"the store {path} cannot be opened: {text}. Check that its directory exists and is writable")
     if "Corrupt database file" in whole:
         return StoreDamagedError(f"the store {path} is damaged ({text}). {_DAMAGED_ADVICE}")
     if isinstance(error, duckdb.FatalException):
-        return StoreError(f"the store {path} failed and has to be opened anew: {text}")
+        return StoreError(f"the store {path} failed and must be reopened: {text}")
     return StoreError(f"the store {path} failed: {text}")
 
 

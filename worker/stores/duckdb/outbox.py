@@ -38,7 +38,7 @@ def add(join: Join, messages: Sequence[Outgoing], after_seq: int, *, is_silent: 
 
 
 def pending(db: duckdb.DuckDBPyConnection, after_seq: int, limit: int, end: int) -> PendingBatch:
-    """Return what is to be published of the rows after `after_seq` up to `end`."""
+    """Return the messages to be published among the rows after `after_seq` up to `end`."""
     if after_seq >= end:
         return PendingBatch(after_seq, [], after_seq)
     query = f"""
@@ -64,7 +64,7 @@ def pending(db: duckdb.DuckDBPyConnection, after_seq: int, limit: int, end: int)
 
 
 def keep_receipts(join: Join, ids: Sequence[str], published_seq: int) -> None:
-    """Record that these ids are published, whether their rows exist or are yet to come."""
+    """Record that these ids are published, for existing rows and for rows added later."""
     columns = rows.ids(ids)
     join(
         f"UPDATE outbox SET receipted = true FROM batch WHERE outbox.id = batch.id AND outbox.seq > {published_seq}",

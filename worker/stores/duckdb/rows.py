@@ -1,4 +1,4 @@
-"""Rows between Python and DuckDB: a batch's changes as Arrow columns, and what is read back as what it means."""
+"""Rows between Python and DuckDB: changes of a batch as Arrow columns, and rows decoded to their types."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Columns = dict[str, "pa.Array[Any]"]
 
 
 def ids(values: Collection[str]) -> Columns:
-    """One column of ids."""
+    """Return one column of ids."""
     return {"id": pa.array(list(values), pa.string())}
 
 
 def customer_ids(values: Collection[str]) -> Columns:
-    """One column of customers' ids."""
+    """Return one column of customer ids."""
     return {"id": uuids(list(values))}
 
 
 def new_customers(customers: Collection[Customer]) -> Columns:
-    """Every column of `customers`."""
+    """Return the columns of `customers`."""
     ids, industries, plan_tiers, signup_dates, mrr, churn_dates = zip(*map(customer_values, customers), strict=True)
     return {
         "id": uuids(ids),
@@ -45,7 +45,7 @@ def new_customers(customers: Collection[Customer]) -> Columns:
 
 
 def churned_customers(customers: Mapping[str, Customer]) -> Columns:
-    """What a known customer changes by: churning is the one way."""
+    """Return the columns that can change for a stored customer: churning is the only change."""
     return {
         "id": uuids(list(customers)),
         "churn_date": pa.array([c.churn_date for c in customers.values()], pa.date32()),
@@ -53,7 +53,7 @@ def churned_customers(customers: Mapping[str, Customer]) -> Columns:
 
 
 def parked(waiting: Collection[ParkedRecord], after_seq: int, now: datetime) -> Columns:
-    """Every column of `parked`, numbered from `after_seq` on."""
+    """Return the columns of `parked`; rows are numbered after `after_seq`."""
     records = [each.record for each in waiting]
     return {
         "seq": pa.array(range(after_seq + 1, after_seq + len(records) + 1)),
@@ -76,7 +76,7 @@ def places(released: Sequence[RecordCoordinates]) -> Columns:
 
 
 def journal(rows: Sequence[JournalRow], now: datetime) -> Columns:
-    """Every column of `journal`."""
+    """Return the columns of `journal`."""
     return {
         "at": pa.repeat(pa.scalar(now), len(rows)),
         "topic": pa.array([row.topic for row in rows]),
@@ -90,7 +90,7 @@ def journal(rows: Sequence[JournalRow], now: datetime) -> Columns:
 
 
 def outbox(messages: Sequence[Outgoing], after_seq: int, receipted: Collection[str]) -> Columns:
-    """Every column of `outbox`, numbered from `after_seq` on; those whose id is in `receipted` are out already."""
+    """Return the columns of `outbox`; rows are numbered after `after_seq`, those in `receipted` are published."""
     return {
         "seq": pa.array(range(after_seq + 1, after_seq + len(messages) + 1)),
         "id": pa.array([m.id for m in messages]),
@@ -106,7 +106,7 @@ def outbox(messages: Sequence[Outgoing], after_seq: int, receipted: Collection[s
 
 
 def redrives(found: Sequence[Redrive]) -> Columns:
-    """Every column of `redrives`."""
+    """Return the columns of `redrives`."""
     ids, topics, partitions, offsets, digests = zip(*found, strict=True)
     return {
         "id": pa.array(ids),
@@ -118,7 +118,7 @@ def redrives(found: Sequence[Redrive]) -> Columns:
 
 
 def offsets(of: Mapping[TopicPartition, int]) -> Columns:
-    """An offset of each partition."""
+    """Return an offset of each partition."""
     return {
         "topic": pa.array([topic for topic, _ in of]),
         "partition": pa.array([partition for _, partition in of], pa.int32()),
@@ -131,7 +131,7 @@ def positions(
     last_records: Mapping[TopicPartition, RecordMark],
     topic_ids: Mapping[TopicPartition, UUID] = MappingProxyType({}),
 ) -> Columns:
-    """The next offset of each partition, the last record before it, and its topic's id, where those are given."""
+    """Return the next offset of each partition, its last record, and its topic id; NULL for what is not given."""
     marks = [last_records.get(place) for place in of]
     return offsets(of) | {
         "topic_id": pa.array([str(topic_ids[place]) if place in topic_ids else None for place in of], pa.string()),

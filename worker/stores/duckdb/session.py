@@ -1,6 +1,6 @@
-"""The open DuckDB database, and what is remembered of it between batches.
+"""The open DuckDB database, and the state kept in memory between batches.
 
-ON CONFLICT never uses an index, so what exists is looked up and the rest inserted; each statement reads one Arrow
+ON CONFLICT never uses an index: existing rows are looked up, and the others inserted. Each statement reads one Arrow
 table.
 """
 
@@ -23,9 +23,9 @@ from worker.stores.row_codec import ABANDONED
 
 
 class DuckDBSession:
-    """The database at `path`, or in memory for `:memory:`: one process owns it, one thread uses it.
+    """The database at `path`, or in memory for `:memory:`. One process owns it, one thread uses it.
 
-    Raises `StoreError` when the file is locked by another process, damaged or of a newer version.
+    Raises `StoreError` if the file is locked by another process, damaged or of a newer version.
     """
 
     def __init__(self, path: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

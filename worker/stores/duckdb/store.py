@@ -29,7 +29,7 @@ CHECKPOINT_AT_DECISIONS = 500_000
 
 
 class DuckDBStore(DuckDBBatches, DuckDBOutbox, DuckDBOwnership, Store):
-    """Customers and everything about them in one file at `path`, or in memory for `:memory:`."""
+    """The store in one file at `path`, or in memory for `:memory:`."""
 
     def __init__(self, path: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._views: set[DuckDBView] = set()
@@ -47,7 +47,7 @@ class DuckDBStore(DuckDBBatches, DuckDBOutbox, DuckDBOwnership, Store):
         if not self._is_checkpoint_due():
             return
         reach("before-checkpoint")
-        with suppress(duckdb.TransactionException):  # a view needs what it would overwrite: it is due again soon
+        with suppress(duckdb.TransactionException):  # a view needs the old blocks: it is due again soon
             self._db.execute("CHECKPOINT")
             self._logged_decisions = 0
         reach("after-checkpoint")
@@ -77,6 +77,6 @@ class DuckDBStore(DuckDBBatches, DuckDBOutbox, DuckDBOwnership, Store):
     def close(self) -> None:
         with self._closing:
             for view in list(self._views):
-                view.end()  # an open one would keep the database as it is, be it invalid
+                view.end()  # an open view would keep the database, even an invalidated one
             with suppress(duckdb.Error):  # an invalidated database is closed by letting go of it
                 self._db.close()

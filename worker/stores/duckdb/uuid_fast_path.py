@@ -1,4 +1,4 @@
-"""Columns of UUIDs, which take 0.03 µs less per id and statement than text that DuckDB parses.
+"""Columns of UUIDs: 0.03 µs less per id and statement than text that DuckDB has to parse.
 
 tests/store/test_uuid_columns.py compares the two.
 """
@@ -14,7 +14,7 @@ from worker.messages.uuid_fast_path import are_canonical_uuids
 
 
 def uuids(ids: Sequence[str | None]) -> pa.Array[Any]:
-    """Make a column for `::UUID`: of UUIDs where all ids are canonical, else of text, which DuckDB casts or refuses."""
+    """Return a column for `::UUID`: UUIDs if all ids are canonical, else text, which DuckDB casts or refuses."""
     known = [each for each in ids if each is not None]
     if len(known) < len(ids) or not are_canonical_uuids(known):
         return pa.array(ids, pa.string())

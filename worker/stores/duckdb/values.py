@@ -1,4 +1,4 @@
-"""Who churned by values on the topic, read and added up by the same queries as those in the outbox."""
+"""Churn events on the topic: their values are decoded and summed by the same queries as those in the outbox."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing_extensions import override
 from worker.stores.churns import Churn, Sum, TopicDays, ValueReader
 from worker.stores.duckdb.churns import FINGERPRINTED_BY, SUM, churn_of, events_of, sum_of
 
-_READ_VALUES = f"CREATE OR REPLACE TEMP TABLE told AS {events_of('batch')}"
-_VALUES_BY_DAY = f"SELECT day, {SUM} FROM told WHERE is_event GROUP BY day"
-_RECENT = "SELECT customer_id::VARCHAR FROM told WHERE is_event AND place >= $recent_from"
+_READ_VALUES = f"CREATE OR REPLACE TEMP TABLE decoded AS {events_of('batch')}"
+_VALUES_BY_DAY = f"SELECT day, {SUM} FROM decoded WHERE is_event GROUP BY day"
+_RECENT = "SELECT customer_id::VARCHAR FROM decoded WHERE is_event AND place >= $recent_from"
 
 
 class DuckDBValueReader(ValueReader):
-    """Reads values with `db`, a connection to no file."""
+    """Reader of values with `db`, a connection to no file."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self._db = db
@@ -36,13 +36,13 @@ class DuckDBValueReader(ValueReader):
         return TopicDays(
             {day: sum_of(*added) for day, *added in self._db.execute(_VALUES_BY_DAY).fetchall()},
             self._column(_RECENT, {"recent_from": recent_from}),
-            self._column("SELECT place FROM told WHERE NOT is_event ORDER BY place", {}),
+            self._column("SELECT place FROM decoded WHERE NOT is_event ORDER BY place", {}),
         )
 
     @override
     def churns(self, values: Sequence[bytes | None], among: AbstractSet[str] | None = None) -> list[tuple[int, Churn]]:
         self._read(values)
-        query = "SELECT place, customer_id::VARCHAR, day, arr::VARCHAR FROM told WHERE is_event"
+        query = "SELECT place, customer_id::VARCHAR, day, arr::VARCHAR FROM decoded WHERE is_event"
         if among is not None:
             query += " AND customer_id IN (SELECT unnest($among::UUID[]))"
         parameters = {} if among is None else {"among": list(among)}

@@ -1,4 +1,4 @@
-"""A DuckDB store as it is read beside its worker: a connection of its own, in one read-only transaction."""
+"""A view of a DuckDB store, read while its worker runs: a separate connection in one read-only transaction."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ END_SECONDS = 5.0
 
 
 def open_view(path: str) -> StoreView:
-    """Open the store at `path` for reading. Raises `StoreError`, `StoreInUseError` where another process has it."""
+    """Open the store at `path` for reading. Raises `StoreError`, `StoreInUseError` if another process has it open."""
     return DuckDBView(open_to_read(path), path, lambda _: None)
 
 
 class DuckDBView(StoreView):
-    """What `db` holds at its first query. `db` is the view's own; `closed` is told when it is let go of."""
+    """A snapshot of `db` at its first query. `db` belongs to the view; `closed` is called when the view is closed."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection, path: str, closed: Callable[[DuckDBView], object]) -> None:
         self.path = path
@@ -162,7 +162,7 @@ class DuckDBView(StoreView):
 
     @override
     def interrupt(self) -> None:
-        with suppress(duckdb.Error):  # which it raises where the view is closed
+        with suppress(duckdb.Error):  # raised if the view is closed
             self._db.interrupt()
 
     @override
@@ -172,15 +172,15 @@ class DuckDBView(StoreView):
         self._told_closed(self)
 
     def end(self) -> None:
-        """Interrupt queries until the view is closed; from any thread.
+        """Interrupt queries until the view is closed. May be called from any thread.
 
-        Raises `StoreError` when it is not closed in time.
+        Raises `StoreError` if it is not closed in time.
         """
         for _ in range(int(END_SECONDS / 0.05)):
             self.interrupt()
             if self._is_closed.wait(0.05):
                 return
-        raise StoreError(f"the store {self.path} cannot be closed: a question about it does not end. Try again")
+        raise StoreError(f"the store {self.path} cannot be closed: a query does not end. Retry later")
 
 
 _LETTER_ID = re.compile("(.+)/([0-9]+)/([0-9]+)@.*").fullmatch

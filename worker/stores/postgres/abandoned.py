@@ -1,4 +1,4 @@
-"""The abandoned records, looked up at the first use: a batch that reads nothing again needs none."""
+"""The abandoned records, loaded at the first use: a batch without replayed records does not use them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.stores.row_codec import ABANDONED
 
 
 class Abandoned(AbstractSet[RecordCoordinates]):
-    """Coordinates of the records that an operator decided to leave."""
+    """Coordinates of the records that an operator abandoned."""
 
     def __init__(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
         self._rows = rows

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from typing_extensions import override
 
-from worker.stores.backend import Backend, Tell
+from worker.stores.backend import Backend, Progress
 from worker.stores.port import Store
 from worker.stores.reading import StoreView
 
@@ -44,7 +44,7 @@ class PostgresBackend(Backend):
 
     @override
     @contextmanager
-    def open_dry_run(self, tell: Tell) -> Iterator[Store]:
+    def open_dry_run(self, progress: Progress) -> Iterator[Store]:
         from worker.stores.postgres.dry_run import PostgresDryRun
 
         with closing(PostgresDryRun(self.url, self.shown)) as store:
@@ -66,5 +66,5 @@ class PostgresBackend(Backend):
 
     @override
     def prove_usable(self) -> None:
-        self.open_view().close()  # a store would be made where there is none
+        self.open_view().close()  # `open_store` would create a missing store
         self.open_store().close()

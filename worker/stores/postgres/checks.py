@@ -1,6 +1,6 @@
-"""Checks at commit, under locks, of what a batch was decided on: other workers may have committed meanwhile.
+"""Checks at commit, under locks, of the rows that a batch has read: other workers may have committed meanwhile.
 
-Final decisions need no check: a customer is never deleted, a signup never changed, a churn never undone.
+Final states need no check: a customer is never deleted, a signup never changed, a churn never undone.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def require_ownership(
     epochs: Mapping[TopicPartition, int],
     locked_only: Collection[TopicPartition] = (),
 ) -> None:
-    """Lock these positions. Raises where one is not what was read, or its partition was taken over.
+    """Lock these positions. Raises if one has changed since it was read, or its partition was taken over.
 
-    `read` is what the batch started from, where it asked; `epochs` the claims of this store. The positions of
+    `read` has the positions that the batch has read, `epochs` the claims of this store. The positions of
     `locked_only` are locked with the others, in one order, and are not compared.
     """
     places = {*wanted, *locked_only}
@@ -40,13 +40,13 @@ def require_ownership(
         offset, epoch = stored.get(place, (0, 0))
         name = f"{place[0]}/{place[1]}"
         if place in epochs and epochs[place] != epoch:
-            raise NotTheOwnerError(f"{name} was given to another worker, which goes on with it")
+            raise NotTheOwnerError(f"{name} is assigned to another worker now")
         if offset != read.get(place, offset):
-            raise StoreConflictError(f"{name} was read on to {offset} by another, and not from {read[place]}")
+            raise StoreConflictError(f"{name} was advanced to {offset} by another worker, expected {read[place]}")
 
 
 def decided(db: Connection, places: Collection[RecordCoordinates]) -> set[RecordCoordinates]:
-    """Return those of these records about which the journal has a decision."""
+    """Return those of these records that have a decision in the journal."""
     query = """
         SELECT DISTINCT topic, partition, "offset"
         FROM journal JOIN unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
@@ -57,33 +57,35 @@ def decided(db: Connection, places: Collection[RecordCoordinates]) -> set[Record
 
 
 def require_undecided(db: Connection, changes: Changes) -> None:
-    """Raise where a record that had no decision has one now: a worker and a replay can read it at the same time.
+    """Raise if a record that had no decision has one now: a worker and a replay can read it at the same time.
 
-    Whoever decides such a record holds the lock on its partition's position.
+    The transaction that decides such a record holds the lock on its partition's position.
     """
     if changes.undecided and decided(db, changes.undecided):
         raise StoreConflictError("another worker decided a record of this batch")
 
 
 def pass_gate(db: Connection, locks: Locks, changes: Changes) -> None:
-    """Make parking and signing up wait for each other. Raises where one has missed the other."""
+    """Serialise parking and signing up. Raises if a concurrent commit of the other kind was not seen."""
     parks = {parked.customer_id for parked in changes.parked.values()}
     if parks:
         locks.pass_gate(db, alone=True)
         query = "SELECT 1 FROM customers WHERE customer_id = ANY(%s::uuid[]) LIMIT 1"
         if db.execute(query, [rows.uuids(parks)]).fetchall():
-            raise StoreConflictError("a customer signed up elsewhere while a cancellation of theirs was being parked")
+            raise StoreConflictError(
+                "a customer's signup was committed by another worker while a cancellation was being parked"
+            )
     elif changes.new_customers:
         locks.pass_gate(db, alone=False)
     if changes.new_customers:
         query = 'SELECT topic, partition, "offset" FROM parked WHERE customer_id = ANY(%s::uuid[])'
         waiting = {tuple(row) for row in db.execute(query, [rows.uuids(changes.new_customers)]).fetchall()}
         if waiting - set(changes.released):
-            raise StoreConflictError("a cancellation was parked elsewhere while its customer signed up")
+            raise StoreConflictError("a cancellation was parked by another worker while its signup was being committed")
 
 
 def lock_changed(db: Connection, changes: Changes) -> None:
-    """Lock the customers that change, in the order of their ids. Raises where one has churned meanwhile."""
+    """Lock the customers that change, in the order of their ids. Raises if one has churned meanwhile."""
     if not changes.changed_customers:
         return
     query = """
@@ -95,7 +97,7 @@ def lock_changed(db: Connection, changes: Changes) -> None:
 
 
 def take_parked(db: Connection, changes: Changes) -> None:
-    """Delete released and abandoned cancellations. Raises where another worker took some of them."""
+    """Delete released and abandoned cancellations. Raises if another worker deleted some of them."""
     gone = changes.released + changes.abandoned
     if not gone:
         return

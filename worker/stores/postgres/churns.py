@@ -1,6 +1,6 @@
-"""Who churned, by a PostgreSQL store: its rows are gathered, and added up exactly as a DuckDB store's are.
+"""Churns in a PostgreSQL store: the rows are loaded into DuckDB in memory, and summed as those of a DuckDB store.
 
-Fingerprints are DuckDB's own, and a topic's records are read by the same query: no second way of adding up can differ.
+Fingerprints are DuckDB's own, and records of a topic are read by the same queries: the sums cannot differ by method.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FROM outbox JOIN outbox_commits USING (commit_id) WHERE topic = %s
 
 
 def published_up_to(db: Connection, topic: str) -> PublishedPosition:
-    """How far the outbox is published, and this output topic with it."""
+    """Return the published position of the outbox and of this output topic."""
     with duckdb.connect() as gathered:
         gathered.execute(_TABLES)
         _gather(db, gathered, "relay", "SELECT published_seq FROM relay", [])
@@ -44,19 +44,19 @@ def published_up_to(db: Connection, topic: str) -> PublishedPosition:
 
 
 def churn_days(db: Connection, topic: str, published_seq: int, since: date, until: date) -> list[ChurnDay]:
-    """Each day on which somebody left, of those from `since` to `until`; rows up to `published_seq` are published."""
+    """Return each day with churns from `since` to `until`; rows up to `published_seq` count as published."""
     with _gathered(db, topic) as gathered:
         return duckdb_churns.churn_days(gathered, topic, published_seq, since, until)
 
 
 def pending_churns(db: Connection, topic: str, published_seq: int, at_most: int) -> list[PendingChurn]:
-    """The first events after `published_seq` that may not be on their topic, in order."""
+    """Return the first events after `published_seq` that may not be on their topic, in order."""
     with _gathered(db, topic) as gathered:
         return duckdb_churns.pending_churns(gathered, topic, published_seq, at_most)
 
 
 def churn_pairs(db: Connection, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
-    """Every customer who left on one of these days by either account."""
+    """Return each customer who churned on one of these days, by the customer or by the event."""
     with _gathered(db, topic) as gathered:
         return duckdb_churns.churn_pairs(gathered, topic, published_seq, days)
 
@@ -71,7 +71,7 @@ def _gathered(db: Connection, topic: str) -> Iterator[duckdb.DuckDBPyConnection]
 
 
 def _gather(db: Connection, gathered: duckdb.DuckDBPyConnection, table: str, query: str, parameters: list[Any]) -> None:
-    """Fill a table with what a query finds, part by part. It runs in the view's transaction."""
+    """Fill a table with the result of a query, in parts. The query runs in the view's transaction."""
     with db.cursor("gathering") as cursor:
         cursor.itersize = GATHERED_AT_ONCE
         cursor.execute(query.encode(), parameters)

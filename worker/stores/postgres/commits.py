@@ -1,7 +1,7 @@
 """Commits of a batch to PostgreSQL: one short READ COMMITTED transaction.
 
-It looks once more, under locks, at what the batch was decided on. Everybody takes locks in one order (positions, gate,
-customers by id), so that there are no deadlocks.
+Under locks, it checks again the rows that the batch has read. All transactions take locks in one order (positions,
+gate, customers by id), so that there are no deadlocks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from worker.stores.postgres.reads import PostgresReads
 
 
 class PostgresBatches(PostgresReads):
-    """The batches: what they read, and their commits."""
+    """The batches: their reads and commits."""
 
     @wrap_errors
     @override

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL as the worker needs them, and what the driver's errors mean for who has to mend them."""
+"""Connections to PostgreSQL, and descriptions of the driver's errors with the remedy for operators."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ CONNECT_SECONDS = 10
 MIGRATE_WAITS_SECONDS = 5
 _OPTIONS: dict[str, Any] = {
     "application_name": "customer-worker",
-    "client_encoding": "utf8",  # the driver gives no text before it knows the encoding
+    "client_encoding": "utf8",  # the driver returns no text before the encoding is set
     "connect_timeout": CONNECT_SECONDS,
-    # A server that has gone without a word is noticed within half a minute.
+    # A server that disappears is detected within half a minute.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -34,7 +34,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 class AtUrl(Protocol):
-    """What belongs to a store at an address; `shown` is the address without its password."""
+    """An object of a store at an address; `shown` is the address without its password."""
 
     shown: str
 
@@ -47,9 +47,9 @@ R = TypeVar("R")
 
 
 def connect(url: str, own: Mapping[str, str] = _NONE) -> Connection:
-    """Connect; each statement is a transaction of its own unless one is begun. Raises the driver's errors.
+    """Connect; each statement is a separate transaction unless one is begun. Raises the driver's errors.
 
-    Its session has the settings in `postgres_session`, and of those in `own` the other values.
+    The session has the settings of `worker.stores.postgres.session`, overridden by `own`.
     """
     address, chosen = session.split_options(url)
 
@@ -68,7 +68,7 @@ def connect(url: str, own: Mapping[str, str] = _NONE) -> Connection:
 
 
 def connect_to_write(url: str) -> Connection:
-    """Connect for writing: transactions end with their worker, even if it is frozen, as others wait for its locks."""
+    """Connect for writing: the server ends the transactions of a frozen worker, as others wait for its locks."""
     db = connect(url, session.WRITING)
     try:
         session.require_writable(db)
@@ -79,7 +79,7 @@ def connect_to_write(url: str) -> Connection:
 
 
 def stored_version(db: Connection) -> int:
-    """Return the version of the store's tables; 0 where there are none."""
+    """Return the version of the store's tables; 0 if there are none."""
     # Asked of the table of tables: to_regclass may answer from before a lock that was waited for.
     if not db.execute("SELECT FROM pg_class WHERE relname = 'store_version' AND pg_table_is_visible(oid)").fetchall():
         return 0
@@ -87,10 +87,10 @@ def stored_version(db: Connection) -> int:
 
 
 def migrate(db: Connection, *, from_nothing_only: bool = False) -> tuple[int, int]:
-    """Bring the tables to this worker's version, all or nothing; returns the version before and after.
+    """Migrate the tables to this worker's version in one transaction; returns the version before and after.
 
-    Whoever comes at the same time waits. `from_nothing_only` leaves tables that exist as they are. What a worker is
-    committing is waited for, and what it commits afterwards fails: each commit reads `store_version`.
+    Concurrent migrations wait. `from_nothing_only` leaves existing tables unchanged. Commits in progress are waited
+    for, and later commits of older workers fail: each commit reads `store_version`.
     """
     with db.transaction():
         db.execute("SELECT pg_advisory_xact_lock(hashtextextended('customer-worker migrate ' || current_schema(), 0))")
@@ -107,7 +107,7 @@ def migrate(db: Connection, *, from_nothing_only: bool = False) -> tuple[int, in
 
 
 def require_store(db: Connection, shown: str, ours: int) -> None:
-    """Raise `NoStoreError` where there are no tables, and `StoreError` where they are of another version than ours."""
+    """Raise `NoStoreError` if there are no tables, and `StoreError` if they have another version than ours."""
     version = stored_version(db)
     if version == 0:
         raise NoStoreError(f"there is no store in {shown} yet")
@@ -121,7 +121,7 @@ def stored_id(db: Connection) -> UUID:
 
 
 def require_version(db: Connection, shown: str, ours: int, store_id: UUID | None) -> None:
-    """Raise where the session is another one, or the tables are of another version or another store.
+    """Raise if the session is another one, or the tables are of another version or another store.
 
     Until the transaction ends, no migration changes the version.
     """
@@ -134,12 +134,12 @@ def require_version(db: Connection, shown: str, ours: int, store_id: UUID | None
 
 
 def require_same_store(shown: str, found: UUID | None, ours: UUID | None) -> None:
-    """Raise where the tables are gone, or are not those that the worker opened first."""
+    """Raise if the tables do not exist any more, or are not those that the worker opened first."""
     if found != ours:
-        what = "has no tables any more" if found is None else "has other tables than the worker opened first"
+        what = "has no tables any more" if found is None else "has other tables than at the worker's start"
         raise StoreError(
-            f"the store {shown} {what}: it was replaced, or the search path or the address leads elsewhere now. "
-            "Restore the database or the user's search_path, or restart the workers to work on what is there now"
+            f"the store {shown} {what}: the database was replaced, or search_path or the address was changed. Restore "
+            "the database or the user's search_path, or restart the workers to use the new tables"
         )
 
 
@@ -152,29 +152,29 @@ _CONNECTION_REFUSED = {
     "database .* does not exist": f"Check the database in {_URL}, or create it (CREATE DATABASE)",
     "permission denied for database": "Give the user the right to connect (GRANT CONNECT ON DATABASE)",
     "too many (clients|connections)|connection slots are reserved": (
-        "PostgreSQL has no connection left for it: a worker holds two, a question one. Raise max_connections, or the "
-        "limit of the user or the database; or run fewer workers"
+        "No connection is left: a worker holds two, a query one. Raise max_connections or the limit of the user or "
+        "the database, or run fewer workers"
     ),
     "no pg_hba.conf entry|pg_hba.conf rejects": "Allow this user and address in the server's pg_hba.conf",
     "unsupported startup parameter": (
         f"It is a pooler: remove the parameter from {_URL}, or add it to PgBouncer's ignore_startup_parameters"
     ),
-    "starting up|shutting down|not yet accepting": "Wait until the server is up, then start this again",
+    "starting up|shutting down|not yet accepting": "Wait until the server is up, then retry",
 }
 _MENDED_BY: dict[type[psycopg.Error], str] = {
     errors.InsufficientPrivilege: (
         f"Give the user in {_URL} the rights of the tables' owner (GRANT USAGE ON SCHEMA … TO …; GRANT SELECT, INSERT, "
         "UPDATE, DELETE ON ALL TABLES IN SCHEMA … TO …; with row-level security also ALTER ROLE … BYPASSRLS); or run "
-        "this as that owner, which is whoever ran customer-worker migrate or the first worker"
+        "this as the owner, the user of the first worker or of customer-worker migrate"
     ),
     errors.ReadOnlySqlTransaction: (
-        f"It is a standby, or default_transaction_read_only is set: name the primary in {_URL}, or let it take writes"
+        f"It is a standby, or default_transaction_read_only is set. Set the primary in {_URL}, or allow writes"
     ),
     errors.UndefinedTable: (
         "Its tables were dropped or moved; or a pooler changed the session: set PgBouncer's pool_mode to session"
     ),
     errors.InvalidSchemaName: f"Create the schema that {_URL} names in its search_path, or give the user USAGE of it",
-    errors.DiskFull: "Make room on the server's disk: a worker goes on by itself",
+    errors.DiskFull: "Free disk space on the server. A running worker then continues",
 }
 
 
@@ -184,11 +184,11 @@ def explain(error: psycopg.Error, shown: str) -> StoreError:
     if isinstance(error, UnusableSessionError):
         return StoreError(f"the store {shown} cannot be used: {text}")
     if isinstance(error, _OF_A_RACE):
-        return StoreConflictError(f"another worker changed what this batch builds on, in {shown}: {text}")
+        return StoreConflictError(f"another worker changed rows that this batch has read, in {shown}: {text}")
     if isinstance(error, errors.LockNotAvailable):
         return StoreError(
-            f"the store {shown} could not be had alone within {MIGRATE_WAITS_SECONDS} s: a replay's dry run or another "
-            "long question reads it. Nothing was changed: run customer-worker migrate again when that has ended"
+            f"the tables of {shown} could not be locked within {MIGRATE_WAITS_SECONDS} s: a replay's dry run or "
+            "another long query reads them. Nothing was changed. Run customer-worker migrate again once it has ended"
         )
     for kind, advice in _MENDED_BY.items():
         if isinstance(error, kind):
@@ -202,7 +202,7 @@ def _unreachable(text: str, shown: str) -> StoreError:
     _, _, refused = text.partition("FATAL:")
     for pattern, advice in _CONNECTION_REFUSED.items():
         if re.search(pattern, refused):
-            return StoreError(f"the store {shown} lets nobody in: {refused.strip()}. {advice}")
+            return StoreError(f"the store {shown} refuses connections: {refused.strip()}. {advice}")
     return StoreError(
         f"the store {shown} cannot be reached, or ended the connection: {text}. Check that PostgreSQL runs there, and "
         f"the host and the port in {_URL}"

@@ -1,4 +1,4 @@
-"""Dead letters in PostgreSQL, by outbox (the records), journal (the decisions) and `redrives` (what was sent again)."""
+"""Dead letters in PostgreSQL, by outbox (the records), journal (the decisions) and `redrives` (redriven records)."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ ORDER BY seq
 
 
 def letters(db: Connection, sources: Mapping[str, str], filters: Filters) -> list[StoredLetter]:
-    """The dead letters that are meant, in the order they were written; `sources` is where each topic's came from.
+    """Return the selected dead letters in the order they were written; `sources` has the source of each topic.
 
-    A letter's `seq` is its row's number in the outbox, which it has from the start.
+    `seq` is the number of the letter's row in the outbox; a row has it from the start.
     """
     return [StoredLetter(*row) for row in db.execute(_LETTERS.encode(), _parameters(sources, filters)).fetchall()]
 
@@ -50,9 +50,9 @@ def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
 def letter_records(
     db: Connection, seqs: Sequence[int], *, up_to_bytes: int, largest_value: int | None = None
 ) -> list[StoredRecord]:
-    """The records of these rows, in order: as many as have `up_to_bytes` of values and headers, and one at least.
+    """Return the records of these rows, in order: up to `up_to_bytes` of values and headers, at least one.
 
-    A value over `largest_value` bytes is left out of its record.
+    Values over `largest_value` bytes are omitted.
     """
     query = f"""
         SELECT seq, partition, key, taken, headers FROM (
@@ -88,6 +88,6 @@ ORDER BY seq
 
 
 def waiting_letters(db: Connection, sources: Mapping[str, str]) -> list[WaitingLetter]:
-    """The dead letters that are not settled, in the order they were written."""
+    """Return the unsettled dead letters in the order they were written."""
     found = db.execute(_WAITING.encode(), {"letter_topics": list(sources)}).fetchall()
     return [WaitingLetter(*row) for row in found]

@@ -1,7 +1,7 @@
-"""A dry run on PostgreSQL: what is committed to it stays in this process.
+"""A dry run on PostgreSQL: commits are kept in the memory of this process.
 
-Rows that are written and rolled back would have workers wait for them meanwhile, and leave dead rows behind. So nothing
-is written: the database is read as it was at one moment, in a transaction that it keeps from changing anything.
+Rows that are written and rolled back would make workers wait for their locks, and leave dead rows behind. So the
+database is only read, in one read-only transaction with a snapshot.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from worker.stores.postgres.store import PostgresStore
 
 
 class PostgresDryRun(PostgresStore):
-    """The store as it is when this is made, with everything committed here on top of it.
+    """A snapshot of the store, with the commits of this process on top of it.
 
-    It answers what deciding records asks, and reports of it; what would write to the database fails. Workers beside it
-    wait for nothing. What it keeps is what changes: a customer, a parked record and an id each.
+    It implements the methods that deciding records and the report use; those that write to the database fail. It takes
+    no locks that workers wait for. Only changes are kept in memory: customers, parked records and ids.
     """
 
     @wrap_errors
@@ -39,7 +39,7 @@ class PostgresDryRun(PostgresStore):
         self._added = 0
         self._db = connect(self._url)
         try:
-            # It may wait for Kafka for as long as it takes, without a time limit: nobody waits for it.
+            # No time limit while this waits for Kafka: no other transaction waits for this one.
             self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             # The transaction's first look, which it keeps.
             require_store(self._db, self.shown, self._version)
@@ -52,7 +52,7 @@ class PostgresDryRun(PostgresStore):
     def customers(self, customer_ids: Collection[str]) -> Iterable[Customer]:
         found = {customer.customer_id: customer for customer in super().customers(customer_ids)}
         changed = self._customers
-        # Copies: a batch changes what it gets, and may be rolled back.
+        # Copies: a batch changes the customers that it loads, and may be rolled back.
         found.update((each, copy(changed[each])) for each in customer_ids if each in changed)
         return found.values()
 
@@ -96,7 +96,7 @@ class PostgresDryRun(PostgresStore):
         return Committed(messages, rows=None)
 
     def _receipted(self, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids whose record is on its topic."""
+        """Return the ids of records that are on their topic."""
         if not ids:
             return set()
         stored = {message_id for (message_id,) in self._rows("SELECT id FROM receipts WHERE id = ANY(%s)", [list(ids)])}
@@ -104,7 +104,7 @@ class PostgresDryRun(PostgresStore):
 
     @override
     def reopen(self) -> None:
-        """Do nothing: a new transaction would show another state of the store. Failed calls go on failing."""
+        """Do nothing: a new transaction would have another snapshot. After a failure, every call fails."""
 
 
 def _place(parked: ParkedRecord) -> RecordCoordinates:

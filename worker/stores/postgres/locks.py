@@ -20,18 +20,18 @@ from worker.stores.errors import StoreError, StoreInUseError
 from worker.stores.postgres.connection import Connection, connect, explain
 
 LEADER_SILENT_SECONDS = 5
-"""For how long a leader may be silent, frozen or cut off, until another can take its place."""
+"""Time after which a standby can replace a leader that is frozen or disconnected."""
 
 
 RELAY_KEY = "hashtextextended('customer-worker relay ' || current_schema(), 0)"
 LEADER_NAME = "customer-worker, relay of "
-"""How the session of one who leads, or waits to, is named in PostgreSQL; behind it stand its machine and process."""
+"""Prefix of `application_name` of a session that leads, or waits to; followed by machine and process."""
 
 
 class Locks(ABC):
     """The locks of one store's workers, in the database at `url`.
 
-    `check` raises where its store is none that this worker may lead.
+    `check` raises if this worker must not lead on the store of a connection.
     """
 
     def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
@@ -40,25 +40,25 @@ class Locks(ABC):
 
     @abstractmethod
     def pass_gate(self, db: Connection, *, alone: bool) -> None:
-        """Hold the gate between signups and parking until the transaction ends: together with others, or alone."""
+        """Lock the gate between signups and parking until the transaction ends: shared, or `alone`."""
 
     @abstractmethod
     def lead(self) -> int | None:
-        """Try to become, or to stay, the leader; returns the epoch of this leadership, None where another leads.
+        """Acquire or renew leadership; returns its epoch, None if another worker leads.
 
-        To be called more often than every `LEADER_SILENT_SECONDS`. Raises the driver's errors.
+        Call it more often than every `LEADER_SILENT_SECONDS`. Raises the driver's errors.
         """
 
     @abstractmethod
     def try_to_redrive(self, db: Connection) -> bool:
-        """Take the lock of the one redrive until the connection ends; returns False where another holds it."""
+        """Take the redrive lock until the connection ends; returns False if another process holds it."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give up the leadership."""
+        """Release the leadership."""
 
     def _open_connection(self, own: Mapping[str, str]) -> Connection:
-        """Open a connection beside that of the batches, with these settings of its own."""
+        """Open a separate connection with these settings."""
         db = connect(self._url, own)
         name = f"{LEADER_NAME}{gethostname()}/{os.getpid()}"
         db.execute("SELECT set_config('application_name', %s, false)", [name])
@@ -66,7 +66,7 @@ class Locks(ABC):
 
 
 class AdvisoryLocks(Locks):
-    """Leadership lasts as long as a session does; the server ends one that is silent."""
+    """Leadership by an advisory lock of a session; the server ends an idle session."""
 
     def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
         super().__init__(url, check)
@@ -83,7 +83,7 @@ class AdvisoryLocks(Locks):
     def lead(self) -> int | None:
         try:
             session = self._session or self._open_session()
-            self._check(session)  # where that answers, the session lives, and so does its lock
+            self._check(session)  # if it succeeds, the session is open and holds its lock
             if self._epoch is None and session.execute(_TRY_TO_LEAD).fetchall() == [(True,)]:
                 [(self._epoch,)] = session.execute(_NEXT_EPOCH).fetchall()
         except (psycopg.Error, StoreError):
@@ -112,7 +112,7 @@ _NEXT_EPOCH = "UPDATE relay SET leader_epoch = leader_epoch + 1 RETURNING leader
 
 
 class RowLocks(Locks):
-    """Leadership is a lease in the relay's row, renewed each time it is asked for."""
+    """Leadership by a lease in the relay's row, renewed by each call of `lead`."""
 
     def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
         super().__init__(url, check)
@@ -139,7 +139,7 @@ class RowLocks(Locks):
     def try_to_redrive(self, db: Connection) -> bool:
         db.execute("INSERT INTO gates VALUES ('redrive') ON CONFLICT DO NOTHING")
         db.execute("BEGIN")
-        # Others look at nothing else of this row, so that none waits for the end of this transaction.
+        # Other transactions use no other column of this row, so none waits for the end of this one.
         found = db.execute("SELECT 1 FROM gates WHERE name = 'redrive' FOR UPDATE SKIP LOCKED").fetchall()
         return bool(found)
 
@@ -176,10 +176,10 @@ def _end(session: Connection) -> None:
 
 @contextmanager
 def only_redrive(kind: str, url: str, shown: str) -> Iterator[Callable[[], None]]:
-    """Hold the lock of the one redrive on this store, on whichever machine.
+    """Hold the lock that admits one redrive per store, across machines.
 
     Yields a callable that raises `StoreError` once the connection that holds it has ended.
-    Raises `StoreInUseError` where another process holds it, and `StoreError` where the store cannot be reached.
+    Raises `StoreInUseError` if another process holds the lock, and `StoreError` if the store cannot be reached.
     """
 
     def require_held() -> None:

@@ -1,8 +1,8 @@
-"""The outbox in PostgreSQL: rows are added by every worker, numbered in the order that counts, and published by one.
+"""The outbox in PostgreSQL: rows are added by every worker, numbered in commit order, and published by the leader.
 
-What is numbered is commits, each with all its rows: one narrow row is rewritten for thousands that stay as they are.
-Two rows of one customer are in the order of their commits' numbers: the later batch waited for the earlier one's lock
-on the customer before it took its number. So whoever sees the later commit sees the earlier one, and numbers it first.
+Commits are numbered, not rows: one narrow row is updated for thousands that stay unchanged. Two rows of one customer
+are in the order of their commits' numbers: the later batch waited for the earlier one's lock on the customer before it
+took its number. A transaction that sees the later commit also sees the earlier one, and numbers it first.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ IS_PENDING = "coalesce(seq_before + place > (SELECT published_seq FROM relay), t
 def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set[str]:
     """Add the rows; returns the ids of those that have a receipt. Silent rows count as published, too.
 
-    The batch holds its locks by now: the commit's number says that it came after whomever it waited for.
+    The batch must hold its locks: the commit's number then follows those of the commits that it waited for.
     """
     if not messages:
         return set()
-    # Receipts are kept before or after this batch, not beside it: they would miss rows that nobody sees yet.
+    # Receipts are kept before or after this batch, not concurrently: they would miss rows that are not visible yet.
     db.execute("SELECT 1 FROM relay FOR KEY SHARE")
     receipted: set[str] = set()
     if db.execute("SELECT 1 FROM receipts LIMIT 1").fetchall():  # of a store that was lost or put back
@@ -49,7 +49,7 @@ def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set
 
 
 def number_new(db: Connection) -> int:
-    """Number the visible commits that have no numbers yet; returns the last number of a row."""
+    """Assign numbers to the visible commits without one; returns the number of the last row."""
     with db.transaction():
         if not db.execute("SELECT 1 FROM outbox_commits WHERE seq_before IS NULL LIMIT 1").fetchall():
             return int(db.execute("SELECT last_seq FROM relay").fetchall()[0][0])
@@ -73,10 +73,10 @@ def number_new(db: Connection) -> int:
 
 
 def pending(db: Connection, after_seq: int, limit: int, end: int) -> PendingBatch:
-    """Return what is to be published of the rows after `after_seq` up to `end`.
+    """Return the messages to be published among the rows after `after_seq` up to `end`.
 
-    Each commit's rows are asked for by themselves: a join of commits and rows would be left to a plan that is made
-    while nothing is known of tables that have just grown from nothing.
+    The rows of each commit are queried separately: a join of commits and rows would get a bad plan while tables that
+    have just grown have no statistics.
     """
     messages: list[Outgoing] = []
     last_seq, bytes_left = after_seq, PENDING_BYTES
@@ -116,14 +116,14 @@ WHERE bytes_before < %s ORDER BY place
 
 
 def mark_published(db: Connection, last_seq: int, leader_epoch: int | None) -> None:
-    """Set the last published row. Raises `StoreError` where another worker leads now."""
+    """Set the last published row. Raises `StoreError` if another worker is the leader now."""
     query = "UPDATE relay SET published_seq = %(seq)s WHERE coalesce(leader_epoch = %(epoch)s, true)"
     if not db.execute(query, {"seq": last_seq, "epoch": leader_epoch}).rowcount:
         raise _led_by_another()
 
 
 def keep_receipts(db: Connection, ids: Sequence[str], leader_epoch: int | None) -> None:
-    """Record that these ids are published, whether their rows exist or are yet to come."""
+    """Record that these ids are published, for existing rows and for rows added later."""
     query = "SELECT published_seq FROM relay WHERE coalesce(leader_epoch = %(epoch)s, true) FOR UPDATE"
     held = db.execute(query, {"epoch": leader_epoch}).fetchall()
     if not held:
@@ -155,11 +155,11 @@ def _set_ends(db: Connection, ends: Mapping[TopicPartition, int]) -> None:
 
 
 def _led_by_another() -> StoreError:
-    return StoreError("another worker publishes now; this one waits for its turn")
+    return StoreError("another worker is the leader now")
 
 
 class PostgresOutbox(PostgresSession, OutboxStore):
-    """The outbox in PostgreSQL. Only the leader of the workers marks and keeps receipts."""
+    """The outbox in PostgreSQL. Only the leader marks rows as published and keeps receipts."""
 
     @property
     @override

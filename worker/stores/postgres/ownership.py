@@ -1,4 +1,4 @@
-"""Ownership in PostgreSQL: workers claim partitions by epochs, and one of them leads."""
+"""Ownership in PostgreSQL: workers claim partitions by epochs, and one of them is the leader."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Connections through a pooler: refused unless each has a PostgreSQL session of its own until it is closed.
+"""Connections through a pooler: refused unless each has a separate PostgreSQL session until it is closed.
 
-PgBouncer in session mode gives that. In transaction mode each transaction runs on any server connection: settings and
-advisory locks of a session are lost, or are those of another client. The mark of a connection is a setting that only
-its own session has. Each transaction that writes verifies the mark again, so that a pooler that is reconfigured while
-workers run stops commits.
+PgBouncer in session mode provides that. In transaction mode each transaction runs on any server connection: settings
+and advisory locks of a session are lost, or are those of another client. The mark of a connection is a setting that
+only its own session has. Each transaction that writes verifies the mark again, so that a pooler that is reconfigured
+while workers run stops commits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def mark_of(db: Connection) -> str:
 
 
 def require_session(db: Connection, connect_another: Callable[[], Connection]) -> None:
-    """Give the session its mark. Raises `UnusableSessionError` where a pooler shares sessions between connections.
+    """Set the mark of the session. Raises `UnusableSessionError` if a pooler shares sessions between connections.
 
     PostgreSQL's own number of the session shows a pooler: the client was given another one. Through a pooler a second
     connection begins a transaction. Where sessions are shared it gets the marked one, or takes it away from `db`.
@@ -52,7 +52,7 @@ def require_session(db: Connection, connect_another: Callable[[], Connection]) -
 
 
 def require_mark(db: Connection) -> None:
-    """Raise `UnusableSessionError` where the session is not the one that this connection began with."""
+    """Raise `UnusableSessionError` if the session is not the one that this connection began with."""
     [(found,)] = db.execute(f"SELECT {MARK}".encode(), prepare=False).fetchall()
     if found != mark_of(db):
         raise lost()

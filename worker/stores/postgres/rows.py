@@ -1,4 +1,4 @@
-"""Rows between Python and PostgreSQL: a batch's changes as rows to be copied, what is read back as what it means."""
+"""Rows between Python and PostgreSQL: changes of a batch as rows for COPY, and rows decoded to their types."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ WITH_ROW_NUMBERS = f"""(commit_id, place) IN (
 
 
 def uuids(ids: Iterable[str]) -> str:
-    """An array of UUIDs as PostgreSQL reads it, for `%s::uuid[]`: of a list, the driver looks at each for quotes."""
+    """Format UUIDs as an array literal for `%s::uuid[]`: the driver would search each element of a list for quotes."""
     return f"{{{','.join(ids)}}}"
 
 
 def dates(days: Iterable[date | None]) -> str:
-    """An array of dates, for `%s::date[]`."""
+    """Format dates as an array literal for `%s::date[]`."""
     return f"{{{','.join('NULL' if day is None else day.isoformat() for day in days)}}}"
 
 
@@ -48,7 +48,7 @@ def copy(db: Connection, into: str, rows: Rows) -> None:
 
 
 def copy_binary(db: Connection, into: str, types: Sequence[str], rows: Rows) -> None:
-    """Add rows as PostgreSQL itself has them: nobody writes and reads text. `types` says how each column goes."""
+    """Add rows in binary format, without conversion to text and back. `types` has the type of each column."""
     with db.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN (FORMAT binary)".encode()) as copying:
         copying.set_types(types)
         for row in rows:
@@ -56,7 +56,7 @@ def copy_binary(db: Connection, into: str, types: Sequence[str], rows: Rows) -> 
 
 
 def places(of: Collection[RecordCoordinates]) -> dict[str, list[Any]]:
-    """Coordinates as three arrays: `topics`, `partitions`, `offsets`."""
+    """Return coordinates as three arrays: `topics`, `partitions`, `offsets`."""
     return {
         "topics": [topic for topic, _, _ in of],
         "partitions": [partition for _, partition, _ in of],
@@ -69,7 +69,7 @@ def positions(
     last_records: Mapping[TopicPartition, RecordMark],
     topic_ids: Mapping[TopicPartition, UUID],
 ) -> list[list[Any]]:
-    """Arrays of topic, partition, next offset, topic id, and offset and fingerprint of the last record before it."""
+    """Return arrays of topic, partition, next offset, topic id, and offset and fingerprint of the last record."""
     marks = [last_records.get(place) for place in of]
     return [
         [topic for topic, _ in of],
@@ -86,7 +86,7 @@ CUSTOMERS_TYPES = ("bytea", "text", "text", "int4", "numeric", "int4")
 
 
 def new_customers(customers: Iterable[Customer]) -> Rows:
-    """The columns of `CUSTOMERS`, as `CUSTOMERS_TYPES`, by id: two who add the same ones wait for each other."""
+    """Return rows of `CUSTOMERS` in the order of their ids: concurrent inserts of the same ones do not deadlock."""
     for customer_id, industry, plan_tier, signup_date, mrr, churn_date in sorted(map(customer_values, customers)):
         churned = None if churn_date is None else churn_date.toordinal() - _FIRST_DAY
         signed_up = signup_date.toordinal() - _FIRST_DAY
@@ -94,7 +94,7 @@ def new_customers(customers: Iterable[Customer]) -> Rows:
 
 
 def parked(waiting: Iterable[ParkedRecord], now: datetime) -> Rows:
-    """The columns of `parked`, in the order they came."""
+    """Return rows of `parked` in the order of their arrival."""
     for customer_id, r in waiting:
         headers = encode_headers(r.headers)
         yield customer_id, r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, headers, now
@@ -105,7 +105,7 @@ JOURNAL_TYPES = ("int8", "text", "int4", "int8", "bytea", "text", "text", "bytea
 
 
 def journal(rows: Iterable[JournalRow], now: datetime) -> Rows:
-    """The columns of `JOURNAL`, as `JOURNAL_TYPES`."""
+    """Return rows of `JOURNAL`."""
     at = (now - _EPOCH) // _MICROSECOND
     for r in rows:
         yield at, r.topic, r.partition, r.offset, _uuid(r.customer_id), r.outcome, r.reason, _uuid(r.event_id)
@@ -116,7 +116,7 @@ OUTBOX_TYPES = ("int8", "int4", "text", "text", "int4", "bytea", "bytea", "bytea
 
 
 def outbox(commit_id: int, messages: Iterable[Outgoing], receipted: Collection[str]) -> Rows:
-    """The columns of `OUTBOX`, as `OUTBOX_TYPES`; those whose id is in `receipted` are out already."""
+    """Return rows of `OUTBOX`; those with an id in `receipted` are published."""
     for place, m in enumerate(messages, 1):
         headers, is_out, about = encode_headers(m.headers), m.id in receipted, _uuid(m.customer_id)
         yield commit_id, place, m.id, m.topic, m.partition, m.key, m.value, headers, about, is_out, m.timestamp
@@ -131,10 +131,10 @@ def _uuid(text: str | None) -> bytes | None:
     try:
         return None if text is None else bytes.fromhex(text.replace("-", ""))
     except ValueError:
-        return b""  # which the database refuses, as it does with whatever is no UUID
+        return b""  # the database refuses it, like any value that is no UUID
 
 
 def outgoing(found: Iterable[Sequence[Any]]) -> Iterator[Outgoing]:
-    """The messages of rows of `OUTGOING_COLUMNS`."""
+    """Decode rows of `OUTGOING_COLUMNS`."""
     for message_id, topic, partition, key, value, headers, customer_id, timestamp in found:
         yield Outgoing(message_id, topic, partition, key, value, decode_headers(headers), customer_id, timestamp)

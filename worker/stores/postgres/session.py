@@ -1,4 +1,4 @@
-"""The settings of a session that the store depends on: set or verified on each connection, whatever the defaults are.
+"""The settings of a session that the store depends on: set or verified on each connection, for any defaults.
 
 PostgreSQL takes the defaults of a session from its configuration, the database, the role and the client. `SETTINGS`
 lists what the store needs of them. They are set by statements after connecting: poolers refuse or drop most settings
@@ -18,11 +18,11 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class UnusableSessionError(psycopg.Error):
-    """The server, the database or a pooler does not give the sessions that the store needs."""
+    """A server, database or pooler that does not provide the sessions that the store requires."""
 
 
 class Setting(NamedTuple):
-    """A setting of a session; a value in `kept` is left as it is."""
+    """A setting of a session; a value in `kept` is left unchanged."""
 
     value: str
     why: str
@@ -33,14 +33,14 @@ NEVER = "0"
 SETTINGS: Mapping[str, Setting] = {
     "default_transaction_isolation": Setting(
         "read committed",
-        "a commit reads again, under its locks, what others have committed since its batch was decided",
+        "a commit reads again, under its locks, rows committed by others since its batch was decided",
     ),
     "synchronous_commit": Setting(
         "on",
-        "what is committed is published and reported to Kafka: it must outlast a crash of the server",
+        "committed rows are published to Kafka: they must survive a crash of the server",
         kept=("local", "remote_write", "remote_apply"),
     ),
-    "statement_timeout": Setting(NEVER, "a migration, a copy or a question about a large store takes long"),
+    "statement_timeout": Setting(NEVER, "a migration, a copy or a query on a large store takes long"),
     "lock_timeout": Setting(NEVER, "a batch waits for the locks of another worker; `transaction_timeout` limits it"),
     "transaction_timeout": Setting(NEVER, "views read in one transaction; connections that write have their own limit"),
     "idle_in_transaction_session_timeout": Setting(NEVER, "as `transaction_timeout`"),
@@ -64,7 +64,7 @@ Without effect here: `session_replication_role` (no triggers, no foreign keys), 
 SERIALIZABLE transactions), `extra_float_digits` (no floats).
 """
 WRITING: Mapping[str, str] = {
-    # Others wait for what a frozen worker has locked.
+    # Other workers wait for the locks of a frozen worker.
     "idle_in_transaction_session_timeout": "10s",
     # Also where the server itself waits for a row.
     "transaction_timeout": "60s",
@@ -104,13 +104,13 @@ def require_encoding(db: Connection) -> None:
 
 
 def require_writable(db: Connection) -> None:
-    """Raise where the server is a standby, or the operator has made transactions read-only."""
+    """Raise if the server is a standby, or if transactions are read-only by default."""
     [(is_standby, read_only)] = db.execute(
         "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')"
     ).fetchall()
     if is_standby:
         raise UnusableSessionError(
-            "the server is a standby, which takes no writes. Name the primary in CUSTOMER_WORKER_STORE__URL (several "
+            "the server is a standby, which accepts no writes. Set the primary in CUSTOMER_WORKER_STORE__URL (several "
             "hosts, with target_session_attrs=read-write), or promote this server"
         )
     if read_only == "on":
@@ -122,7 +122,7 @@ def require_writable(db: Connection) -> None:
 
 
 def set_up(db: Connection, chosen: Mapping[str, str], own: Mapping[str, str]) -> None:
-    """Set what the user chose, then what the store needs of every connection, then what it needs of this one."""
+    """Set the user's settings, then those that every connection needs, then those of this connection."""
     if chosen:
         db.execute(_SET_CHOSEN, [list(chosen), list(chosen.values())])
     values = {name: setting.value for name, setting in SETTINGS.items()} | dict(own)
@@ -144,9 +144,9 @@ _SET = """
 
 
 def use_schema_of_tables(db: Connection) -> None:
-    """Narrow the search path to the schema in which it finds the store's tables; without tables leave it as it is.
+    """Narrow the search path to the schema in which it finds the store's tables; without tables leave it unchanged.
 
-    All workers come to the same tables then, whatever the search paths of their roles, and so to the same lock keys.
+    All workers then use the same tables and lock keys, for any search paths of their roles.
     """
     db.execute(_USE_SCHEMA)
 

@@ -22,7 +22,7 @@ from worker.stores.reading import StoreView
 
 
 def migrate_store(url: str, shown: str) -> tuple[int, int]:
-    """Bring the tables at `url` to this worker's version; returns the version before and after. Raises `StoreError`."""
+    """Migrate the tables at `url` to this worker's version; returns the versions. Raises `StoreError`."""
     try:
         with closing(connect(url)) as db:
             before, after = migrate(db)
@@ -33,7 +33,7 @@ def migrate_store(url: str, shown: str) -> tuple[int, int]:
 
 
 class PostgresStore(PostgresBatches, PostgresOutbox, PostgresOwnership, Store):
-    """Customers and everything about them in the database at `url`; `shown` is that without its password."""
+    """The store in the database at `url`; `shown` is the address without its password."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class PostgresStore(PostgresBatches, PostgresOutbox, PostgresOwnership, Store):
 
     @override
     def reopen(self) -> None:
-        self._close()  # but not the leadership, which has a connection of its own
+        self._close()  # but not the leadership, which has a separate connection
         self._open()
 
     @override

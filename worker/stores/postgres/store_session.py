@@ -1,4 +1,4 @@
-"""The open PostgreSQL database of one store, and what is remembered of it."""
+"""The open PostgreSQL database of one store, and the state kept in memory."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from worker.stores.postgres.locks import locks
 
 
 class PostgresSession:
-    """The database at `url`; `shown` is that without its password.
+    """The database at `url`; `shown` is the address without its password.
 
-    Between batches nothing is remembered but the claims. An empty database gets its tables.
-    Raises `StoreError` where it cannot be reached or has another version.
+    Between batches only the claims are kept. Tables are created in an empty database.
+    Raises `StoreError` if it cannot be reached or has another version.
     """
 
     def __init__(
@@ -54,23 +54,23 @@ class PostgresSession:
         self._db = connect_to_write(self._url)
         try:
             if stored_version(self._db) == 0:
-                if self._id is not None:  # tables made now would hide that the workers' store is elsewhere
+                if self._id is not None:  # tables created now would hide that the workers' store is elsewhere
                     require_same_store(self.shown, None, self._id)
                 migrate(self._db, from_nothing_only=True)
             require_store(self._db, self.shown, self._version)
             found = stored_id(self._db)
             require_same_store(self.shown, found, self._id or found)
             self._id = found
-            self._touch()  # a standby, or a user without rights, is told of now and not with the first batch
+            self._touch()  # a standby, or a user without rights, is reported now, not by the first batch
         except BaseException:
             self._db.close()
             raise
 
     def _require_version(self, db: Connection) -> None:
-        """Raise `NewerStoreError` where the tables were migrated to a version that this worker does not know.
+        """Raise `NewerStoreError` if the tables were migrated to a version that this worker does not support.
 
-        Raises `StoreError` where the session or the store is another one. A migration waits for the transaction that
-        this is called in.
+        Raises `StoreError` if the session or the store is another one. A migration waits for the transaction in which
+        this is called.
         """
         require_version(db, self.shown, self._version, self._id)
 

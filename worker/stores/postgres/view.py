@@ -1,4 +1,4 @@
-"""A PostgreSQL store as it is read beside its workers: a connection of its own, in one read-only transaction."""
+"""A view of a PostgreSQL store, read while workers run: a separate connection in one read-only transaction."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ END_SECONDS = 5.0
 
 
 def open_view(url: str, shown: str) -> StoreView:
-    """Open the store at `url` for reading beside its workers. Raises `NoStoreError` where there is none."""
+    """Open the store at `url` for reading while workers run. Raises `NoStoreError` if there is none."""
     return PostgresView(url, shown, lambda _: None)
 
 
 class PostgresView(StoreView):
-    """What the database held when the view was made; `closed` is told when it is let go of."""
+    """A snapshot of the database at the creation of the view; `closed` is called when the view is closed."""
 
     def __init__(self, url: str, shown: str, closed: Callable[[PostgresView], object]) -> None:
         self.shown = shown
@@ -56,7 +56,7 @@ class PostgresView(StoreView):
 
     def _require_time(self) -> None:
         if self._has_to_end:
-            raise StoreError(f"the store {self.shown} is being closed. Ask again")
+            raise StoreError(f"the store {self.shown} is being closed. Retry later")
 
     @wrap_errors
     def _rows(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
@@ -184,7 +184,7 @@ class PostgresView(StoreView):
 
     @override
     def interrupt(self) -> None:
-        with suppress(psycopg.Error):  # which it raises where the view is closed
+        with suppress(psycopg.Error):  # raised if the view is closed
             self._db.cancel_safe(timeout=END_SECONDS)
 
     @override
@@ -194,16 +194,16 @@ class PostgresView(StoreView):
         self._told_closed(self)
 
     def end(self) -> None:
-        """Interrupt queries until the view is closed; from any thread.
+        """Interrupt queries until the view is closed. May be called from any thread.
 
-        Raises `StoreError` when it is not closed in time.
+        Raises `StoreError` if it is not closed in time.
         """
         self._has_to_end = True
         for _ in range(int(END_SECONDS / 0.05)):
             self.interrupt()
             if self._is_closed.wait(0.05):
                 return
-        raise StoreError(f"the store {self.shown} cannot be closed: a question about it does not end. Try again")
+        raise StoreError(f"the store {self.shown} cannot be closed: a query does not end. Retry later")
 
 
 _LEADING_SESSION = f"""
@@ -215,7 +215,7 @@ _LEADING_SESSION = f"""
         AND ((classid::bigint << 32) | objid::bigint) = {RELAY_KEY}
 """
 _LETTER_ID = re.compile("(.+)/([0-9]+)/([0-9]+)@.*").fullmatch
-# By commit first, so that the rows that are published, nearly all, need not be looked at.
+# By commit first: nearly all rows are published, and need not be read.
 _PENDING = f"""
 SELECT count(*), min({rows.ROW_NUMBER}) FROM {outbox.NUMBERED}
 WHERE {outbox.IS_PENDING} AND (seq_before IS NULL OR seq_before >= coalesce(
