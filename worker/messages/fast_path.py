@@ -2,8 +2,8 @@
 
 A signup takes 1.2 µs this way, 5.3 µs by `message_parsing`; a cancellation 0.3 and 1.8 µs. Every other spelling, and
 whatever is refused, gives None and is left to `message_parsing`. tests/worker/test_fast_path.py holds the two together:
-a message made here equals the one made there. `usual_messages` checks the ids and amounts of many records at once, which
-takes 0.9 µs per signup and 0.4 µs per cancellation with `decode_all` around it, against 1.5 and 0.6 µs one by one.
+a message made here equals the one made there. `usual_messages` checks the ids and amounts of many records at once: with
+`Decoder.decode_all` a signup takes 0.9 µs instead of 1.5 µs, a cancellation 0.4 instead of 0.6.
 """
 
 from __future__ import annotations
