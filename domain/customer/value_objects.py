@@ -15,6 +15,7 @@ _NOTHING = Decimal(0)
 _MONTHS = Decimal(12)
 # Wide enough for any amount below 10^12 with 6 decimals, times 12; and independent of the caller's decimal context.
 _MONEY = Context(prec=60, rounding=ROUND_HALF_UP)
+_quantize, _multiply = _MONEY.quantize, _MONEY.multiply
 
 
 def round_half_up(amount: Decimal, unit: Decimal) -> Decimal:
@@ -42,7 +43,7 @@ class MRR:
             is_in_range = False
         if not is_in_range:
             raise ValueError(_refusal(amount))
-        object.__setattr__(self, "amount", amount)
+        _set_amount(self, amount)
 
     @classmethod
     def from_float(cls, amount: float) -> MRR:
@@ -53,7 +54,7 @@ class MRR:
     @property
     def annual(self) -> Decimal:
         """Annual recurring revenue (ARR): 12 months, rounded half up to cents, so that 83.333333 is 1000.00 a year."""
-        return _MONEY.quantize(_MONEY.multiply(self.amount, _MONTHS), CENT)
+        return _quantize(_multiply(self.amount, _MONTHS), CENT)
 
     def revenue_at_risk(self, churn_probability: float | Decimal) -> Decimal:
         """Return the monthly revenue expected to be lost: MRR times a probability between 0 and 1.
@@ -67,6 +68,9 @@ class MRR:
 
     def __str__(self) -> str:
         return dollars(self.amount)
+
+
+_set_amount = MRR.__dict__["amount"].__set__  # past the frozen class, in less time than object.__setattr__
 
 
 def _refusal(amount: Decimal) -> str:

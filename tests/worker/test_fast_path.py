@@ -3,6 +3,7 @@
 import json
 import re
 import uuid
+from operator import itemgetter
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +15,7 @@ from tests.support.builders import (
     CANCELLATIONS,
     MAX_BYTES,
     SIGNUPS,
+    STRUCTURED_TYPE,
     cancellation_value,
     record,
     signup_value,
@@ -23,7 +25,7 @@ from worker.messages import inbound
 from worker.messages.fast_path import usual_cancellation, usual_signup
 from worker.messages.inbound import Decoder
 from worker.messages.rejection import Rejected
-from worker.messages.uuid_fast_path import is_canonical_uuid, uuid5
+from worker.messages.uuid_fast_path import are_canonical_uuids, is_canonical_uuid, uuid5
 
 DECODER = Decoder(SIGNUPS, MAX_BYTES)
 CANONICAL_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -151,6 +153,46 @@ def test_any_cancellation_decodes_equally_on_both_paths(value: bytes) -> None:
     assert_alike(value, CANCELLATIONS)
 
 
+ANY_RECORDS = st.lists(
+    st.tuples(damaged(SIGNUP_VALUES), st.just(SIGNUPS))
+    | st.tuples(damaged(CANCELLATION_VALUES), st.just(CANCELLATIONS)),
+    max_size=12,
+)
+
+
+@given(ANY_RECORDS, st.sampled_from([1, 2, 5, 250]))
+def test_many_records_decode_as_each_does(values: list[tuple[bytes, str]], at_once: int) -> None:
+    values.sort(key=itemgetter(1))  # long runs of one topic, as they come
+    records = [record(value, topic, offset) for offset, (value, topic) in enumerate(values)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(inbound, "CHECKED_AT_ONCE", at_once)
+        assert DECODER.decode_all(records) == [DECODER.decode(each) for each in records]
+
+
+@pytest.mark.parametrize("odd", [
+    signup_value(customer_id=f'"{ADA[:-1]}"'), signup_value(customer_id=f'"{ADA}7"'),
+    signup_value(customer_id=json.dumps(f"{ADA}\n{ADA}")), signup_value(customer_id='""'),
+    signup_value(mrr='{"amount": "1\\n2", "currency": "USD"}'), signup_value(mrr='{"amount": "", "currency": "USD"}'),
+    b"{}", b"", b"\xff", b"[" * 100_000, b"x" * (MAX_BYTES + 1), signup_value(industry='"Caf\u00e9"'),
+    structured_value(signup_value()),
+])  # fmt: skip
+def test_an_odd_signup_among_many_decodes_as_by_itself(odd: bytes) -> None:
+    usual = signup_value()
+    # Of an id or amount that is too short and another that is too long, each is refused.
+    for values in ([usual, odd, usual], [odd, odd], [signup_value(customer_id=f'"{ADA[:-1]}"'), odd, usual]):
+        records = [record(value, offset=offset) for offset, value in enumerate(values)]
+        records.append(record(None, offset=9))
+        records.append(record(structured_value(usual), offset=10, headers=STRUCTURED_TYPE))
+        assert DECODER.decode_all(records) == [DECODER.decode(each) for each in records]
+
+
+def test_the_usual_spelling_of_many_takes_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [record(signup_value(), offset=offset) for offset in range(600)]
+    expected = [DECODER.decode(each) for each in records]
+    monkeypatch.setattr(Decoder, "decode", None)
+    assert DECODER.decode_all(records) == expected
+
+
 def test_the_usual_spelling_takes_the_fast_path() -> None:
     assert usual_signup(signup_value()) == DECODER.decode(record(signup_value(), SIGNUPS))
     received = record(cancellation_value(reason='"moved"'), CANCELLATIONS)
@@ -170,6 +212,13 @@ NEAR_UUIDS = st.builds(
 @example("0-" * 18)
 def test_a_canonical_uuid_is_recognised_as_by_its_definition(text: str) -> None:
     assert is_canonical_uuid(text) == bool(CANONICAL_UUID.fullmatch(text))
+
+
+@given(st.lists(NEAR_UUIDS | st.sampled_from([ADA, ADA[:-1], f"7{ADA}", f"{ADA}\n{ADA}", ""]), max_size=4))
+@example([ADA[:-1], f"7{ADA}"])
+@example([f"{ADA}\n{ADA}", ""])
+def test_canonical_uuids_are_recognised_at_once(texts: list[str]) -> None:
+    assert are_canonical_uuids(texts) == all(map(is_canonical_uuid, texts))
 
 
 @given(st.uuids(), st.text(st.characters(exclude_categories=["Cs"])))

@@ -44,13 +44,17 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 def is_structured(record: Record) -> bool:
     """Return whether the last content type declares the value to be a structured CloudEvent in JSON."""
-    for name, content_type in reversed(record.headers):  # of repeated headers the last one counts
+    headers = record.headers
+    if headers and headers[-1] == _JSON:  # the usual last header
+        return False
+    for name, content_type in reversed(headers):  # of repeated headers the last one counts
         # Most headers differ in length, and most content types are the usual one.
         if len(name) == _CONTENT_TYPE_LENGTH and name.lower() == "content-type":
             return content_type not in _UNSTRUCTURED and content_type.split(b";", 1)[0].strip().lower() == STRUCTURED
     return False
 
 
+_JSON: Header = ("content-type", b"application/json")
 _CONTENT_TYPE_LENGTH = len("content-type")
 _UNSTRUCTURED = (b"application/json", b"", None)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from domain.customer import MRR
 from worker.messages import cloudevents
-from worker.messages.fast_path import usual_cancellation, usual_signup
+from worker.messages.fast_path import usual_cancellation, usual_messages, usual_signup
 from worker.messages.message_parsing import (
     Cancellation,
     Message,
@@ -23,12 +25,31 @@ from worker.messages.validation import FieldRefused
 __all__ = ["Cancellation", "Decoder", "Message", "Signup", "stated_mrr"]
 
 
+CHECKED_AT_ONCE = 250
+"""Number of records whose ids and amounts are checked at once; with one odd id among them, each is decoded alone."""
+
+
 class Decoder:
     """Decoder of records into messages. `max_bytes` is the largest value accepted."""
 
     def __init__(self, signup_topic: str, max_bytes: int) -> None:
         self._signup_topic = signup_topic
         self._max_bytes = max_bytes
+
+    def decode_all(self, records: Sequence[Record]) -> list[Message | Rejected]:
+        """Return the result of `decode` for each record, in less time for many records of one topic."""
+        messages: list[Message | Rejected] = []
+        for begin in range(0, len(records), CHECKED_AT_ONCE):
+            some = records[begin : begin + CHECKED_AT_ONCE]
+            topics = {record.topic for record in some}
+            if len(topics) > 1:
+                messages += map(self.decode, some)
+                continue
+            usual = usual_messages(some, self._max_bytes, are_signups=self._signup_topic in topics)
+            messages += [
+                self.decode(record) if message is None else message for record, message in zip(some, usual, strict=True)
+            ]
+        return messages
 
     def decode(self, record: Record) -> Message | Rejected:
         """Return the message in a record, or its rejection. Raises nothing for any content of a record."""

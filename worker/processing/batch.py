@@ -50,12 +50,12 @@ class BatchProcessor:
     """Processor of batches: applies records to customers, in order, independent of each other."""
 
     def __init__(self, decoder: Decoder, composer: Composer) -> None:
-        self._decode = decoder.decode
+        self._decode, self._decode_all = decoder.decode, decoder.decode_all
         self._composer = composer
 
     def read(self, records: Sequence[Record]) -> Messages:
         """Decode the records. No store is needed: this may run while the previous batch is being applied."""
-        return [self._decode(record) for record in records]
+        return self._decode_all(records)
 
     def apply(self, records: Sequence[Record], work: UnitOfWork, messages: Messages | None = None) -> BatchResult:
         """Decide every record and add the effects to the unit of work; the caller commits.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -58,6 +59,10 @@ def log_identity(topic_id: UUID | None, offset: int | None, fingerprint: int | N
     last = None if offset is None or fingerprint is None else RecordMark(offset, fingerprint)
     return LogIdentity(topic_id, last)
 
+
+# Reads the slots at once: six properties take 0.2 µs more per customer.
+customer_values = attrgetter("_customer_id", "_industry", "_plan_tier", "_signup_date", "_mrr.amount", "_churn_date")
+"""Return the values of a customer, in the order of `CUSTOMER_COLUMNS`."""
 
 _INDUSTRIES = {industry.value: industry for industry in Industry}
 _PLAN_TIERS = {tier.value: tier for tier in PlanTier}

@@ -75,7 +75,7 @@ class DuckDBBatches(DuckDBReads):
             if FOUND_BY_ITSELF < len(changed) <= LOOKED_UP_ONE_BY_ONE:
                 query += f" AND customer_id IN {ids_given(len(changed))}"
                 ids = list(changed)
-            self._join(query, rows.churned_customers(changed.values()), ids)
+            self._join(query, rows.churned_customers(changed), ids)
 
     def _write_parked(self, changes: Changes, now: datetime) -> None:
         if changes.parked:

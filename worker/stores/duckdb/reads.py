@@ -34,7 +34,7 @@ class DuckDBReads(DuckDBSession, BatchStore):
         if len(customer_ids) <= LOOKED_UP_ONE_BY_ONE:
             found = self._db.execute(query + ids_given(len(customer_ids)), list(customer_ids))
         else:
-            found = self._join(query + "(SELECT id::UUID FROM batch)", rows.ids(customer_ids))
+            found = self._join(query + "(SELECT id::UUID FROM batch)", rows.customer_ids(customer_ids))
         return [customer(row) for row in found.fetchall()]
 
     @override
@@ -59,7 +59,7 @@ class DuckDBReads(DuckDBSession, BatchStore):
         query = f"""
             SELECT {PARKED_COLUMNS} FROM parked WHERE customer_id IN (SELECT id::UUID FROM batch) ORDER BY seq
         """
-        return [parked_record(row) for row in self._join(query, rows.ids(customer_ids)).fetchall()]
+        return [parked_record(row) for row in self._join(query, rows.customer_ids(customer_ids)).fetchall()]
 
     @wrap_errors
     @override

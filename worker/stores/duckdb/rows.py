@@ -14,8 +14,9 @@ from domain.customer import Customer
 from worker.messages.log_identity import RecordMark
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
+from worker.stores.duckdb.uuid_fast_path import uuids
 from worker.stores.port import JournalRow, ParkedRecord, RecordCoordinates, Redrive
-from worker.stores.row_codec import encode_headers
+from worker.stores.row_codec import customer_values, encode_headers
 
 Columns = dict[str, "pa.Array[Any]"]
 
@@ -25,23 +26,29 @@ def ids(values: Collection[str]) -> Columns:
     return {"id": pa.array(list(values), pa.string())}
 
 
+def customer_ids(values: Collection[str]) -> Columns:
+    """Return one column of customer ids."""
+    return {"id": uuids(list(values))}
+
+
 def new_customers(customers: Collection[Customer]) -> Columns:
     """Return the columns of `customers`."""
+    ids, industries, plan_tiers, signup_dates, mrr, churn_dates = zip(*map(customer_values, customers), strict=True)
     return {
-        "id": pa.array([c.customer_id for c in customers]),
-        "industry": pa.array([c.industry for c in customers], pa.string()),
-        "plan_tier": pa.array([c.plan_tier for c in customers], pa.string()),
-        "signup_date": pa.array([c.signup_date for c in customers], pa.date32()),
-        "mrr": pa.array([c.mrr.amount for c in customers], pa.decimal128(18, 6)),
-        "churn_date": pa.array([c.churn_date for c in customers], pa.date32()),
+        "id": uuids(ids),
+        "industry": pa.array(industries, pa.string()),
+        "plan_tier": pa.array(plan_tiers, pa.string()),
+        "signup_date": pa.array(signup_dates, pa.date32()),
+        "mrr": pa.array(mrr, pa.decimal128(18, 6)),
+        "churn_date": pa.array(churn_dates, pa.date32()),
     }
 
 
-def churned_customers(customers: Collection[Customer]) -> Columns:
+def churned_customers(customers: Mapping[str, Customer]) -> Columns:
     """Return the columns that can change for a stored customer: churning is the only change."""
     return {
-        "id": pa.array([c.customer_id for c in customers]),
-        "churn_date": pa.array([c.churn_date for c in customers], pa.date32()),
+        "id": uuids(list(customers)),
+        "churn_date": pa.array([c.churn_date for c in customers.values()], pa.date32()),
     }
 
 
@@ -75,10 +82,10 @@ def journal(rows: Sequence[JournalRow], now: datetime) -> Columns:
         "topic": pa.array([row.topic for row in rows]),
         "partition": pa.array([row.partition for row in rows], pa.int32()),
         "place": pa.array([row.offset for row in rows]),
-        "customer_id": pa.array([row.customer_id for row in rows], pa.string()),
+        "customer_id": uuids([row.customer_id for row in rows]),
         "outcome": pa.array([row.outcome for row in rows]),
         "reason": pa.array([row.reason for row in rows], pa.string()),
-        "event_id": pa.array([row.event_id for row in rows], pa.string()),
+        "event_id": uuids([row.event_id for row in rows]),
     }
 
 
@@ -92,7 +99,7 @@ def outbox(messages: Sequence[Outgoing], after_seq: int, receipted: Collection[s
         "key": pa.array([m.key for m in messages], pa.binary()),
         "value": pa.array([m.value for m in messages], pa.binary()),
         "headers": pa.array([encode_headers(m.headers) for m in messages]),
-        "customer_id": pa.array([m.customer_id for m in messages], pa.string()),
+        "customer_id": uuids([m.customer_id for m in messages]),
         "receipted": pa.array([m.id in receipted for m in messages]),
         "timestamp_ms": pa.array([m.timestamp for m in messages]),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
 from worker.stores.port import JournalRow, ParkedRecord, RecordCoordinates
 from worker.stores.postgres.connection import Connection
-from worker.stores.row_codec import decode_headers, encode_headers
+from worker.stores.row_codec import customer_values, decode_headers, encode_headers
 
 Rows = Iterable[Sequence[Any]]
 
@@ -88,10 +87,10 @@ CUSTOMERS_TYPES = ("bytea", "text", "text", "int4", "numeric", "int4")
 
 def new_customers(customers: Iterable[Customer]) -> Rows:
     """Return rows of `CUSTOMERS` in the order of their ids: concurrent inserts of the same ones do not deadlock."""
-    for c in sorted(customers, key=attrgetter("customer_id")):
-        churned = None if c.churn_date is None else c.churn_date.toordinal() - _FIRST_DAY
-        signed_up = c.signup_date.toordinal() - _FIRST_DAY
-        yield _uuid(c.customer_id), c.industry.value, c.plan_tier.value, signed_up, c.mrr.amount, churned
+    for customer_id, industry, plan_tier, signup_date, mrr, churn_date in sorted(map(customer_values, customers)):
+        churned = None if churn_date is None else churn_date.toordinal() - _FIRST_DAY
+        signed_up = signup_date.toordinal() - _FIRST_DAY
+        yield _uuid(customer_id), industry.value, plan_tier.value, signed_up, mrr, churned
 
 
 def parked(waiting: Iterable[ParkedRecord], now: datetime) -> Rows:

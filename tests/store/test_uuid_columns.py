@@ -1,0 +1,34 @@
+"""Columns of ids that are UUIDs already reach DuckDB as the text of those ids does."""
+
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.worker.builders import ADA, BOB
+from worker.stores.duckdb.uuid_fast_path import uuids
+
+IDS = st.uuids().map(str) | st.none() | st.sampled_from([ADA.upper(), ADA.replace("-", ""), f"{{{ADA}}}", ADA[:-1], ""])
+
+
+def cast(ids: "pa.Array[Any]") -> list[tuple[str | None]] | str:
+    """What DuckDB makes of the column, or its refusal."""
+    with duckdb.connect() as db:
+        db.register("batch", pa.table({"id": ids}))
+        try:
+            return db.execute("SELECT id::UUID::VARCHAR FROM batch").fetchall()
+        except duckdb.ConversionException as refused:
+            return str(refused)
+
+
+@given(st.lists(st.uuids().map(str), max_size=5) | st.lists(IDS, max_size=5))
+@example([ADA[:-1], f"7{BOB}"])
+@example([None])
+def test_ids_are_cast_as_their_text_is(ids: list[str | None]) -> None:
+    assert cast(uuids(ids)) == cast(pa.array(ids, pa.string()))
+
+
+def test_canonical_ids_are_uuids_already() -> None:
+    assert uuids([ADA, BOB]).type == pa.uuid()
