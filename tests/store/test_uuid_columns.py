@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.worker.builders import ADA, BOB
+from tests.support.builders import ADA, BOB
 from worker.stores.duckdb.uuid_fast_path import uuids
 
 IDS = st.uuids().map(str) | st.none() | st.sampled_from([ADA.upper(), ADA.replace("-", ""), f"{{{ADA}}}", ADA[:-1], ""])

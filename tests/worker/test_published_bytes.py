@@ -13,7 +13,7 @@ import pytest
 from aiokafka.codec import zstd_decode
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from tests.worker.builders import (
+from tests.support.builders import (
     CANCELLATIONS,
     CHURNED,
     NOON_MS,
@@ -28,8 +28,9 @@ from tests.worker.builders import (
 from tests.worker.record_batches import FIRST_TIMESTAMP
 from worker.kafka import clients as kafka
 from worker.kafka.batch_sizes import BatchSizes
-from worker.messages import outgoing
-from worker.messages.outgoing import Envelope, Outgoing
+from worker.messages import dead_letter
+from worker.messages.churned_event import Envelope
+from worker.messages.outgoing import Outgoing
 from worker.messages.record import Header
 from worker.messages.rejection import Reason, Rejected
 from worker.outbox.publisher import Publisher
@@ -66,7 +67,7 @@ def _fixed_time_and_version(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with monkeypatch.context() as patched:
         patched.setattr(BatchBuilder, "append", append_then)
-        patched.setattr(outgoing, "__version__", "1.0.0")
+        patched.setattr(dead_letter, "__version__", "1.0.0")
         patched.setattr(kafka, "relay_producer", lambda _: None)
         yield
 
