@@ -60,7 +60,7 @@ def started(stage: Stage, partitions: int = 1) -> WorkerProcess:
 
 
 def port_of(worker: WorkerProcess) -> str:
-    """Where it serves, once it does."""
+    """Wait until the worker serves HTTP, and return its port."""
     worker.wait_until(lambda: bool(worker.events("serving")), "serving")
     return str(worker.events("serving")[0]["url"]).rsplit(":", 1)[1]
 
@@ -248,7 +248,7 @@ def story_of(stage: Stage) -> CustomerHistory:
 
 
 def topics_tell(stage: Stage, story: CustomerHistory) -> TopicLookup:
-    """What the topics tell of a story, as `explain` has it."""
+    """Look up the records and events of a history on the topics, as `explain` does."""
     with stage.worker_settings() as settings:
         return asyncio.run(look_up_topics(settings, story))
 

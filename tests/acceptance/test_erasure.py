@@ -116,7 +116,7 @@ def run(stage: Stage, records: int) -> None:
 
 
 def taken(worker: WorkerProcess) -> int:
-    """How many records the worker has committed."""
+    """Return the number of records that the worker has committed."""
     return sum(int(str(batch["records"])) for batch in worker.events("batch applied"))
 
 

@@ -59,7 +59,7 @@ class Scene:
         return get(f"{self.url}/readyz")[0] == 200
 
     def reason(self, check: str) -> str:
-        """What is wrong by one check; empty where that is well."""
+        """Return the problem that one check reports; empty if there is none."""
         checks = json.loads(get(f"{self.url}/readyz?verbose")[1])["checks"]
         return next(str(each) for each in checks if each["name"] == check) if check in unwell(self.url) else ""
 

@@ -39,7 +39,7 @@ class Scraped:
         return sum(found)
 
     def by(self, name: str, *labels: str) -> Counter[tuple[str, ...]]:
-        """What is not 0 of that name, by the values of these labels."""
+        """Return the values of that name other than 0, by the values of these labels."""
         found: Counter[tuple[str, ...]] = Counter()
         for sample in self._samples:
             if sample.name == name and sample.value:

@@ -82,7 +82,7 @@ def wait_until_ready(worker: WorkerProcess, url: str) -> None:
 
 
 def unwell(url: str) -> dict[str, str]:
-    """What `/readyz` says of each check that fails."""
+    """Return the reason of each failing check of `/readyz`."""
     found: dict[str, Any] = json.loads(get(f"{url}/readyz?verbose")[1])
     return {check["name"]: json.dumps(check) for check in found["checks"] if not check["ok"]}
 

@@ -74,7 +74,7 @@ def change(stage: Stage, statement: str, *parameters: str) -> None:
 
 
 def differences(stage: Stage, *options: str) -> dict[str, str]:
-    """What differs, by customer; the command must end with 1."""
+    """Return the differences by customer; the command must end with 1."""
     found = answer(stage, "reconcile", *options, code=1)["differences"]
     return {each["customer_id"]: each["what"] for each in found}
 
@@ -207,7 +207,7 @@ def test_event_deleted_within_its_batch_is_missing(stage: Stage) -> None:
 
 
 def read_before(stage: Stage, *options: str) -> int:
-    """How many events were not read again by a reconcile that finds all equal."""
+    """Return the number of events that a reconcile without differences did not read again."""
     found: int = answer(stage, "reconcile", *options)["read_before"]
     return found
 

@@ -84,7 +84,7 @@ def run_idle(stage: Stage) -> None:
 
 
 def numbers(report: dict[str, Any]) -> dict[str, Any]:
-    """What of a report a dry run promises."""
+    """Return the part of a report that a dry run promises."""
     return {name: value for name, value in report.items() if name not in ABOUT_THE_RUN}
 
 

@@ -44,7 +44,7 @@ def rows_at_rest(url: str) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def relays(workers: list[WorkerProcess]) -> int:
-    """How often one of them has started to publish."""
+    """Return the number of recoveries of the workers: one each time a worker starts to publish."""
     return sum(len(worker.events("recovered")) for worker in workers)
 
 

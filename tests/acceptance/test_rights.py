@@ -46,7 +46,7 @@ def rights_of(stage: Stage) -> list[Right]:
 
 
 def refused(stage: Stage) -> str:
-    """How a worker's start ends: one line, whose cause this is."""
+    """Return the single line with which the start of a worker fails."""
     worker = stage.start()
     assert worker.wait() == UNREACHABLE, worker.tail()
     [line] = worker.said().splitlines()

@@ -1,1 +1,1 @@
-"""How fast the worker is, beside Kafka Streams and a bare reader, in one run on one machine (`make bench`)."""
+"""Benchmarks of the worker beside Kafka Streams and a bare reader, in one run on one machine (`make bench`)."""

@@ -28,7 +28,7 @@ FROM range($begin, $end) numbers(number)
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is in the store. `decisions` are the journal's rows."""
+    """The size of the store. `decisions` are the journal's rows."""
 
     customers: int
     decisions: int

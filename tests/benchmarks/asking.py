@@ -88,7 +88,7 @@ def _arguments() -> argparse.Namespace:
 
 @dataclass(frozen=True)
 class Took:
-    """What runs of a command took: seconds until its answer, and of CPU in its own process."""
+    """The cost of runs of a command: seconds until its answer, and of CPU in its own process."""
 
     command: str
     seconds: list[float]

@@ -90,7 +90,7 @@ class BusyWorker:
             deleted.result(LIMIT_S)
 
     def batches(self) -> Sequence[Batch]:
-        """Those applied since its start. Only what is new of the log is read: looking must cost next to nothing."""
+        """Return the batches applied since its start. Only new lines of the log are read, so that it costs little."""
         assert self._reader is not None
         *lines, self._unfinished = (self._unfinished + self._reader.read()).split("\n")
         for line in lines:
@@ -101,7 +101,7 @@ class BusyWorker:
         return self._batches
 
     def cpu_seconds(self) -> float:
-        """What it has used since its start."""
+        """Return the CPU seconds used since its start."""
         assert self._process is not None
         return cpu_seconds(self._process.pid)
 

@@ -1,4 +1,4 @@
-"""Who is measured: the worker, the same job on Kafka Streams, and a loop that only reads."""
+"""The contestants: the worker, the same job on Kafka Streams, and a loop that only reads."""
 
 from __future__ import annotations
 

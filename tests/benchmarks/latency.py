@@ -1,4 +1,4 @@
-"""How long one cancellation takes until its event is visible to a reader of committed records, at a steady rate."""
+"""Latency from a cancellation to its event, visible to a `read_committed` consumer, at a steady rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where figures come from: without that they say little."""
+"""The machine and the software that figures were measured on."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ console = Console()
 
 @dataclass(frozen=True)
 class Copied:
-    """What a copy took; `peak_mib` is the command's."""
+    """The cost of a copy; `peak_mib` is the command's."""
 
     rows: int
     seconds: float
@@ -211,7 +211,7 @@ def event_id(number: int) -> str:
 
 
 def signup_as_filled(of: str) -> bytes:
-    """What the store has of a customer, once more."""
+    """Return the signup of a customer in the store, for a second time."""
     said = {"customer_id": of, "industry": "FinTech", "plan_tier": "growth", "signup_date": "2026-01-15"}
     return json.dumps({**said, "mrr": {"amount": "499.00", "currency": "USD"}}).encode()
 
@@ -253,7 +253,7 @@ def fill(file: Path, customers: int, topics: traffic.Topics, churned: str, ends:
 
 
 def _bytes_a_row(admin: psycopg.Connection) -> dict[str, float]:
-    """What a row of each large table takes, indexes included."""
+    """Return the size of a row of each large table, indexes included."""
     schema = "(SELECT max(relnamespace) FROM pg_class WHERE relname = 'outbox_commits')"
     return {
         table: size / rows

@@ -1,4 +1,4 @@
-"""What one would write after FastStream's tutorial: one record at a time into DuckDB. Prints records a second.
+"""A consumer as in FastStream's tutorial: one record at a time into DuckDB. Prints records per second.
 
 It promises nothing that the worker promises; it is here to show what batching brings.
 """

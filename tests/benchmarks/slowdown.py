@@ -46,7 +46,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Stretch:
-    """How the worker did: `commands` is how many were begun meanwhile, `cpu_us` the worker's own CPU, a record."""
+    """The result of a run: `commands` is the number started meanwhile, `cpu_us` the worker's own CPU per record."""
 
     is_asked: bool
     commands: int

@@ -1,4 +1,4 @@
-"""What the contestants work on: signups, and cancellations of every second customer."""
+"""The input of the contestants: signups, and cancellations of every second customer."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _fields(pid: int) -> Sequence[str]:
 
 
 def wal_bytes(admin: psycopg.Connection) -> int:
-    """How much a PostgreSQL has written to its log."""
+    """Return the bytes that PostgreSQL has written to its WAL."""
     return int(admin.execute("SELECT pg_current_wal_lsn() - '0/0'").fetchall()[0][0])
 
 

@@ -26,7 +26,7 @@ every_service_of_ours = pytest.mark.parametrize("name", OURS)
 
 
 def instructions(keyword: str) -> list[str]:
-    """What follows each `keyword` of the Dockerfile."""
+    """Return the arguments of each `keyword` of the Dockerfile."""
     return re.findall(rf"^{keyword} (.+)$", DOCKERFILE, re.MULTILINE)
 
 
@@ -40,7 +40,7 @@ def settings_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def volumes_of(name: str) -> dict[str, str]:
-    """Where in its container each volume of the service is, and which it is."""
+    """Return the volumes of the service, by their paths in its container."""
     mounts = [mount.split(":") for mount in SERVICES[name].get("volumes", [])]
     return {target: source for source, target in mounts}
 

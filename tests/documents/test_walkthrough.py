@@ -144,7 +144,7 @@ def test_paths_of_the_contract_are_served(stranger: Stranger) -> None:
 
 
 def _is_served(url: str) -> bool:
-    """Whether it answers with 200; False while the worker starts. Raises where there is no such path."""
+    """Return whether it answers with 200; False while the worker starts. Raises if there is no such path."""
     try:
         with urllib.request.urlopen(url, timeout=LIMIT_S):
             return True

@@ -44,7 +44,7 @@ def _with_clock(file: Path) -> list[str]:
 
 
 def _ahead(lines: list[dict[str, object]]) -> dt.timedelta:
-    """How far the last line's time is from ours."""
+    """Return the difference between the time of the last log line and the time of this process."""
     if not lines:
         return dt.timedelta()
     said = dt.datetime.fromisoformat(str(lines[-1]["timestamp"]))

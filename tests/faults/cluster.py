@@ -61,20 +61,20 @@ class Cluster:
         self.admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0})
 
     def transaction_coordinator(self, transactional_id: str) -> int:
-        """Which broker keeps the transactions of this id, as an index into `kafka.nodes`."""
+        """Return the transaction coordinator of this id, as an index into `kafka.nodes`."""
         return self.leader("__transaction_state", _java_hash(transactional_id) % COORDINATOR_PARTITIONS)
 
     def group_coordinator(self, group: str) -> int:
-        """Which broker keeps this group."""
+        """Return the coordinator of this group, as an index into `kafka.nodes`."""
         return self.leader("__consumer_offsets", _java_hash(group) % COORDINATOR_PARTITIONS)
 
     def leader(self, topic: str, partition: int) -> int:
-        """Which broker leads this partition."""
+        """Return the leader of this partition, as an index into `kafka.nodes`."""
         found: int = self.admin.list_topics(topic, timeout=30).topics[topic].partitions[partition].leader
         return found - 1
 
     def in_sync(self, topic: str) -> set[int]:
-        """Which brokers are in sync on this topic, on whichever of its partitions."""
+        """Return the brokers that are in sync on at least one partition of this topic, as indexes."""
         partitions = self.admin.list_topics(topic, timeout=30).topics[topic].partitions.values()
         return {node - 1 for partition in partitions for node in partition.isrs}
 

@@ -37,7 +37,7 @@ class Database:
         return f"postgresql://{address}/{parts['dbname']}?options={quote(str(parts['options']))}"
 
     def publisher(self, store: str) -> int | None:
-        """Which worker holds the leadership of the relay; None where nobody does."""
+        """Return the worker that is the leader of the relay; None if there is none."""
         with psycopg.connect(store, autocommit=True) as db:
             found = db.execute(_LEADER).fetchall()
         return int(found[0][0].removeprefix(_name(""))) if found else None

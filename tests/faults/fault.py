@@ -1,4 +1,4 @@
-"""What a fault is, and what is told of it afterwards."""
+"""A fault, and the result of inflicting it."""
 
 import random
 from collections.abc import Callable, Collection

@@ -1,4 +1,4 @@
-"""What must hold at all times, and what must hold in the end."""
+"""The invariants that hold at all times, and those that hold at the end."""
 
 import json
 import shutil

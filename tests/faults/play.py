@@ -172,7 +172,7 @@ class Play:
         self._cleanup.callback(undo)
 
     def look_at_the_dead(self) -> None:
-        """What holds at all times: DuckDB is looked at where nobody has it open, PostgreSQL beside its workers.
+        """Check the invariants that hold at all times: DuckDB while it is closed, PostgreSQL beside workers.
 
         The topics are read first, the store after them: whatever they know it must know by then.
         """

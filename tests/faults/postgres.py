@@ -24,7 +24,7 @@ def faults() -> list[Fault]:
 
 
 def of_the_server() -> list[Fault]:
-    """What happens to PostgreSQL, and so to every worker."""
+    """Faults of PostgreSQL, which every worker sees."""
     return _with_postgres({
         "PostgreSQL restarted": _restart,
         "PostgreSQL killed -9": _kill,
@@ -34,7 +34,7 @@ def of_the_server() -> list[Fault]:
 
 
 def of_a_worker() -> list[Fault]:
-    """What happens to one worker of many."""
+    """Faults of one worker of many."""
     return _with_postgres({
         "worker cut off from PostgreSQL": _cut_off,
         "every connection to PostgreSQL cut": _cut,

@@ -23,12 +23,12 @@ Target = Callable[[], Awaitable[Streams]]
 
 
 def at_port(port: int) -> Target:
-    """What listens on a port of this machine."""
+    """Return the target that listens on a port of this machine."""
     return lambda: asyncio.open_connection(HOST, port)
 
 
 def at_socket(path: str) -> Target:
-    """What listens on a Unix socket."""
+    """Return the target that listens on a Unix socket."""
     return lambda: asyncio.open_unix_connection(path)
 
 
@@ -43,7 +43,7 @@ class Api(IntEnum):
 
 
 class Deed(Enum):
-    """What becomes of an answer."""
+    """The treatment of an answer."""
 
     DROP = "dropped"  # from here on the connection is silent, as behind a firewall that forgot it
     DELAY = "delayed"
@@ -92,7 +92,7 @@ class Doors:
 
     @property
     def addresses(self) -> str:
-        """What to give a client as its bootstrap servers."""
+        """The bootstrap servers for a client."""
         return ",".join(f"{HOST}:{port}" for port in self.ports)
 
     def lay(self, rule: Rule) -> Rule:
@@ -228,7 +228,7 @@ async def _frame(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _chunk(reader: asyncio.StreamReader) -> bytes:
-    """Whatever has come. Raises where the connection ends."""
+    """Return the bytes that have arrived. Raises if the connection ends."""
     if not (chunk := await reader.read(CHUNK)):
         raise EOFError
     return chunk

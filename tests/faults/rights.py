@@ -59,7 +59,7 @@ def _taken(name: str, operation: AclOperation, resource: Callable[[Play], Resour
 
 
 def _failures(play: Play) -> int:
-    """How often the workers have logged that a right is missing."""
+    """Return how often the workers have logged a missing right."""
     return sum(worker.said().count(words) for worker in play.workers for words in WORDS)
 
 

@@ -1,4 +1,4 @@
-"""Which faults, in which order: drawn from the seed, so that the same seed gives the same run."""
+"""The order of faults, drawn from the seed: the same seed gives the same run."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,5 +88,5 @@ def _chapters(name: str, faults: Sequence[Fault]) -> Iterator[Chapter]:
 
 
 def _is_alone(fault: Fault) -> bool:
-    """Whether what follows on the same topics could not be compared."""
+    """Return whether later records on the same topics could not be compared."""
     return fault.ends_play or fault.name == outputs.CUT

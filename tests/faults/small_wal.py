@@ -10,7 +10,7 @@ CHECKPOINT_AT_WAL_BYTES = 128 * 1024
 
 
 def command() -> list[str]:
-    """What to start instead of the worker's own command line."""
+    """Return the command line of a worker whose write-ahead log is small."""
     return [sys.executable, "-m", "tests.faults.small_wal", *module_command("run")[3:]]
 
 

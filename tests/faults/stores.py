@@ -1,4 +1,4 @@
-"""What can happen to the store's file: an older copy is put back, it is lost, cut short, overwritten."""
+"""Faults of the store's file: an older copy is restored, the file is lost, truncated, overwritten."""
 
 import os
 import random
@@ -54,7 +54,7 @@ def _lost(play: Play, _: random.Random) -> str:
 
 
 def _log_cut_short(play: Play, rng: random.Random) -> str:
-    """What the disk had not yet got when the power failed; every commit before it is still there."""
+    """Truncate the write-ahead log, as a power failure does; the commits before the cut stay."""
     play.kill()
     log = Path(f"{play.stage.store_file}.wal")
     assert log.exists(), "there was no write-ahead log to cut"

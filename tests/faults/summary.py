@@ -1,4 +1,4 @@
-"""What a run came to: a table for people, JSON for machines."""
+"""The result of a run: a table for people, JSON for machines."""
 
 import json
 from collections.abc import Sequence

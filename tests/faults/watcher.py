@@ -34,15 +34,15 @@ class Watcher(CommittedReader):
         return [identity(record) for record in list(self.records)]
 
     def has_seen(self, key: bytes) -> bool:
-        """Whether a record with this key, of late, has come in."""
+        """Return whether a record with this key arrived recently."""
         return any(record.key == key for record in reversed(self.records[-LATE:]))
 
     def has_read_from(self, topic: str, partition: int) -> bool:
-        """Whether a record of this partition, of late, has come in."""
+        """Return whether a record of this partition arrived recently."""
         return any((record.topic, record.partition) == (topic, partition) for record in self.records[-LATE:])
 
     def doubled(self) -> list[str]:
-        """What was seen more than once."""
+        """Return the ids that were read more than once."""
         return [name for name, count in Counter(self.ids()).items() if count > 1]
 
     def once(self) -> list[Record]:
@@ -74,7 +74,7 @@ class Watcher(CommittedReader):
 
 
 def identity(record: Record) -> str:
-    """What the record is about, as the worker's outbox names it: an event's id, or a dead letter's coordinates."""
+    """Return the id of the record in the worker's outbox: an event's id, or a dead letter's coordinates."""
     headers = dict(record.headers)
     if not record.topic.endswith("-dlt"):
         return (headers["ce_id"] or b"").decode()

@@ -20,7 +20,7 @@ LIMIT_S = 300
 
 @cache
 def promtool() -> str:
-    """Where it is. Raises `RuntimeError` where it cannot be had: a test without it fails, it never skips."""
+    """Return its path. Raises `RuntimeError` if it cannot be downloaded: a test without it fails, it is not skipped."""
     if found := shutil.which("promtool"):
         return found
     unpacked = CACHE / "usr" / "bin" / "promtool"

@@ -1,4 +1,4 @@
-"""What the databases define by views equals what the domain defines: ARR, and the state of a dead letter."""
+"""The views of the databases agree with the domain on ARR and on the state of a dead letter."""
 
 import random
 import uuid

@@ -83,7 +83,7 @@ def decide(store: Store, records: list[PlainRecord], *, is_silent: bool = False)
 
 
 def told(store: Store) -> dict[str, Any]:
-    """What a batch and a report ask."""
+    """Return the results of the queries of a batch and of a report."""
     everybody = [ADA, BOB, EVE, FAY, GUS]
     return {
         "customers": details(store.customers(everybody)),

@@ -41,7 +41,7 @@ RECORDS = [
 
 
 def answers(store: Store) -> dict[str, Any]:
-    """What a store says of records of every kind, times aside."""
+    """Return the content of a store for records of every kind, without times."""
     apply(store, RECORDS)
     assert store.last_seq == 4
     store.discard([f"{SIGNUPS}/0/2@{NOON_MS}"], "a test of billing's")

@@ -14,7 +14,7 @@ IDS = st.uuids().map(str) | st.none() | st.sampled_from([ADA.upper(), ADA.replac
 
 
 def cast(ids: "pa.Array[Any]") -> list[tuple[str | None]] | str:
-    """What DuckDB makes of the column, or its refusal."""
+    """Return the column as DuckDB stores it, or its error."""
     with duckdb.connect() as db:
         db.register("batch", pa.table({"id": ids}))
         try:

@@ -93,7 +93,7 @@ def customer(customer_id: str = ADA, churn_date: date | None = None) -> Customer
 
 
 def composer() -> Composer:
-    """What writes outgoing records, with the settings' defaults."""
+    """Return a composer of outgoing records, with the default settings."""
     return Composer(churned_topic=CHURNED, dead_letter_suffix="-dlt", group_id="customer-worker")
 
 

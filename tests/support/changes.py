@@ -50,7 +50,7 @@ def a_bit_of_everything() -> Changes:
 
 
 def prepare(store: Store) -> None:
-    """What `a_bit_of_everything` builds on."""
+    """Commit the changes that `a_bit_of_everything` builds on."""
     store.commit(
         Changes(
             new_customers={BOB: customer(BOB)},

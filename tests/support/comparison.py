@@ -142,7 +142,7 @@ def _errors(told: list[tuple[str, bytes | None]], wanted: Mapping[str, str]) -> 
 
 
 def _source(letter: Record) -> Coordinates:
-    """Which record a dead letter is of, by its last word on it."""
+    """Return the coordinates of a dead letter's record, from the last headers."""
     said = {
         name: (value or b"").decode(errors="replace")
         for name, value in letter.headers

@@ -23,7 +23,7 @@ class Database(Protocol):
         """A store on it; another one is what a restarted worker would get."""
 
     def rows(self, store: Store, query: str) -> Rows:
-        """What a query finds, read beside the port."""
+        """Return the rows of a query, read without the port."""
 
     def close(self) -> None:
         """Let go of every store that was opened."""

@@ -39,7 +39,7 @@ class Number(str):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What the envelope says, where it says it."""
+    """The attributes of the envelope; None for those that are missing."""
 
     id: str | None
     time: str | None
@@ -108,7 +108,7 @@ def _is_structured(headers: Headers) -> bool:
 
 
 def _is_unannounced(payload: dict[str, object], headers: Headers) -> bool:
-    """Whether the value is a whole event, as the CloudEvents SDK for Python 1.x writes it, outside binary mode."""
+    """Return whether the value is a structured event, as the CloudEvents SDK for Python 1.x writes it."""
     required = ("id", "source", "specversion", "type")
     is_binary = any(key == f"ce_{name}" for key, _ in headers for name in required)
     is_whole = all(isinstance(payload.get(name), str) and not isinstance(payload[name], Number) for name in required)

@@ -25,7 +25,7 @@ def serve(stage: Stage) -> None:
 
 
 def cache(stage: Stage) -> Path:
-    """Where the commands keep what they may lose."""
+    """Return the cache directory of the commands."""
     return stage.directory / "cache"
 
 
@@ -37,7 +37,7 @@ def run(stage: Stage, *arguments: str, **settings: str) -> tuple[int, bytes, str
 
 
 def answer(stage: Stage, *arguments: str, code: int = 0, **settings: str) -> dict[str, Any]:
-    """What a command answers as JSON; it must end with `code`."""
+    """Run a command and return its JSON; it must end with `code`."""
     ended, out, err = run(stage, *arguments, "--json", **settings)
     assert ended == code, f"{arguments} ended with {ended}: {err}{out.decode(errors='replace')}"
     answered: dict[str, Any] = json.loads(out)
@@ -45,14 +45,14 @@ def answer(stage: Stage, *arguments: str, code: int = 0, **settings: str) -> dic
 
 
 def said(stage: Stage, *arguments: str, code: int = 0, **settings: str) -> str:
-    """What a command prints; it must end with `code`."""
+    """Run a command and return its output; it must end with `code`."""
     ended, out, err = run(stage, *arguments, **settings)
     assert ended == code, f"{arguments} ended with {ended}: {err}{out.decode(errors='replace')}"
     return out.decode() + err
 
 
 def ends(stage: Stage) -> dict[tuple[str, int], int]:
-    """Where each partition of every topic of the stage ends."""
+    """Return the end offset of each partition of every topic of the stage."""
     consumer = Consumer({"bootstrap.servers": stage.kafka.bootstrap_servers, "group.id": "ends"})
     topics = (*stage.topics.inputs, stage.topics.churned, *stage.topics.dead_letters)
     try:

@@ -1,4 +1,4 @@
-"""What the contract says must come of a set of records, worked out without a line of the worker.
+"""The result that the contract requires for a set of records, computed without code of the worker.
 
 The two input topics reach the worker in any interleaving, so nothing here depends on one: signups go first, since a
 cancellation ahead of its signup ends as one behind it. What must not happen inside one topic, one customer told two
@@ -147,7 +147,7 @@ def _ended(customer: Customer, date: dt.date) -> Customer:
 
 
 def _events_alike(cancellations: Readable) -> bool:
-    """Whether the event is the same whichever of these records brings it."""
+    """Return whether the event is the same for each of these records."""
     (first, said), *others = cancellations
     return said.attributes.id is not None and all(  # type: ignore[union-attr]
         message == said and record.headers == first.headers for record, message in others

@@ -1,4 +1,4 @@
-"""What goes onto Kafka and what comes off it, as plain bytes."""
+"""Records produced to and read from Kafka, as plain bytes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -33,7 +33,7 @@ class Record:
 
     @property
     def coordinates(self) -> Coordinates:
-        """Where the record is: its name in the journal and in dead letters."""
+        """The coordinates of the record, as in the journal and in dead letters."""
         return (self.topic, self.partition, self.offset)
 
 
@@ -52,12 +52,12 @@ class Topics:
 
     @property
     def inputs(self) -> tuple[str, str]:
-        """What the worker reads."""
+        """The input topics."""
         return (self.signup, self.cancellation)
 
     @property
     def dead_letters(self) -> tuple[str, str]:
-        """Where it puts what it refused."""
+        """The dead letter topics."""
         return (f"{self.signup}-dlt", f"{self.cancellation}-dlt")
 
     def of(self, kind: Kind) -> str:

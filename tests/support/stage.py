@@ -31,7 +31,7 @@ JOB_LIMIT_S = 120.0
 
 @dataclass
 class Stage:
-    """What a test plays on. `settings` are the worker's, without the prefix; a test may change them between starts."""
+    """The topics, group, store and workers of a test. `settings` are without the prefix; a test may change them."""
 
     kafka: Kafka
     directory: Path
@@ -120,18 +120,18 @@ class Stage:
             reader.close()
 
     def expected(self) -> Expected:
-        """What the oracle makes of the records on the input topics, as an independent client reads them back."""
+        """Return the oracle's result for the records on the input topics, as read by an independent client."""
         if self._expected is None:
             records = read_committed(self.kafka.bootstrap_servers, *self.topics.inputs)
             self._expected = expected(records, self.topics, self.group)
         return self._expected
 
     def published(self) -> list[Record]:
-        """What any reader of committed records finds on the output topics."""
+        """Return the records that a `read_committed` consumer finds on the output topics."""
         return read_committed(self.kafka.bootstrap_servers, self.topics.churned, *self.topics.dead_letters)
 
     def store(self) -> StoreContent:
-        """What the stopped worker's file holds, or what PostgreSQL does where the settings name one."""
+        """Return the content of the stopped worker's file, or of PostgreSQL if the settings name one."""
         url = self.settings["STORE__URL"]
         return read_postgres(url) if url.startswith("postgresql") else read_store(self.store_file)
 
@@ -159,12 +159,12 @@ class Stage:
         assert not [each.error for each in moved if each.error]
 
     def group_is_empty(self) -> bool:
-        """Whether no member is left in the group."""
+        """Return whether the group has no members."""
         described = self._described_group()
         return not described.members and described.state in {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}
 
     def members(self) -> int:
-        """How many members share the group's partitions; 0 while it is being balanced."""
+        """Return the number of members of the group; 0 during a rebalance."""
         described = self._described_group()
         return len(described.members) if described.state is ConsumerGroupState.STABLE else 0
 

@@ -1,4 +1,4 @@
-"""What the worker's store holds, read by the tables that others may read, and by the table of parked records."""
+"""The content of the worker's store, read from the public tables and the table of parked records."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence

@@ -28,7 +28,7 @@ def faststream_command() -> list[str]:
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without any setting of the worker, then the given ones (names without the prefix)."""
+    """Return the environment of this process with the given settings only (names without the prefix)."""
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
     # The process runs in a directory of its own, where the worker is only found by this.
     inherited["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -97,7 +97,7 @@ class WorkerProcess:
         return [line for line in self._lines() if line.get("event") == name]
 
     def records_taken(self) -> int:
-        """How many records its batches had."""
+        """Return the number of records of all its batches."""
         return sum(int(str(batch["records"])) for batch in self.events("batch applied"))
 
     def errors(self) -> list[dict[str, object]]:

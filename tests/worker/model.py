@@ -1,4 +1,4 @@
-"""What the contract says becomes of each record, worked out one customer at a time and without a store.
+"""A model of the contract: the outcome of each record, one customer at a time and without a store.
 
 It knows neither batches nor the order in which the two topics are read: within a topic a customer's records keep
 their order, and that alone decides.
@@ -27,7 +27,7 @@ class Signup:
 
     @property
     def says(self) -> tuple[object, ...]:
-        """What counts when two are compared."""
+        """The attributes that are compared."""
         return self.tier, self.day, self.amount
 
 
@@ -70,7 +70,7 @@ class Expected:
 
 
 def expected(logs: Mapping[tuple[str, int], Log]) -> Expected:
-    """What all these records come to, however they are read."""
+    """Return the result of all these records, in any order of reading."""
     end = Expected()
     said = [
         ((topic, partition, offset), each)

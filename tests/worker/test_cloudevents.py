@@ -36,7 +36,7 @@ BINARY: list[Header] = [
 
 @dataclass
 class Attributes:
-    """What an envelope said; None where it said nothing that can be carried on."""
+    """Return the value of an attribute; None if it cannot be carried on."""
 
     id: str | None = None
     time: str | None = None
@@ -46,7 +46,7 @@ class Attributes:
 
 
 def attributes(cause: Record) -> Attributes:
-    """What of the record's envelope an event carries on, less what stands in where the envelope said nothing."""
+    """Return the attributes that an event carries on from the record's envelope, without defaults."""
     carried = {name: value.decode() for name, value in cloudevents.caused_by(cause) if value is not None}
     said_id, said_time = carried["ce_causationid"], carried["ce_time"]
     return Attributes(

@@ -31,7 +31,7 @@ READY = [*LIVE, "partitions", "kafka", "inputs", "group", "store", "receipt", "o
 
 @dataclass
 class Polls:
-    """What is seen of Kafka, which no fast test has."""
+    """A substitute for the polls of Kafka, which no fast test has."""
 
     turned_seconds: float = 0.2
     answered_seconds: float = 0.5
@@ -70,7 +70,7 @@ async def parts() -> AsyncIterator[Parts]:
 
 
 def looked(change: Callable[[Parts], Any]) -> list[str]:
-    """Which checks are not well after a change."""
+    """Return the checks that fail after a change."""
 
     async def look() -> list[str]:
         async with parts() as those:

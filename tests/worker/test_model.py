@@ -150,7 +150,7 @@ class Worker(RuleBasedStateMachine):
     # How it is done
 
     def _bad_records(self) -> dict[TopicPartition, int]:
-        """How many bad records come next, where one does."""
+        """Return the number of bad records that come next."""
         counts = {
             place: sum(1 for _ in takewhile(lambda each: isinstance(each, Bad), log[self.read[place] :]))
             for place, log in self.logs.items()

@@ -25,7 +25,7 @@ WELL = [Check("poll", is_well=True, found="last poll 0.1 s ago"), Check("store",
 
 
 class Page(HTMLParser):
-    """What a browser makes of the page: its tags with their attributes, and each table's rows by its caption."""
+    """The parsed page: its tags with their attributes, and each table's rows by its caption."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -131,7 +131,7 @@ def test_transaction_marker_is_read() -> None:
 
 
 def handed_over(data: bytes, kind: Any, aborted: Sequence[tuple[int, int]] = ()) -> tuple[list[Any], int]:
-    """What a consumer gets of it, and where it reads on."""
+    """Return the records that a consumer gets, and its next offset."""
     fetcher = aiokafka.consumer.fetcher
     records = fetcher.PartitionRecords(
         PLACE, fetcher.MemoryRecords(data), aborted, 0, None, kind, True, fetcher.READ_COMMITTED

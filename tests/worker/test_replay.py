@@ -345,7 +345,7 @@ async def wait_for(interruption: Interruption, *signals: signal.Signals) -> None
 
 
 async def interrupted_work(interruption: Interruption, *signals: signal.Signals) -> str:
-    """What is done after the work was cancelled, which more signals do not disturb."""
+    """Clean up after a cancellation; further signals do not interrupt it."""
     with pytest.raises(asyncio.CancelledError):
         await wait_for(interruption, *signals)
     send(signal.SIGINT)

@@ -36,7 +36,7 @@ def waiting(store: DuckDBStore) -> Waiting:
 
 
 def at_stake(store: DuckDBStore) -> AtStake:
-    """It without the time, found to be what `dead-letters list` shows of the letters one by one."""
+    """Return it without the time, after a comparison with the letters of `dead-letters list`."""
     with store.view() as view:
         letters = [letter for letter in described(view, Settings(), Filters()) if letter.state in WAITING]
         found = arr_at_stake.at_stake(view, Settings())

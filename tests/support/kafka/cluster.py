@@ -1,4 +1,4 @@
-"""What every way of running Kafka offers the tests, whoever started it."""
+"""The interface of a Kafka to the tests, however it is run."""
 
 import time
 from collections.abc import Sequence

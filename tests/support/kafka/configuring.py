@@ -1,4 +1,4 @@
-"""What an operator sets on a topic."""
+"""Configuration of topics, as an operator alters it."""
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,

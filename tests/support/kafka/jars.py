@@ -42,7 +42,7 @@ def _version(java: str) -> int:
 
 
 def classpath() -> str:
-    """What to give `java -cp`; brings the jars first where they are missing or of another version than `pom.xml`."""
+    """Return the class path for `java -cp`; downloads the jars first if they are missing or differ from `pom.xml`."""
     stamp = LIBS / ".complete"
     wanted = hashlib.sha256(POM.read_bytes()).hexdigest()
     LIBS.parent.mkdir(parents=True, exist_ok=True)
