@@ -74,32 +74,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _forked() -> Iterator[None]:
-    """Processes of the tests are forked from one that has the dependencies loaded."""
+    """Fork the processes of the tests from one that has the dependencies loaded."""
     with fork_server():
         yield
 
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> Call:
-    """The servers of the run; each starts when it is first asked for."""
+    """Return the servers of the run; each starts when it is first asked for."""
     return request.config.stash[CALL]
 
 
 @pytest.fixture(scope="session")
 def kafka(servers: Call) -> Kafka:
-    """A real Kafka."""
+    """Return a real Kafka, shared by the run."""
     return SharedKafka(servers)
 
 
 @pytest.fixture(scope="session")
 def secured_kafka(servers: Call) -> SecuredKafka:
-    """A Kafka that checks rights."""
+    """Return a Kafka that checks rights."""
     return shared_secured_kafka(servers, "secured")
 
 
 @pytest.fixture(scope="session")
 def creating_kafka(servers: Call) -> SecuredKafka:
-    """A Kafka that creates the topics it is asked for, as one does by default, and takes large records.
+    """Return a Kafka that creates the topics it is asked for, as one does by default, and takes large records.
 
     It checks rights on a second way in.
     """
@@ -108,13 +108,13 @@ def creating_kafka(servers: Call) -> SecuredKafka:
 
 @pytest.fixture(scope="session")
 def forgetful_kafka(servers: Call) -> SecuredKafka:
-    """A Kafka that checks rights, and forgets idle connections after a second and transactional ids after three."""
+    """Return a Kafka that checks rights, and forgets idle connections after 1 s and transactional ids after 3 s."""
     return shared_secured_kafka(servers, "forgetful")
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A real PostgreSQL for one process of the run: advisory locks and sessions are seen by all of its users."""
+    """Yield a real PostgreSQL for one process of the run: advisory locks and sessions are seen by all of its users."""
     with running_postgres() as running:
         yield running
 

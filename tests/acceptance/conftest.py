@@ -14,14 +14,14 @@ from tests.support.stage import Stage
 
 @pytest.fixture(scope="session")
 def mortal_kafka() -> Iterator[Kafka]:
-    """A real Kafka that a test may stop, and then has to start again; other tests do not use it."""
+    """Yield a real Kafka that a test may stop, and then has to start again; other tests do not use it."""
     with local_kafka(1) as running:
         yield running
 
 
 @pytest.fixture
 def mortal_stage(mortal_kafka: Kafka, tmp_path: Path) -> Iterator[Stage]:
-    """A test's own world on that Kafka."""
+    """Yield a stage of the test's own on that Kafka."""
     stage = Stage(mortal_kafka, tmp_path)
     yield stage
     stage.close()
@@ -29,7 +29,7 @@ def mortal_stage(mortal_kafka: Kafka, tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(kafka: Kafka, tmp_path: Path) -> Iterator[Stage]:
-    """A test's own world on that Kafka, topics not yet created."""
+    """Yield a stage of the test's own on the shared Kafka, topics not yet created."""
     stage = Stage(kafka, tmp_path)
     yield stage
     stage.close()
@@ -37,7 +37,7 @@ def stage(kafka: Kafka, tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.fixture
 def creating_stage(creating_kafka: SecuredKafka, tmp_path: Path) -> Iterator[Stage]:
-    """A test's own world on that Kafka, by the way in that has all rights; topics not yet created."""
+    """Yield a stage of the test's own on that Kafka, by the listener that has all rights; topics not yet created."""
     stage = Stage(creating_kafka.kafka, tmp_path)
     stage.settings["LOG__FORMAT"] = "json"
     yield stage
@@ -46,6 +46,6 @@ def creating_stage(creating_kafka: SecuredKafka, tmp_path: Path) -> Iterator[Sta
 
 @pytest.fixture
 def url(stage: Stage, postgres: Postgres) -> str:
-    """A store's address of the test's own, which the stage's workers have."""
+    """Return the address of a store of the test's own, and set it for the stage's workers."""
     stage.settings["STORE__URL"] = fresh_schema(postgres)
     return stage.settings["STORE__URL"]

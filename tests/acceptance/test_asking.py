@@ -66,7 +66,7 @@ def port_of(worker: WorkerProcess) -> str:
 
 
 def contradicted(stage: Stage, partitions: int = 1) -> WorkerProcess:
-    """A worker that has seen Ada cancel before she signed up, again after it, and for another day; Bob left before."""
+    """Start a worker that sees Ada cancel before she signed up, after it, and for another day; Bob left before."""
     worker = started(stage, partitions)
     take(stage, worker, signed_up(BOB))
     take(stage, worker, left(BOB))
@@ -255,7 +255,7 @@ def topics_tell(stage: Stage, story: CustomerHistory) -> TopicLookup:
 
 @pytest.fixture(scope="module")
 def asked(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The contradicted worker, for tests that only read."""
+    """Yield the stage of the contradicted worker, for tests that only read."""
     stage = Stage(kafka, tmp_path_factory.mktemp("asked"))
     contradicted(stage)
     yield stage

@@ -38,7 +38,7 @@ def signups(count: int, seed: int) -> list[Message]:
 
 @pytest.fixture
 def ready(stage: Stage) -> Stage:
-    """A stage with one partition a topic and ten signups on it."""
+    """Prepare a stage with one partition a topic and ten signups on it."""
     stage.create_topics(1)
     stage.produce(signups(READ, seed=1))
     return stage
@@ -71,7 +71,7 @@ def recreate_topic(stage: Stage) -> None:
 
 
 def refusal(worker: WorkerProcess) -> str:
-    """The reason that the worker gave for stopping."""
+    """Return the reason that the worker gave for stopping."""
     assert worker.wait() == REFUSED, worker.tail()
     [stopped] = worker.events("stopped for safety")
     return str(stopped["reason"])
@@ -181,7 +181,7 @@ class Restorable:
 
 @pytest.fixture
 def restorable(tmp_path: Path) -> Iterator[Restorable]:
-    """A broker of the test's own, and a copy of its disk that has the first five of ten signups."""
+    """Yield a broker of the test's own, and a copy of its disk that has the first five of ten signups."""
     with local_kafka(1) as kafka:
         world = Restorable(kafka, tmp_path)
         world.stage.create_topics(1)

@@ -60,6 +60,6 @@ def test_input_larger_than_its_dead_letter_topic_fails_check(stage: Stage) -> No
 
 
 def _check(stage: Stage) -> tuple[int, dict[str, dict[str, object]]]:
-    """The exit code, and each check by its name."""
+    """Run `check` and return the exit code, and each check by its name."""
     code, said = run_to_the_end(module_command("check", "--json"), stage.settings, stage.directory)
     return code, {one["name"]: one for one in json.loads(said)}

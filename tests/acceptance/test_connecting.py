@@ -32,7 +32,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafka]:
 
 
 def cause(**settings: object) -> str:
-    """The message about a connection that fails; it is one sentence for people."""
+    """Return the message about a connection that fails; check that it says what to do and leaves out the password."""
 
     async def describe() -> None:
         async with admin_client(kafka) as admin:

@@ -38,6 +38,6 @@ def _run_until_killed(stage: Stage, failpoint: str) -> None:
 
 
 def _in_order(messages: list[Message], count: int) -> list[list[Message]]:
-    """The messages in so many parts, the last part first: parts are taken from the end."""
+    """Split the messages into so many parts, the last part first: parts are taken from the end."""
     size = -(-len(messages) // count)
     return [messages[begin : begin + size] for begin in range(0, len(messages), size)][::-1]

@@ -33,7 +33,7 @@ def people(count: int, seed: int = 0) -> list[str]:
 
 
 def custom(who: str, *, mrr: str = "100.00", headers: Headers = ()) -> Message:
-    """A signup that the bad deploy refuses."""
+    """Return a signup that the bad deploy refuses."""
     value = signup(who, plan_tier='"custom"', mrr=quoted(mrr))
     return Message("signup", who.encode(), value, headers)
 
@@ -53,7 +53,7 @@ def refused_by_a_bad_deploy(stage: Stage, messages: list[Message]) -> None:
 
 
 def consumed(stage: Stage) -> WorkerProcess:
-    """A good worker that has read everything."""
+    """Start a good worker and wait until it has read everything."""
     worker = stage.start()
     worker.wait_until(lambda: bool(worker.events("recovered")), "the receipt read")
     stage.wait_until_consumed(worker)
@@ -75,7 +75,7 @@ def states(stage: Stage) -> Counter[str]:
 
 
 def redriven_records(stage: Stage) -> list[Record]:
-    """The records on the input topics that a redrive has put there."""
+    """Return the records on the input topics that a redrive has put there."""
     records = read_committed(stage.kafka.bootstrap_servers, *stage.topics.inputs)
     return [record for record in records if record.headers and record.headers[-1][0] == COUNT]
 
@@ -228,7 +228,7 @@ def test_a_forged_redrive_does_no_harm_and_hides_nothing(stage: Stage) -> None:
 
 
 def _slow_redrive(stage: Stage) -> WorkerProcess:
-    """A redrive of many more records than it sends in a few seconds, once it has begun to send."""
+    """Start a redrive of many more records than it sends in a few seconds, and wait until it has begun to send."""
     command, log = module_command(*REDRIVE, "--rate", "5", "--execute"), stage.directory / "slow.log"
     slow = WorkerProcess(command, stage.settings, stage.directory, log)
     stage.workers.append(slow)

@@ -101,7 +101,7 @@ def test_erased_rows_may_be_deleted_from_the_store(stage: Stage) -> None:
 
 
 def played(stage: Stage, who: list[str]) -> None:
-    """A worker has published that these left, and has stopped."""
+    """Run a worker until it has published that these customers left, and stop it."""
     stage.create_topics(1)
     stage.produce(lives(who))
     stage.run_to_the_end_of_the_topics()
@@ -121,7 +121,7 @@ def taken(worker: WorkerProcess) -> int:
 
 
 def on_topic(stage: Stage, who: str) -> list[Record]:
-    """The records of this customer on `customer.churned`."""
+    """Return the records of this customer on `customer.churned`."""
     records = read_committed(stage.kafka.bootstrap_servers, stage.topics.churned)
     return [record for record in records if record.key == who.encode()]
 
@@ -150,7 +150,7 @@ def let_cleaner_run_at_once(kafka: Kafka) -> None:
 
 @contextmanager
 def aborted(stage: Stage) -> Iterator[Producer]:
-    """A producer whose transaction is aborted."""
+    """Yield a producer whose transaction is aborted when the test ends."""
     settings = {"bootstrap.servers": stage.kafka.bootstrap_servers, "transactional.id": stage.name}
     producer = Producer(settings)
     producer.init_transactions(30)

@@ -25,7 +25,7 @@ FAILED = "batch failed, retrying"
 
 
 def marked() -> list[Message]:
-    """A customer, what ends it, and records that are refused, with content known again wherever it turns up."""
+    """Return a customer's signups and cancellation, and records that are refused, all with recognisable content."""
     key = f"{WORD}-key".encode()
     mrr = f'{{"amount": "{AMOUNT}", "currency": "USD"}}'
     values = [signup_value(WHO, mrr=mrr), signup_value(WHO.upper(), industry=f'"{WORD}"', mrr=f'"{AMOUNT}1"')]
@@ -87,7 +87,7 @@ def put_a_directory_in_place_of(file: Path) -> None:
 
 
 def page(stage: Stage) -> str:
-    """The operations page; raises where it is an error."""
+    """Return the operations page; raise where it is an error."""
     with urllib.request.urlopen(f"http://127.0.0.1:{stage.settings['HTTP__PORT']}/", timeout=30) as answer:
         text: str = answer.read().decode()
         return text

@@ -64,7 +64,7 @@ class Scene:
         return next(str(each) for each in checks if each["name"] == check) if check in unwell(self.url) else ""
 
     def value(self, name: str) -> float:
-        """A metric of the signups' partition or topic."""
+        """Return the value of a metric of the signups' partition or topic."""
         return Scraped(self.url).value(f"customer_worker_{name}", topic=self.stage.topics.signup)
 
     def applied(self) -> float:

@@ -50,7 +50,7 @@ def test_backlog_is_read_in_batches_of_limited_size(stage: Stage) -> None:
 
 
 def _require_discreet_messages(stage: Stage) -> None:
-    """A dead letter's message names the field and why, never the value."""
+    """Check that each dead letter's message names the field and the reason, never the value."""
     fields = {bad.name.encode(): bad.field for bad in bad_records()}
     seen = 0
     for letter in stage.published():

@@ -33,7 +33,7 @@ class Scraped:
         self._samples = [sample for family in families for sample in family.samples]
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum of all samples of that name with these labels, of which there has to be one."""
+        """Return the sum of all samples of that name with these labels, of which there has to be one."""
         found = [s.value for s in self._samples if s.name == name and labels.items() <= s.labels.items()]
         assert found, f"no {name} with {labels}"
         return sum(found)

@@ -29,7 +29,7 @@ NO_COORDINATOR = "transaction.state.log.replication.factor=3\ntransaction.state.
 
 @pytest.fixture
 def stage(forgetful_kafka: SecuredKafka, tmp_path: Path) -> Iterator[Stage]:
-    """A stage on it, whose worker has the rights it needs."""
+    """Yield a stage on that Kafka, whose worker has the rights it needs."""
     stage = Stage(forgetful_kafka.kafka, tmp_path)
     stage.create_topics(1)
     stage.settings |= forgetful_kafka.settings

@@ -27,7 +27,7 @@ NOBODY = {"count": 0, "lost_arr": "0.00"}
 
 
 def played(stage: Stage, messages: list[Message]) -> None:
-    """A worker has taken these and published all that comes of them, and has stopped."""
+    """Run a worker until it has read these messages and published all that results from them, and stop it."""
     stage.create_topics()
     stage.produce(messages)
     stage.run_to_the_end_of_the_topics()
@@ -43,7 +43,7 @@ def two_lives(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def make_anew(stage: Stage, records: Mapping[int, int], value: bytes) -> None:
-    """An operator deletes `customer.churned` and makes it anew, with so many records in each partition."""
+    """Delete `customer.churned` and create it again, as an operator might, with so many records in each partition."""
     admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
     admin.delete_topics([stage.topics.churned])[stage.topics.churned].result(30)
     deadline = time.monotonic() + 30
@@ -59,7 +59,7 @@ def make_anew(stage: Stage, records: Mapping[int, int], value: bytes) -> None:
 
 
 def delete_first(stage: Stage, partition: int) -> None:
-    """An operator lets records of `customer.churned` be deleted, and deletes one."""
+    """Delete the first record of a partition of `customer.churned`, as an operator might, once its policy allows it."""
     topic = stage.topics.churned
     configure(stage.kafka.bootstrap_servers, topic, "cleanup.policy", "delete")
     admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})

@@ -71,14 +71,14 @@ def bad_night(stage: Stage, *more: Message) -> list[str]:
 
 
 def started(stage: Stage, **settings: str) -> WorkerProcess:
-    """A worker that publishes."""
+    """Start a worker and wait until it has recovered and may publish."""
     worker = stage.start(**settings)
     worker.wait_until(lambda: bool(worker.events("recovered")), "recovered")
     return worker
 
 
 def run_idle(stage: Stage) -> None:
-    """A worker's life in which nothing comes."""
+    """Start a worker, and stop it without any input."""
     worker = started(stage)
     assert worker.stop() == 0, worker.tail()
 
@@ -89,7 +89,7 @@ def numbers(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def events(stage: Stage) -> Counter[str]:
-    """The events on the topic, by customer."""
+    """Count the events on the topic, by customer."""
     return Counter(
         (event.key or b"").decode() for event in read_committed(stage.kafka.bootstrap_servers, stage.topics.churned)
     )

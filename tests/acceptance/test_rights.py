@@ -31,7 +31,7 @@ UNREACHABLE = 69
 
 @pytest.fixture
 def stage(secured_kafka: SecuredKafka, tmp_path: Path) -> Iterator[Stage]:
-    """A worker's world with topics; its user has all the rights it needs."""
+    """Yield a stage with topics, whose user has all the rights it needs."""
     stage = Stage(secured_kafka.kafka, tmp_path)
     stage.create_topics(1)
     stage.settings |= secured_kafka.settings

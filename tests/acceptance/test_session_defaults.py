@@ -23,7 +23,7 @@ LEVELS = ("repeatable read", "serializable")
 
 @pytest.fixture
 def urls(url: str) -> Iterator[list[str]]:
-    """The store's address as users with these default levels of isolation."""
+    """Yield the store's address as users with these default levels of isolation."""
     parts = urlsplit(url)
     names = [f"{level.replace(' ', '_')}_{uuid.uuid4().hex[:8]}" for level in LEVELS]
     with psycopg.connect(url, autocommit=True) as admin:

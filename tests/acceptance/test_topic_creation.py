@@ -19,7 +19,7 @@ REFUSED = Message("signup", ADA.encode(), b"no json")
 
 
 def existing(stage: Stage) -> set[str]:
-    """The topics of this stage's names that the broker has."""
+    """Return the topics of this stage's names that the broker has."""
     admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
     return {name for name in admin.list_topics(timeout=30).topics if name.startswith(stage.name)}
 

@@ -77,7 +77,7 @@ class Bench:
         self._best: tuple[int, int] | None = None
 
     def throughput(self) -> Answer:
-        """The worker and the best Kafka Streams, run by run in turn, and a bare reader."""
+        """Measure the worker and the best Kafka Streams, run by run in turn, and a bare reader."""
         threads, commit_ms = self._best_streams()
         streams = self._streams(self._topics, threads, commit_ms)
         name = f"kafka streams, {threads} threads, {commit_ms} ms"
@@ -91,7 +91,7 @@ class Bench:
         return {"bare_reader_events_per_s": bare, "results": medians}
 
     def latency(self) -> Answer:
-        """A cancellation until its event is visible, for the worker and Kafka Streams in turn."""
+        """Measure the time from a cancellation until its event is visible, for the worker and Kafka Streams in turn."""
         threads, commit_ms = QUICKEST_STREAMS
         topics = traffic.Topics(f"pairs-{time.time_ns()}.")
         traffic.create(self._servers, topics)
@@ -112,7 +112,7 @@ class Bench:
         return medians
 
     def naive(self) -> Answer:
-        """The tutorial's way, on the first few thousand of the same records."""
+        """Measure the tutorial's way, on the first few thousand of the same records, and the worker."""
         command = [sys.executable, "-m", "tests.benchmarks.naive", self._servers, self._topics.prefix]
         rate = self._printed([*command, str(self._directory / "naive.duckdb"), str(NAIVE_RECORDS)])
         figures = self._measure(self._worker(self._topics))
@@ -121,7 +121,7 @@ class Bench:
         return {"naive_per_s": rate, "worker_per_s": ours, "ratio": ours / rate}
 
     def stored(self) -> list[Answer]:
-        """The worker on stores that hold many customers already."""
+        """Measure the worker on stores that hold many customers already."""
         table = Table(
             "customers stored", "events/s", "of the first", "start s", "after kill -9 s", "peak MiB", "file MiB"
         )
@@ -145,7 +145,7 @@ class Bench:
         return asdict(found)
 
     def workers(self) -> Answer:
-        """The worker on DuckDB, and some on one PostgreSQL, run by run in turn."""
+        """Measure the worker on DuckDB, and several workers on one PostgreSQL, run by run in turn."""
         wanted, events = self._customers // 2, self._customers * 3 // 2
         runs: dict[str, list[workers.WithServer]] = {workers.DUCKDB: []}
         with postgres_from_the_wheel() as server:

@@ -51,7 +51,7 @@ def fill(settings: Settings, sizes: Sizes, tell: Callable[[int], object]) -> Non
 
 
 def _leave(store: DuckDBStore, settings: Settings, events: int) -> Iterator[int]:
-    """Customers who have left, by the rules and the words of the worker itself."""
+    """Store customers who have left, with events as the worker itself composes them."""
     topics = settings.topics
     composer = Composer(
         churned_topic=topics.churned,
@@ -95,7 +95,7 @@ def _journal(store: DuckDBStore, sizes: Sizes, **parameters: str | int | None) -
 
 
 def _refuse(store: DuckDBStore, topics: Topics, sizes: Sizes) -> None:
-    """Cancellations that came too late; their letters are out."""
+    """Store cancellations that came too late, whose dead letters are published."""
     refused = {"outcome": "rejected", "reason": "already_churned", "topic": topics.cancellation}
     _journal(store, sizes, first=sizes.events, begin=0, end=sizes.letters, **refused)
     store._db.execute(

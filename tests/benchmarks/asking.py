@@ -107,7 +107,7 @@ class Bench:
         self._worker = BusyWorker(bootstrap_servers, self._topics, directory)
 
     def prepare(self) -> None:
-        """A full store, of which there is a copy, its events on their topic, and records to read."""
+        """Prepare a full store, of which there is a copy, its events on their topic, and records to read."""
         asked, settings = self._arguments, Settings.read()
         with Progress(console=console, transient=True) as progress:
             bar = progress.add_task("filling the store", total=asked.events)
@@ -159,7 +159,7 @@ class Bench:
         return took
 
     def slowdown(self) -> dict[str, Any]:
-        """The worker at the same work while nobody asks, and while somebody does."""
+        """Measure the worker at the same work while nobody queries it, and while somebody does."""
         asked = self._arguments
         return measure(self._worker, self._load, asked.pairs, ASKED, asked.every, console)
 

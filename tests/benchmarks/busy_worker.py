@@ -118,7 +118,7 @@ class BusyWorker:
 
 
 def _served(contestant: contestants.Contestant, directory: Path) -> contestants.Contestant:
-    """The contestant with a port to be asked at, and commands with a cache of their own."""
+    """Return the contestant with an HTTP port, and with a cache of its own for commands."""
     [port] = free_ports(1)
     settings = {
         "HTTP__ENABLED": "true",

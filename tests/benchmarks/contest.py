@@ -68,7 +68,7 @@ def run(
 def _started(
     command: Sequence[str], environment: Mapping[str, str], log: Path, processes: int
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """The processes, stopped when the block ends. All write to one log."""
+    """Start the processes, and stop them when the block ends. All write to one log."""
     with ExitStack() as cleanup:
         output = cleanup.enter_context(log.open("wb"))
         running: list[subprocess.Popen[bytes]] = []
@@ -87,12 +87,12 @@ def _stop(running: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def unix_time(timestamp: str) -> float:
-    """The moment of a log line, in seconds since 1970."""
+    """Return the time of a log line, in seconds since 1970."""
     return datetime.fromisoformat(timestamp).timestamp()
 
 
 def reader_at_the_end(bootstrap_servers: str, topic: str) -> Consumer:
-    """A reader of what comes from now on."""
+    """Return a consumer that reads what is produced from now on."""
     reader = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,

@@ -27,7 +27,7 @@ class Contestant:
 
 
 def worker(bootstrap_servers: str, inputs: Topics, directory: Path, store_url: str = "") -> Contestant:
-    """The worker, with a fresh group, and output topics of its own; on a fresh DuckDB file if no store is given."""
+    """Return the worker with a fresh group and fresh output topics; on a fresh DuckDB file if no store is given."""
     run = f"run-{time.time_ns()}"
     settings = {
         "KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,

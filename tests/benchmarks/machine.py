@@ -9,7 +9,7 @@ Machine = dict[str, str | int | float | None]
 
 
 def machine() -> Machine:
-    """The machine, and how many processes wanted a core in the last minute."""
+    """Describe the machine, and how many processes wanted a core in the last minute."""
     return {
         "system": platform.platform(),
         "python": platform.python_version(),

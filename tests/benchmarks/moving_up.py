@@ -133,13 +133,13 @@ class Moving:
         return workers.WithServer(found.seconds, found.cpu_seconds, found.peak_mib, found.repeats, cpu, wal)
 
     def _produce_what_was_read_before(self) -> None:
-        """Cancellations of customers who are active in the store: read again, each would be an event too many."""
+        """Produce cancellations of active customers: each one read again would result in an event too many."""
         with _sending(self._servers) as producer:
             for number in range(3, min(READ_BEFORE * 4, self._customers), 4):
                 _send(producer, self._topics.cancellation, number, traffic.cancellation(customer_id(number)))
 
     def _produce_what_comes_then(self) -> Counter[str]:
-        """New customers of whom half leave, old ones who leave, and repeats; whom events are to come of."""
+        """Produce signups and cancellations of new and old customers, and repeats; count the expected events."""
         first, count = self._customers, self._then
         leaving = [*range(first, first + count, 2), *range(1, min(2 * count, self._customers), 4)]
         with _sending(self._servers) as producer:
@@ -189,7 +189,7 @@ class Moving:
 
 @contextmanager
 def _sending(servers: str) -> Iterator[Producer]:
-    """A producer whose records are out when the block ends."""
+    """Yield a producer, and flush it when the block ends."""
     producer = raw_producer(servers)
     yield producer
     assert producer.flush(120) == 0

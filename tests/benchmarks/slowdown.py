@@ -109,7 +109,7 @@ def _ask(turns: Commands | None, every: float, is_over: threading.Event) -> int:
 
 
 def _asked_to_quiet(stretches: Sequence[Stretch], figure: Callable[[Stretch], float]) -> float:
-    """The median of the asked ones to that of the quiet ones."""
+    """Return the ratio of the median of the stretches with queries to that of the quiet ones."""
     asked, quiet = ([figure(one) for one in stretches if one.is_asked is which] for which in (True, False))
     return statistics.median(asked) / statistics.median(quiet)
 

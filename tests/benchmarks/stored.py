@@ -74,7 +74,7 @@ def replay(bootstrap_servers: str, topics: traffic.Topics, directory: Path, traf
 
 
 def fill(file: Path, customers: int) -> None:
-    """A store with so many customers."""
+    """Create a store with so many customers."""
     store = DuckDBStore(str(file))
     store._db.execute(
         "INSERT INTO customers SELECT uuid(), 'FinTech', 'growth', DATE '2026-01-15', 499, NULL FROM range(?)",

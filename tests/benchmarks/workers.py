@@ -30,7 +30,7 @@ class WithServer:
 
 
 def on_duckdb(bootstrap_servers: str, topics: traffic.Topics, directory: Path, wanted: int) -> WithServer:
-    """The worker on a fresh DuckDB file."""
+    """Measure the worker on a fresh DuckDB file."""
     contestant = contestants.worker(bootstrap_servers, topics, directory)
     figures = _run(bootstrap_servers, contestant, directory, wanted, 1)
     for file in directory.glob("run-*.duckdb*"):
@@ -61,7 +61,7 @@ def _run(
 
 @contextmanager
 def _schema(server: WheelPostgres) -> Iterator[str]:
-    """The address of an empty schema, which is dropped when the block ends."""
+    """Yield the address of an empty schema, which is dropped when the block ends."""
     url = fresh_schema(server)
     try:
         yield url
@@ -73,7 +73,7 @@ def _schema(server: WheelPostgres) -> Iterator[str]:
 
 
 def server_cpu_seconds(server: WheelPostgres) -> float:
-    """The CPU that all processes of a PostgreSQL have used, those that have ended included."""
+    """Return the CPU time that all processes of a PostgreSQL have used, those that have ended included."""
     first = server.pid
     ticks = sum(_ticks(first, 4))
     for process in Path("/proc").glob("[0-9]*"):
@@ -100,7 +100,7 @@ def wal_bytes(admin: psycopg.Connection) -> int:
 
 
 def table(medians: dict[str, dict[str, float]], events: int) -> Table:
-    """The figures of each, beside DuckDB's."""
+    """Return the figures of each contestant, beside DuckDB's."""
     shown = Table("", *medians)
     duckdb = medians[DUCKDB]
 

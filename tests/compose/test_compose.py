@@ -31,7 +31,7 @@ def instructions(keyword: str) -> list[str]:
 
 
 def settings_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings as the service's own process reads them."""
+    """Return the settings as the service's own process reads them."""
     for variable in [each for each in os.environ if each.startswith(PREFIX)]:
         monkeypatch.delenv(variable)
     for variable, value in SERVICES[name]["environment"].items():

@@ -56,7 +56,7 @@ def three_runs() -> list[subprocess.CompletedProcess[str]]:
 
 
 def lost_arr_of_the_story() -> Decimal:
-    """The sum to expect, from the bytes that are sent."""
+    """Compute the sum to expect, from the bytes that are sent."""
     acts = [story.ten_sign_up(), story.three_cancel(), story.two_cancel_ahead_of_signup(), [story.fatal_cancellation()]]
     lines = [line for act in [*acts, story.while_down()] for line in act]
     signups = [json.loads(line.value or b"{}") for line in lines if line.topic == "signup"]
@@ -151,7 +151,7 @@ def test_ctrl_c_leaves_no_process_behind(heard: None, number: signal.Signals) ->
 
 
 def wait_until_gone(pid: int) -> None:
-    """The system ends it with its parent, which takes a moment on a busy machine."""
+    """Wait until a process has ended: the system ends it with its parent, which takes a moment on a busy machine."""
     deadline = time.monotonic() + 10
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < deadline, f"process {pid} is still there"

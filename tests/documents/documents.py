@@ -50,7 +50,7 @@ def blocks(language: str | None = None, documents: list[Path] = DOCUMENTS) -> li
 
 
 def prose(document: Path) -> str:
-    """The document without its blocks."""
+    """Return the document without its fenced blocks."""
     return _FENCED.sub("", document.read_text())
 
 
@@ -66,7 +66,7 @@ def alternatives(span: str) -> list[str]:
 
 
 def section(document: Path, title: str) -> str:
-    """The text below a heading, up to the next heading of the same level or a higher one."""
+    """Return the text below a heading, up to the next heading of the same level or a higher one."""
     text = document.read_text()
     heading = re.search(rf"^(#+) {re.escape(title)}\n", text, re.MULTILINE)
     assert heading, f"{document.name} has no section {title}"
@@ -76,7 +76,7 @@ def section(document: Path, title: str) -> str:
 
 
 def table(document: Path, title: str) -> list[list[str]]:
-    """The rows of the first table of a section, without its head."""
+    """Return the rows of the first table of a section, without its head."""
     lines = [line for line in section(document, title).splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     ends = next((number for number, line in enumerate(lines) if number > 1 and set(line) <= set("|- ")), len(rows) + 1)
@@ -84,15 +84,15 @@ def table(document: Path, title: str) -> list[list[str]]:
 
 
 def headings(document: Path) -> list[str]:
-    """The text of each heading."""
+    """Return the text of each heading."""
     return re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
 
 
 def anchors(document: Path) -> set[str]:
-    """The anchor of each heading, as GitHub makes them."""
+    """Return the anchor of each heading, as GitHub makes them."""
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings(document)}
 
 
 def links(document: Path) -> list[str]:
-    """The target of each link."""
+    """Return the target of each link."""
     return re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", prose(document))

@@ -38,7 +38,7 @@ def compile_java(source: str, directory: Path) -> str:
 
 
 def _compiler() -> Path:
-    """The compiler's jar; brought by Maven once."""
+    """Return the path of the compiler's jar, which Maven downloads once."""
     jar = DIRECTORY / "{1}-{2}.jar".format(*COMPILER.split(":"))
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     with (DIRECTORY.parent / "ecj.lock").open("w") as lock:

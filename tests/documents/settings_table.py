@@ -12,7 +12,7 @@ END = "<!-- end of settings -->\n"
 
 
 def table() -> str:
-    """The table, from the fields of `Settings`: name, default, description."""
+    """Render the table from the fields of `Settings`: name, default, description."""
     rows = ["| variable | default | description |", "|---|---|---|"]
     for variable, default in defaults().items():
         shown = f"`{default}`" if default else ""
@@ -40,7 +40,7 @@ def _description(variable: str) -> str:
 
 
 def replaced(document: str) -> str:
-    """The document with the table of today."""
+    """Return the document with its table generated anew."""
     found = re.subn(
         f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: BEGIN + table() + END, document, flags=re.DOTALL
     )

@@ -31,7 +31,7 @@ _ASSIGNMENT = re.compile(r"(\w+)=(.*)", re.DOTALL)
 
 
 def simple_commands(text: str) -> list[list[str]]:
-    """The words of each command of a script, its variables put in."""
+    """Return the words of each command of a script, with its variables substituted."""
     commands: list[list[str]] = []
     variables: dict[str, list[str]] = {}
     joined = text.replace("\\\n", " ").replace("|\n", "| ")
@@ -99,7 +99,7 @@ def all_options() -> frozenset[str]:
 
 @cache
 def top_level_commands() -> frozenset[str]:
-    """The commands and groups."""
+    """Return the names of the top-level commands and groups."""
     command: Any = typer.main.get_command(command_line([]))
     return frozenset(command.commands)
 

@@ -89,7 +89,7 @@ class Stranger:
             )
 
     def here(self, script: str) -> str:
-        """The script with the address of this Kafka."""
+        """Return the script with the address of this Kafka."""
         return script.replace(DOCUMENTED_BROKER, self.bootstrap_servers)
 
 
@@ -100,7 +100,7 @@ def _write_program(path: Path, command: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
-    """A stranger who has a new Kafka and has started the worker."""
+    """Yield a stranger who has a new Kafka and has started the worker."""
     with local_kafka(1) as kafka:
         one = Stranger(tmp_path_factory.mktemp("stranger"), kafka.bootstrap_servers)
         try:
@@ -158,7 +158,7 @@ def _is_served(url: str) -> bool:
 
 @contextmanager
 def subscriber(command: list[str], environment: Mapping[str, str], output: Path) -> Iterator[Callable[[], str]]:
-    """An example that reads for ever; what it has printed so far."""
+    """Run an example that reads for ever, and yield a function that returns what it has printed so far."""
     with output.open("wb") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as process:
         try:
             yield output.read_text

@@ -34,7 +34,7 @@ def _jump(by: dt.timedelta) -> Inflict:
 
 
 def _with_clock(file: Path) -> list[str]:
-    """The worker with a clock that says what the file says; timers are left alone, as a jump leaves them."""
+    """Return the command of a worker whose clock shows the time in the file; timers are not affected by a jump."""
     library = next((str(path) for pattern in LIBRARIES for path in sorted(Path("/").glob(pattern[1:]))), None)
     assert library is not None, "there is no libfaketime: apt-get install faketime"
     return [

@@ -27,11 +27,11 @@ class Database:
                 db.execute(f"CREATE ROLE {_name(slot)} SUPERUSER LOGIN".encode())
 
     def fresh_store(self) -> str:
-        """The direct URL of a store that holds nothing."""
+        """Return the direct URL of a store that holds nothing."""
         return fresh_schema(self.server)
 
     def url_for(self, slot: int, store: str) -> str:
-        """The URL by which this worker comes to the store at the direct URL `store`."""
+        """Return the URL by which this worker connects to the store at the direct URL `store`."""
         parts = conninfo_to_dict(store)
         address = f"{_name(slot)}@{HOST}:{self.doors[slot].ports[0]}"
         return f"postgresql://{address}/{parts['dbname']}?options={quote(str(parts['options']))}"
@@ -64,7 +64,7 @@ class Database:
             db.execute(f"ALTER ROLE {_name(slot)} RESET ALL".encode())
 
     def sessions(self, slot: int) -> set[int]:
-        """The sessions in which this worker decides batches."""
+        """Return the sessions in which this worker decides batches."""
         query = "SELECT pid FROM pg_stat_activity WHERE usename = %s AND application_name = 'customer-worker'"
         with psycopg.connect(self.server.url, autocommit=True) as db:
             return {pid for (pid,) in db.execute(query, [_name(slot)]).fetchall()}

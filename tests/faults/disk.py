@@ -40,7 +40,7 @@ def _at_a_checkpoint(play: Play, _: random.Random) -> str:
 
 
 def _under_postgres(play: Play, _: random.Random) -> str:
-    """The tables lie on a small disk, the server's own log does not: without that no PostgreSQL goes on."""
+    """Fill a small disk that holds the tables but not the server's own log, without which no PostgreSQL goes on."""
     database = play.cluster.database
     assert database is not None
     disk = Path(tempfile.mkdtemp(prefix="faults-disk-"))

@@ -86,7 +86,7 @@ def _frozen(play: Play, rng: random.Random) -> str:
 
 
 def _frozen_and_replaced(play: Play, _: random.Random) -> str:
-    """The first freezes, a second takes over on a copy of its store, the first wakes up: one of them has to end."""
+    """Freeze the first worker, start a second on a copy of its store, thaw the first: one of them has to end."""
     first = play.worker
     first.freeze()
     began = time.monotonic()
@@ -113,7 +113,7 @@ def _frozen_and_replaced(play: Play, _: random.Random) -> str:
 
 
 def _input_grows(play: Play, rng: random.Random) -> str:
-    """New customers sign up on the new partition only; their records must be taken without anyone's doing."""
+    """Sign up new customers on a new partition only; their records must be read without an operator's action."""
     topic = play.stage.topics.signup
     partition = _add_partition(play, topic)
     fresh = make_corpus(200, PARTITIONS, seed=rng.randrange(1 << 30), troubles=False)

@@ -20,7 +20,7 @@ SHOWN = 5
 
 @contextmanager
 def asking_the_dead(file: Path) -> Iterator[Ask]:
-    """Queries on a dead worker's file: on a copy, so that the next worker finds what the last one left."""
+    """Yield queries on a stopped worker's file: on a copy, so that the next worker finds the file unchanged."""
     with tempfile.TemporaryDirectory() as directory:
         for part in file.parent.glob(f"{file.name}*"):
             shutil.copy(part, directory)
@@ -29,7 +29,7 @@ def asking_the_dead(file: Path) -> Iterator[Ask]:
 
 
 def require_order_of_knowledge(ask: Ask, published: Sequence[str], mirrored: Mapping[tuple[str, int], int]) -> None:
-    """The store knows first: mirrored offset ≤ `next_offset`, and whatever is published is in the outbox."""
+    """Check that the store is ahead: committed offset ≤ `next_offset`, and whatever is published is in the outbox."""
     if not ask("SELECT 1 FROM information_schema.tables WHERE table_name = 'positions'"):
         return
     rows = ask("SELECT topic, partition, next_offset FROM positions WHERE next_offset IS NOT NULL")
@@ -42,7 +42,7 @@ def require_order_of_knowledge(ask: Ask, published: Sequence[str], mirrored: Map
 
 
 def require_same_readings(all_along: Sequence[Record], afterwards: Sequence[Record]) -> None:
-    """A reader that read all along saw what one sees who comes afterwards, in the same order per partition."""
+    """Check that a reader all along and one afterwards saw the same records, in the same order per partition."""
     first, second = _per_partition(all_along), _per_partition(afterwards)
     differing = [place for place in first.keys() | second.keys() if first.get(place, []) != second.get(place, [])]
     assert not differing, f"the reader all along saw something else than the one afterwards on {differing[:SHOWN]}"

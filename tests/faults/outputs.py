@@ -37,7 +37,7 @@ def _refuse(play: Play, _: random.Random) -> str:
 
 
 def _cut(play: Play, rng: random.Random) -> str:
-    """Published and not yet marked, then cut: nobody can tell any more, but who read it all along.
+    """Delete records that are published and not yet marked: only a reader all along still knows of them.
 
     Where the setting allows going on, what was cut may be published a second time; nothing else, and nothing is lost.
     """

@@ -118,7 +118,7 @@ class Play:
         self.slot = rng.randrange(len(self.workers))
 
     def publisher(self) -> int | None:
-        """The slot of the worker that publishes; None while none does."""
+        """Return the slot of the worker that publishes; None while none does."""
         if self.cluster.database is None:
             return self.slot
         return self.cluster.database.publisher(self.stage.settings["STORE__URL"])
@@ -152,7 +152,7 @@ class Play:
             self.cluster.database.empty(self.stage.settings["STORE__URL"])
 
     def asking(self) -> AbstractContextManager[Ask]:
-        """Queries on the store of workers that are all stopped."""
+        """Open queries on the store of workers that are all stopped."""
         if self.cluster.database is None:
             return asking(self.stage.store_file)
         return asking_postgres(self.stage.settings["STORE__URL"])
@@ -242,7 +242,7 @@ class Play:
         self.look_at_the_dead()
 
     def ends(self, isolation: IsolationLevel, *topics: str) -> dict[tuple[str, int], int]:
-        """The end of each partition of these topics, or its last stable offset."""
+        """Return the end of each partition of these topics, or its last stable offset."""
         return patiently(lambda: self._ends_now(isolation, topics))
 
     def _ends_now(self, isolation: IsolationLevel, topics: Sequence[str]) -> dict[tuple[str, int], int]:

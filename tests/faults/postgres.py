@@ -99,7 +99,7 @@ def _cut(play: Play, _: random.Random) -> str:
 
 
 def _claim(play: Play, _: random.Random) -> str:
-    """A claim carried out late: whoever made it has no partitions any more, and who has them lost them in the store."""
+    """Claim all partitions like a delayed claim: whoever made it owns none any more, and the owners lose theirs."""
     return f"{_database(play).claim_all(play.stage.settings['STORE__URL'])} partitions claimed"
 
 

@@ -148,7 +148,7 @@ class Doors:
         return serve
 
     def rule_for(self, api: int | None) -> Rule | None:
-        """The rule that takes this answer; it has fired then."""
+        """Return the first rule that applies to this response, and count it as fired; None if there is none."""
         for rule in self.rules:
             if rule.api == api and rule.left:
                 rule.left -= 1

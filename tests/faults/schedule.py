@@ -62,7 +62,7 @@ def full(seed: int, store: str = DUCKDB) -> Iterator[Chapter]:
 
 
 def only(names: Sequence[str], seed: int, store: str = DUCKDB) -> Iterator[Chapter]:
-    """A chapter of all faults whose names contain one of these."""
+    """Yield chapters of all faults whose names contain one of these."""
     chosen = [fault for fault in every_fault(store) if any(name in fault.name for name in names)]
     random.Random(seed).shuffle(chosen)
     yield from _chapters(" and ".join(names), chosen)

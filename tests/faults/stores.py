@@ -67,7 +67,7 @@ def _log_cut_short(play: Play, rng: random.Random) -> str:
 
 
 def _damaged(damage: Callable[[Path, random.Random], str]) -> Inflict:
-    """The worker has to refuse a damaged file at start and say what to do; then the whole one is put back."""
+    """Return a fault that damages the file: the worker must refuse it at start, with advice; then restore the file."""
 
     def inflict(play: Play, rng: random.Random) -> str:
         assert play.worker.stop() == 0, play.worker.tail()  # so that all of it is in the file

@@ -25,7 +25,7 @@ def table(results: Sequence[Result]) -> Table:
 
 
 def write(file: Path, *, seed: int, seconds: float, results: Sequence[Result], failure: str | None) -> None:
-    """The whole run as JSON."""
+    """Write the whole run as JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
     content = {"seed": seed, "seconds": round(seconds), "failure": failure, "faults": [asdict(r) for r in results]}
     file.write_text(json.dumps(content, indent=1))

@@ -30,7 +30,7 @@ class Watcher(CommittedReader):
         self._consumer.incremental_assign([TopicPartition(topic, partition, 0)])
 
     def ids(self) -> list[str]:
-        """The identity of each record seen, in the order it came in."""
+        """Return the identity of each record seen, in the order of arrival."""
         return [identity(record) for record in list(self.records)]
 
     def has_seen(self, key: bytes) -> bool:

@@ -37,7 +37,7 @@ every_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(ale
 
 
 def well() -> Reading:
-    """A worker that does its work and has nothing to do."""
+    """Return the reading of a worker that is well and has nothing to do."""
     store = StoreReading({}, Waiting(0, None, 0, None), AtStake(0, Decimal(0)), 1)
     place = (SIGNUPS, 0)
     checks = [Check(name, is_well=True, found="") for name in ("poll", "store", "outbox")]
@@ -133,7 +133,7 @@ def test_the_rules_are_printed_and_shipped(tmp_path: Path) -> None:
 
 
 def _metrics(expression: Any) -> Iterator[str]:
-    """The names of all metrics in a parsed expression."""
+    """Yield the names of all metrics in a parsed expression."""
     if isinstance(expression, promql_parser.VectorSelector):
         yield str(expression.name)
     for part in ("expr", "lhs", "rhs", "vector_selector"):

@@ -12,7 +12,7 @@ STEP = f"{NEXT:04}_a_time_to_come.sql"
 
 
 def steps(directory: Path) -> Path:
-    """The steps of that version, written to `directory`: those of today, and one more."""
+    """Write the steps of that version to `directory`: today's, and one more."""
     shutil.copytree(Path(str(migrations.STEPS)), directory, dirs_exist_ok=True)
     for file in SQL.glob("*/*.sql"):
         shutil.copy(file, directory / file.parent.name / STEP)

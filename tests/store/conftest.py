@@ -13,7 +13,7 @@ from worker.stores.port import Store
 
 @pytest.fixture(scope="session")
 def postgres_server(request: pytest.FixtureRequest) -> Callable[[], Postgres]:
-    """The shared PostgreSQL, for the databases that need it."""
+    """Return a function that starts the shared PostgreSQL, for the databases that need it."""
 
     def server() -> Postgres:
         postgres: Postgres = request.getfixturevalue("postgres")
@@ -35,7 +35,7 @@ def _opened(factory: Factory, directory: Path, postgres: Callable[[], Postgres])
 def database(
     request: pytest.FixtureRequest, tmp_path: Path, postgres_server: Callable[[], Postgres]
 ) -> Iterator[Database]:
-    """A database of each kind."""
+    """Yield a database of each kind."""
     with _opened(EVERY[request.param], tmp_path, postgres_server) as opened:
         yield opened
 
@@ -44,12 +44,12 @@ def database(
 def durable(
     request: pytest.FixtureRequest, tmp_path: Path, postgres_server: Callable[[], Postgres]
 ) -> Iterator[Database]:
-    """A database of each kind that outlives its process."""
+    """Yield a database of each kind that outlives its process."""
     with _opened(DURABLE[request.param], tmp_path, postgres_server) as opened:
         yield opened
 
 
 @pytest.fixture
 def store(database: Database) -> Store:
-    """A fresh store on it."""
+    """Return a fresh store on the database."""
     return database.open()

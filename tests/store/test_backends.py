@@ -31,7 +31,7 @@ def at(url: str) -> Backend:
 
 @pytest.fixture(params=["duckdb", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path, postgres_server: Server) -> str:
-    """An address where there is no store yet."""
+    """Return an address where there is no store yet."""
     return f"duckdb:///{tmp_path}/it" if request.param == "duckdb" else fresh_schema(postgres_server())
 
 

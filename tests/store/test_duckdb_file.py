@@ -54,7 +54,7 @@ def _content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def written(path: Path, _content: bytes) -> Path:
-    """A file with enough in it that it can be damaged in many places."""
+    """Write a file with enough in it that it can be damaged in many places."""
     path.write_bytes(_content)
     return path
 

@@ -17,7 +17,7 @@ MARK, NEXT_MARK = RecordMark(4, -(2**63)), RecordMark(5, 2**63 - 1)
 
 @pytest.fixture
 def read(store: Store) -> Store:
-    """A store that has read five signups of a log that it can recognise."""
+    """Return a store that has read five signups of a log that it can recognise."""
     store.identify_logs({SIGNUP: ID})
     store.commit(Changes(positions={SIGNUP: 5}, last_records={SIGNUP: MARK}))
     return store

@@ -32,7 +32,7 @@ from worker.stores.postgres.store import PostgresStore, migrate_store
 
 @pytest.fixture
 def newer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Makes this process one of the next version; `more` is put behind its step."""
+    """Return a function that makes this process one of the next version; `more` is appended to its step."""
     directory = tmp_path / "sql"
 
     def become(more: str = "") -> None:
@@ -45,7 +45,7 @@ def newer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None
 
 @pytest.fixture
 def settings(durable: Database, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings that name the database, which are the process's, too."""
+    """Return settings that name the database, and set them in the process's environment."""
     url = f"duckdb:///{durable.path}" if isinstance(durable, DuckDBDatabase) else durable.url  # type: ignore[attr-defined]
     monkeypatch.setenv("CUSTOMER_WORKER_STORE__URL", url)
     monkeypatch.setenv("CUSTOMER_WORKER_HTTP__ENABLED", "false")
@@ -188,7 +188,7 @@ def url(postgres_server: Callable[[], Postgres]) -> str:
 
 @pytest.fixture
 def old(url: str) -> Iterator[PostgresStore]:
-    """The store of a worker that runs while its tables are migrated, and leads."""
+    """Yield the store of a worker that runs while its tables are migrated, and leads."""
     store = PostgresStore(url, "postgresql://here")
     store._db.execute(f"SET application_name = '{store._db.info.backend_pid}'".encode())
     store.commit(Changes(new_customers={ADA: customer(ADA)}))

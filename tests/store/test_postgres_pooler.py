@@ -26,7 +26,7 @@ SHARED = "a pooler changes the session between transactions"
 
 @pytest.fixture
 def direct(postgres_server: Callable[[], Postgres]) -> str:
-    """A store's address without the pooler."""
+    """Return a store's address without the pooler."""
     return fresh_schema(postgres_server())
 
 

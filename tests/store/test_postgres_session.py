@@ -78,7 +78,7 @@ def user(url: str) -> Iterator[User]:
 
 @pytest.fixture
 def hostile(user: User) -> User:
-    """A user whose defaults are all other than the store needs."""
+    """Return a user whose defaults are all other than the store needs."""
     for name, value in HOSTILE.items():
         user.do(f"ALTER ROLE {{}} SET {name} = '{value}'")
     return user
@@ -240,7 +240,7 @@ def refusal(url: str) -> str:
 
 @contextmanager
 def database(url: str, encoding: str) -> Iterator[str]:
-    """The address of a database with an encoding."""
+    """Yield the address of a database with an encoding."""
     name = f"d_{url.rpartition('%3D')[2]}"
     with psycopg.connect(url, autocommit=True) as db:
         db.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0".encode())

@@ -58,7 +58,7 @@ def url(postgres_server: Callable[[], Postgres]) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[PostgresStore]:
-    """A store that has decided a few records; the receipts of two events were found, one of an event yet to come."""
+    """Yield a store that has decided a few records; receipts of two events were found, one of an event yet to come."""
     store = PostgresStore(url, "postgresql://here")
     for records in DECIDED:
         decide(store, records)

@@ -21,7 +21,7 @@ def at(offset: int, topic: str = SIGNUPS, partition: int = 0) -> PlainRecord:
 
 
 def reached(ends: dict[tuple[str, int], int]) -> dict[tuple[str, int], Record]:
-    """The last record before each of these offsets."""
+    """Return the last record before each of these offsets."""
     return {(topic, partition): at(end - 1, topic, partition) for (topic, partition), end in ends.items()}
 
 

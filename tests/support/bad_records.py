@@ -32,7 +32,7 @@ def bad_records() -> list[BadRecord]:
 
 
 def _id(name: str) -> str:
-    """A customer whom only this record names, so that nobody else's state depends on it."""
+    """Return the id of a customer whom only this record names, so that nobody else's state depends on it."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"bad/{name}"))
 
 

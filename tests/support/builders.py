@@ -24,12 +24,12 @@ STRUCTURED_TYPE: list[Header] = [("content-type", b"application/cloudevents+json
 
 
 def customer_id(number: int) -> str:
-    """A customer's id, for tests of many customers."""
+    """Return a customer's id, for tests of many customers."""
     return f"00000000-0000-4000-8000-{number:012x}"
 
 
 def signup_value(who: str = ADA, /, **tokens: str | None) -> bytes:
-    """A signup as JSON; `tokens` are fields as raw JSON, None leaves one out."""
+    """Return a signup as JSON; `tokens` are fields as raw JSON, None leaves one out."""
     fields: dict[str, str | None] = {
         "customer_id": f'"{who}"',
         "industry": '"FinTech"',
@@ -41,13 +41,13 @@ def signup_value(who: str = ADA, /, **tokens: str | None) -> bytes:
 
 
 def cancellation_value(who: str = ADA, day: str = "2026-06-30", /, **tokens: str | None) -> bytes:
-    """A cancellation as JSON; `tokens` as for `signup_value`."""
+    """Return a cancellation as JSON; `tokens` as for `signup_value`."""
     fields: dict[str, str | None] = {"customer_id": f'"{who}"', "cancellation_date": f'"{day}"'}
     return _object(fields | tokens)
 
 
 def structured_value(data: bytes | None, /, **tokens: str | None) -> bytes:
-    """A CloudEvent in structured mode; `tokens` as for `signup_value`."""
+    """Return a CloudEvent in structured mode; `tokens` as for `signup_value`."""
     attributes: dict[str, str | None] = {
         "specversion": '"1.0"',
         "id": '"evt-1"',
@@ -72,22 +72,22 @@ def record(
     key: bytes | None = None,
     headers: Sequence[Header] = (),
 ) -> PlainRecord:
-    """A record as it comes from Kafka."""
+    """Return a record as it comes from Kafka."""
     return PlainRecord(topic, partition, offset, timestamp, key, value, list(headers))
 
 
 def signup(offset: int = 0, who: str = ADA, /, **tokens: str | None) -> PlainRecord:
-    """The record of a signup."""
+    """Return the record of a signup."""
     return record(signup_value(who, **tokens), SIGNUPS, offset)
 
 
 def cancellation(offset: int = 0, who: str = ADA, day: str = "2026-06-30", /, **tokens: str | None) -> PlainRecord:
-    """The record of a cancellation."""
+    """Return the record of a cancellation."""
     return record(cancellation_value(who, day, **tokens), CANCELLATIONS, offset)
 
 
 def customer(customer_id: str = ADA, churn_date: date | None = None) -> Customer:
-    """The customer that `signup_value` describes."""
+    """Return the customer that `signup_value` describes."""
     mrr = MRR(Decimal("499.00"))
     return Customer(customer_id, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 15), mrr, churn_date)
 
@@ -98,7 +98,7 @@ def composer() -> Composer:
 
 
 def batch_path() -> BatchProcessor:
-    """The whole way of a batch, with the settings' defaults."""
+    """Return the whole path of a batch, with the settings' defaults."""
     return BatchProcessor(Decoder(SIGNUPS, MAX_BYTES), composer())
 
 

@@ -15,18 +15,18 @@ EVENT = "11111111-1111-5111-8111-111111111111"
 
 
 def outgoing(message_id: str = "1", topic: str = "customer.churned") -> Outgoing:
-    """A record to be published."""
+    """Return a record to be published."""
     return Outgoing(message_id, topic, None, b"key", b"value", [("ce_id", message_id.encode())], None)
 
 
 def waiting(offset: int, customer_id: str = EVE) -> PlainRecord:
-    """A cancellation that came too early, with everything that a record can hold."""
+    """Return a cancellation that came too early, with everything that a record can hold."""
     headers = [("x", b"1"), ("x", None), ("", b"\xff\x00"), ("bad\udcff", b"")]
     return record(b"\x00\xff%d" % offset, CANCELLATIONS, offset, key=customer_id.encode(), headers=headers)
 
 
 def parked(*records: PlainRecord, customer_id: str = EVE) -> dict[RecordCoordinates, ParkedRecord]:
-    """The records as `Changes.parked` holds them."""
+    """Return the records as `Changes.parked` holds them."""
     return {RecordCoordinates(r.topic, r.partition, r.offset): ParkedRecord(customer_id, r) for r in records}
 
 
@@ -107,10 +107,10 @@ def particulars(customer: Customer) -> tuple[Any, ...]:
 
 
 def details(customers: Iterable[Customer]) -> list[tuple[Any, ...]]:
-    """The particulars of each, in an order that does not depend on the store."""
+    """Return the particulars of each customer, in an order that does not depend on the store."""
     return sorted(map(particulars, customers), key=str)
 
 
 def ids(messages: Iterable[Outgoing]) -> list[str]:
-    """The ids, in order."""
+    """Return the ids of the messages, in order."""
     return [message.id for message in messages]

@@ -180,14 +180,14 @@ def _outcomes(wanted: Expected, store: StoreContent) -> list[str]:
 
 
 def _rows(where: Coordinates, rows: list[JournalRow]) -> list[str]:
-    """A record is decided once; only one that was parked is decided a second time."""
+    """List the errors in a record's rows: it is decided once, and a second time only if it was parked."""
     if len(rows) == 1 or [row.outcome for row in rows[:-1]] == ["parked"]:
         return []
     return [f"{where} has the rows {[row.outcome for row in rows]}"]
 
 
 def _event_ids(store: StoreContent, events: list[Record]) -> list[str]:
-    """The journal names each event, and no other."""
+    """List the differences between the events that the journal names and those published."""
     named = {
         row.event_id: row.customer_id for row in store.journal if row.event_id is not None and row.outcome == "applied"
     }

@@ -46,7 +46,7 @@ class Person:
     mrr: Decimal
 
     def left(self, days: int) -> dt.date:
-        """The date so many days after signup."""
+        """Return the date so many days after signup."""
         return self.signup_date + dt.timedelta(days=days)
 
 
@@ -119,13 +119,13 @@ class _Writer:
         corpus.cancellations += [self._cancellation(person, person.left(self._tenure())) for person in too_soon[::3]]
 
     def _strangers_leave(self, count: int, corpus: Corpus) -> None:
-        """Cancellations of customers who never sign up; of every other one there are two."""
+        """Add cancellations of customers who never sign up; of every other one there are two."""
         strangers = [self._person(1_000_000_000 + number) for number in range(count)]
         corpus.cancellations += [self._cancellation(person, person.left(self._tenure())) for person in strangers]
         corpus.early += [self._cancellation(person, person.left(self._tenure())) for person in strangers[::2]]
 
     def _moved(self, message: Message, key: bytes) -> Message:
-        """The same message under a key that is wrong, and where that key leads."""
+        """Return the same message under a wrong key, and on the partition of that key."""
         return dataclasses.replace(message, key=key, partition=None)
 
     def _add_troubles(self, corpus: Corpus) -> None:
@@ -200,7 +200,7 @@ class _Writer:
         return self._rng.choice((text.upper(), text.lower(), text.swapcase())) if self._rng.random() < 0.1 else text
 
     def _date(self, date: dt.date) -> str:
-        """The date itself, or a moment anywhere on Earth that falls on it in UTC."""
+        """Return the date itself, or a time in any time zone that falls on it in UTC."""
         if self._rng.random() < 0.85:
             return date.isoformat()
         offset = dt.timezone(dt.timedelta(minutes=self._rng.randrange(-14 * 60, 14 * 60, 15)))
@@ -215,7 +215,7 @@ class _Writer:
         return self._rng.choices(forms, (8, 1, 1))[0]
 
     def _enveloped(self, kind: Kind, person: Person, value: bytes) -> Message:
-        """The payload in one of the three modes; the key as it should be, mostly."""
+        """Wrap the payload in one of the three modes; the key is mostly as it should be."""
         self._serial += 1
         identity = f"{kind}-{self._serial}"
         mode = self._rng.choices(("binary", "structured", "bare"), (7, 2, 1))[0]

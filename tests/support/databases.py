@@ -20,7 +20,7 @@ class Database(Protocol):
     numbers_at_commit: bool
 
     def open(self) -> Store:
-        """A store on it; another one is what a restarted worker would get."""
+        """Open a store on the database; each call returns what a restarted worker would get."""
 
     def rows(self, store: Store, query: str) -> Rows:
         """Return the rows of a query, read without the port."""

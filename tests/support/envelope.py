@@ -47,7 +47,7 @@ class Attributes:
 
 
 def header(headers: Headers, name: str) -> str | None:
-    """The text of a header; None where it is not there or is null."""
+    """Return the text of a header; None where it is absent or null."""
     values = {value for key, value in headers if key == name}
     if len(values) > 1:
         raise Undecided(f"{name} is there with {len(values)} different values")
@@ -60,7 +60,7 @@ def header(headers: Headers, name: str) -> str | None:
 
 
 def moment(text: str) -> dt.datetime:
-    """An RFC 3339 date-time as a moment in UTC; only the plain forms that every reader reads alike."""
+    """Parse an RFC 3339 date-time as UTC; only the plain forms that every parser reads alike."""
     text = text.upper().replace(" ", "T")
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", text, re.ASCII):
         raise Undecided(f"{text!r} as a moment")
@@ -71,7 +71,7 @@ def moment(text: str) -> dt.datetime:
 
 
 def open_record(record: Record) -> tuple[dict[str, object], Attributes]:
-    """The payload in a record, and what its envelope says; or raise `Refused`."""
+    """Return the payload in a record, and the attributes of its envelope; or raise `Refused`."""
     if record.value is None:
         raise Refused("empty")
     if len(record.value) > SIZE_LIMIT:
@@ -85,7 +85,7 @@ def open_record(record: Record) -> tuple[dict[str, object], Attributes]:
 
 
 def _attribute(headers: Headers, name: str) -> str | None:
-    """An attribute of the binary mode; one that is undecided matters only once an event would carry it on."""
+    """Return an attribute of the binary mode; one that is undecided matters only once an event would carry it on."""
     try:
         return header(headers, name)
     except Undecided:

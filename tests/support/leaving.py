@@ -26,7 +26,7 @@ def lives(who: Sequence[str], day: str = DAY, mrr: str = "100.00") -> list[Messa
 
 
 def events(stage: Stage) -> dict[str, Record]:
-    """The last record of each key on `customer.churned`."""
+    """Return the last record of each key on `customer.churned`."""
     records = read_committed(stage.kafka.bootstrap_servers, stage.topics.churned)
     return {(record.key or b"").decode(): record for record in records}
 

@@ -5,7 +5,7 @@ _M = 0x5BD1E995
 
 
 def murmur2(key: bytes) -> int:
-    """The 32-bit hash with the seed that Kafka uses."""
+    """Compute the 32-bit hash with the seed that Kafka uses."""
     h = 0x9747B28C ^ len(key)
     whole = len(key) & ~3
     for at in range(0, whole, 4):
@@ -19,5 +19,5 @@ def murmur2(key: bytes) -> int:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition where any client finds this key."""
+    """Return the partition where any client finds this key."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -65,6 +65,6 @@ def ends(stage: Stage) -> dict[tuple[str, int], int]:
 
 
 def store_bytes(stage: Stage) -> dict[str, str]:
-    """A digest of each of the store's files."""
+    """Return a digest of each of the store's files."""
     files = sorted(stage.directory.glob("customers.duckdb*"))
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

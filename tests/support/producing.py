@@ -18,7 +18,7 @@ def produce(bootstrap_servers: str, topics: Topics, messages: Iterable[Message],
 
 
 def raw_producer(bootstrap_servers: str, codec: str = "none") -> Producer:
-    """A producer that changes nothing, refuses nothing, and keeps the order."""
+    """Return a producer that changes nothing, refuses nothing, and keeps the order."""
     return Producer(
         {
             "bootstrap.servers": bootstrap_servers,

@@ -190,7 +190,7 @@ def _amount(value: object) -> Decimal:
 
 
 def _small(whole: str, decimals: str | None, exponent: str | None) -> Decimal:
-    """The number itself where it is of a size anybody can write out; else a stand-in that is as huge or as tiny."""
+    """Return the number itself where it can be written out; else a stand-in that is as huge or as tiny."""
     power = int(exponent or "0") if len(exponent or "") < 10 else int(f"{(exponent or '')[0]}9999")
     if power > 5_000 or len(whole) > 5_000:
         return TOO_MUCH

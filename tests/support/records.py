@@ -61,5 +61,5 @@ class Topics:
         return (f"{self.signup}-dlt", f"{self.cancellation}-dlt")
 
     def of(self, kind: Kind) -> str:
-        """The topic that takes this kind of message."""
+        """Return the topic that takes this kind of message."""
         return self.signup if kind == "signup" else self.cancellation

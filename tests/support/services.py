@@ -43,7 +43,7 @@ class Servers:
         self._locks = {name: threading.Lock() for name in _SERVERS}
 
     def kafka(self) -> str:
-        """The address of the Kafka without access control."""
+        """Return the address of the Kafka without access control."""
         kafka: Kafka = self._get("kafka")
         return kafka.bootstrap_servers
 
@@ -53,7 +53,7 @@ class Servers:
         return kafka.tool(main_class, *arguments)
 
     def secured(self, name: str) -> tuple[str, int]:
-        """The address of a Kafka with access control, and the port of its SASL listener."""
+        """Return the address of a Kafka with access control, and the port of its SASL listener."""
         secured: SecuredKafka = self._get(name)
         return secured.kafka.bootstrap_servers, secured.sasl_port
 

@@ -169,7 +169,7 @@ class Stage:
         return len(described.members) if described.state is ConsumerGroupState.STABLE else 0
 
     def committed(self) -> dict[tuple[str, int], int]:
-        """The group's offsets; partitions without one are left out."""
+        """Return the group's offsets; partitions without one are left out."""
         consumer = self._group_consumer()
         try:
             offsets = consumer.committed(self._inputs(consumer), timeout=30)

@@ -52,14 +52,14 @@ Ask = Callable[[str], list[tuple[Any, ...]]]
 
 @contextmanager
 def asking(file: Path) -> Iterator[Ask]:
-    """Queries on the file; no worker may have it open."""
+    """Yield queries on the file; no worker may have it open."""
     with duckdb.connect(str(file), read_only=True) as connection:
         yield lambda query: connection.execute(query).fetchall()
 
 
 @contextmanager
 def asking_postgres(url: str) -> Iterator[Ask]:
-    """Queries on the store in PostgreSQL, also beside its workers."""
+    """Yield queries on the store in PostgreSQL, also beside its workers."""
     with psycopg.connect(url) as connection:
         yield lambda query: connection.execute(query.encode()).fetchall()
 

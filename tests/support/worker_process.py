@@ -18,7 +18,7 @@ SHOWN_OF_A_LOG = 4_000
 
 
 def module_command(*arguments: str) -> list[str]:
-    """The worker's own command line."""
+    """Return the worker's own command line."""
     return [*MODULE, "worker", *arguments]
 
 
@@ -89,11 +89,11 @@ class WorkerProcess:
         return self._log.read_text(errors="replace")
 
     def tail(self) -> str:
-        """The end of what it has printed."""
+        """Return the end of what it has printed."""
         return self.said()[-SHOWN_OF_A_LOG:]
 
     def events(self, name: str) -> list[dict[str, object]]:
-        """The log lines of one event, such as `batch applied`, in order."""
+        """Return the log lines of one event, such as `batch applied`, in order."""
         return [line for line in self._lines() if line.get("event") == name]
 
     def records_taken(self) -> int:
@@ -101,7 +101,7 @@ class WorkerProcess:
         return sum(int(str(batch["records"])) for batch in self.events("batch applied"))
 
     def errors(self) -> list[dict[str, object]]:
-        """The log lines that say something went wrong, in order."""
+        """Return the log lines that report a failure, in order."""
         return [line for line in self._lines() if line.get("level") in {"error", "critical"}]
 
     def _lines(self) -> list[dict[str, object]]:

@@ -18,7 +18,7 @@ Log = list[PlainRecord]
 
 
 def event(message_id: str, customer_id: str = ADA) -> Outgoing:
-    """An event to be published; the customer decides the partition."""
+    """Return an event to be published; the customer decides the partition."""
     return Outgoing(message_id, CHURNED, None, None, b"{}", [], customer_id)
 
 
@@ -54,7 +54,7 @@ class TopicsInMemory(OutputTopics):
         self.logs_of[place].append(PlainRecord(CHURNED, partition, offset, 0, key, message.value, list(headers)))
 
     def end(self, place: TopicPartition) -> int:
-        """The next offset of a partition."""
+        """Return the next offset of a partition."""
         log = self.logs_of[place]
         return log[-1].offset + 1 if log else self.begins.get(place, 0)
 

@@ -25,7 +25,7 @@ CONTROL = 0x20
 def record_batch(
     records: Sequence[RawRecord], codec: str = "none", *, base_offset: int = 0, flags: int = 0, epoch: int = -1
 ) -> bytes:
-    """The records as a broker would send them; each is one millisecond after the one before."""
+    """Encode the records as a broker would send them; each is one millisecond after the one before."""
     number, compress = CODECS[codec]
     body = compress(b"".join(_record(place, *record) for place, record in enumerate(records)))
     last = len(records) - 1

@@ -33,7 +33,7 @@ class Those:
         return self.store.commit(Changes(outbox=[event(each) for each in ids]))
 
     async def ids(self) -> list[str]:
-        """The ids of all that is to be published, in order."""
+        """Return the ids of all that is to be published, in order."""
         found: list[str] = []
         seq = -1
         batch = await self.backlog.after(0)

@@ -24,7 +24,7 @@ def letter(value: bytes, headers: Sequence[Header] = ()) -> Outgoing:
 
 
 def batches(messages: Sequence[Outgoing], sizes: BatchSizes) -> list[BatchBuilder]:
-    """The batches as they would be sent."""
+    """Return the batches as they would be sent."""
     producer = BatchProducer(None, {TOPIC: 1}, sizes, is_transactional=True)
     return [batch for _, _, batch in producer._batches(messages)]
 

@@ -61,7 +61,7 @@ def the_letter(store: DuckDBStore, number: int = 0) -> Outgoing:
 
 
 def sent_again(store: DuckDBStore, offset: int, value: bytes | None = None, number: int = 0) -> PlainRecord:
-    """The record of a redrive, or one that claims to be it and holds another value."""
+    """Return the record of a redrive, or one that claims to be it and holds another value."""
     letter = the_letter(store, number)
     sent = redriven(letter, letter.topic.removesuffix("-dlt"))
     return record(value or sent.value, sent.topic, offset, headers=sent.headers)

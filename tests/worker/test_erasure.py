@@ -50,5 +50,5 @@ def test_event_before_its_last_tombstone_is_erased() -> None:
 
 
 def receipt(key: bytes | None, value: bytes | None) -> str | None:
-    """The id that the receipt has of a record on the topic."""
+    """Return the id that the receipt has of a record on the topic."""
     return published_id(PlainRecord(CHURNED, 0, 0, 0, key, value, []), CHURNED)

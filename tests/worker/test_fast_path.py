@@ -47,7 +47,7 @@ ANYTHING = st.sampled_from(TOKENS)
 
 
 def texts(of: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """The texts as JSON, with and without escapes."""
+    """Generate the texts as JSON, with and without escapes."""
     return st.builds(lambda text, ascii_only: json.dumps(text, ensure_ascii=ascii_only), of, st.booleans())
 
 
@@ -61,7 +61,7 @@ USD = st.just('"USD"')
 
 @st.composite
 def objects(draw: st.DrawFn, usual: dict[str, st.SearchStrategy[str]], odd: dict[str, st.SearchStrategy[str]]) -> str:
-    """A JSON object in any order: at most one member odd, one missing, and one repeated or unknown."""
+    """Generate a JSON object in any order: at most one member odd, one missing, and one repeated or unknown."""
     pairs = {name: draw(token) for name, token in usual.items()}
     for name in draw(st.lists(st.sampled_from(list(usual)), max_size=1)):
         pairs[name] = draw(odd.get(name, ANYTHING) | ANYTHING)
@@ -99,7 +99,7 @@ CANCELLATION_VALUES = objects(
 
 
 def damaged(values: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
-    """The values, some of them cut off, followed by something, inside an event, or not JSON at all."""
+    """Generate the values, some of them cut off, followed by something, inside an event, or not JSON at all."""
     whole = values.map(lambda text: text.encode(errors="surrogatepass"))
     return st.one_of(
         whole, whole, whole, whole, whole,

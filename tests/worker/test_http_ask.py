@@ -46,7 +46,7 @@ def get(
     listens_on: str = HERE,
     headers: dict[str, str] | None = None,
 ) -> Answer:
-    """The response to a GET from `client`, as the server hands it to the application."""
+    """Return the response to a GET from `client`, as the server hands it to the application."""
     path, _, query = target.partition("?")
     sent = {"host": "127.0.0.1:8080"} | (headers or {})
     scope: dict[str, Any] = {

@@ -129,7 +129,7 @@ ENDS = {FIRST: 12, SECOND: 10, OTHER: 10}
 
 
 def problem(change: Callable[[InputWatch], object], *, now: float, is_assigned: bool = True) -> str | None:
-    """The problem of the signups at a time, where all was well at time 0 and `FIRST` got two records."""
+    """Return the problem of the signups at `now`, where all was well at time 0 and `FIRST` got two records."""
 
     async def look() -> str | None:
         async with parts() as those:

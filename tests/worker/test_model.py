@@ -56,7 +56,7 @@ bad = st.sampled_from([Bad(None, "empty"), Bad(b"\xff", "malformed"), Bad(b"{}",
 
 
 def value_of(said: Said) -> bytes | None:
-    """The record's bytes."""
+    """Return the record's bytes."""
     if isinstance(said, Bad):
         return said.value
     if isinstance(said, Cancellation):

@@ -61,7 +61,7 @@ class Page(HTMLParser):
         return [name for name, _ in self.tags]
 
     def table(self, caption: str) -> dict[str, list[str]]:
-        """The rows of the table whose caption begins so, without its head."""
+        """Return the rows of the table whose caption begins so, by their first cell, without its head."""
         (rows,) = [rows for name, rows in self.tables.items() if name.startswith(caption)]
         return {row[0]: row[1:] for row in rows[1:]}
 

@@ -28,7 +28,7 @@ CONSEQUENCE = InvalidTxnState()
 
 
 def first_failure(of_transaction: BaseException | None, error: BaseException) -> BaseException:
-    """The failure raised by a transaction that ended so, when a send has failed with `error`."""
+    """Return the failure raised by a transaction that ended so, when a send has failed with `error`."""
 
     async def fail() -> BaseException:
         transaction: asyncio.Future[None] = asyncio.get_running_loop().create_future()

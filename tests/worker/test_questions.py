@@ -24,7 +24,7 @@ LETTERS = f"{CANCELLATIONS}-dlt"
 
 
 def answer(store: Store, question: Query[Any, A], parameters: msgspec.Struct) -> A:
-    """The answer, there and back as JSON."""
+    """Return the answer, encoded as JSON and decoded again."""
     with store.view() as view:
         encoded = msgspec.json.encode(question.run(view, Settings(), parameters))
     return msgspec.json.decode(encoded, type=question.result)

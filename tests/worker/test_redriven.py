@@ -22,7 +22,7 @@ COUNT = "__dlq.errors.redrive.count"
 
 
 def read_again(letter: Outgoing, offset: int = 99) -> PlainRecord:
-    """The record that a redrive of the letter puts on its topic."""
+    """Return the record that a redrive of the letter puts on its topic."""
     sent = redriven(letter, SIGNUPS)
     return record(sent.value, sent.topic, offset, partition=3, key=sent.key, headers=sent.headers)
 
@@ -61,7 +61,7 @@ def test_rejected_redrive_has_one_set_of_headers(store: DuckDBStore) -> None:
 
 
 def forged(**said: bytes | None) -> PlainRecord:
-    """A redriven record with some of its headers made up; None leaves one out."""
+    """Return a redriven record with some of its headers made up; None leaves one out."""
     usual: dict[str, bytes | None] = {
         "topic": SIGNUPS.encode(), "partition": b"3", "offset": b"17", "timestamp": b"5", "redrive.count": b"1",
     }  # fmt: skip

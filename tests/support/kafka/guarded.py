@@ -50,7 +50,7 @@ class GuardedKafka:
         self.stranger = str(directory / "stranger.pem")
 
     def at(self, listener: str, host: str = "localhost") -> str:
-        """The address of a listener. The certificates are for `localhost`."""
+        """Return the address of a listener. The certificates are for `localhost`."""
         return f"{host}:{self._ports[listener]}"
 
 

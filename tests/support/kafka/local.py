@@ -113,7 +113,7 @@ class LocalNode:
         self._process = None
 
     def says(self) -> str:
-        """The end of what the broker printed, and whether it still runs."""
+        """Return the end of what the broker printed, and whether it still runs."""
         code = None if self._process is None else self._process.poll()
         state = "still running" if code is None else f"ended with {code}"
         return f"{self._directory.name} ({state}):\n{self._log.read_text(errors='replace')[-2000:]}"

@@ -21,7 +21,7 @@ PLACES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")
 
 
 def pgbouncer() -> str:
-    """The program. Raises where it is not installed: a test without it fails, it never skips."""
+    """Return the program's path. Raise where it is not installed: a test without it fails, it never skips."""
     if found := shutil.which("pgbouncer"):
         return found
     for place in PLACES:
@@ -45,7 +45,7 @@ class Pooler:
             self._process = subprocess.Popen([pgbouncer(), *self._user(), str(self._file)], stdout=log, stderr=log)
 
     def url(self, store: str) -> str:
-        """The address of the store at the direct address `store`, through the pooler. Empty: without options."""
+        """Return the address of the store at the direct address `store`, through the pooler. Empty: without options."""
         options = str(conninfo_to_dict(store).get("options", ""))
         address = f"postgresql://worker@127.0.0.1:{self.port}/{self._server['dbname']}"
         return f"{address}?options={quote(options)}" if options else address
@@ -91,7 +91,7 @@ class Pooler:
         self._file.write_text("\n".join(["[databases]", f"* = {server}", "[pgbouncer]", *lines, ""]))
 
     def _user(self) -> list[str]:
-        """The user to become where this is root, which PgBouncer does not run as: one who may come to the socket."""
+        """Return the option for PgBouncer's user if this is root, which it refuses: one who may use the socket."""
         host = Path(str(self._server.get("host") or "/"))
         if os.geteuid() != 0:
             return []

@@ -114,7 +114,7 @@ class WheelPostgres:
             process.resume()
 
     def _processes(self) -> list[Any]:
-        """The first process, and all that it has started."""
+        """Return the first process, and all that it has started."""
         first: Any = self._server.get_postmaster_info().process
         return [first, *first.children(recursive=True)]
 
@@ -171,7 +171,7 @@ def _has_engine() -> bool:
 
 
 def fresh_schema(postgres: Postgres) -> str:
-    """The URL of an empty schema of one test's own."""
+    """Create an empty schema for one test, and return its URL."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url, autocommit=True) as db:
         db.execute(f"CREATE SCHEMA {name}".encode())
