@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from domain.customer import PlanTier
 from worker.cli.main import main
 from worker.messages.inbound import Decoder, Message, Signup
@@ -19,6 +21,11 @@ def _decode_as_before(decoder: Decoder, record: Record) -> Message | Rejected:
     return message
 
 
+def _decode_all_as_before(decoder: Decoder, records: Sequence[Record]) -> list[Message | Rejected]:
+    return [decoder.decode(record) for record in records]
+
+
 if __name__ == "__main__":
+    Decoder.decode_all = _decode_all_as_before  # type: ignore[assignment,method-assign]
     Decoder.decode = _decode_as_before  # type: ignore[assignment,method-assign]
     main()

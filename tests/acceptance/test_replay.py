@@ -261,7 +261,7 @@ def test_replay_beside_a_running_worker_is_refused_with_advice(stage: Stage) -> 
     worker = started(stage)
     for options in ((), ("--execute",)):
         told = said(stage, "replay", *options, code=69)
-        assert "Stop it" in told
+        assert "Stop the worker" in told
         assert "running worker" in told
     worker.require_running()
 

@@ -168,7 +168,8 @@ def _store(settings: Settings, interruption: Interruption, *, execute: bool) -> 
         raise no_store(error) from None
     except StoreInUseError as error:
         raise Refusal(
-            f"{error}, usually a running worker. Stop it, run the command again, then start it", Exit.UNREACHABLE
+            f"{error}, usually a running worker. Stop the worker, run the command again, then start the worker",
+            Exit.UNREACHABLE,
         ) from None
     except StoreError as error:
         raise Refusal(f"{error}. The store was not changed", Exit.UNREACHABLE) from error
