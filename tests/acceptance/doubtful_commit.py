@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from worker.cli.main import main
+from worker.stores.changes import Changes, Committed
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.errors import StoreError
-from worker.stores.port import Changes, Committed
 
 _commit = DuckDBStore.commit
 

@@ -10,9 +10,9 @@ from itertools import count
 import duckdb
 
 from worker.cli.main import main
+from worker.stores.changes import Changes, Committed
 from worker.stores.duckdb.file import wrap_errors
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, Committed
 
 QUOTED = "FAILING_STORE_QUOTES"
 LARGEST_FILE = "FAILING_STORE_LARGEST_FILE"

@@ -11,8 +11,8 @@ from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.messages.composer import Composer
 from worker.messages.record import PlainRecord
 from worker.settings import Settings, Topics
+from worker.stores.changes import Changes, JournalRow
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, JournalRow
 
 PARTITION = 100  # which no topic has: the past is never read again
 PARKED_PARTITION = 101

@@ -11,8 +11,9 @@ from domain.customer import MRR, Customer, Industry, PlanTier
 from tests.support.builders import CANCELLATIONS, SIGNUPS, composer, record
 from tests.support.databases import Database
 from worker.messages.rejection import Reason, Rejected
+from worker.stores.changes import Changes, JournalRow, Redrive
 from worker.stores.dead_letters import WAITING, Filters, State
-from worker.stores.port import Changes, JournalRow, Redrive, Store
+from worker.stores.port import Store
 
 HALF_CENTS = ("0.00125", "0.00375", "83.33375", "0.000416", "0.000417")  # of a year's revenue, and beside them
 EDGES = ("0", "0.000001", "83.333333", "499.00", "999999999999.999999", *HALF_CENTS)

@@ -12,12 +12,12 @@ import pytest
 from tests.support.builders import ADA, BOB, SIGNUPS, customer
 from tests.support.changes import ids, outgoing
 from worker.failpoints import VARIABLE
+from worker.stores.changes import Changes, JournalRow
 from worker.stores.duckdb import store as store_module
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.errors import StoreError
 from worker.stores.migrations import newest_version
-from worker.stores.port import Changes, JournalRow
 
 OTHER_PROCESS = """
 import sys

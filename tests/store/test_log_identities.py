@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.builders import CANCELLATIONS, SIGNUPS
 from worker.messages.log_identity import LogIdentity, RecordMark
-from worker.stores.port import Changes, Store
+from worker.stores.changes import Changes
+from worker.stores.port import Store
 
 SIGNUP, CANCELLATION = (SIGNUPS, 0), (CANCELLATIONS, 0)
 ID, OTHER_ID = UUID(int=1), UUID(int=2)

@@ -23,8 +23,8 @@ from worker.cli.main import command_line
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
 from worker.stores import migrations
+from worker.stores.changes import Changes
 from worker.stores.errors import NewerStoreError, StoreError
-from worker.stores.port import Changes
 from worker.stores.postgres.connection import migrate
 from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.store import PostgresStore, migrate_store

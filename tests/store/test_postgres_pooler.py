@@ -13,8 +13,8 @@ from tests.support.postgres.server import Postgres, fresh_schema
 from worker import bootstrap, store_operations
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
+from worker.stores.changes import Changes
 from worker.stores.errors import StoreError, StoreInUseError
-from worker.stores.port import Changes
 from worker.stores.postgres import pooler as postgres_pooler
 from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.locks import only_redrive

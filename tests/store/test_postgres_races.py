@@ -31,8 +31,8 @@ from worker.errors import Stop
 from worker.outbox.relay import Relay
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Settings
+from worker.stores.changes import Changes, Committed, JournalRow, RecordCoordinates
 from worker.stores.errors import NotTheOwnerError, StoreConflictError, StoreError, StoreInUseError
-from worker.stores.port import Changes, Committed, JournalRow, RecordCoordinates
 from worker.stores.postgres.locks import only_redrive
 from worker.stores.postgres.store import PostgresStore
 from worker.stores.thread import StoreThread

@@ -15,8 +15,8 @@ from tests.support.postgres.server import Postgres, fresh_schema, postgres_from_
 from worker import bootstrap, store_operations
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
+from worker.stores.changes import Changes
 from worker.stores.errors import StoreConflictError, StoreError
-from worker.stores.port import Changes
 from worker.stores.postgres import session
 from worker.stores.postgres.connection import Connection, connect
 from worker.stores.postgres.dry_run import PostgresDryRun

@@ -25,8 +25,9 @@ from tests.support.postgres.server import Postgres, fresh_schema
 from worker.messages.churned_event import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.changes import Changes, RecordCoordinates
 from worker.stores.errors import NoStoreError, StoreError
-from worker.stores.port import Changes, RecordCoordinates, Store
+from worker.stores.port import Store
 from worker.stores.postgres.dry_run import PostgresDryRun
 from worker.stores.postgres.store import PostgresStore
 

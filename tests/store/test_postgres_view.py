@@ -22,10 +22,11 @@ from tests.support.databases import DuckDBDatabase, PostgresDatabase
 from tests.support.postgres.server import Postgres, fresh_schema
 from worker.settings import Settings
 from worker.stores.arr_at_stake import at_stake
+from worker.stores.changes import Changes
 from worker.stores.dead_letters import Filters
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.duckdb_to_postgres import copy_to_postgres
-from worker.stores.port import Changes, Store
+from worker.stores.port import Store
 from worker.stores.postgres.store import PostgresStore
 
 SOURCES = {f"{SIGNUPS}-dlt": SIGNUPS, f"{CANCELLATIONS}-dlt": CANCELLATIONS}

@@ -23,8 +23,9 @@ from tests.support.changes import (
 from tests.support.databases import Database
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
+from worker.stores.changes import Changes, JournalRow, RecordCoordinates
 from worker.stores.errors import StoreError
-from worker.stores.port import Changes, JournalRow, RecordCoordinates, Store
+from worker.stores.port import Store
 
 CHURN = date(2026, 6, 30)
 NO_UUID = "not a uuid"

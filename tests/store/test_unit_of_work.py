@@ -10,8 +10,9 @@ from tests.support.databases import Database
 from worker.messages.inbound import Cancellation
 from worker.messages.record import PlainRecord, Record
 from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.changes import JournalRow
 from worker.stores.errors import StoreError
-from worker.stores.port import JournalRow, Store
+from worker.stores.port import Store
 
 CHURN = date(2026, 6, 30)
 

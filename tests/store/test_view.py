@@ -12,7 +12,8 @@ import pytest
 from tests.support.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, customer
 from tests.support.changes import EVENT, a_bit_of_everything, outgoing, parked, particulars, prepare, waiting
 from tests.support.databases import Database
-from worker.stores.port import Changes, JournalRow, Store
+from worker.stores.changes import Changes, JournalRow
+from worker.stores.port import Store
 from worker.stores.reading import ParkedTotals, StoreTotals, StoreView
 
 LETTERS = f"{CANCELLATIONS}-dlt"

@@ -9,7 +9,8 @@ from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, custom
 from tests.support.databases import Database
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
-from worker.stores.port import Changes, JournalRow, ParkedRecord, RecordCoordinates, Redrive, Store
+from worker.stores.changes import Changes, JournalRow, ParkedRecord, RecordCoordinates, Redrive
+from worker.stores.port import Store
 
 EVENT = "11111111-1111-5111-8111-111111111111"
 

@@ -20,10 +20,10 @@ from worker.messages.record import PlainRecord
 from worker.metrics.counters import Metrics
 from worker.outbox.relay import Relay
 from worker.settings import Settings
+from worker.stores.changes import Changes, Committed
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.errors import NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
-from worker.stores.port import Changes, Committed
 from worker.stores.thread import StoreThread
 
 SIGNUP = TopicPartition(SIGNUPS, 0)

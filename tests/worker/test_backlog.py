@@ -6,9 +6,9 @@ from typing import Any
 
 from tests.worker.output_topics import event
 from worker.outbox.backlog import BATCHES_KEPT, Backlog
+from worker.stores.changes import Changes, Committed, PendingBatch
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes, Committed, PendingBatch
 from worker.stores.thread import StoreThread
 
 

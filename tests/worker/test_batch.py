@@ -27,10 +27,10 @@ from tests.support.builders import (
 from worker.messages.churned_event import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork
+from worker.stores.changes import JournalRow
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.errors import StoreError
-from worker.stores.port import JournalRow
 
 Row = tuple[str, int, str | None]
 """A line of the journal: outcome, offset, reason."""

@@ -13,9 +13,9 @@ from worker.errors import PositionRefused
 from worker.outbox.publish_errors import CannotPublish, Kind
 from worker.outbox.recovery import Recovery
 from worker.settings import CutOutputs, Safety, Settings
+from worker.stores.changes import Changes
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.port import Changes
 from worker.stores.thread import StoreThread
 
 FIRST = TopicPartition(CHURNED, 0)

@@ -18,10 +18,10 @@ from worker.outbox import leadership, publish_errors, relay
 from worker.outbox.marks import Marks
 from worker.outbox.relay import Relay
 from worker.settings import Settings
+from worker.stores.changes import Changes, Committed
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.errors import StoreDamagedError, StoreError
-from worker.stores.port import Changes, Committed
 from worker.stores.thread import StoreThread
 
 LIMIT_SECONDS = 10.0

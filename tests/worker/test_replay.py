@@ -37,12 +37,12 @@ from worker.replay.replay import Replay
 from worker.replay.report import CustomerChange, CustomerState, Emit, Report
 from worker.replay.selection import Range, Selection, _range
 from worker.settings import Settings
+from worker.stores.changes import Changes, Committed
 from worker.stores.duckdb import copy as duckdb_copy
 from worker.stores.duckdb.copy import copied
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.errors import NoStoreError, StoreConflictError, StoreError, StoreInUseError
-from worker.stores.port import Changes, Committed
 
 CHURN = date(2026, 6, 30)
 PLACE = TopicPartition(SIGNUPS, 3)

@@ -22,8 +22,9 @@ from worker.processing.unit_of_work import UnitOfWork
 from worker.queries.client import run_query
 from worker.queries.parked_before import PARKED_BEFORE, ParkedBefore, WaitingCancellation
 from worker.settings import Settings
+from worker.stores.changes import ParkedRecord
 from worker.stores.errors import StoreConflictError
-from worker.stores.port import ParkedRecord, Store
+from worker.stores.port import Store
 
 SHOWN = 20
 

@@ -22,8 +22,9 @@ from worker.processing.batch import BatchProcessor, BatchResult, Messages
 from worker.processing.report import BatchReport
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Batch as BatchSettings
+from worker.stores.changes import Committed
 from worker.stores.errors import NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
-from worker.stores.port import Committed, Store
+from worker.stores.port import Store
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)

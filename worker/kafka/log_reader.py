@@ -51,7 +51,9 @@ async def committed_reader(
     except LogStalled as stalled:
         raise Refusal(str(stalled), Exit.UNREACHABLE) from None
     except OffsetOutOfRangeError as gone:
-        names = ", ".join(f"{place.topic}/{place.partition}/{offset}" for place, offset in gone.args[0].items())
+        names = ", ".join(
+            f"{partition.topic}/{partition.partition}/{offset}" for partition, offset in gone.args[0].items()
+        )
         raise Refusal(
             f"{names} no longer exists: the log was truncated while it was read. Run the command again",
             Exit.UNREACHABLE,
@@ -81,12 +83,12 @@ class LogReading:
         self._reader = reader
         self._starts = starts
         self._ends = ends
-        self.positions = {place: start for place, start in starts.items() if start < ends[place]}
+        self.positions = {partition: start for partition, start in starts.items() if start < ends[partition]}
 
     @property
     def left(self) -> list[TopicPartition]:
         """The partitions not yet read to their end."""
-        return [place for place, position in self.positions.items() if position < self._ends[place]]
+        return [partition for partition, position in self.positions.items() if position < self._ends[partition]]
 
     async def parts(self) -> AsyncIterator[Mapping[TopicPartition, Sequence[Record]]]:
         """Yield records by partition until the end; none if only a position moved.
@@ -96,8 +98,8 @@ class LogReading:
         """
         if self.positions:
             self._reader.assign(list(self.positions))
-        for place, start in self.positions.items():
-            self._reader.seek(place, start)
+        for partition, start in self.positions.items():
+            self._reader.seek(partition, start)
         while left := self.left:
             yield await self._some(left)
 
@@ -107,10 +109,10 @@ class LogReading:
         Raises `LogStalled` as `parts` does.
         """
         async for part in self.parts():
-            for place, read in part.items():
-                batches = [batch.since(self._starts[place]) for batch in cast("Sequence[ValueBatch]", read)]
+            for partition, read in part.items():
+                batches = [batch.since(self._starts[partition]) for batch in cast("Sequence[ValueBatch]", read)]
                 if left := [batch for batch in batches if batch.offsets]:
-                    yield place, left
+                    yield partition, left
 
     async def _some(self, left: Sequence[TopicPartition]) -> Mapping[TopicPartition, Sequence[Record]]:
         try:
@@ -131,12 +133,12 @@ class LogReading:
 
     async def _moved(self, left: Sequence[TopicPartition]) -> bool:
         before = dict(self.positions)
-        for place in left:
-            self.positions[place] = min(await self._reader.position(place), self._ends[place])
+        for partition in left:
+            self.positions[partition] = min(await self._reader.position(partition), self._ends[partition])
         return self.positions != before
 
-    def _before_end(self, place: TopicPartition, records: Sequence[Record]) -> Sequence[Record]:
-        end = self._ends[place]
+    def _before_end(self, partition: TopicPartition, records: Sequence[Record]) -> Sequence[Record]:
+        end = self._ends[partition]
         if not records or records[-1].offset < end:
             return records
         return [record for record in records if record.offset < end]

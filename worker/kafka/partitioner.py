@@ -18,8 +18,8 @@ _M = 0x5BD1E995
 def partitions_for(keys: Sequence[bytes], partitions: int) -> list[int]:
     """Return the partition of each key. Customer ids, all of one length, are hashed at once."""
     if len(keys) > 1 and all(len(key) == CUSTOMER_ID_BYTES for key in keys):
-        places: list[int] = ((_murmur2(keys) & 0x7FFFFFFF) % partitions).tolist()
-        return places
+        numbers: list[int] = ((_murmur2(keys) & 0x7FFFFFFF) % partitions).tolist()
+        return numbers
     return [int(murmur2(key) & 0x7FFFFFFF) % partitions for key in keys]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from worker.stores.port import Committed, OutboxStore, PendingBatch
+from worker.stores.changes import Committed, PendingBatch
+from worker.stores.port import OutboxStore
 from worker.stores.thread import StoreThread
 
 MESSAGES_A_TRANSACTION = 20_000

@@ -56,12 +56,14 @@ class OutputTopics:
     @asynccontextmanager
     async def logs(self, partitions: Mapping[str, int]) -> AsyncIterator[OutputLogs]:
         """Open the logs of every output partition; `partitions` is how many each topic has."""
-        places = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
-        ends = await _log_ends(self._settings.kafka, places)
+        all_partitions = [
+            TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)
+        ]
+        ends = await _log_ends(self._settings.kafka, all_partitions)
         reader = kafka.committed_reader(self._settings.kafka, max_partition_fetch_bytes=FETCH_BYTES)
         try:
             await asyncio.wait_for(reader.start(), kafka.CONNECT_SECONDS)
-            yield OutputLogs(reader, await reader.beginning_offsets(places), ends)
+            yield OutputLogs(reader, await reader.beginning_offsets(all_partitions), ends)
         finally:
             await reader.stop()
 
@@ -70,11 +72,11 @@ class OutputTopics:
         self._sizes.note_failure(error)
 
 
-async def _log_ends(settings: Kafka, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+async def _log_ends(settings: Kafka, all_partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
     """Look up where each log ends; a reader of committed records would get the last stable offset instead."""
     probe = AIOKafkaConsumer(**kafka.client_options(settings), enable_auto_commit=False)
     try:
         await asyncio.wait_for(probe.start(), kafka.CONNECT_SECONDS)
-        return dict(await probe.end_offsets(places))
+        return dict(await probe.end_offsets(all_partitions))
     finally:
         await probe.stop()

@@ -107,9 +107,9 @@ class BatchProducer:
             else:
                 grouped[message.topic, message.partition % self._partitions[message.topic]].append(message)
         for topic, those in keyed.items():
-            places = partitions_for([customer_key(message) for message in those], self._partitions[topic])
-            for place, message in zip(places, those, strict=True):
-                grouped[topic, place].append(message)
+            numbers = partitions_for([customer_key(message) for message in those], self._partitions[topic])
+            for number, message in zip(numbers, those, strict=True):
+                grouped[topic, number].append(message)
         return grouped
 
     def _is_alone(self, message: Outgoing, size: int) -> bool:

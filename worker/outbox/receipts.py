@@ -56,10 +56,10 @@ async def _keep_from(
     if cut and settings.safety.cut_outputs is CutOutputs.REFUSE:
         raise PositionRefused(cut[0].what_is_missing())
     reach("in-recover")
-    starts = {log.place: log.start for log in all_logs if log.start < log.end}
+    starts = {log.partition: log.start for log in all_logs if log.start < log.end}
     reading = LogReading(logs.reader, starts, logs.ends)
     found = await _keep(reading, settings.topics.churned, store, thread) if starts else 0
-    return Receipts(found, frozenset((log.place.topic, log.place.partition) for log in cut))
+    return Receipts(found, frozenset((log.partition.topic, log.partition.partition) for log in cut))
 
 
 async def _keep(reading: LogReading, churned_topic: str, store: OutboxStore, thread: StoreThread) -> int:
@@ -99,7 +99,7 @@ def published_id(record: Record, churned_topic: str) -> str | None:
 class _Log(NamedTuple):
     """An output partition: the `known` end recorded in the store, and the begin and the end of its log."""
 
-    place: TopicPartition
+    partition: TopicPartition
     known: int
     begin: int
     end: int
@@ -113,7 +113,7 @@ class _Log(NamedTuple):
         return not self.begin <= self.known <= self.end
 
     def what_is_missing(self) -> str:
-        name = f"{self.place.topic}/{self.place.partition}"
+        name = f"{self.partition.topic}/{self.partition.partition}"
         if self.known < self.begin:
             what = (
                 f"{name} begins at offset {self.begin}, but its published records are known up to {self.known} only: "

@@ -82,8 +82,8 @@ class Recovery:
             pending = await self._thread.call(self._store.pending, seq, MESSAGES_A_TRANSACTION, self._attempted_seq)
             ids = [
                 message.id
-                for place, those in publisher.by_partition(pending.messages).items()
-                if place in cut
+                for partition, those in publisher.by_partition(pending.messages).items()
+                if partition in cut
                 for message in those
             ]
             await self._thread.call(self._store.keep_receipts, ids, {})

@@ -26,8 +26,9 @@ from worker.outbox.output_topics import OutputTopics
 from worker.outbox.publisher import Publisher
 from worker.outbox.recovery import Recovery
 from worker.settings import Settings
+from worker.stores.changes import Committed
 from worker.stores.errors import NewerStoreError, StoreDamagedError, StoreError
-from worker.stores.port import Committed, Store
+from worker.stores.port import Store
 from worker.stores.thread import StoreThread
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from worker.messages.rejection import Reason, Rejected
 from worker.processing.handlers import handle_cancellation, handle_signup
 from worker.processing.outcomes import Applied, Outcome, Parked
 from worker.processing.unit_of_work import UnitOfWork
-from worker.stores.port import JournalRow, ParkedRecord, Redrive
+from worker.stores.changes import JournalRow, ParkedRecord, Redrive
 
 Messages = Sequence[Message | Rejected]
 """The messages of records, in their order, or their rejections."""

@@ -14,7 +14,7 @@ from worker.messages.rejection import Rejected
 from worker.processing.batch import BatchProcessor, BatchResult, Messages
 from worker.processing.outcomes import Outcome
 from worker.processing.unit_of_work import UnitOfWork
-from worker.stores.port import Changes
+from worker.stores.changes import Changes
 
 Decisions = Counter[tuple[str, str | None]]
 """Counts by outcome and reason of a rejection."""

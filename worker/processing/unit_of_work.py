@@ -13,7 +13,8 @@ from domain.customer import Customer, CustomerRepository
 from worker.messages.inbound import Cancellation
 from worker.messages.log_identity import mark_of
 from worker.messages.record import Record, TopicPartition
-from worker.stores.port import BatchStore, Changes, Committed, ParkedRecord, RecordCoordinates
+from worker.stores.changes import Changes, Committed, ParkedRecord, RecordCoordinates
+from worker.stores.port import BatchStore
 
 
 class Customers(CustomerRepository):

@@ -14,8 +14,8 @@ from worker.messages.uuid_fast_path import is_canonical_uuid
 from worker.queries.dead_letters import described
 from worker.queries.parked import ParkedCancellation, parked_cancellations
 from worker.settings import Settings
+from worker.stores.changes import RecordCoordinates
 from worker.stores.dead_letters import Filters, Letter
-from worker.stores.port import RecordCoordinates
 from worker.stores.reading import Decision, StoreView
 
 

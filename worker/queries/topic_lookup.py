@@ -16,8 +16,8 @@ from worker.messages.inbound import Decoder
 from worker.messages.record import Record
 from worker.queries.explain import CustomerHistory, ExplainedDecision
 from worker.settings import Settings
+from worker.stores.changes import RecordCoordinates
 from worker.stores.erasure import erased_customer
-from worker.stores.port import RecordCoordinates
 
 MAX_RECORDS = 50
 READ_SECONDS = 5.0

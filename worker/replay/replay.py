@@ -21,8 +21,9 @@ from worker.replay.publishing import Publishing, publishing, read_receipts
 from worker.replay.report import Emit, Report
 from worker.replay.selection import Range, Selection, ranges
 from worker.settings import Settings
+from worker.stores.changes import Committed
 from worker.stores.errors import StoreConflictError, StoreError
-from worker.stores.port import Committed, Store
+from worker.stores.port import Store
 from worker.stores.thread import StoreThread
 
 COLLECT_EVERY_SECONDS = 30.0

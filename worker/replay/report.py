@@ -13,7 +13,7 @@ from domain.customer import Customer
 from worker.messages.churned_event import shown
 from worker.processing.dry_run import Decisions
 from worker.replay.selection import Range
-from worker.stores.port import Changes
+from worker.stores.changes import Changes
 
 
 class Emit(StrEnum):

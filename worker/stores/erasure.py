@@ -56,14 +56,14 @@ def erasures(
     """Compare each customer's last tombstone, by partition, with the events of these customers."""
     erased: dict[EventOffset, Churn] = {}
     left: dict[str, EventOffset] = {}
-    for place, churn in events:
-        if place.offset < tombstones[churn.customer_id].get(place.partition, -1):
-            erased[place] = churn
+    for at, churn in events:
+        if at.offset < tombstones[churn.customer_id].get(at.partition, -1):
+            erased[at] = churn
         else:
-            left[churn.customer_id] = place
+            left[churn.customer_id] = at
     ineffective = [
-        IneffectiveTombstone(who, _name(topic, *last), _name(topic, *place))
-        for who, place in left.items()
+        IneffectiveTombstone(who, _name(topic, *last), _name(topic, *at))
+        for who, at in left.items()
         for last in tombstones[who].items()
     ]
     return Erasures(tombstones.keys() - left.keys(), erased, ineffective)

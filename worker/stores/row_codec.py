@@ -14,7 +14,7 @@ from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.messages.log_identity import LogIdentity, RecordMark
 from worker.messages.record import Header, PlainRecord
 from worker.messages.rejection import Reason
-from worker.stores.port import ParkedRecord
+from worker.stores.changes import ParkedRecord
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_text = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode

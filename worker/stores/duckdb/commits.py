@@ -10,10 +10,10 @@ from typing_extensions import override
 from worker.failpoints import reach
 from worker.messages.log_identity import RecordMark
 from worker.messages.record import TopicPartition
+from worker.stores.changes import Changes, Committed, RecordCoordinates, Redrive
 from worker.stores.duckdb import outbox, rows
 from worker.stores.duckdb.file import wrap_errors
 from worker.stores.duckdb.reads import LOOKED_UP_ONE_BY_ONE, DuckDBReads, ids_given
-from worker.stores.port import Changes, Committed, RecordCoordinates, Redrive
 from worker.stores.row_codec import ABANDONED
 
 FOUND_BY_ITSELF = 50
@@ -88,7 +88,7 @@ class DuckDBBatches(DuckDBReads):
             self._join(
                 "DELETE FROM parked USING batch WHERE parked.topic = batch.topic"
                 ' AND parked.partition = batch.partition AND parked."offset" = batch.place',
-                rows.places(gone),
+                rows.coordinates(gone),
             )
 
     def _write_journal(self, changes: Changes, now: datetime) -> None:

@@ -10,11 +10,12 @@ from typing_extensions import override
 from worker.failpoints import reach
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
+from worker.stores.changes import PendingBatch
 from worker.stores.duckdb import rows
 from worker.stores.duckdb.batch import Join
 from worker.stores.duckdb.file import wrap_errors
 from worker.stores.duckdb.session import DuckDBSession
-from worker.stores.port import OutboxStore, PendingBatch
+from worker.stores.port import OutboxStore
 from worker.stores.row_codec import decode_headers
 
 PENDING_BYTES = 32 * 1024 * 1024

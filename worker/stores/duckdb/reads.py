@@ -11,11 +11,12 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
+from worker.stores.changes import ParkedRecord, RecordCoordinates
 from worker.stores.duckdb import rows
 from worker.stores.duckdb.columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb.file import wrap_errors
 from worker.stores.duckdb.session import DuckDBSession
-from worker.stores.port import BatchStore, ParkedRecord, RecordCoordinates
+from worker.stores.port import BatchStore
 from worker.stores.row_codec import customer, parked_record
 
 LOOKED_UP_ONE_BY_ONE = 200
@@ -75,17 +76,17 @@ class DuckDBReads(DuckDBSession, BatchStore):
 
     @wrap_errors
     @override
-    def decided(self, places: Collection[RecordCoordinates]) -> AbstractSet[RecordCoordinates]:
-        if not places:
+    def decided(self, coordinates: Collection[RecordCoordinates]) -> AbstractSet[RecordCoordinates]:
+        if not coordinates:
             return set()
-        offsets = [offset for _, _, offset in places]
+        offsets = [offset for _, _, offset in coordinates]
         # The journal has no index. It is in about the order of offsets: most of it is passed over by its bounds.
         query = f"""
             SELECT DISTINCT journal.topic, journal.partition, journal."offset" FROM journal JOIN batch
             ON journal.topic = batch.topic AND journal.partition = batch.partition AND journal."offset" = batch.place
             WHERE journal."offset" BETWEEN {min(offsets)} AND {max(offsets)}
         """
-        return set(map(RecordCoordinates._make, self._join(query, rows.places(list(places))).fetchall()))
+        return set(map(RecordCoordinates._make, self._join(query, rows.coordinates(list(coordinates))).fetchall()))
 
     @override
     def positions(self) -> Mapping[TopicPartition, int]:

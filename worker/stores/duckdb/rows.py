@@ -14,8 +14,8 @@ from domain.customer import Customer
 from worker.messages.log_identity import RecordMark
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
+from worker.stores.changes import JournalRow, ParkedRecord, RecordCoordinates, Redrive
 from worker.stores.duckdb.uuid_fast_path import uuids
-from worker.stores.port import JournalRow, ParkedRecord, RecordCoordinates, Redrive
 from worker.stores.row_codec import customer_values, encode_headers
 
 Columns = dict[str, "pa.Array[Any]"]
@@ -69,7 +69,7 @@ def parked(waiting: Collection[ParkedRecord], after_seq: int, now: datetime) -> 
     }
 
 
-def places(released: Sequence[RecordCoordinates]) -> Columns:
+def coordinates(released: Sequence[RecordCoordinates]) -> Columns:
     """Coordinates."""
     topics, partitions, offsets = zip(*released, strict=True)
     return {"topic": pa.array(topics), "partition": pa.array(partitions, pa.int32()), "place": pa.array(offsets)}

@@ -15,10 +15,10 @@ from uuid import UUID
 import duckdb
 
 from worker.messages.record import TopicPartition
+from worker.stores.changes import RecordCoordinates
 from worker.stores.duckdb import rows
 from worker.stores.duckdb.batch import BatchTable
 from worker.stores.duckdb.file import identity, open_file, wrap_errors
-from worker.stores.port import RecordCoordinates
 from worker.stores.row_codec import ABANDONED
 
 

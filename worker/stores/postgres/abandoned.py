@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Any
 
-from worker.stores.port import RecordCoordinates
+from worker.stores.changes import RecordCoordinates
 from worker.stores.row_codec import ABANDONED
 
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from worker.messages.record import TopicPartition
+from worker.stores.changes import Changes, RecordCoordinates
 from worker.stores.errors import NotTheOwnerError, StoreConflictError
-from worker.stores.port import Changes, RecordCoordinates
 from worker.stores.postgres import rows
 from worker.stores.postgres.connection import Connection
 from worker.stores.postgres.locks import Locks
@@ -28,31 +28,31 @@ def require_ownership(
     `read` has the positions that the batch has read, `epochs` the claims of this store. The positions of
     `locked_only` are locked with the others, in one order, and are not compared.
     """
-    places = {*wanted, *locked_only}
+    partitions = {*wanted, *locked_only}
     query = """
         SELECT topic, partition, next_offset, owner_epoch FROM positions
         JOIN unnest(%s::text[], %s::int[]) AS wanted (topic, partition) USING (topic, partition)
         ORDER BY topic, partition FOR UPDATE OF positions
     """
-    found = db.execute(query, [[topic for topic, _ in places], [partition for _, partition in places]]).fetchall()
+    found = db.execute(query, [[topic for topic, _ in partitions], [number for _, number in partitions]]).fetchall()
     stored = {(topic, partition): (offset or 0, epoch) for topic, partition, offset, epoch in found}
-    for place in wanted:
-        offset, epoch = stored.get(place, (0, 0))
-        name = f"{place[0]}/{place[1]}"
-        if place in epochs and epochs[place] != epoch:
+    for partition in wanted:
+        offset, epoch = stored.get(partition, (0, 0))
+        name = f"{partition[0]}/{partition[1]}"
+        if partition in epochs and epochs[partition] != epoch:
             raise NotTheOwnerError(f"{name} is assigned to another worker now")
-        if offset != read.get(place, offset):
-            raise StoreConflictError(f"{name} was advanced to {offset} by another worker, expected {read[place]}")
+        if offset != read.get(partition, offset):
+            raise StoreConflictError(f"{name} was advanced to {offset} by another worker, expected {read[partition]}")
 
 
-def decided(db: Connection, places: Collection[RecordCoordinates]) -> set[RecordCoordinates]:
+def decided(db: Connection, coordinates: Collection[RecordCoordinates]) -> set[RecordCoordinates]:
     """Return those of these records that have a decision in the journal."""
     query = """
         SELECT DISTINCT topic, partition, "offset"
         FROM journal JOIN unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
             AS wanted (topic, partition, "offset") USING (topic, partition, "offset")
     """
-    found = db.execute(query, rows.places(places)).fetchall() if places else []
+    found = db.execute(query, rows.coordinates(coordinates)).fetchall() if coordinates else []
     return set(map(RecordCoordinates._make, found))
 
 
@@ -101,7 +101,7 @@ def take_parked(db: Connection, changes: Changes) -> None:
     gone = changes.released + changes.abandoned
     if not gone:
         return
-    parameters: dict[str, Any] = rows.places(gone)
+    parameters: dict[str, Any] = rows.coordinates(gone)
     query = """
         DELETE FROM parked USING unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
             AS gone (topic, partition, "offset")

@@ -14,7 +14,7 @@ from typing_extensions import override
 from worker.failpoints import reach
 from worker.messages.log_identity import RecordMark
 from worker.messages.record import TopicPartition
-from worker.stores.port import Changes, Committed
+from worker.stores.changes import Changes, Committed
 from worker.stores.postgres import checks, outbox, rows
 from worker.stores.postgres.connection import wrap_errors
 from worker.stores.postgres.reads import PostgresReads

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.port import Changes, Committed, ParkedRecord, RecordCoordinates
+from worker.stores.changes import Changes, Committed, ParkedRecord, RecordCoordinates
 from worker.stores.postgres.connection import connect, require_store, stored_id, wrap_errors
 from worker.stores.postgres.outbox import IS_PENDING, NUMBERED
 from worker.stores.postgres.store import PostgresStore
@@ -88,9 +88,9 @@ class PostgresDryRun(PostgresStore):
             self._lost_arr += sum(each.mrr.annual for each in changed.values() if not each.is_active)
         self._advanced.update(changes.positions)
         self._parked.update(changes.parked)
-        for place in changes.released + changes.abandoned:
-            if self._parked.pop(place, None) is None:
-                self._gone.add(place)
+        for record in changes.released + changes.abandoned:
+            if self._parked.pop(record, None) is None:
+                self._gone.add(record)
         messages = [message for message in changes.outbox if message.id not in receipted]
         self._added += 0 if changes.is_silent else len(messages)
         return Committed(messages, rows=None)

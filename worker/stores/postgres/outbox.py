@@ -15,8 +15,9 @@ from typing_extensions import override
 from worker.failpoints import reach
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
+from worker.stores.changes import PendingBatch
 from worker.stores.errors import StoreError
-from worker.stores.port import OutboxStore, PendingBatch
+from worker.stores.port import OutboxStore
 from worker.stores.postgres import rows
 from worker.stores.postgres.connection import Connection, wrap_errors
 from worker.stores.postgres.store_session import PostgresSession

@@ -11,7 +11,8 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.port import BatchStore, ParkedRecord, RecordCoordinates
+from worker.stores.changes import ParkedRecord, RecordCoordinates
+from worker.stores.port import BatchStore
 from worker.stores.postgres import checks, rows
 from worker.stores.postgres.abandoned import Abandoned
 from worker.stores.postgres.connection import wrap_errors
@@ -66,8 +67,8 @@ class PostgresReads(PostgresSession, BatchStore):
 
     @wrap_errors
     @override
-    def decided(self, places: Collection[RecordCoordinates]) -> AbstractSet[RecordCoordinates]:
-        return checks.decided(self._db, places)
+    def decided(self, coordinates: Collection[RecordCoordinates]) -> AbstractSet[RecordCoordinates]:
+        return checks.decided(self._db, coordinates)
 
     @override
     def positions(self) -> Mapping[TopicPartition, int]:

@@ -11,7 +11,7 @@ from domain.customer import Customer
 from worker.messages.log_identity import RecordMark
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
-from worker.stores.port import JournalRow, ParkedRecord, RecordCoordinates
+from worker.stores.changes import JournalRow, ParkedRecord, RecordCoordinates
 from worker.stores.postgres.connection import Connection
 from worker.stores.row_codec import customer_values, decode_headers, encode_headers
 
@@ -55,7 +55,7 @@ def copy_binary(db: Connection, into: str, types: Sequence[str], rows: Rows) -> 
             copying.write_row(row)
 
 
-def places(of: Collection[RecordCoordinates]) -> dict[str, list[Any]]:
+def coordinates(of: Collection[RecordCoordinates]) -> dict[str, list[Any]]:
     """Return coordinates as three arrays: `topics`, `partitions`, `offsets`."""
     return {
         "topics": [topic for topic, _, _ in of],

@@ -85,5 +85,5 @@ class PostgresSession:
     def _read_positions(self) -> Mapping[TopicPartition, int]:
         query = "SELECT topic, partition, next_offset FROM positions"
         found = {(topic, partition): offset for topic, partition, offset in self._rows(query)}
-        self._read = {place: offset or 0 for place, offset in found.items()}
-        return {place: offset for place, offset in found.items() if offset is not None}
+        self._read = {partition: offset or 0 for partition, offset in found.items()}
+        return {partition: offset for partition, offset in found.items() if offset is not None}
