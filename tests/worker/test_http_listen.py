@@ -4,43 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from datetime import UTC, datetime
+from contextlib import closing
 from http.client import HTTPConnection
 
 import pytest
-from starlette.applications import Starlette
 
+from tests.support.serving import serving
 from worker.errors import Exit, Refusal
-from worker.http import server as http
-from worker.http.query_routes import QueryRoutes
-from worker.monitoring.worker_report import WorkerReport
-from worker.queries.server import QueryServer
-from worker.settings import Http, Settings
-from worker.stores.duckdb.file import MEMORY
-from worker.stores.duckdb.store import DuckDBStore
-
-REPORT = WorkerReport("1.2.3", datetime(2026, 6, 30, tzinfo=UTC), [], None)
-
-
-@asynccontextmanager
-async def serving(host: str) -> AsyncIterator[int]:
-    """Questions answered on a free port of this address; yields the port."""
-    with closing(http.listen(Http(host=host, port=0))) as listening, closing(DuckDBStore(MEMORY)) as store:
-        routes = QueryRoutes(QueryServer(store, Settings()), lambda: REPORT, "mark", host).routes()
-        server = http.Server(Starlette(routes=routes))
-        task = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await task
+from worker.http.listening import listen
+from worker.settings import Http
 
 
 def status(address: str, port: int, host: str | None = None) -> int:
     with closing(HTTPConnection(address, port, timeout=10)) as connection:
-        connection.request("GET", "/ask/worker", headers={} if host is None else {"Host": host})
+        connection.request("GET", "/worker.json", headers={} if host is None else {"Host": host})
         return connection.getresponse().status
 
 
@@ -51,9 +28,9 @@ def status(address: str, port: int, host: str | None = None) -> int:
     ("::1", ["::1"]),
     ("::", ["::1", "127.0.0.1"]),
 ])  # fmt: skip
-def test_questions_are_answered_at_each_address(listens_on: str, asked_at: list[str]) -> None:
+def test_each_address_is_served(listens_on: str, asked_at: list[str]) -> None:
     async def ask() -> None:
-        async with serving(listens_on) as port:
+        async with serving(Http(host=listens_on, port=0)) as port:
             for address in asked_at:
                 assert await asyncio.to_thread(status, address, port) == 200
 
@@ -66,7 +43,7 @@ def test_questions_are_answered_at_each_address(listens_on: str, asked_at: list[
 ])  # fmt: skip
 def test_other_names_are_refused_on_ipv6(host: str, expected: int) -> None:
     async def ask() -> None:
-        async with serving("::1") as port:
+        async with serving(Http(host="::1", port=0)) as port:
             assert await asyncio.to_thread(status, "::1", port, host) == expected
 
     asyncio.run(ask())
@@ -74,7 +51,7 @@ def test_other_names_are_refused_on_ipv6(host: str, expected: int) -> None:
 
 def refused(host: str, port: int = 0) -> str:
     with pytest.raises(Refusal) as refusal:
-        http.listen(Http(host=host, port=port))
+        listen(Http(host=host, port=port))
     assert refusal.value.code is Exit.CONFIGURATION
     return str(refusal.value)
 
@@ -89,14 +66,14 @@ def test_address_of_another_machine_names_the_host_setting(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_port_in_use_names_the_port_setting(host: str) -> None:
-    with closing(http.listen(Http(host=host, port=0))) as taken:
+    with closing(listen(Http(host=host, port=0))) as taken:
         sentence = refused(host, taken.getsockname()[1])
     assert "CUSTOMER_WORKER_HTTP__PORT" in sentence
     assert "HTTP__HOST" not in sentence
 
 
 def test_ipv6_address_does_not_listen_on_ipv4() -> None:
-    with closing(http.listen(Http(host="::1", port=0))) as listening:
+    with closing(listen(Http(host="::1", port=0))) as listening:
         port = listening.getsockname()[1]
         with socket.socket() as other, pytest.raises(ConnectionRefusedError):
             other.connect(("127.0.0.1", port))

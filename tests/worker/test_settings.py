@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from worker.settings import PREFIX, Kafka, Settings, SettingsError, Store
+from worker.settings import PREFIX, Http, Kafka, Settings, SettingsError, Store
 
 SECRET = "hunter2-never-to-be-shown"
+TOKEN = f"{SECRET}-4a6f+/~._="
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +85,7 @@ def test_settings_are_read_from_the_environment(given: Callable[..., None], tmp_
         TOPICS__DEAD_LETTER_SUFFIX=".dead", STORE__URL="duckdb:////var/lib/c.duckdb", BATCH__MAX_RECORDS="10",
         BATCH__MAX_BYTES="1048576", BATCH__MAX_VALUE_BYTES="1", EVENTS__SOURCE="/eu", SAFETY__ALLOW_SKIP_FORWARD="true",
         SAFETY__ALLOW_LOST_RECORDS="1", SAFETY__CUT_OUTPUTS="resend", HTTP__HOST="0.0.0.0", HTTP__PORT="0",
-        HTTP__ENABLED="false", LOG__LEVEL="DEBUG", LOG__FORMAT="json",
+        HTTP__TOKEN=TOKEN, HTTP__ENABLED="false", LOG__LEVEL="DEBUG", LOG__FORMAT="json",
     )  # fmt: skip
     settings = Settings.read()
     assert settings.kafka.sasl_password is not None
@@ -95,6 +96,8 @@ def test_settings_are_read_from_the_environment(given: Callable[..., None], tmp_
     assert settings.store.path == "/var/lib/c.duckdb"
     assert set(settings.safety.model_dump().values()) == {True, "resend"}
     assert (settings.batch.max_records, settings.http.port, settings.http.enabled) == (10, 0, False)
+    assert settings.http.token is not None
+    assert settings.http.token.get_secret_value() == TOKEN
 
 
 @pytest.mark.parametrize("text", ["a:1,[::1]:9092,b.c:65535", " a:1 ,\t[::1]:9092, b.c:65535 \n"])
@@ -220,6 +223,10 @@ MISTAKES = {
     "a space in the HTTP host": ("HTTP__HOST", "a b"),
     "negative port": ("HTTP__PORT", "-1"),
     "HTTP port too high": ("HTTP__PORT", "65536"),
+    "a short token": ("HTTP__TOKEN", SECRET[:15]),
+    "no token": ("HTTP__TOKEN", ""),
+    "a space in the token": ("HTTP__TOKEN", f"Bearer {SECRET}{SECRET}"),
+    "a line feed after the token": ("HTTP__TOKEN", f"{SECRET}{SECRET}\n"),
     "neither yes nor no to safety": ("SAFETY__ALLOW_SKIP_FORWARD", "perhaps"),
     "unknown way with a cut output": ("SAFETY__CUT_OUTPUTS", "true"),
     "unknown level": ("LOG__LEVEL", "LOUD"),
@@ -313,6 +320,13 @@ def test_password_is_never_shown(given: Callable[..., None]) -> None:
     assert settings.shown()[f"{PREFIX}KAFKA__SASL_USERNAME"] == "u"
 
 
+def test_token_is_never_shown(given: Callable[..., None]) -> None:
+    given(HTTP__TOKEN=TOKEN)
+    settings = Settings.read()
+    assert TOKEN not in str(settings.shown()) + repr(settings) + str(settings) + settings.model_dump_json()
+    assert settings.shown()[f"{PREFIX}HTTP__TOKEN"] == "********"
+
+
 @pytest.mark.parametrize(("name", "value"), [
     ("KAFKA__SASL_MECHANISM", "NONE"), ("KAFKA__SECURITY_PROTOCOL", "PLAINTEXT"), ("KAFKA__SASL_PASSWORDS", SECRET),
 ])  # fmt: skip
@@ -328,8 +342,9 @@ def test_error_of_another_setting_does_not_show_the_password(given: Callable[...
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: Store.model_validate({"url": f"mysql://u:{SECRET}@h/d"}), lambda: Kafka(sasl_password=SecretStr(SECRET))],
-    ids=["the store's address", "the password"],
+    [lambda: Store.model_validate({"url": f"mysql://u:{SECRET}@h/d"}), lambda: Kafka(sasl_password=SecretStr(SECRET)),
+     lambda: Http(token=SecretStr(f"{SECRET} {SECRET}"))],
+    ids=["the store's address", "the password", "the token"],
 )  # fmt: skip
 def test_validation_errors_show_no_secret(make: Callable[[], object]) -> None:
     with pytest.raises(ValidationError) as refused:

@@ -14,8 +14,6 @@ from worker.monitoring.exposition import exposition
 from worker.monitoring.gauges import Gauges
 from worker.monitoring.worker_report import WorkerReport
 
-_NO_STORE = {"cache-control": "no-store"}
-
 
 class OperationsRoutes:
     """Routes of the metrics and the operations page."""
@@ -35,8 +33,8 @@ class OperationsRoutes:
     async def _operations(self, request: Request) -> Response:
         refreshes = request.query_params.get("refresh") != "off"
         page = self._page.render(self._report(), await self._gauges.read(), refreshes=refreshes)
-        return HTMLResponse(page, headers=_NO_STORE)
+        return HTMLResponse(page)
 
     async def _exposed(self, request: Request) -> Response:
         content, content_type = exposition(self._metrics, await self._gauges.read(), request.headers.get("accept", ""))
-        return Response(content, headers={"content-type": content_type, **_NO_STORE})
+        return Response(content, headers={"content-type": content_type})

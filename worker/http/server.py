@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
-from worker.addresses import EVERY_ADDRESS, shown_address
-from worker.errors import Exit, Refusal
+from worker.http.access import RefuseOtherSites, RequireToken
 from worker.http.operations_page import STYLE_SOURCE
 from worker.http.operations_routes import OperationsRoutes
 from worker.http.query_routes import QueryRoutes
@@ -28,41 +25,32 @@ from worker.settings import Http, Topics
 _CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-
-
-def listen(http: Http) -> socket.socket:
-    """Open the listening socket. Raises `Refusal` if the address is not available."""
-    try:
-        found = socket.getaddrinfo(http.host, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # A name with addresses of both kinds, such as localhost, is taken as its IPv4 address.
-        family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
-        # `::` includes the IPv4 addresses if the system supports dual-stack sockets.
-        both = http.host == EVERY_ADDRESS and socket.has_dualstack_ipv6()
-        return socket.create_server(address, family=family, dualstack_ipv6=both)
-    except OSError as error:
-        cause = (error.strerror or "").partition(" (")[0]  # Python appends the address as a tuple
-        raise Refusal(
-            f"HTTP cannot listen on {shown_address(http.host, http.port)}: {cause}. {_advice(error)}",
-            Exit.CONFIGURATION,
-        ) from error
-
-
-def _advice(error: OSError) -> str:
-    if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-        way = "Set CUSTOMER_WORKER_HTTP__PORT to another port (0 picks a free one)"
-    else:
-        way = (
-            "Set CUSTOMER_WORKER_HTTP__HOST to an address of this machine: 127.0.0.1 or ::1 for this machine alone, "
-            "0.0.0.0 for every IPv4 address, :: for every address"
-        )
-    return f"{way}, or CUSTOMER_WORKER_HTTP__ENABLED=false"
+_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": _CONTENT_SECURITY_POLICY,
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+"""Headers of every response: they forbid caching, scripts, framing, content sniffing and use by other sites."""
 
 
 class Server(uvicorn.Server):
     """Server of an application on a socket until `should_exit`. Signal handlers remain those of the worker."""
 
     def __init__(self, app: ASGIApp) -> None:
-        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", proxy_headers=False))
+        super().__init__(
+            uvicorn.Config(
+                app,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                headers=list(_HEADERS.items()),
+            )
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -70,19 +58,34 @@ class Server(uvicorn.Server):
         yield
 
 
-def application(health: Health, topics: Topics, queries: QueryRoutes, operations: OperationsRoutes) -> ASGIApp:
-    """Build the application with all routes."""
-    return Starlette(
-        routes=[
+def application(
+    http: Http, health: Health, topics: Topics, queries: QueryRoutes, operations: OperationsRoutes
+) -> ASGIApp:
+    """Build the application of the port."""
+    return port_application(
+        http,
+        queries,
+        [
             Route("/livez", _checks(health.live)),
             Route("/readyz", _checks(health.ready)),
             Route("/asyncapi.json", _asyncapi(topics)),
             Route("/schemas/{name}.json", _schema),
             *operations.routes(),
-            *queries.routes(),
         ],
-        middleware=[Middleware(_SafeHeaders)],
     )
+
+
+def port_application(http: Http, queries: QueryRoutes, others: Sequence[BaseRoute]) -> ASGIApp:
+    """Build an application that serves queries with the token only, and nothing to web pages of other sites."""
+    token = Middleware(RequireToken, token=http.token, headers=queries.headers)
+    return Starlette(
+        routes=[*others, *queries.routes(token)], middleware=[Middleware(RefuseOtherSites, host=http.host)]
+    )
+
+
+def command_application(queries: QueryRoutes) -> ASGIApp:
+    """Build the application of the command socket, whose clients are the user of the worker."""
+    return Starlette(routes=queries.routes())
 
 
 def _checks(check_all: Callable[[], list[Check]]) -> Callable[[Request], Response]:
@@ -107,22 +110,3 @@ def _schema(request: Request) -> Response:
     if name not in schemas.MESSAGES:
         return PlainTextResponse(f"unknown schema: the schemas are {', '.join(schemas.MESSAGES)}\n", 404)
     return JSONResponse(schemas.schema(name), media_type="application/schema+json")
-
-
-class _SafeHeaders:
-    """Middleware that adds headers which forbid scripts, framing and content sniffing."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"content-security-policy", _CONTENT_SECURITY_POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)

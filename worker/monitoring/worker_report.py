@@ -1,4 +1,4 @@
-"""Report of a running worker: the state that is not in its store."""
+"""Report of a running worker: the state that is not in its store. It contains no customer data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import msgspec
 
 from worker.processing.report import BatchReport
 
+REPORT_PATH = "/worker.json"
+"""Path of the report on the HTTP server."""
 STORE_HEADER = "customer-worker-store"
 """HTTP response header with the identity of the store."""
 

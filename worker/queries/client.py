@@ -13,7 +13,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from worker.bootstrap import backend
 from worker.errors import Refusal
-from worker.monitoring.worker_report import WorkerReport
+from worker.monitoring.worker_report import REPORT_PATH, WorkerReport
 from worker.queries.local import read_store
 from worker.queries.query import A, P, Query
 from worker.queries.worker_http import NoResponse, get
@@ -60,13 +60,13 @@ def _run_query(settings: Settings, query: Query[P, A], parameters: P) -> A:
 def _fetch_worker_report(settings: Settings) -> WorkerReport | None:
     if backend(settings.store).is_shared:
         with suppress(Refusal):
-            return get(settings, "/ask/worker", WorkerReport)
+            return get(settings, REPORT_PATH, WorkerReport)
         return None
 
     def no_worker(_: StoreView) -> WorkerReport | None:
         return None
 
-    return _locally_or_by_worker(settings, no_worker, lambda: get(settings, "/ask/worker", WorkerReport))
+    return _locally_or_by_worker(settings, no_worker, lambda: get(settings, REPORT_PATH, WorkerReport))
 
 
 @retry(

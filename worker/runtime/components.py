@@ -32,6 +32,7 @@ class Components:
         self._members = resources.members
         self.store = store
         self.socket = resources.socket
+        self.command_socket = resources.command_socket
         self.query_server = QueryServer(store, settings)
         self.store_watch = StoreWatch(store, thread)
         self.relay = Relay(settings, store, thread, stop, metrics)

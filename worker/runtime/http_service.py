@@ -10,29 +10,42 @@ import structlog
 from worker.addresses import shown_address
 from worker.bootstrap import store_identity
 from worker.http import server as http
+from worker.http.command_socket import CommandSocket
 from worker.http.operations_page import OperationsPage
 from worker.http.operations_routes import OperationsRoutes
 from worker.http.query_routes import QueryRoutes
 from worker.metrics.counters import Metrics
 from worker.monitoring.gauges import Gauges
 from worker.monitoring.health import Health
+from worker.monitoring.worker_report import STORE_HEADER
 from worker.runtime.components import Components
 from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 
-async def serve(
-    listening: socket, settings: Settings, components: Components, metrics: Metrics, started_at: datetime
-) -> None:
-    """Serve health, metrics, the operations page and queries until cancelled."""
-    host, port = listening.getsockname()[:2]
-    log.info("serving", url=f"http://{shown_address(host, port)}")
-    health = Health(components.consumer, components.relay, components.store_watch)
-    gauges = Gauges(components.consumer, health, components.store, settings)
-    operations = OperationsRoutes(metrics, gauges, OperationsPage(settings, metrics), lambda: health.report(started_at))
-    queries = QueryRoutes(
-        components.query_server, lambda: health.report(started_at), store_identity(settings), settings.http.host
-    )
-    application = http.application(health, settings.topics, queries, operations)
-    await http.Server(application).serve(sockets=[listening])
+class HttpService:
+    """Health, metrics, the operations page and queries of one worker."""
+
+    def __init__(self, settings: Settings, components: Components, metrics: Metrics, started_at: datetime) -> None:
+        self._settings = settings
+        self._health = Health(components.consumer, components.relay, components.store_watch)
+        gauges = Gauges(components.consumer, self._health, components.store, settings)
+        page = OperationsPage(settings, metrics)
+        self._operations = OperationsRoutes(metrics, gauges, page, lambda: self._health.report(started_at))
+        identity = {STORE_HEADER: store_identity(settings)}
+        self._queries = QueryRoutes(components.query_server, lambda: self._health.report(started_at), identity)
+
+    async def serve(self, listening: socket) -> None:
+        """Serve everything on the port until cancelled, queries only with the token."""
+        host, port = listening.getsockname()[:2]
+        log.info("serving", url=f"http://{shown_address(host, port)}")
+        application = http.application(
+            self._settings.http, self._health, self._settings.topics, self._queries, self._operations
+        )
+        await http.Server(application).serve(sockets=[listening])
+
+    async def serve_commands(self, command_socket: CommandSocket) -> None:
+        """Serve queries on the command socket until cancelled."""
+        log.info("serving commands", socket=str(command_socket.path))
+        await http.Server(http.command_application(self._queries)).serve(sockets=[command_socket.socket])

@@ -19,8 +19,8 @@ from worker.kafka import record_parsing
 from worker.logs import configuration as logs
 from worker.logs import loop_errors
 from worker.metrics.counters import Metrics
-from worker.runtime import http_service
-from worker.runtime.components import open_components
+from worker.runtime.components import Components, open_components
+from worker.runtime.http_service import HttpService
 from worker.runtime.supervision import supervise
 from worker.runtime.tasks import BackgroundTasks
 from worker.settings import Settings
@@ -89,10 +89,15 @@ class Worker:
         components.consumer.subscribe(self._broker)
         self._tasks.start("watch_store", components.watch_store())
         self._tasks.start("watch", components.consumer.joining.watch())
-        if (listening := components.socket) is not None:  # the status of a worker that waits for its group is visible
-            serving = http_service.serve(listening, self._settings, components, self._metrics, self._started_at)
-            self._tasks.start("serve", serving)
+        self._serve(components)  # before the group accepts the worker: the status of one that waits is visible
         self._tasks.start("membership", components.evict_dead_members())
+
+    def _serve(self, components: Components) -> None:
+        service = HttpService(self._settings, components, self._metrics, self._started_at)
+        if components.socket is not None:
+            self._tasks.start("serve", service.serve(components.socket))
+        if components.command_socket is not None:
+            self._tasks.start("serve_commands", service.serve_commands(components.command_socket))
 
     async def _after_startup(self) -> None:
         components = self._components
@@ -137,6 +142,8 @@ class Worker:
     async def _close(self) -> None:
         """Close the producer, the query server and the store, each within a limit."""
         step, components = self._shutdown.step, self._components
+        if components.command_socket is not None:
+            components.command_socket.close()
         await step("closing the producer", components.relay.close(), keep=0.8)
         await step("closing the query server", components.query_server.close(), keep=0.6)
         await step("closing the store", self._thread.call(components.store.close), keep=0.3)

@@ -7,10 +7,11 @@ from socket import socket
 from typing import NamedTuple
 
 from worker import preflight
-from worker.bootstrap import open_store
+from worker.bootstrap import backend, open_store
 from worker.consumer.single_owner_assignor import members_of
 from worker.failpoints import reach
-from worker.http import server as http
+from worker.http.command_socket import CommandSocket, listen_for_commands
+from worker.http.listening import listen
 from worker.kafka import rights
 from worker.kafka.clients import Member
 from worker.settings import Settings
@@ -19,10 +20,11 @@ from worker.stores.thread import StoreThread
 
 
 class Resources(NamedTuple):
-    """The open store, the listening socket (None if HTTP is disabled), and the members of the group before."""
+    """The open store, the listening sockets (None if there are none), and the members of the group before."""
 
     store: Store
     socket: socket | None
+    command_socket: CommandSocket | None
     members: Sequence[Member]
 
 
@@ -33,4 +35,11 @@ async def open_resources(settings: Settings, thread: StoreThread) -> Resources:
     members = await members_of(settings)  # before this worker joins, which could not be distinguished from them
     store = await thread.call(open_store, settings)
     reach("store-opened")
-    return Resources(store, http.listen(settings.http) if settings.http.enabled else None, members)
+    return Resources(store, *_listen(settings), members)
+
+
+def _listen(settings: Settings) -> tuple[socket | None, CommandSocket | None]:
+    if not settings.http.enabled:
+        return None, None
+    listening, path = listen(settings.http), backend(settings.store).command_socket
+    return listening, None if path is None else listen_for_commands(path)

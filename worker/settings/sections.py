@@ -141,6 +141,18 @@ class Safety(Section):
     )
 
 
+def _bearer_token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(rf"[A-Za-z0-9._~+/-]{{{_SHORTEST_TOKEN},}}=*", token.get_secret_value()):
+        raise ValueError(
+            f"is not a bearer token of at least {_SHORTEST_TOKEN} letters, digits and -._~+/ characters: write the "
+            "output of `openssl rand -hex 32`"
+        )
+    return token
+
+
+_SHORTEST_TOKEN = 16
+
+
 class Http(Section):
     """HTTP server for health, metrics, queries and the operations page."""
 
@@ -150,6 +162,13 @@ class Http(Section):
     )
     port: int = Field(
         default=8080, ge=0, le=65535, description="port to listen on; 0 picks a free one, which the log names"
+    )
+    token: Annotated[SecretStr, AfterValidator(_bearer_token)] | None = Field(
+        default=None,
+        description=(
+            "bearer token that permits queries about customers on the port; without it, they are answered to commands "
+            "on the worker's machine only; never printed"
+        ),
     )
     enabled: bool = Field(
         default=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from worker.stores.errors import StoreError
 from worker.stores.port import Store
@@ -30,6 +31,11 @@ class Backend(ABC):
     @abstractmethod
     def identity(self) -> str:
         """Identity of the store among those of the machine, open or not."""
+
+    @property
+    def command_socket(self) -> Path | None:
+        """Path of the Unix socket on which a worker answers commands. None if commands read the database themselves."""
+        return None
 
     @abstractmethod
     def open_store(self) -> Store:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from worker.socket_paths import socket_beside
 from worker.stores.backend import Backend, Progress
 from worker.stores.errors import NoStoreError, StoreError, StoreInUseError
 from worker.stores.port import Store
@@ -30,6 +31,11 @@ class DuckDBBackend(Backend):
     @override
     def identity(self) -> str:
         return self._path if self._is_in_memory else str(Path(self._path).stat().st_ino)
+
+    @property
+    @override
+    def command_socket(self) -> Path | None:
+        return None if self._is_in_memory else socket_beside(Path(self._path))
 
     @override
     def open_store(self) -> Store:
