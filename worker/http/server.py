@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from worker.http.access import RefuseOtherSites, RequireToken
+from worker.http.connections import BoundedConnection
 from worker.http.operations_page import STYLE_SOURCE
 from worker.http.operations_routes import OperationsRoutes
 from worker.http.query_routes import QueryRoutes
@@ -22,6 +23,8 @@ from worker.monitoring.checks import Check
 from worker.monitoring.health import Health
 from worker.settings import Http, Topics
 
+_BACKLOG = 128
+"""Connections that the system accepts for the server; all of them are taken at once."""
 _CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -42,6 +45,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=BoundedConnection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -49,6 +53,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 headers=list(_HEADERS.items()),
+                backlog=_BACKLOG,
             )
         )
 
