@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from domain.customer import dollars
-from worker.cli.printable import printable, printable_bytes
+from worker.cli.printable import ascii_json, printable, printable_bytes
 from worker.cli.shared import AsJson, customer_id_typed, print_line, run_async
 from worker.errors import Exit, Refusal
 from worker.queries.catalogue import HISTORY
@@ -41,7 +41,7 @@ def explain(
     settings = Settings.read()
     history, lookup, unreachable = run_async(lambda: _read(settings, ExplainQuery(customer_id)))
     if as_json:
-        print(msgspec.json.encode(_as_json(history, lookup, unreachable)).decode())
+        print(ascii_json(_as_json(history, lookup, unreachable)))
     else:
         _print(history, lookup)
     if unreachable is not None:

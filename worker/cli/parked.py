@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
 from worker.cli import parked_dead_letter
 from worker.cli.ages import age_from, shown_age
 from worker.cli.counted import counted
+from worker.cli.printable import ascii_json
 from worker.cli.shared import AsJson, print_line, run_async
 from worker.cli.tables import print_table
 from worker.queries.catalogue import PARKED
@@ -48,7 +48,7 @@ def list_parked(
     before = None if older_than is None else datetime.now(UTC) - older_than
     found = run_async(lambda: run_query(settings, PARKED, ParkedQuery(limit, before)))
     if as_json:
-        print(msgspec.json.encode(found).decode())
+        print(ascii_json(found))
     else:
         _print(found)
 
