@@ -109,7 +109,7 @@ MUTANTS = (
     Mutant(
         "changes of leaders overlooked",
         (("worker/kafka/leader_changes.py", "self.found.add(partition)", "pass"),),
-        ("an input truncated by an unclean election",),
+        ("an input truncated and written beyond",),
         ("ended with", "did not end", "customers: "),
     ),
 )  # fmt: skip
