@@ -130,14 +130,14 @@ def _recreate_with_more(play: Play, rng: random.Random, halt: Halt) -> tuple[Seq
 
 
 def _truncate(play: Play, rng: random.Random, halt: Halt) -> tuple[Sequence[Record], Sequence[str]]:
-    """The log ends before the position."""
+    """Leave a log that ends before the position."""
     records = _elect_uncleanly(play, rng, halt)
     _sign_up(play, rng, count=1)
     return records, TRUNCATED
 
 
 def _truncate_and_write_beyond(play: Play, rng: random.Random, halt: Halt) -> tuple[Sequence[Record], Sequence[str]]:
-    """The log has other records before and after the position: no offset shows the change."""
+    """Leave a log with other records before and after the position: no offset shows the change."""
     records = _elect_uncleanly(play, rng, halt)
     _sign_up(play, rng, count=2 * BEYOND)
     return records, TRUNCATED
