@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, FilePath, PositiveInt, SecretStr, model_validator
+from pydantic import AfterValidator, Field, FilePath, PositiveInt, SecretStr, field_validator, model_validator
 
 from worker import addresses
 from worker.settings.section import Section
@@ -141,15 +141,6 @@ class Safety(Section):
     )
 
 
-def _bearer_token(token: SecretStr) -> SecretStr:
-    if not re.fullmatch(rf"[A-Za-z0-9._~+/-]{{{_SHORTEST_TOKEN},}}=*", token.get_secret_value()):
-        raise ValueError(
-            f"is not a bearer token of at least {_SHORTEST_TOKEN} letters, digits and -._~+/ characters: write the "
-            "output of `openssl rand -hex 32`"
-        )
-    return token
-
-
 _SHORTEST_TOKEN = 16
 
 
@@ -163,7 +154,7 @@ class Http(Section):
     port: int = Field(
         default=8080, ge=0, le=65535, description="port to listen on; 0 picks a free one, which the log names"
     )
-    token: Annotated[SecretStr, AfterValidator(_bearer_token)] | None = Field(
+    token: SecretStr | None = Field(
         default=None,
         description=(
             "bearer token that permits queries about customers on the port; without it, they are answered to commands "
@@ -176,6 +167,17 @@ class Http(Section):
             "serve health, metrics, the operations page, queries of the command line, and the contract documents"
         ),
     )
+
+    @field_validator("token")
+    @classmethod
+    def _require_bearer_token(cls, token: SecretStr | None) -> SecretStr | None:
+        pattern = rf"[A-Za-z0-9._~+/-]{{{_SHORTEST_TOKEN},}}=*"
+        if token is not None and not re.fullmatch(pattern, token.get_secret_value()):
+            raise ValueError(
+                f"is not a bearer token of at least {_SHORTEST_TOKEN} letters, digits and -._~+/ characters: write the "
+                "output of `openssl rand -hex 32`"
+            )
+        return token
 
 
 class Log(Section):
