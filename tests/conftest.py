@@ -30,6 +30,7 @@ LONGEST = (
     "test_dead_letters",
     "test_changed_logs",
     "test_many_workers",
+    "test_attacks",
     "test_asking",
     "test_stopping",
     "test_broker",
