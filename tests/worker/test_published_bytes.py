@@ -135,3 +135,12 @@ def test_batches_have_the_bytes_recorded() -> None:
 def test_stored_records_are_published_with_the_same_bytes(store: DuckDBStore) -> None:
     store.commit(Changes(outbox=corpus()))
     assert built(batches(list(store.pending(0, 1000).messages))) == built(batches(corpus()))
+
+
+def test_large_event_is_alone_in_its_batch() -> None:
+    compose = composer()
+    reasons = [None, "r" * (LARGEST // 2), None]
+    cause = record(cancellation_value(), CANCELLATIONS)
+    events = [compose.churned(customer().mark_churned(date(2026, 6, 15), reason), cause) for reason in reasons]
+    assert [batch.record_count() for _, _, batch in batches(events)] == [1, 1, 1]
+    assert [batch.record_count() for _, _, batch in batches([events[0], events[2]])] == [2]
