@@ -94,7 +94,7 @@ def test_records_are_read_by_aiokafka(content: list[Any]) -> None:
         assert record.headers == [*COMMON, ("ce_id", event_id.encode()), ("ce_subject", key), *own]
 
 
-def test_event_stored_by_an_earlier_version_is_published_unchanged() -> None:
+def test_event_of_an_earlier_version_is_published_unchanged() -> None:
     as_stored = b"\x92\x92\xa7ce_time\xc4\x01t\x92\xaece_causationid\xc4\x02id"
     before = outgoing(("id", CHURNED, None, None, b"{}", as_stored, ADA, -1))
     headers: list[Header] = [("ce_time", b"t"), ("ce_causationid", b"id")]
