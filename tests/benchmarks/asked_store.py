@@ -69,7 +69,7 @@ def _leave(store: DuckDBStore, settings: Settings, events: int) -> Iterator[int]
             sent = composer.churned(event, cause)
             changes.new_customers[who] = customer
             changes.outbox.append(sent)
-            changes.journal.append(JournalRow(topics.cancellation, PARTITION, number, who, "applied", None, sent.id))
+            changes.journal.append(JournalRow(topics.cancellation, PARTITION, number, who, "applied", None))
         store.commit(changes)
         yield begin + len(changes.outbox)
 

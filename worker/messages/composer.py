@@ -30,6 +30,7 @@ class Composer:
             headers=cloudevents.caused_by(cause),
             customer_id=event.customer_id,
             timestamp=cause.timestamp,
+            cause=(cause.topic, cause.partition, cause.offset),
         )
 
     def dead_letter(self, record: Record, rejected: Rejected) -> Outgoing:

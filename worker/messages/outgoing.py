@@ -12,7 +12,8 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
     An event has no `partition` and no `key`: both follow from its customer id. Its `headers` are those taken from its
     source record; `Envelope` adds the others when it is sent. `timestamp` is that of the source record in
-    milliseconds since 1970; -1 if it has none.
+    milliseconds since 1970; -1 if it has none. `cause` has topic, partition and offset of the
+    cancellation that led to an event; the store keeps it, and does not return it.
     """
 
     id: str
@@ -23,3 +24,4 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     headers: list[Header]
     customer_id: str | None
     timestamp: int = -1
+    cause: tuple[str, int, int] | None = None

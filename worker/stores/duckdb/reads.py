@@ -80,7 +80,7 @@ class DuckDBReads(DuckDBSession, BatchStore):
         if not coordinates:
             return set()
         offsets = [offset for _, _, offset in coordinates]
-        # The journal has no index. It is in about the order of offsets: most of it is passed over by its bounds.
+        # Decisions have no index. They are in about the order of offsets: most are passed over by their bounds.
         query = f"""
             SELECT DISTINCT journal.topic, journal.partition, journal."offset" FROM journal JOIN batch
             ON journal.topic = batch.topic AND journal.partition = batch.partition AND journal."offset" = batch.place
@@ -90,7 +90,7 @@ class DuckDBReads(DuckDBSession, BatchStore):
 
     @override
     def positions(self) -> Mapping[TopicPartition, int]:
-        return self._positions
+        return self._progress.positions
 
 
 def ids_given(count: int) -> str:

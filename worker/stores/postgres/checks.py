@@ -46,7 +46,7 @@ def require_ownership(
 
 
 def decided(db: Connection, coordinates: Collection[RecordCoordinates]) -> set[RecordCoordinates]:
-    """Return those of these records that have a decision in the journal."""
+    """Return those of these records that have a decision."""
     query = """
         SELECT DISTINCT topic, partition, "offset"
         FROM journal JOIN unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
