@@ -77,7 +77,8 @@ def fill(file: Path, customers: int) -> None:
     """Create a store with so many customers."""
     store = DuckDBStore(str(file))
     store._db.execute(
-        "INSERT INTO customers SELECT uuid(), 'FinTech', 'growth', DATE '2026-01-15', 499, NULL FROM range(?)",
+        "INSERT INTO customers (customer_id, industry, plan_tier, signup_date, mrr)"
+        " SELECT uuid(), 'FinTech', 'growth', DATE '2026-01-15', 499 FROM range(?)",
         [customers],
     )
     store._db.execute("CHECKPOINT")

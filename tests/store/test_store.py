@@ -83,7 +83,7 @@ def test_customer_is_read_as_saved(store: Store, amount: str, churn_date: date |
     assert (found.signup_date, found.mrr, found.churn_date) == (date(1, 1, 1), MRR(Decimal(amount)), churn_date)
 
 
-@pytest.mark.parametrize("asked", [1, 200, 201, 450])
+@pytest.mark.parametrize("asked", [1, 20, 21, 450])
 def test_any_number_of_customers_is_found(store: Store, asked: int) -> None:
     ids = [f"00000000-0000-4000-8000-{number:012x}" for number in range(500)]
     store.commit(Changes(new_customers={each: customer(each) for each in ids}))
@@ -91,7 +91,7 @@ def test_any_number_of_customers_is_found(store: Store, asked: int) -> None:
     assert {each.customer_id for each in found} == set(ids[:asked])
 
 
-@pytest.mark.parametrize("leaving", [1, 50, 51, 200, 201, 450])
+@pytest.mark.parametrize("leaving", [1, 50, 450])
 def test_any_number_of_customers_churns_each_on_its_day(store: Store, leaving: int) -> None:
     ids = [f"00000000-0000-4000-8000-{number:012x}" for number in range(500)]
     store.commit(Changes(new_customers={each: customer(each) for each in ids}))

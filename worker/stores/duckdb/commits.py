@@ -11,11 +11,8 @@ from worker.failpoints import reach
 from worker.stores.changes import Changes, Committed, RecordCoordinates, Redrive
 from worker.stores.duckdb import outbox, rows
 from worker.stores.duckdb.file import wrap_errors
-from worker.stores.duckdb.reads import LOOKED_UP_ONE_BY_ONE, DuckDBReads, ids_given
+from worker.stores.duckdb.reads import DuckDBReads
 from worker.stores.row_codec import ABANDONED
-
-FOUND_BY_ITSELF = 50
-"""Of so many or fewer DuckDB makes such a search by itself, out of a join."""
 
 
 class DuckDBBatches(DuckDBReads):
@@ -72,12 +69,10 @@ class DuckDBBatches(DuckDBReads):
                 [now],
             )
         if changed := changes.changed_customers:
-            query = "UPDATE customers SET churn_date = batch.churn_date FROM batch WHERE customer_id = batch.id::UUID"
-            ids: list[str] = []
-            if FOUND_BY_ITSELF < len(changed) <= LOOKED_UP_ONE_BY_ONE:
-                query += f" AND customer_id IN {ids_given(len(changed))}"
-                ids = list(changed)
-            self._join(query, rows.churned_customers(changed), ids)
+            self._join(
+                "UPDATE customers SET churn_date = batch.churn_date FROM batch WHERE customer_id = batch.id::UUID",
+                rows.churned_customers(changed),
+            )
 
     def _write_parked(self, changes: Changes, now: datetime) -> None:
         if changes.parked:
