@@ -1,5 +1,8 @@
 """Migrations of the tables, with a second step that only tests have, and the refusal of other versions."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -17,7 +20,7 @@ from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, apply,
 from tests.support.changes import EVENT, a_bit_of_everything, everything_in, ids, journal, prepare
 from tests.support.databases import Database, DuckDBDatabase, PostgresDatabase
 from tests.support.held_file import held
-from tests.support.old_store import LETTER, write_old_store
+from tests.support.old_store import LETTER, run, write_old_store
 from tests.support.postgres.server import Postgres, fresh_schema
 from worker import bootstrap, store_operations
 from worker.cli.main import command_line
@@ -27,6 +30,7 @@ from worker.messages.log_identity import LogIdentity, RecordMark
 from worker.settings import Settings
 from worker.stores import migrations
 from worker.stores.changes import Changes, RecordCoordinates
+from worker.stores.duckdb.file import migrate_file
 from worker.stores.errors import NewerStoreError, StoreError
 from worker.stores.postgres.connection import migrate
 from worker.stores.postgres.dry_run import PostgresDryRun
@@ -118,6 +122,55 @@ def test_store_of_an_earlier_version_goes_on(durable: Database, settings: Settin
         assert [(step.offset, step.outcome) for step in view.decisions(EVE)] == [
             (0, "parked"), (2, "rejected"), (3, "applied"), (0, "applied")
         ]  # fmt: skip
+
+
+KILLED = """
+import os, sys
+import duckdb
+from worker.stores.duckdb import file
+from worker.stores.migrations import migrations
+
+db = duckdb.connect(sys.argv[1], config=file._CONFIG)
+if sys.argv[2] == "before the commit":
+    db.execute("BEGIN")
+    db.execute(migrations("duckdb", 3)[0].sql)
+else:
+    file._migrate(db)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(("killed", "version"), [("before the commit", 3), ("after the commit", TODAY)])
+def test_killed_migration_is_done_or_goes_on(tmp_path: Path, killed: str, version: int) -> None:
+    database = DuckDBDatabase(str(tmp_path / "customers.duckdb"))
+    write_old_store(database, 3)
+    more = "INSERT INTO customers SELECT uuid(), 'FinTech', 'growth', DATE '2026-01-15', 499, NULL FROM range(50_000)"
+    run(database, more)
+    ended = subprocess.run([sys.executable, "-c", KILLED, database.path, killed], check=False)
+    assert ended.returncode == -9
+    assert migrate_file(database.path) == (version, TODAY)
+    store = database.open()
+    assert len(journal(database, store)) == 6
+    assert store.positions() == {(SIGNUPS, 0): 3, (CANCELLATIONS, 0): 3}
+    apply(store, [signup(3, EVE), cancellation(3, ADA)])
+    assert database.rows(store, "SELECT count(*), count(churn_date) FROM customers") == [(50_003, 3)]
+    database.close()
+
+
+def test_reader_of_the_journal_may_read_the_view(postgres_server: Callable[[], Postgres]) -> None:
+    database = PostgresDatabase(fresh_schema(postgres_server()))
+    write_old_store(database, 3)
+    reader = f"reader_{os.getpid()}"
+    run(database, f"CREATE ROLE {reader}; GRANT SELECT ON journal TO {reader}")
+    try:
+        assert migrate_store(database.url, "postgresql://here") == (3, TODAY)
+        with psycopg.connect(database.url) as db:
+            [(schema,)] = db.execute("SELECT current_schema").fetchall()
+            db.execute(f"GRANT USAGE ON SCHEMA {schema} TO {reader}; SET ROLE {reader}".encode())
+            assert db.execute("SELECT count(*) FROM journal").fetchall() == [(6,)]
+            db.rollback()
+    finally:
+        run(database, f"DROP OWNED BY {reader}; DROP ROLE {reader}")
 
 
 OLD = [(SIGNUPS, 0, 1), (SIGNUPS, 0, 2), (CANCELLATIONS, 0, 2)]

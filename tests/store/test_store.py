@@ -389,6 +389,27 @@ def test_operator_can_move_a_position_back(store: Store) -> None:
     assert store.positions() == {(SIGNUPS, 0): 0, (SIGNUPS, 1): 5}
 
 
+def test_record_of_another_log_is_decided_after_that_of_the_former(database: Database, store: Store) -> None:
+    prepare(store)
+    store.commit(a_bit_of_everything())
+    before = journal(database, store)
+    for topic in (SIGNUPS, CANCELLATIONS):
+        store.forget_position((topic, 0), 0)
+    assert journal(database, store) == before
+    refused = Outgoing(f"{SIGNUPS}/0/1@5", f"{SIGNUPS}-dlt", 0, b"", b"", [], None)
+    store.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed")], outbox=[refused]))
+    assert database.rows(store, "SELECT id, state FROM dead_letters") == [(f"{SIGNUPS}/0/1@5", "open")]
+
+
+def test_record_applied_after_its_rejection_is_no_open_dead_letter(database: Database, store: Store) -> None:
+    refused = Outgoing(f"{SIGNUPS}/0/1@5", f"{SIGNUPS}-dlt", 0, b"", b"", [], None)
+    store.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed")], outbox=[refused]))
+    store.commit(Changes(new_customers={ADA: customer(ADA)}, signups={ADA: (SIGNUPS, 0, 1)}))
+    assert database.rows(store, "SELECT outcome, reason, state FROM dead_letters") == [
+        ("applied", "malformed", "applied")
+    ]
+
+
 # All or nothing
 
 SPOILERS = {
@@ -468,6 +489,7 @@ def test_receipts_are_kept_all_or_none(database: Database, store: Store) -> None
 def test_mark_is_written_by_the_next_commit_or_by_itself(durable: Database) -> None:
     store = durable.open()
     prepare(store)
+    assert store.last_seq == 1  # rows are numbered when they are looked for
     store.mark_published(1, {("t", 0): 5})
     store.commit(Changes(positions={(SIGNUPS, 0): 2}))
     with store.view() as view:
@@ -483,6 +505,7 @@ def test_mark_is_written_by_the_next_commit_or_by_itself(durable: Database) -> N
 def test_unwritten_mark_outlives_a_reopened_and_a_closed_store(durable: Database) -> None:
     store = durable.open()
     prepare(store)
+    assert store.last_seq == 1
     store.mark_published(1, {("t", 0): 5})
     store.reopen()
     assert (store.published_seq, store.output_ends()[("t", 0)]) == (1, 5)

@@ -130,6 +130,7 @@ def test_rows_are_published_in_order_and_marked() -> None:
             await those.caught_up()
         assert those.topics.ids == ["before", "the start", "a", "b"]
         assert those.store.published_seq == 4
+        assert those.store._db.execute("SELECT published_seq FROM progress").fetchall() == [(4,)], "written, not noted"
         assert those.store.output_ends() == {(CHURNED, 0): 4}
         assert those.relay.behind_seconds == 0.0
 
