@@ -155,6 +155,13 @@ LOOK_UPS = {
         JOIN unnest('{{{SIGNUPS}}}'::text[], '{{3}}'::int[], '{{7}}'::bigint[]) AS wanted (topic, partition, "offset")
         USING (topic, partition, "offset")
     """,
+    "state of a record": f"""
+        SELECT outcome FROM (VALUES ('{SIGNUPS}', 3, 7::bigint)) AS letter (topic, partition, place), LATERAL (
+            SELECT outcome FROM numbered_decisions AS decision WHERE decision.topic = letter.topic
+                AND decision.partition = letter.partition AND decision."offset" = letter.place
+            ORDER BY number DESC LIMIT 1
+        ) AS own
+    """,
 }
 
 

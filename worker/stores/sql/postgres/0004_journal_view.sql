@@ -33,10 +33,18 @@ SELECT
     CASE WHEN source_topic IS NOT NULL THEN id::uuid END -- conditions are evaluated in any order: other ids are no UUIDs
 FROM outbox WHERE source_topic IS NOT NULL;
 
+-- Its parts are tables, not the view `applied`: look-ups by the indexes need an Append of three tables.
 CREATE VIEW journal AS
 SELECT "at", topic, partition, "offset", customer_id, outcome, reason, event_id FROM decisions
 UNION ALL
-SELECT "at", topic, partition, "offset", customer_id, 'applied', NULL, event_id FROM applied;
+SELECT
+    decided_at, source_topic, source_partition, source_offset, customer_id, 'applied'::text, NULL::text, NULL::uuid
+FROM customers WHERE source_topic IS NOT NULL
+UNION ALL
+SELECT
+    decided_at, source_topic, source_partition, source_offset, customer_id, 'applied'::text, NULL::text,
+    CASE WHEN source_topic IS NOT NULL THEN id::uuid END
+FROM outbox WHERE source_topic IS NOT NULL;
 
 -- Who may read the table may read the view.
 DO $$
@@ -56,7 +64,13 @@ END $$;
 CREATE VIEW numbered_decisions AS
 SELECT topic, partition, "offset", outcome, "at", reason, id AS number FROM decisions
 UNION ALL
-SELECT topic, partition, "offset", 'applied', "at", NULL, 9223372036854775807 FROM applied;
+SELECT
+    source_topic, source_partition, source_offset, 'applied'::text, decided_at, NULL::text, 9223372036854775807::bigint
+FROM customers WHERE source_topic IS NOT NULL
+UNION ALL
+SELECT
+    source_topic, source_partition, source_offset, 'applied'::text, decided_at, NULL::text, 9223372036854775807::bigint
+FROM outbox WHERE source_topic IS NOT NULL;
 
 -- As in version 3, with the order of the decisions about a record.
 CREATE VIEW dead_letters AS
