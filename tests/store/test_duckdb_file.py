@@ -284,3 +284,13 @@ def test_copied_file_has_another_identity(path: Path, tmp_path: Path) -> None:
     assert copied.exclusive_id != name
     again.close()
     copied.close()
+
+
+def test_mark_that_could_not_be_written_outlives_the_connection(path: Path) -> None:
+    store = DuckDBStore(str(path))
+    store.commit(Changes(outbox=[outgoing("a")]))
+    store.mark_published(1, {("t", 0): 5})
+    store._db.close()
+    store.reopen()
+    assert (store.published_seq, store.output_ends()) == (1, {("t", 0): 5})
+    store.close()

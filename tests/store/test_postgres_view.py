@@ -29,6 +29,7 @@ from worker.stores.dead_letters import Filters
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.duckdb_to_postgres import copy_to_postgres
 from worker.stores.port import Store
+from worker.stores.postgres.checks import DECIDED
 from worker.stores.postgres.store import PostgresStore
 
 SOURCES = {f"{SIGNUPS}-dlt": SIGNUPS, f"{CANCELLATIONS}-dlt": CANCELLATIONS}
@@ -150,11 +151,7 @@ def large(postgres_server: Callable[[], Postgres]) -> Iterator[PostgresStore]:
 LOOK_UPS = {
     "decisions of a customer": "SELECT * FROM journal WHERE customer_id = md5('7')::uuid",
     "decisions of a record": f"SELECT * FROM journal WHERE topic = '{SIGNUPS}' AND partition = 3 AND \"offset\" = 7",
-    "decisions of some records": f"""
-        SELECT DISTINCT topic, partition, "offset" FROM journal
-        JOIN unnest('{{{SIGNUPS}}}'::text[], '{{3}}'::int[], '{{7}}'::bigint[]) AS wanted (topic, partition, "offset")
-        USING (topic, partition, "offset")
-    """,
+    "decided records": DECIDED % {"topics": f"'{{{SIGNUPS}}}'", "partitions": "'{3}'", "offsets": "'{7}'"},
     "state of a record": f"""
         SELECT outcome FROM (VALUES ('{SIGNUPS}', 3, 7::bigint)) AS letter (topic, partition, place), LATERAL (
             SELECT outcome FROM numbered_decisions AS decision WHERE decision.topic = letter.topic

@@ -33,7 +33,8 @@ SELECT
     CASE WHEN source_topic IS NOT NULL THEN id::uuid END -- conditions are evaluated in any order: other ids are no UUIDs
 FROM outbox WHERE source_topic IS NOT NULL;
 
--- Its parts are tables, not the view `applied`: look-ups by the indexes need an Append of three tables.
+-- A join with it reads whole tables: PostgreSQL plans parts with a condition by themselves. A LATERAL subquery with LIMIT
+-- looks up each record by the indexes.
 CREATE VIEW journal AS
 SELECT "at", topic, partition, "offset", customer_id, outcome, reason, event_id FROM decisions
 UNION ALL
