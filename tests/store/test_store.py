@@ -12,6 +12,7 @@ from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, custom
 from tests.support.changes import (
     EVENT,
     a_bit_of_everything,
+    churned_event,
     details,
     event_of_bob,
     everything_in,
@@ -247,8 +248,9 @@ def test_outgoing_record_is_read_byte_for_byte(store: Store) -> None:
     bare = Outgoing("bare", "t", None, None, None, [], None)
     headers = [("x", b"\xff"), ("x", None), ("bad\udcff", b""), ("", b"1")]
     whole = Outgoing("whole", "customer.signup-dlt", 3, b"\x00", b"\xfe", headers, ADA, 1_782_820_800_000)
-    store.commit(Changes(outbox=[bare, whole]))
-    assert list(store.pending(0, 10).messages) == [bare, whole]
+    event = churned_event("event")
+    store.commit(Changes(outbox=[bare, whole, event]))
+    assert list(store.pending(0, 10).messages) == [bare, whole, event]
 
 
 def test_commit_returns_the_rows_it_added(database: Database, store: Store) -> None:

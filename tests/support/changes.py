@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+import msgspec
+
 from domain.customer import Customer
 from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, record
 from tests.support.databases import Database
+from worker.messages.encoded_headers import encode
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
 from worker.stores.changes import Changes, JournalRow, ParkedRecord, RecordCoordinates, Redrive
@@ -20,10 +23,15 @@ def outgoing(message_id: str = "1", topic: str = "customer.churned") -> Outgoing
     return Outgoing(message_id, topic, None, b"key", b"value", [("ce_id", message_id.encode())], None)
 
 
+def churned_event(message_id: str) -> Outgoing:
+    """Return an event as the composer does, with encoded headers."""
+    headers = encode([("ce_time", b"2026-06-30T12:00:00Z")])
+    return Outgoing(message_id, "customer.churned", None, None, b"{}", (), ADA, 1_782_820_800_000, headers)
+
+
 def event_of_bob() -> Outgoing:
     """Return the event that the cancellation at offset 2 leads to."""
-    cause = (CANCELLATIONS, 0, 2)
-    return Outgoing(EVENT, "customer.churned", None, None, b"value", [("ce_id", EVENT.encode())], BOB, cause=cause)
+    return msgspec.structs.replace(churned_event(EVENT), customer_id=BOB, cause=(CANCELLATIONS, 0, 2))
 
 
 def waiting(offset: int, customer_id: str = EVE) -> PlainRecord:
