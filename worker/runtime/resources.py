@@ -10,7 +10,7 @@ from worker import preflight
 from worker.bootstrap import open_store
 from worker.consumer.single_owner_assignor import members_of
 from worker.failpoints import reach
-from worker.http import server as http
+from worker.http.listening import listen
 from worker.kafka import rights
 from worker.kafka.clients import Member
 from worker.settings import Settings
@@ -33,4 +33,4 @@ async def open_resources(settings: Settings, thread: StoreThread) -> Resources:
     members = await members_of(settings)  # before this worker joins, which could not be distinguished from them
     store = await thread.call(open_store, settings)
     reach("store-opened")
-    return Resources(store, http.listen(settings.http) if settings.http.enabled else None, members)
+    return Resources(store, listen(settings.http) if settings.http.enabled else None, members)
