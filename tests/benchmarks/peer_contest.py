@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -152,17 +152,22 @@ def _last_line(text: str) -> str:
 
 
 def table(medians: Mapping[str, PerEvent], reasons: Mapping[str, str]) -> Table:
-    """Return the figures, with the worker's relative to each peer's; a peer that has none says why."""
-    shown = Table("", "events", "events/s", "ratio", "CPU µs an event", "ratio", "peak MiB", "ratio", "repeats")
+    """Return the figures, with the worker's relative to each peer's, and why others have none."""
+    shown = Table("", *medians)
     ours = medians[WORKER]
-    for name, theirs in medians.items():
-        shown.add_row(
-            *(name, f"{theirs.events:,.0f}"),
-            *(f"{theirs.events_per_s:,.0f}", f"{ours.events_per_s / theirs.events_per_s:.2f}"),
-            *(f"{theirs.cpu_us:.1f}", f"{ours.cpu_us / theirs.cpu_us:.3f}"),
-            *(f"{theirs.peak_mib:,.0f}", f"{ours.peak_mib / theirs.peak_mib:.2f}"),
-            f"{theirs.repeats:,.0f}",
-        )
+    figures: Sequence[tuple[str, int, Callable[[PerEvent], float]]] = (
+        ("events", 0, lambda run: run.events),
+        ("events/s", 0, lambda run: run.events_per_s),
+        ("the worker's to it", 2, lambda run: ours.events_per_s / run.events_per_s),
+        ("CPU µs an event", 1, lambda run: run.cpu_us),
+        ("the worker's to it", 3, lambda run: ours.cpu_us / run.cpu_us),
+        ("peak MiB", 0, lambda run: run.peak_mib),
+        ("the worker's to it", 2, lambda run: ours.peak_mib / run.peak_mib),
+        ("events seen more than once", 0, lambda run: run.repeats),
+    )
+    for title, places, figure in figures:
+        shown.add_row(title, *(f"{figure(run):,.{places}f}" for run in medians.values()))
+    shown.add_section()
     for name, reason in reasons.items():
-        shown.add_row(name, reason)
+        shown.add_row(name, f"not measured: {reason}")
     return shown
