@@ -87,9 +87,11 @@ def measure(
                     records,
                     directory,
                 )
-            except (PeerUnavailable, AssertionError, subprocess.TimeoutExpired) as error:
+            except PeerUnavailable as unavailable:
+                reasons[peer.name] = str(unavailable)
+            except (AssertionError, subprocess.TimeoutExpired) as failed:
                 found.pop(peer.name, None)
-                reasons[peer.name] = _last_line(str(error))
+                reasons[peer.name] = f"did not complete: {_last_line(str(failed))}"
             else:
                 found.setdefault(peer.name, []).append(figures)
     return {name: _median(each) for name, each in found.items()}, reasons
@@ -169,5 +171,5 @@ def table(medians: Mapping[str, PerEvent], reasons: Mapping[str, str]) -> Table:
         shown.add_row(title, *(f"{figure(run):,.{places}f}" for run in medians.values()))
     shown.add_section()
     for name, reason in reasons.items():
-        shown.add_row(name, f"not measured: {reason}")
+        shown.add_row(name, reason)
     return shown
