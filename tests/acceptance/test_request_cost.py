@@ -26,7 +26,7 @@ MOST_REQUESTS_A_SECOND = dict.fromkeys(
     ("OffsetCommit", "Heartbeat", "Metadata", "FindCoordinator", "DescribeGroups", "ListOffsets"), 1
 )
 """Requests sent at intervals, not for a batch."""
-BATCHES = 40
+BATCHES = 15
 
 
 @pytest.mark.parametrize("records", [10, 500])
