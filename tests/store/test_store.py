@@ -391,7 +391,7 @@ def test_operator_can_move_a_position_back(store: Store) -> None:
     assert store.positions() == {(SIGNUPS, 0): 0, (SIGNUPS, 1): 5}
 
 
-def test_record_of_another_log_is_decided_after_that_of_the_former(database: Database, store: Store) -> None:
+def test_decision_of_a_former_log_comes_first(database: Database, store: Store) -> None:
     prepare(store)
     store.commit(a_bit_of_everything())
     before = journal(database, store)
@@ -403,7 +403,7 @@ def test_record_of_another_log_is_decided_after_that_of_the_former(database: Dat
     assert database.rows(store, "SELECT id, state FROM dead_letters") == [(f"{SIGNUPS}/0/1@5", "open")]
 
 
-def test_record_applied_after_its_rejection_is_no_open_dead_letter(database: Database, store: Store) -> None:
+def test_applied_record_is_no_open_dead_letter(database: Database, store: Store) -> None:
     refused = Outgoing(f"{SIGNUPS}/0/1@5", f"{SIGNUPS}-dlt", 0, b"", b"", [], None)
     store.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed")], outbox=[refused]))
     store.commit(Changes(new_customers={ADA: customer(ADA)}, signups={ADA: (SIGNUPS, 0, 1)}))
