@@ -1,4 +1,4 @@
-"""Listening socket of the TCP port."""
+"""The listening socket of the HTTP port. Opened before the worker joins its group, it loads no framework."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from socket import socket
 
@@ -29,6 +30,7 @@ class HttpService:
 
     def __init__(self, settings: Settings, components: Components, metrics: Metrics, started_at: datetime) -> None:
         self._settings = settings
+        self._components = components
         self._health = Health(components.consumer, components.relay, components.store_watch)
         gauges = Gauges(components.consumer, self._health, components.store, settings)
         page = OperationsPage(settings, metrics)
@@ -36,8 +38,16 @@ class HttpService:
         identity = {STORE_HEADER: store_identity(settings)}
         self._queries = QueryRoutes(components.query_server, lambda: self._health.report(started_at), identity)
 
-    async def serve(self, listening: socket) -> None:
-        """Serve everything on the port until cancelled, queries only with the token."""
+    async def serve(self) -> None:
+        """Serve the port and the command socket until cancelled."""
+        serving = []
+        if (listening := self._components.socket) is not None:
+            serving.append(self._serve(listening))
+        if (command_socket := self._components.command_socket) is not None:
+            serving.append(self._serve_commands(command_socket))
+        await asyncio.gather(*serving)
+
+    async def _serve(self, listening: socket) -> None:
         host, port = listening.getsockname()[:2]
         log.info("serving", url=f"http://{shown_address(host, port)}")
         application = http.application(
@@ -45,7 +55,6 @@ class HttpService:
         )
         await http.Server(application).serve(sockets=[listening])
 
-    async def serve_commands(self, command_socket: CommandSocket) -> None:
-        """Serve queries on the command socket until cancelled."""
+    async def _serve_commands(self, command_socket: CommandSocket) -> None:
         log.info("serving commands", socket=str(command_socket.path))
         await http.Server(http.command_application(self._queries)).serve(sockets=[command_socket.socket])

@@ -7,6 +7,7 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from importlib import import_module
 
 import structlog
 from faststream import FastStream
@@ -19,8 +20,7 @@ from worker.kafka import record_parsing
 from worker.logs import configuration as logs
 from worker.logs import loop_errors
 from worker.metrics.counters import Metrics
-from worker.runtime.components import Components, open_components
-from worker.runtime.http_service import HttpService
+from worker.runtime.components import open_components
 from worker.runtime.supervision import supervise
 from worker.runtime.tasks import BackgroundTasks
 from worker.settings import Settings
@@ -89,15 +89,14 @@ class Worker:
         components.consumer.subscribe(self._broker)
         self._tasks.start("watch_store", components.watch_store())
         self._tasks.start("watch", components.consumer.joining.watch())
-        self._serve(components)  # before the group accepts the worker: the status of one that waits is visible
+        if components.socket is not None:  # the status of a worker that waits for its group is visible
+            self._tasks.start("serve", self._serve())
         self._tasks.start("membership", components.evict_dead_members())
 
-    def _serve(self, components: Components) -> None:
-        service = HttpService(self._settings, components, self._metrics, self._started_at)
-        if components.socket is not None:
-            self._tasks.start("serve", service.serve(components.socket))
-        if components.command_socket is not None:
-            self._tasks.start("serve_commands", service.serve_commands(components.command_socket))
+    async def _serve(self) -> None:
+        """Serve HTTP and commands. The modules for it are loaded while the worker joins its group."""
+        http_service = await asyncio.to_thread(import_module, "worker.runtime.http_service")
+        await http_service.HttpService(self._settings, self._components, self._metrics, self._started_at).serve()
 
     async def _after_startup(self) -> None:
         components = self._components

@@ -38,6 +38,10 @@ class Backend(ABC):
         return None
 
     @abstractmethod
+    def load(self) -> None:
+        """Load the modules that `open_store` needs, which takes a tenth of a second."""
+
+    @abstractmethod
     def open_store(self) -> Store:
         """Open the store, and create it if it does not exist."""
 

@@ -38,6 +38,10 @@ class DuckDBBackend(Backend):
         return None if self._is_in_memory else socket_beside(Path(self._path))
 
     @override
+    def load(self) -> None:
+        import worker.stores.duckdb.store  # noqa: F401 - loaded for its effect
+
+    @override
     def open_store(self) -> Store:
         from worker.stores.duckdb.store import DuckDBStore
 
