@@ -327,6 +327,40 @@ def test_token_is_never_shown(given: Callable[..., None]) -> None:
     assert settings.shown()[f"{PREFIX}HTTP__TOKEN"] == "********"
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_token_is_read_from_a_file(given: Callable[..., None], tmp_path: Path, end: str) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(f"{TOKEN}{end}".encode())
+    given(HTTP__TOKEN_FILE=str(file), HTTP__PORT="7")
+    settings = Settings.read()
+    assert settings.http.token is not None
+    assert (settings.http.token.get_secret_value(), settings.http.port) == (TOKEN, 7)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", SECRET[:10].encode(), b"\xff" * 30, f"{SECRET} {SECRET}".encode()])
+def test_unusable_token_file_is_one_mistake(given: Callable[..., None], tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    given(HTTP__TOKEN_FILE=str(file))
+    (mistake,) = mistakes()
+    assert mistake.startswith(f"{PREFIX}HTTP")
+    assert "TOKEN" in mistake
+    assert SECRET[:10] not in mistake
+
+
+def test_missing_token_file_is_named(given: Callable[..., None], tmp_path: Path) -> None:
+    given(HTTP__TOKEN_FILE=str(tmp_path / "token"))
+    (mistake,) = mistakes()
+    assert mistake.endswith(f"TOKEN_FILE: the file {tmp_path}/token cannot be read (no such file or directory)")
+
+
+def test_token_and_its_file_exclude_each_other(given: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    given(HTTP__TOKEN=TOKEN, HTTP__TOKEN_FILE=str(tmp_path / "token"))
+    (mistake,) = mistakes()
+    assert mistake.endswith("TOKEN_FILE are both set: unset one of them")
+
+
 @pytest.mark.parametrize(("name", "value"), [
     ("KAFKA__SASL_MECHANISM", "NONE"), ("KAFKA__SECURITY_PROTOCOL", "PLAINTEXT"), ("KAFKA__SASL_PASSWORDS", SECRET),
 ])  # fmt: skip

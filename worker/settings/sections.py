@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, FilePath, PositiveInt, SecretStr, field_validator, model_validator
 
@@ -161,12 +162,29 @@ class Http(Section):
             "on the worker's machine only; never printed"
         ),
     )
+    token_file: Path | None = Field(default=None, description="file with the token, instead of `HTTP__TOKEN`")
     enabled: bool = Field(
         default=True,
         description=(
             "serve health, metrics, the operations page, queries of the command line, and the contract documents"
         ),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_token_file(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not values.get("token_file"):
+            return values
+        if values.get("token") is not None:
+            raise ValueError("TOKEN and TOKEN_FILE are both set: unset one of them")
+        path = Path(values["token_file"])
+        try:
+            return values | {"token": path.read_text(encoding="utf-8").rstrip("\r\n")}
+        except OSError as error:
+            reason = (error.strerror or "unknown error").lower()
+            raise ValueError(f"TOKEN_FILE: the file {path} cannot be read ({reason})") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"TOKEN_FILE: the file {path} is not UTF-8 text") from None
 
     @field_validator("token")
     @classmethod
