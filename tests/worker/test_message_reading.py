@@ -131,6 +131,7 @@ def test_records_after_a_bad_name_are_each_decoded_once() -> None:
     fetched = Fetched(record_batch([(None, signup_value(), [(name, b"")]) for name in names]))
     messages = list(fetched)
     assert [message.offset for message in messages] == list(range(len(names)))
+    assert fetched.decoded == len(names)
     assert [message.record() for message in messages] == fetched.plain
 
 
