@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE =
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test test-fast acceptance lint types imports format bench bench-quick faults faults-short lock clean
+.PHONY: install demo test test-fast acceptance lint types imports contract format bench bench-quick faults faults-short lock clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,10 @@ types: install
 
 imports: install
 	$(BIN)/lint-imports
+
+# Fails on a change that breaks producers or subscribers of the last release.
+contract: install
+	$(BIN)/customer-worker contract check docs/contract/asyncapi.json
 
 format: install
 	$(BIN)/ruff check --fix .

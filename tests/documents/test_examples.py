@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from tests.documents.documents import CONTRACT, README, ROOT, Block, blocks
 from tests.documents.java import compile_java
@@ -51,7 +52,8 @@ def test_the_contract_has_an_example_of_each_message() -> None:
 
 def test_the_example_of_an_event_follows_the_schema() -> None:
     example = json.loads(JSON["churn"])
-    assert schemas.ChurnedMessage.model_validate(example).model_dump(mode="json") == example
+    assert Draft202012Validator(schemas.schema("churned")).is_valid(example)
+    assert example.keys() == schemas.MESSAGES["churned"]["properties"].keys()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("signup", Signup), ("cancellation", Cancellation)])

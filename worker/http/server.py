@@ -21,9 +21,10 @@ from worker.http.operations_page import STYLE_SOURCE
 from worker.http.operations_routes import OperationsRoutes
 from worker.http.query_routes import QueryRoutes
 from worker.messages import schemas
+from worker.messages.asyncapi import asyncapi
 from worker.monitoring.checks import Check
 from worker.monitoring.health import Health
-from worker.settings import Http, Topics
+from worker.settings import Http, Settings
 
 _CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -70,13 +71,13 @@ class Server(uvicorn.Server):
         yield
 
 
-def application(health: Health, topics: Topics, queries: QueryRoutes, operations: OperationsRoutes) -> ASGIApp:
+def application(health: Health, settings: Settings, queries: QueryRoutes, operations: OperationsRoutes) -> ASGIApp:
     """Build the application with all routes."""
     return Starlette(
         routes=[
             Route("/livez", _checks(health.live)),
             Route("/readyz", _checks(health.ready)),
-            Route("/asyncapi.json", _asyncapi(topics)),
+            Route("/asyncapi.json", _asyncapi(settings)),
             Route("/schemas/{name}.json", _schema),
             *operations.routes(),
             *queries.routes(),
@@ -97,8 +98,8 @@ def _checks(check_all: Callable[[], list[Check]]) -> Callable[[Request], Respons
     return answer
 
 
-def _asyncapi(topics: Topics) -> Callable[[Request], Response]:
-    document = schemas.asyncapi(topics)
+def _asyncapi(settings: Settings) -> Callable[[Request], Response]:
+    document = asyncapi(settings)
     return lambda _: JSONResponse(document)
 
 

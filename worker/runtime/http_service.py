@@ -34,5 +34,5 @@ async def serve(
     queries = QueryRoutes(
         components.query_server, lambda: health.report(started_at), store_identity(settings), settings.http.host
     )
-    application = http.application(health, settings.topics, queries, operations)
+    application = http.application(health, settings, queries, operations)
     await http.Server(application).serve(sockets=[listening])
