@@ -29,7 +29,7 @@ from worker.messages.asyncapi import asyncapi
 from worker.messages.churned_event import Envelope
 from worker.messages.record import Header
 from worker.messages.rejection import Reason, Rejected
-from worker.settings import Kafka, Settings, Topics
+from worker.settings import Kafka, SchemaRegistry, Settings, Topics
 
 ERROR = 0
 DOCUMENT = asyncapi(Settings())
@@ -76,6 +76,7 @@ def texts(headers: Sequence[Header]) -> dict[str, str]:
                 sasl_password=SecretStr("secret"),
             ),
             topics=Topics(signup="other.signup", dead_letter_suffix=".rejected"),
+            schema_registry=SchemaRegistry(accept_framed=True),
         ),
     ],
     ids=["defaults", "two servers", "SASL"],

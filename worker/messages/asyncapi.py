@@ -13,6 +13,7 @@ from worker.messages.schemas import DEFINITIONS, MESSAGES, schema_id
 from worker.settings import Kafka, Settings
 
 _BINDING = {"bindingVersion": "0.5.0"}
+_FRAMED = {"schemaIdLocation": "payload", "schemaIdPayloadEncoding": "confluent"}
 _KEY: Schema = {**UUID, "description": "customer id; for inputs recommended, not required: the value decides"}
 _HEADER_CORRELATION = {"location": "$message.header#/ce_correlationid"}
 _SIGNUP, _CANCELLATION, _CHURNED = (MESSAGES[name]["examples"][0] for name in MESSAGES)
@@ -134,9 +135,10 @@ def _schemas() -> Part:
 
 def _messages(settings: Settings) -> Part:
     source, customer_id = settings.events.source, _CHURNED["customer_id"]
+    framing = _FRAMED if settings.schema_registry.accept_framed else {}
     return {
-        **_input_messages("signup", "SignupMessage", _SIGNUP),
-        **_input_messages("cancellation", "CancellationMessage", _CANCELLATION),
+        **_input_messages("signup", "SignupMessage", _SIGNUP, framing),
+        **_input_messages("cancellation", "CancellationMessage", _CANCELLATION, framing),
         "churned": _message(
             "churned",
             "A customer churned.",
@@ -165,7 +167,7 @@ def _messages(settings: Settings) -> Part:
     }
 
 
-def _input_messages(name: str, schema: str, example: Part) -> Part:
+def _input_messages(name: str, schema: str, example: Part, framing: Part) -> Part:
     """Return the message in both content modes."""
     payload = {"$ref": f"#/components/schemas/{schema}"}
     event = {"specversion": "1.0", "id": "1", "source": "/billing", "type": f"customer.{name}", "data": example}
@@ -177,6 +179,7 @@ def _input_messages(name: str, schema: str, example: Part) -> Part:
             payload,
             {"headers": {**headers.INPUT_EXAMPLE, "ce_type": f"customer.{name}"}, "payload": example},
             {"payload": example},
+            framing=framing,
             correlationId=_HEADER_CORRELATION,
         ),
         f"{name}Structured": _message(
@@ -185,6 +188,7 @@ def _input_messages(name: str, schema: str, example: Part) -> Part:
             headers.structured_headers(),
             _structured(payload),
             {"headers": headers.STRUCTURED_EXAMPLE, "payload": event},
+            framing=framing,
             contentType=_STRUCTURED,
             correlationId={"location": "$message.payload#/correlationid"},
         ),
@@ -210,7 +214,14 @@ def _structured(data: Schema) -> Schema:
 
 
 def _message(
-    name: str, summary: str, header_schema: Schema, payload: Schema, *examples: Part, key: Schema = _KEY, **more: object
+    name: str,
+    summary: str,
+    header_schema: Schema,
+    payload: Schema,
+    *examples: Part,
+    key: Schema = _KEY,
+    framing: Part | None = None,
+    **more: object,
 ) -> Part:
     return {
         "name": name,
@@ -218,7 +229,7 @@ def _message(
         "summary": summary,
         "headers": header_schema,
         "payload": payload,
-        "bindings": {"kafka": {"key": key, **_BINDING}},
+        "bindings": {"kafka": {"key": key, **(framing or {}), **_BINDING}},
         **({"examples": list(examples)} if examples else {}),
         **more,
     }

@@ -1,7 +1,7 @@
 """Settings, read from environment variables: prefix `CUSTOMER_WORKER_`, sections nested by `__`."""
 
 from worker.settings.environment import PREFIX, Settings, SettingsError
-from worker.settings.sections import Batch, CutOutputs, Http, Kafka, Log, Safety, Topics
+from worker.settings.sections import Batch, CutOutputs, Http, Kafka, Log, Safety, SchemaRegistry, Topics
 from worker.settings.store import Store
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Kafka",
     "Log",
     "Safety",
+    "SchemaRegistry",
     "Settings",
     "SettingsError",
     "Store",

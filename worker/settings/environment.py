@@ -13,7 +13,7 @@ from pydantic_settings import SettingsError as UnreadableSettings
 
 from worker.failpoints import VARIABLE as FAILPOINT
 from worker.settings.section import HIDDEN, Section
-from worker.settings.sections import Batch, Events, Http, Kafka, Log, Safety, Topics
+from worker.settings.sections import Batch, Events, Http, Kafka, Log, Safety, SchemaRegistry, Topics
 from worker.settings.store import Store
 
 PREFIX = "CUSTOMER_WORKER_"
@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     topics: Topics = Topics()
     store: Store = Store()
     batch: Batch = Batch()
+    schema_registry: SchemaRegistry = SchemaRegistry()
     events: Events = Events()
     safety: Safety = Safety()
     http: Http = Http()

@@ -102,6 +102,18 @@ class Batch(Section):
     )
 
 
+class SchemaRegistry(Section):
+    """Input records of producers that use a schema registry."""
+
+    accept_framed: bool = Field(
+        default=False,
+        description=(
+            "also read values that a JSON Schema serializer framed (byte 0, 4 bytes with the schema id, then JSON); "
+            "the frame is skipped, and no registry is asked"
+        ),
+    )
+
+
 class Events(Section):
     """Attributes of published events."""
 
