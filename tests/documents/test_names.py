@@ -33,7 +33,7 @@ from worker.settings import Topics
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.name))
 
-OF_THE_SHELL = {130: "interrupted", 141: "SIGPIPE", 143: "SIGTERM"}
+OF_THE_SHELL = {130: "interrupted", 143: "SIGTERM"}
 """Exit codes of a process that a signal ended."""
 SPANS = [
     Command(document, alternative)

@@ -97,6 +97,12 @@ def test_settings_are_read_from_the_environment(given: Callable[..., None], tmp_
     assert (settings.batch.max_records, settings.http.port, settings.http.enabled) == (10, 0, False)
 
 
+@pytest.mark.parametrize("text", ["info", "INFO", "Info"])
+def test_log_level_is_read_in_any_letter_case(given: Callable[..., None], text: str) -> None:
+    given(LOG__LEVEL=text)
+    assert Settings.read().log.level == "INFO"
+
+
 @pytest.mark.parametrize("text", ["a:1,[::1]:9092,b.c:65535", " a:1 ,\t[::1]:9092, b.c:65535 \n"])
 def test_white_space_around_servers_is_ignored(given: Callable[..., None], text: str) -> None:
     given(KAFKA__BOOTSTRAP_SERVERS=text)

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import getdoc
 from typing import Annotated
 
 import typer
@@ -60,18 +61,28 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
         epilog="Exit codes: 0 done; 1 check failed, or differences found; 2 usage error; 69 Kafka or the store cannot "
         "be reached; 70 stopped for safety, or internal error; 78 invalid configuration.",
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)
     app.command()(run)
     app.command()(demo)
     name = arguments[0].replace("-", "_") if arguments else ""
-    if name in {"run", "demo"}:
-        return app
-    for module in [name] if name in _MODULES else _MODULES:
-        import_module(f"worker.cli.{module}").register(app)
+    if name not in {"run", "demo"}:
+        for module in [name] if name in _MODULES else _MODULES:
+            import_module(f"worker.cli.{module}").register(app)
+    _reflow_help(app)
     return app
+
+
+def _reflow_help(app: typer.Typer) -> None:
+    """Join the lines of each paragraph of the help texts: typer prints the line breaks of docstrings."""
+    for command in app.registered_commands:
+        text = command.help or getdoc(command.callback) or ""
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _reflow_help(group.typer_instance)
 
 
 def _version(asked: bool) -> None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from worker import store_operations
 from worker.cli.progress import progress_bar
-from worker.cli.shared import AsJson, print_line
+from worker.cli.shared import AsJson, named, print_line
 from worker.settings import Settings, Store
 
 
@@ -50,8 +50,11 @@ def migrate(as_json: AsJson = False) -> None:
 
 
 def copy(
-    source: Annotated[Store, typer.Argument(parser=_store, metavar="FROM_URL", help="duckdb:///FILE")],
-    target: Annotated[Store, typer.Argument(parser=_store, metavar="TO_URL", help="postgresql://…, an empty database")],
+    source: Annotated[Store, typer.Argument(parser=named("url", _store), metavar="FROM_URL", help="duckdb:///FILE")],
+    target: Annotated[
+        Store,
+        typer.Argument(parser=named("url", _store), metavar="TO_URL", help="postgresql://…, an empty database"),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Copy a whole store to another database. Stop the worker first, then start workers on the copy.

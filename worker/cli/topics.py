@@ -22,8 +22,8 @@ def register(app: typer.Typer) -> None:
 
 @topics.command("create")
 def create_topics(
-    partitions: Annotated[int, typer.Option(min=1, help="Number of partitions of new topics.")] = 8,
-    replication: Annotated[int, typer.Option(min=1, help="Replication factor of new topics.")] = 1,
+    partitions: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Number of partitions of new topics.")] = 8,
+    replication: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Replication factor of new topics.")] = 1,
     execute: Annotated[
         bool, typer.Option("--execute", help="Alter existing topics with another configuration.")
     ] = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import socket
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import override
 
 from worker.addresses import EVERY_ADDRESS, shown_address
 from worker.errors import Exit, Refusal
@@ -93,21 +95,29 @@ def _checks(check_all: Callable[[], list[Check]]) -> Callable[[Request], Respons
         if "verbose" not in request.query_params:
             return PlainTextResponse("ok\n" if status == 200 else "not ok\n", status)  # noqa: PLR2004
         checks = [{"name": c.name, "ok": c.is_well, "found": c.found if c.is_well else c.advice} for c in found]
-        return JSONResponse({"ok": status == 200, "checks": checks}, status)  # noqa: PLR2004
+        return _AsciiJson({"ok": status == 200, "checks": checks}, status)  # noqa: PLR2004
 
     return answer
 
 
 def _asyncapi(settings: Settings) -> Callable[[Request], Response]:
     document = asyncapi(settings)
-    return lambda _: JSONResponse(document)
+    return lambda _: _AsciiJson(document)
 
 
 def _schema(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in schemas.MESSAGES:
         return PlainTextResponse(f"unknown schema: the schemas are {', '.join(schemas.MESSAGES)}\n", 404)
-    return JSONResponse(schemas.schema(name), media_type="application/schema+json")
+    return _AsciiJson(schemas.schema(name), media_type="application/schema+json")
+
+
+class _AsciiJson(JSONResponse):
+    """JSON in ASCII, which a terminal can show whatever text is in it."""
+
+    @override
+    def render(self, content: object) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 class _SafeHeaders:

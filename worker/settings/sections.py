@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, FilePath, PositiveInt, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, PositiveInt, SecretStr, model_validator
 
 from worker import addresses
 from worker.settings.section import Section
@@ -174,8 +174,8 @@ class Http(Section):
 class Log(Section):
     """Log level and format; `auto` is text on a terminal, JSON elsewhere."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
+        default="INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`, in any letter case"
     )
     format: Literal["auto", "text", "json"] = Field(
         default="auto", description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere"
