@@ -44,7 +44,7 @@ def two_lives(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def make_anew(stage: Stage, records: Mapping[int, int], value: bytes) -> None:
     """Delete `customer.churned` and create it again, as an operator might, with so many records in each partition."""
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     admin.delete_topics([stage.topics.churned])[stage.topics.churned].result(30)
     deadline = time.monotonic() + 30
     while stage.topics.churned in admin.list_topics(timeout=30).topics:
@@ -62,7 +62,7 @@ def delete_first(stage: Stage, partition: int) -> None:
     """Delete the first record of a partition of `customer.churned`, as an operator might, once its policy allows it."""
     topic = stage.topics.churned
     configure(stage.kafka.bootstrap_servers, topic, "cleanup.policy", "delete")
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     [deleted] = admin.delete_records([TopicPartition(topic, partition, 1)]).values()
     assert deleted.result(30).low_watermark == 1
 
@@ -194,7 +194,7 @@ def test_published_event_missing_on_the_topic_is_a_difference(stage: Stage) -> N
     stage.produce(lives(people(3), FIRST) + lives(people(2, 1)))
     assert stage.start(FAILPOINT="before-publish").wait() == KILLED
     assert answer(stage, "reconcile")["total"]["pending"]["count"] == 5
-    change(stage, "UPDATE relay SET published_seq = (SELECT max(seq) FROM outbox)")
+    change(stage, "UPDATE progress SET published_seq = (SELECT max(seq) FROM outbox)")
     lost = "the event was published, but is not on the topic"
     assert differences(stage) == dict.fromkeys(people(3) + people(2, 1), lost)
 

@@ -24,9 +24,9 @@ from tests.support.builders import (
     structured_value,
 )
 from tests.support.node_scripts import run_node
+from tests.support.published import published
 from worker.kafka.topic_plans import topic_plans
 from worker.messages.asyncapi import asyncapi
-from worker.messages.churned_event import Envelope
 from worker.messages.record import Header
 from worker.messages.rejection import Reason, Rejected
 from worker.settings import Kafka, SchemaRegistry, Settings, Topics
@@ -134,7 +134,7 @@ def test_channels_are_the_topics_and_their_configuration() -> None:
 @pytest.mark.parametrize("headers", [[], TRACED], ids=["bare", "traced"])
 def test_event_follows_its_message(event: CustomerChurned, headers: list[Header]) -> None:
     sent = composer().churned(event, cause=record(cancellation_value(), CANCELLATIONS, headers=headers))
-    key, with_common = Envelope("/customers").key_and_headers(sent)
+    key, with_common = published(sent)
     message = MESSAGES["churned"]
     assert problems(message["payload"], json.loads(sent.value or b"")) == []
     assert problems(message["headers"], texts(with_common)) == []
@@ -145,7 +145,7 @@ def test_event_follows_its_message(event: CustomerChurned, headers: list[Header]
 def test_correlation_id_is_where_the_document_says() -> None:
     sent = composer().churned(CHURNS[0], cause=record(cancellation_value(), CANCELLATIONS, headers=TRACED))
     location = MESSAGES["churned"]["correlationId"]["location"]
-    assert texts(sent.headers)[location.removeprefix("$message.header#/")] == "checkout"
+    assert texts(published(sent)[1])[location.removeprefix("$message.header#/")] == "checkout"
 
 
 def test_dead_letter_follows_its_message() -> None:

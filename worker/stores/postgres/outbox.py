@@ -8,6 +8,7 @@ took its number. A transaction that sees the later commit also sees the earlier 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from typing_extensions import override
@@ -21,6 +22,7 @@ from worker.stores.port import OutboxStore
 from worker.stores.postgres import rows
 from worker.stores.postgres.connection import Connection, wrap_errors
 from worker.stores.postgres.store_session import PostgresSession
+from worker.stores.row_codec import outgoing
 
 PENDING_BYTES = 32 * 1024 * 1024
 COMMITS_AT_ONCE = 10_000
@@ -29,7 +31,7 @@ IS_PENDING = "coalesce(seq_before + place > (SELECT published_seq FROM relay), t
 """Of a row of `NUMBERED`: it is not known as published."""
 
 
-def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set[str]:
+def add(db: Connection, messages: Sequence[Outgoing], now: datetime, *, is_silent: bool) -> set[str]:
     """Add the rows; returns the ids of those that have a receipt. Silent rows count as published, too.
 
     The batch must hold its locks: the commit's number then follows those of the commits that it waited for.
@@ -45,7 +47,7 @@ def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set
     query = "INSERT INTO outbox_commits (last_place) VALUES (%s) RETURNING commit_id"
     [(commit_id,)] = db.execute(query, [len(messages)]).fetchall()
     are_out = {message.id for message in messages} if is_silent else receipted
-    rows.copy_binary(db, rows.OUTBOX, rows.OUTBOX_TYPES, rows.outbox(commit_id, messages, are_out))
+    rows.copy_binary(db, rows.OUTBOX, rows.OUTBOX_TYPES, rows.outbox(commit_id, messages, are_out, now))
     return receipted
 
 
@@ -85,7 +87,7 @@ def pending(db: Connection, after_seq: int, limit: int, end: int) -> PendingBatc
         first, last = max(0, after_seq - seq_before), min(last_place, end - seq_before)
         wanted = [commit_id, first, last, limit - len(messages), bytes_left]
         found = db.execute(_ROWS, wanted, binary=True).fetchall()
-        messages += rows.outgoing(row[1:] for row in found)
+        messages += [outgoing(row[1:]) for row in found]
         bytes_left -= sum(len(message.value or b"") for message in messages[len(messages) - len(found) :])
         if len(messages) == limit or bytes_left <= 0:
             return PendingBatch(after_seq, messages, seq_before + found[-1][0])
@@ -198,6 +200,10 @@ class PostgresOutbox(PostgresSession, OutboxStore):
             _set_ends(self._db, ends)
             reach("before-mark")
         reach("after-mark")
+
+    @override
+    def write_mark(self) -> None:
+        pass  # marks are written at once
 
     @override
     def output_ends(self) -> Mapping[TopicPartition, int]:

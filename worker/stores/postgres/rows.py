@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
 from worker.stores.changes import JournalRow, ParkedRecord, RecordCoordinates
 from worker.stores.postgres.connection import Connection
-from worker.stores.row_codec import customer_values, decode_headers, encode_headers
+from worker.stores.row_codec import customer_values, encode_headers
 
 Rows = Iterable[Sequence[Any]]
 
@@ -81,16 +81,24 @@ def positions(
     ]
 
 
-CUSTOMERS = "customers (customer_id, industry, plan_tier, signup_date, mrr, churn_date)"
-CUSTOMERS_TYPES = ("bytea", "text", "text", "int4", "numeric", "int4")
+_SOURCE = "source_topic, source_partition, source_offset, decided_at"
+_SOURCE_TYPES = ("text", "int4", "int8", "int8")
+_NO_SOURCE = (None, None, None)
+CUSTOMERS = f"customers (customer_id, industry, plan_tier, signup_date, mrr, churn_date, {_SOURCE})"
+CUSTOMERS_TYPES = ("bytea", "text", "text", "int4", "numeric", "int4", *_SOURCE_TYPES)
 
 
-def new_customers(customers: Iterable[Customer]) -> Rows:
+def new_customers(customers: Iterable[Customer], signups: Mapping[str, tuple[str, int, int]], now: datetime) -> Rows:
     """Return rows of `CUSTOMERS` in the order of their ids: concurrent inserts of the same ones do not deadlock."""
+    at = _microseconds(now)
     for customer_id, industry, plan_tier, signup_date, mrr, churn_date in sorted(map(customer_values, customers)):
         churned = None if churn_date is None else churn_date.toordinal() - _FIRST_DAY
         signed_up = signup_date.toordinal() - _FIRST_DAY
-        yield _uuid(customer_id), industry.value, plan_tier.value, signed_up, mrr, churned
+        topic, partition, offset = signups.get(customer_id, _NO_SOURCE)
+        yield (
+            _uuid(customer_id), industry.value, plan_tier.value, signed_up, mrr, churned,
+            topic, partition, offset, at,
+        )  # fmt: skip
 
 
 def parked(waiting: Iterable[ParkedRecord], now: datetime) -> Rows:
@@ -100,26 +108,37 @@ def parked(waiting: Iterable[ParkedRecord], now: datetime) -> Rows:
         yield customer_id, r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, headers, now
 
 
-JOURNAL = 'journal ("at", topic, partition, "offset", customer_id, outcome, reason, event_id)'
-JOURNAL_TYPES = ("int8", "text", "int4", "int8", "bytea", "text", "text", "bytea")
+DECISIONS = 'decisions ("at", topic, partition, "offset", customer_id, outcome, reason)'
+DECISIONS_TYPES = ("int8", "text", "int4", "int8", "bytea", "text", "text")
 
 
-def journal(rows: Iterable[JournalRow], now: datetime) -> Rows:
-    """Return rows of `JOURNAL`."""
-    at = (now - _EPOCH) // _MICROSECOND
+def decisions(rows: Iterable[JournalRow], now: datetime) -> Rows:
+    """Return rows of `DECISIONS`."""
+    at = _microseconds(now)
     for r in rows:
-        yield at, r.topic, r.partition, r.offset, _uuid(r.customer_id), r.outcome, r.reason, _uuid(r.event_id)
+        yield at, r.topic, r.partition, r.offset, _uuid(r.customer_id), r.outcome, r.reason
 
 
-OUTBOX = "outbox (commit_id, place, id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms)"
-OUTBOX_TYPES = ("int8", "int4", "text", "text", "int4", "bytea", "bytea", "bytea", "bytea", "bool", "int8")
+OUTBOX = (
+    "outbox (commit_id, place, id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms,"
+    f" {_SOURCE})"
+)
+OUTBOX_TYPES = (
+    "int8", "int4", "text", "text", "int4", "bytea", "bytea", "bytea", "bytea", "bool", "int8", *_SOURCE_TYPES
+)  # fmt: skip
 
 
-def outbox(commit_id: int, messages: Iterable[Outgoing], receipted: Collection[str]) -> Rows:
+def outbox(commit_id: int, messages: Iterable[Outgoing], receipted: Collection[str], now: datetime) -> Rows:
     """Return rows of `OUTBOX`; those with an id in `receipted` are published."""
+    at = _microseconds(now)
     for place, m in enumerate(messages, 1):
-        headers, is_out, about = encode_headers(m.headers), m.id in receipted, _uuid(m.customer_id)
-        yield commit_id, place, m.id, m.topic, m.partition, m.key, m.value, headers, about, is_out, m.timestamp
+        headers = m.encoded_headers or encode_headers(m.headers)
+        is_out, about = m.id in receipted, _uuid(m.customer_id)
+        topic, partition, offset = m.cause or _NO_SOURCE
+        yield (
+            commit_id, place, m.id, m.topic, m.partition, m.key, m.value, headers, about, is_out, m.timestamp,
+            topic, partition, offset, at,
+        )  # fmt: skip
 
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
@@ -127,14 +146,12 @@ _FIRST_DAY = _EPOCH.toordinal()
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 def _uuid(text: str | None) -> bytes | None:
     try:
         return None if text is None else bytes.fromhex(text.replace("-", ""))
     except ValueError:
         return b""  # the database refuses it, like any value that is no UUID
-
-
-def outgoing(found: Iterable[Sequence[Any]]) -> Iterator[Outgoing]:
-    """Decode rows of `OUTGOING_COLUMNS`."""
-    for message_id, topic, partition, key, value, headers, customer_id, timestamp in found:
-        yield Outgoing(message_id, topic, partition, key, value, decode_headers(headers), customer_id, timestamp)
