@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from worker import __version__
-from worker.messages import message_headers as headers
-from worker.messages.churned_event import churned_id
-from worker.messages.schema_patterns import UUID, Schema
+from worker.messages.asyncapi_messages import BINDING, Part, messages
 from worker.messages.schemas import DEFINITIONS, MESSAGES, schema_id
 from worker.settings import Kafka, Settings
 
-_BINDING = {"bindingVersion": "0.5.0"}
-_FRAMED = {"schemaIdLocation": "payload", "schemaIdPayloadEncoding": "confluent"}
-_KEY: Schema = {**UUID, "description": "customer id; for inputs recommended, not required: the value decides"}
-_HEADER_CORRELATION = {"location": "$message.header#/ce_correlationid"}
-_SIGNUP, _CANCELLATION, _CHURNED = (MESSAGES[name]["examples"][0] for name in MESSAGES)
-_STRUCTURED = "application/cloudevents+json"
-_CARRIED = ("time", "correlationid", "traceparent", "tracestate")
 _SECURITY_TYPES = {
     "PLAIN": "plain",
     "SCRAM-SHA-256": "scramSha256",
     "SCRAM-SHA-512": "scramSha512",
     "GSSAPI": "gssapi",
 }
-
-Part = dict[str, Any]
 
 
 def asyncapi(settings: Settings) -> Part:
@@ -64,7 +52,7 @@ def asyncapi(settings: Settings) -> Part:
             "signupDeadLetters": _operation("send", "signupDeadLetters"),
             "cancellationDeadLetters": _operation("send", "cancellationDeadLetters"),
         },
-        "components": {"messages": _messages(settings), "schemas": _schemas(), **_security_schemes(settings.kafka)},
+        "components": {"messages": messages(settings), "schemas": _schemas(), **_security_schemes(settings.kafka)},
     }
     return _with_references(document)
 
@@ -103,7 +91,7 @@ def _channel(address: str, description: str, messages: list[str], configuration:
             "kafka": {
                 "topic": address,
                 **({"topicConfiguration": configuration} if configuration else {}),
-                **_BINDING,
+                **BINDING,
             }
         },
     }
@@ -124,112 +112,10 @@ def _dead_letter_channel(address: str, source: str) -> Part:
 
 
 def _operation(action: str, channel: str, binding: Part | None = None) -> Part:
-    bindings = {"bindings": {"kafka": {**binding, **_BINDING}}} if binding else {}
+    bindings = {"bindings": {"kafka": {**binding, **BINDING}}} if binding else {}
     return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}, **bindings}
 
 
 def _schemas() -> Part:
     named = {schema["title"]: {**schema, "x-schema-id": schema_id(name)} for name, schema in MESSAGES.items()}
     return {**named, **DEFINITIONS}
-
-
-def _messages(settings: Settings) -> Part:
-    source, customer_id = settings.events.source, _CHURNED["customer_id"]
-    framing = _FRAMED if settings.schema_registry.accept_framed else {}
-    return {
-        **_input_messages("signup", "SignupMessage", _SIGNUP, framing),
-        **_input_messages("cancellation", "CancellationMessage", _CANCELLATION, framing),
-        "churned": _message(
-            "churned",
-            "A customer churned.",
-            headers.event_headers(source),
-            {"$ref": "#/components/schemas/ChurnedMessage"},
-            {
-                "headers": headers.event_example(source, customer_id, churned_id(customer_id)),
-                "payload": _CHURNED,
-            },
-            correlationId=_HEADER_CORRELATION,
-        ),
-        "erased": _message(
-            "erased",
-            "A tombstone: an operator erased the customer. Delete the data you hold about this customer.",
-            {"type": "object"},
-            {"type": "null"},
-        ),
-        "deadLetter": _message(
-            "deadLetter",
-            "A rejected record: key, value and headers byte for byte as received, and the reason.",
-            headers.dead_letter_headers(),
-            {"description": "the value as received; it need not be JSON"},
-            key={"description": "the key as received"},
-            contentType="application/octet-stream",
-        ),
-    }
-
-
-def _input_messages(name: str, schema: str, example: Part, framing: Part) -> Part:
-    """Return the message in both content modes."""
-    payload = {"$ref": f"#/components/schemas/{schema}"}
-    event = {"specversion": "1.0", "id": "1", "source": "/billing", "type": f"customer.{name}", "data": example}
-    return {
-        name: _message(
-            name,
-            "JSON, alone or with CloudEvents attributes as headers (binary mode).",
-            headers.input_headers(),
-            payload,
-            {"headers": {**headers.INPUT_EXAMPLE, "ce_type": f"customer.{name}"}, "payload": example},
-            {"payload": example},
-            framing=framing,
-            correlationId=_HEADER_CORRELATION,
-        ),
-        f"{name}Structured": _message(
-            f"{name}Structured",
-            "A CloudEvent in structured mode.",
-            headers.structured_headers(),
-            _structured(payload),
-            {"headers": headers.STRUCTURED_EXAMPLE, "payload": event},
-            framing=framing,
-            contentType=_STRUCTURED,
-            correlationId={"location": "$message.payload#/correlationid"},
-        ),
-    }
-
-
-def _structured(data: Schema) -> Schema:
-    text: Schema = {"type": "string", "minLength": 1}
-    return {
-        "type": "object",
-        "properties": {
-            "specversion": {"type": "string", "const": "1.0"},
-            "id": text,
-            "source": text,
-            "type": text,
-            **{name: {"description": "as the header of the same name in binary mode"} for name in _CARRIED},
-            "data": data,
-            "data_base64": {"type": "string", "description": "the data as Base64, instead of `data`"},
-        },
-        "required": ["specversion", "id", "source", "type"],
-        "anyOf": [{"required": ["data"]}, {"required": ["data_base64"]}],
-    }
-
-
-def _message(
-    name: str,
-    summary: str,
-    header_schema: Schema,
-    payload: Schema,
-    *examples: Part,
-    key: Schema = _KEY,
-    framing: Part | None = None,
-    **more: object,
-) -> Part:
-    return {
-        "name": name,
-        "title": name,
-        "summary": summary,
-        "headers": header_schema,
-        "payload": payload,
-        "bindings": {"kafka": {"key": key, **(framing or {}), **_BINDING}},
-        **({"examples": list(examples)} if examples else {}),
-        **more,
-    }
