@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 
 def json_line(value: object) -> str:
     """Encode a value as one line of JSON in ASCII."""
-    return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).replace("\x7f", "\\u007f")
+    return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
 
 
 def printable_bytes(data: bytes) -> str:
