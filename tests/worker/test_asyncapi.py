@@ -18,6 +18,7 @@ from tests.support.builders import (
     CANCELLATIONS,
     STRUCTURED_TYPE,
     cancellation_value,
+    cancelled,
     composer,
     record,
     signup_value,
@@ -133,7 +134,7 @@ def test_channels_are_the_topics_and_their_configuration() -> None:
 @pytest.mark.parametrize("event", CHURNS, ids=["usual", "largest"])
 @pytest.mark.parametrize("headers", [[], TRACED], ids=["bare", "traced"])
 def test_event_follows_its_message(event: CustomerChurned, headers: list[Header]) -> None:
-    sent = composer().churned(event, cause=record(cancellation_value(), CANCELLATIONS, headers=headers))
+    sent = composer().churned(event, cancelled(record(cancellation_value(), CANCELLATIONS, headers=headers)))
     key, with_common = published(sent)
     message = MESSAGES["churned"]
     assert problems(message["payload"], json.loads(sent.value or b"")) == []
@@ -143,7 +144,7 @@ def test_event_follows_its_message(event: CustomerChurned, headers: list[Header]
 
 
 def test_correlation_id_is_where_the_document_says() -> None:
-    sent = composer().churned(CHURNS[0], cause=record(cancellation_value(), CANCELLATIONS, headers=TRACED))
+    sent = composer().churned(CHURNS[0], cancelled(record(cancellation_value(), CANCELLATIONS, headers=TRACED)))
     location = MESSAGES["churned"]["correlationId"]["location"]
     assert texts(published(sent)[1])[location.removeprefix("$message.header#/")] == "checkout"
 

@@ -15,8 +15,8 @@ from tests.support.node_scripts import run_node
 from worker.messages import schemas
 from worker.messages.churned_event import DATASCHEMA
 from worker.messages.inbound import Decoder
+from worker.messages.message import Refused
 from worker.messages.record import PlainRecord
-from worker.messages.rejection import Rejected
 from worker.messages.validation import MAX_REASON_CHARACTERS
 
 CUSTOMER = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
@@ -43,7 +43,7 @@ def schema_accepts(name: str, text: str) -> bool:
 
 def worker_accepts(name: str, text: str) -> bool:
     record = PlainRecord(f"customer.{name}", 0, 0, 0, None, text.encode(), [])
-    return not isinstance(DECODER.decode(record), Rejected)
+    return not isinstance(DECODER.decode(record), Refused)
 
 
 @pytest.mark.parametrize("name", list(schemas.MESSAGES))
