@@ -19,9 +19,9 @@ $(INSTALLED): tests/requirements.txt pyproject.toml
 demo: install
 	$(BIN)/customer-worker demo
 
-# Four at a time: most tests wait for Kafka or a process most of the time. They share one Kafka.
+# Six modules at a time: most tests wait for Kafka or a process most of the time. They share one Kafka.
 test: install
-	$(BIN)/python -m pytest -n 4 --dist worksteal --durations 20
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --durations 20
 
 # Everything that needs no Kafka.
 test-fast: install

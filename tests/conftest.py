@@ -25,28 +25,39 @@ from worker.replay.interruption import SIGNALS
 
 Compute = Callable[[str, Callable[[], Any]], Any]
 LONGEST = (
-    "test_broker",
-    "test_many_workers",
-    "test_demo",
-    "test_main_job",
-    "test_replay_beside_workers",
-    "test_stopping",
-    "test_log_limits",
-    "test_gathering",
-    "test_lost_store",
-    "test_publishing",
-    "test_changed_logs",
     "test_replay",
     "test_reconcile",
-    "test_parked_dead_letter",
-    "test_erasure",
-    "test_asking",
     "test_dead_letters",
-    "test_input_watch",
+    "test_changed_logs",
+    "test_many_workers",
+    "test_asking",
+    "test_stopping",
+    "test_broker",
+    "test_main_job",
+    "test_publishing",
+    "test_demo",
+    "test_offsets",
+    "test_walkthrough",
     "test_crashes",
-    "test_joining",
+    "test_lost_store",
+    "test_input_watch",
+    "test_replay_beside_workers",
+    "test_store",
+    "test_examples",
+    "test_assignment",
     "test_model",
+    "test_batch_sizes",
+    "test_erasure",
+    "test_gathering",
+    "test_parked_dead_letter",
+    "test_health",
+    "test_cut_outputs",
+    "test_joining",
+    "test_connecting",
+    "test_log_limits",
+    "test_view",
 )
+"""The modules that take longest in all, from the longest."""
 CALL = pytest.StashKey[Call]()
 LISTENS_AT = pytest.StashKey[tuple[str, str]]()
 
@@ -67,7 +78,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the modules with the longest tests first, so that no process runs one while the others have ended."""
+    """Run the longest modules first, so that no process runs one while the others have ended."""
     order = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 

@@ -207,7 +207,7 @@ def test_status_shows_records_deleted_before_they_were_read(stage: Stage) -> Non
 
 def cut(stage: Stage, topic: str, offset: int) -> None:
     """Delete the records before this offset, as retention does."""
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     for done in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
         done.result(30)
 

@@ -64,7 +64,7 @@ def _never_ready(*_args: object, **_kwargs: object) -> None:
 
 def _topic(kafka: Kafka, replicas: int) -> str:
     name = f"harness-{uuid.uuid4()}"
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=replicas)])[name].result(30)
     return name
 

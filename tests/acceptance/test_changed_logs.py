@@ -57,13 +57,13 @@ def freeze_without_fetches(worker: WorkerProcess) -> None:
 
 
 def delete_records(stage: Stage, before: int) -> None:
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     for done in admin.delete_records([TopicPartition(stage.topics.signup, 0, before)]).values():
         done.result(30)
 
 
 def recreate_topic(stage: Stage) -> None:
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     admin.delete_topics([stage.topics.signup])[stage.topics.signup].result(30)
     while stage.topics.signup in admin.list_topics(timeout=10).topics:
         pass
@@ -176,7 +176,7 @@ class Restorable:
         self._node.restart()
         address = self.stage.kafka.bootstrap_servers
         wait_until_ready(address)
-        partitions_of(AdminClient({"bootstrap.servers": address}), self.stage.topics.inputs)
+        partitions_of(AdminClient({"bootstrap.servers": address, "log_level": 0}), self.stage.topics.inputs)
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_oracle_is_independent_of_the_topic_order() -> None:
 @pytest.mark.parametrize("codec", CODECS)
 def test_records_are_unchanged_with_each_codec(kafka: Kafka, codec: str) -> None:
     topics = Topics.with_prefix(f"corpus-{uuid.uuid4()}")
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     for created in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in topics.inputs]).values():
         created.result(30)
     messages = make_corpus(300, PARTITIONS).messages

@@ -40,6 +40,6 @@ def _bad(key: bytes) -> Message:
 
 
 def _cut(stage: Stage, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     for future in admin.delete_records([TopicPartition(topic, 0, -1)]).values():
         future.result(30)

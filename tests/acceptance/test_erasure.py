@@ -141,7 +141,7 @@ def compact(stage: Stage, kafka: Kafka, done: Callable[[], bool]) -> None:
 
 def let_cleaner_run_at_once(kafka: Kafka) -> None:
     """Set how long the broker's log cleaner waits where there is nothing to clean: 15 s else."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     entry = ConfigEntry("log.cleaner.backoff.ms", "100", incremental_operation=AlterConfigOpType.SET)
     [broker, *_] = admin.list_topics(timeout=30).brokers
     resource = ConfigResource(ConfigResource.Type.BROKER, str(broker), incremental_configs=[entry])

@@ -102,7 +102,7 @@ def test_revoked_topic_is_not_ready_and_its_lag_grows(scene: Scene) -> None:
 
 def test_deleted_topic_is_not_ready_and_keeps_its_lag(scene: Scene) -> None:
     topic = scene.stage.topics.signup
-    admin = AdminClient({"bootstrap.servers": scene.stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": scene.stage.kafka.bootstrap_servers, "log_level": 0})
     admin.delete_topics([topic])[topic].result(30)
     scene.until(lambda: "the topic does not exist" in scene.reason("inputs"), "not ready")
     assert scene.value("input_readable") == 0

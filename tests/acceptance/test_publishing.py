@@ -108,7 +108,7 @@ def test_missing_transaction_coordinator_is_named(tmp_path: Path) -> None:
         assert "the transaction coordinator" in reasons(worker)[0]
         assert "transaction.state.log.replication.factor" in unwell(url)["receipt"]
         assert "customer_worker_publishing_failing 1.0" in get(f"{url}/metrics")[1]
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
         admin.create_topics([NewTopic("__transaction_state", 4, 1)])["__transaction_state"].result(30)
         wait_until_ready(worker, url)
         assert "customer_worker_publishing_failing 0.0" in get(f"{url}/metrics")[1]

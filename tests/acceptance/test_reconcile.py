@@ -44,7 +44,7 @@ def two_lives(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def make_anew(stage: Stage, records: Mapping[int, int], value: bytes) -> None:
     """Delete `customer.churned` and create it again, as an operator might, with so many records in each partition."""
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     admin.delete_topics([stage.topics.churned])[stage.topics.churned].result(30)
     deadline = time.monotonic() + 30
     while stage.topics.churned in admin.list_topics(timeout=30).topics:
@@ -62,7 +62,7 @@ def delete_first(stage: Stage, partition: int) -> None:
     """Delete the first record of a partition of `customer.churned`, as an operator might, once its policy allows it."""
     topic = stage.topics.churned
     configure(stage.kafka.bootstrap_servers, topic, "cleanup.policy", "delete")
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     [deleted] = admin.delete_records([TopicPartition(topic, partition, 1)]).values()
     assert deleted.result(30).low_watermark == 1
 

@@ -332,13 +332,13 @@ def test_missing_store_or_broker_ends_with_69(stage: Stage, options: tuple[str, 
 
 
 def _delete_records(stage: Stage, topic: str, before: int) -> None:
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     [deleted] = admin.delete_records([TopicPartition(topic, 3, before)]).values()
     deleted.result(30)
 
 
 def _recreate(stage: Stage, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     [deleted] = admin.delete_topics([topic]).values()
     deleted.result(30)
     while topic in admin.list_topics(timeout=30).topics:

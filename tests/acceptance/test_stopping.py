@@ -96,7 +96,7 @@ def test_stop_with_a_store_that_hangs_ends_in_time(stage: Stage, url: str) -> No
 
 def test_stop_after_a_topic_was_deleted_ends_in_time(stage: Stage) -> None:
     worker = _in_the_middle_of_work(stage)
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     admin.delete_topics([stage.topics.signup])[stage.topics.signup].result(30)
     assert _seconds_to_end(worker, 0) < PROMISED_S
 

@@ -20,19 +20,19 @@ REFUSED = Message("signup", ADA.encode(), b"no json")
 
 def existing(stage: Stage) -> set[str]:
     """Return the topics of this stage's names that the broker has."""
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     return {name for name in admin.list_topics(timeout=30).topics if name.startswith(stage.name)}
 
 
 def configs(stage: Stage, topic: str) -> dict[str, str]:
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     return {name: entry.value for name, entry in admin.describe_configs([resource])[resource].result(30).items()}
 
 
 def create_plainly(stage: Stage, topics: Sequence[str]) -> None:
     """Create the topics as the broker would by itself."""
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     for done in admin.create_topics([NewTopic(name, 1, 1) for name in topics]).values():
         done.result(30)
 
@@ -64,7 +64,7 @@ def test_topic_deleted_under_a_worker_stays_deleted(creating_stage: Stage) -> No
     stage.produce([Message("signup", ADA.encode(), signup_value(ADA))])
     worker = stage.start()
     stage.wait_until_consumed(worker)
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap_servers, "log_level": 0})
     admin.delete_topics([stage.topics.signup])[stage.topics.signup].result(30)
     line = f"Topic {stage.topics.signup} not found in cluster metadata"
     worker.wait_until(lambda: bool(worker.events(line)), "the missing topic looked up")

@@ -85,7 +85,7 @@ class BusyWorker:
         os.sync()  # else the disk is still busy with it while the worker is measured
         # The worker takes no notice of the group's offsets, which it set itself; without them each start is the same.
         group = self._contestant.environment[f"{PREFIX}KAFKA__GROUP_ID"]
-        admin = AdminClient({"bootstrap.servers": self._bootstrap_servers})
+        admin = AdminClient({"bootstrap.servers": self._bootstrap_servers, "log_level": 0})
         for deleted in admin.delete_consumer_groups([group]).values():
             deleted.result(LIMIT_S)
 

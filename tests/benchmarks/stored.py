@@ -147,7 +147,7 @@ def _wait(condition: contest.Condition, process: subprocess.Popen[bytes]) -> Non
 def _rewind(bootstrap_servers: str, contestant: Contestant, topics: traffic.Topics) -> None:
     """As `kafka-consumer-groups.sh --reset-offsets --to-earliest` does, once the dead member's session is over."""
     group = contestant.environment["CUSTOMER_WORKER_KAFKA__GROUP_ID"]
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     places = [
         TopicPartition(topic, number, 0)
         for topic in (topics.signup, topics.cancellation)

@@ -43,7 +43,7 @@ class Topics:
 
 
 def create(bootstrap_servers: str, topics: Topics) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     for created in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in topics.every]).values():
         created.result(30)
 

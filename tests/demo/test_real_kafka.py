@@ -9,7 +9,7 @@ from tests.support.kafka.cluster import Kafka
 
 
 def test_demo_succeeds_on_a_real_kafka_and_removes_its_topics(kafka: Kafka) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     before = set(admin.list_topics(timeout=10).topics)
     run = subprocess.run(
         [sys.executable, "-m", "worker", "demo", "--bootstrap-servers", kafka.bootstrap_servers],

@@ -114,7 +114,7 @@ def _options(shown: str) -> set[str]:
 
 @cache
 def _help_of_tool(main_class: str) -> str:
-    command = [jars.java(), *jars.SOON_GONE, "-cp", jars.classpath(), main_class, "--help"]
+    command = [jars.java(), *jars.soon_gone(), "-cp", jars.classpath(), main_class, "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # some exit with 1
     return done.stdout + done.stderr
 

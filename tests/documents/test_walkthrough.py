@@ -40,7 +40,7 @@ class Stranger:
         self.bootstrap_servers = bootstrap_servers
         programs = directory / "bin"
         programs.mkdir()
-        java = [jars.java(), *jars.SOON_GONE, "-cp", jars.classpath()]
+        java = [jars.java(), *jars.soon_gone(), "-cp", jars.classpath()]
         for name, main_class in KAFKA_TOOLS.items():
             _write_program(programs / name, [*java, main_class])
         _write_program(programs / "customer-worker", [sys.executable, "-m", "worker"])
@@ -176,7 +176,7 @@ def test_python_producer_and_subscriber_work(stranger: Stranger, tmp_path: Path)
 
 def test_java_producer_and_subscriber_work(stranger: Stranger, tmp_path: Path) -> None:
     producer, reader = (compile_java(stranger.here(block.text), tmp_path) for block in blocks("java", [CONTRACT]))
-    java = [jars.java(), *jars.SOON_GONE, "-cp", f"{tmp_path}:{jars.classpath()}"]
+    java = [jars.java(), *jars.soon_gone(), "-cp", f"{tmp_path}:{jars.classpath()}"]
     customer_id = _run([*java, producer], stranger)
     with subscriber([*java, reader], stranger.environment, tmp_path / "out") as printed:
         until(lambda: f"{customer_id} churned: " in printed())

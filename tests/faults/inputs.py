@@ -48,6 +48,7 @@ def faults() -> list[Fault]:
         Fault("an input recreated with more records", _while_running(_recreate_with_more), ends_play=True),
         Fault("an input recreated while no worker runs", _while_stopped(_recreate_with_more), ends_play=True),
         Fault("an input truncated by an unclean election", _while_running(_truncate), ends_play=True),
+        Fault("an input truncated and written beyond", _while_running(_truncate_and_write_beyond), ends_play=True),
     ]
 
 
@@ -129,7 +130,24 @@ def _recreate_with_more(play: Play, rng: random.Random, halt: Halt) -> tuple[Seq
 
 
 def _truncate(play: Play, rng: random.Random, halt: Halt) -> tuple[Sequence[Record], Sequence[str]]:
-    """Let a broker become the leader that has not all records of its leader: the one with the records is killed."""
+    """Leave a log that ends before the position."""
+    records = _elect_uncleanly(play, rng, halt)
+    _sign_up(play, rng, count=1)
+    return records, TRUNCATED
+
+
+def _truncate_and_write_beyond(play: Play, rng: random.Random, halt: Halt) -> tuple[Sequence[Record], Sequence[str]]:
+    """Leave a log with other records before and after the position: no offset shows the change."""
+    records = _elect_uncleanly(play, rng, halt)
+    _sign_up(play, rng, count=2 * BEYOND)
+    return records, TRUNCATED
+
+
+def _elect_uncleanly(play: Play, rng: random.Random, halt: Halt) -> Sequence[Record]:
+    """Let a broker become the leader that has not all records of its leader: the one with the records is killed.
+
+    Returns the records before.
+    """
     play.load.stop()  # a broker that is away fails it
     cluster, topic = play.cluster, play.stage.topics.signup
     configure(cluster.kafka.bootstrap_servers, topic, "min.insync.replicas", "1")
@@ -147,8 +165,7 @@ def _truncate(play: Play, rng: random.Random, halt: Halt) -> tuple[Sequence[Reco
     cluster.wait_for(lambda: cluster.in_sync(topic) == {BEHIND}, "unclean election", LIMIT_S)
     cluster.kafka.nodes[LEADING].restart()
     cluster.wait_until_whole()
-    _sign_up(play, rng, count=rng.choice([1, 2 * BEYOND]))
-    return records, TRUNCATED
+    return records
 
 
 def _recreate(play: Play) -> None:

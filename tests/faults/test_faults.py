@@ -1,5 +1,7 @@
 """The schedule and the mutants of the fault suite, checked without a run."""
 
+import subprocess
+import sys
 from itertools import islice
 
 import pytest
@@ -36,9 +38,16 @@ def test_full_run_has_every_fault_before_any_repeats(seed: int, store: str) -> N
     assert sorted(drawn[: len(kinds)]) == sorted(kinds)
 
 
+def undefined_names(source: str) -> str:
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "-"]
+    return subprocess.run(command, input=source, capture_output=True, text=True, check=False).stdout
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_mutant_applies_to_the_worker(mutant: Mutant) -> None:
-    for file, old, _ in mutant.edits:
-        assert (TREE / file).read_text().count(old) == 1
+    for file, old, new in mutant.edits:
+        text = (TREE / file).read_text()
+        assert text.count(old) == 1
+        assert undefined_names(text.replace(old, new)) == "All checks passed!\n"
     for name in mutant.faults:
         assert name in [fault.name for fault in schedule.every_fault(mutant.store)]

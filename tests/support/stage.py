@@ -25,7 +25,7 @@ from tests.support.worker_process import PREFIX, WorkerProcess, module_command
 from worker.kafka.topic_setup import set_up_topics
 from worker.settings import Settings
 
-PARTITIONS = 8
+PARTITIONS = 4
 JOB_LIMIT_S = 120.0
 
 
@@ -63,7 +63,9 @@ class Stage:
         with self.worker_settings() as settings:
             done = asyncio.run(set_up_topics(settings, partitions, replication, is_executed=False))
         assert not done.differences
-        partitions_of(AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers}), list(done.created))
+        partitions_of(
+            AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0}), list(done.created)
+        )
 
     @contextmanager
     def worker_settings(self) -> Iterator[Settings]:
@@ -187,7 +189,7 @@ class Stage:
         return Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": self.group})
 
     def _described_group(self) -> Any:
-        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0})
         return admin.describe_consumer_groups([self.group])[self.group].result(30)
 
     def _inputs(self, consumer: Consumer) -> list[TopicPartition]:

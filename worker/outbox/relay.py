@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
 import structlog
 
 from worker.errors import PositionRefused, Stop
-from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
 from worker.metrics.counters import Cause, Metrics
 from worker.outbox.backlog import Backlog
@@ -26,7 +24,7 @@ from worker.outbox.output_topics import OutputTopics
 from worker.outbox.publisher import Publisher
 from worker.outbox.recovery import Recovery
 from worker.settings import Settings
-from worker.stores.changes import Committed
+from worker.stores.changes import Committed, PendingBatch
 from worker.stores.errors import NewerStoreError, StoreDamagedError, StoreError
 from worker.stores.port import Store
 from worker.stores.thread import StoreThread
@@ -177,7 +175,7 @@ class Relay:
         pending = await self._backlog.after(marks.published_seq)
         if pending.last_seq != marks.published_seq:
             self._recovery.note_attempt(pending.last_seq)
-            marks.published(pending.last_seq, await self._send(publisher, pending.messages))
+            marks.published(pending.last_seq, await self._send(publisher, pending))
             self._behind_since = time.monotonic()
             is_due = marks.due_in_seconds <= 0
         elif marks.is_complete:
@@ -189,12 +187,12 @@ class Relay:
             self._failures.clear()  # a backlog may keep this loop busy for long
         return True
 
-    async def _send(self, publisher: Publisher, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
-        if not messages:
+    async def _send(self, publisher: Publisher, pending: PendingBatch) -> dict[TopicPartition, int]:
+        if not pending.messages:
             return {}
         began = time.monotonic()
-        ends = await publisher.publish(messages)
-        self._metrics.published(messages, time.monotonic() - began)
+        ends = await publisher.publish(pending.messages)
+        self._metrics.published(pending.messages, time.monotonic() - began)
         return ends
 
     async def _wait_for_more(self) -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 from tests.support.kafka.cluster import Kafka, Node, wait_until_ready
 from tests.support.kafka.container import DockerUnavailable, container_kafka
-from tests.support.kafka.jars import SOON_GONE, JarsUnavailable
+from tests.support.kafka.jars import JarsUnavailable
 from tests.support.kafka.local import local_kafka
 from tests.support.kafka.tool import run_from_jars
 
@@ -37,7 +37,7 @@ def running_kafka(brokers: int = 1, *, is_measured: bool = False) -> Iterator[Ka
     skips.
     """
     with ExitStack() as cleanup:
-        yield _given() or _started(brokers, cleanup, () if is_measured else SOON_GONE)
+        yield _given() or _started(brokers, cleanup, is_measured=is_measured)
 
 
 def _given() -> Kafka | None:
@@ -51,12 +51,12 @@ def _given() -> Kafka | None:
     return GivenKafka(address)
 
 
-def _started(brokers: int, cleanup: ExitStack, java_options: Sequence[str]) -> Kafka:
+def _started(brokers: int, cleanup: ExitStack, *, is_measured: bool) -> Kafka:
     try:
         return cleanup.enter_context(container_kafka(brokers))
     except DockerUnavailable as no_docker:
         try:
-            return cleanup.enter_context(local_kafka(brokers, java_options=java_options))
+            return cleanup.enter_context(local_kafka(brokers, is_measured=is_measured))
         except JarsUnavailable as no_jars:
             raise RuntimeError(
                 f"These tests need a real Kafka: {no_docker}, and {no_jars}. "

@@ -13,8 +13,8 @@ from pathlib import Path
 POM = Path(__file__).with_name("pom.xml")
 LIBS = Path(__file__).parents[3] / ".cache" / "kafka-libs"
 OLDEST_JAVA = 17
-SOON_GONE = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-"""For what runs minutes or less: compiling as for months takes a third of its time."""
+ARCHIVE = LIBS.with_name("kafka-classes.jsa")
+"""Classes of a broker as Java has them in memory (CDS), written by `local.archive_classes`."""
 MAVEN_LIMIT_S = 600
 
 
@@ -39,6 +39,15 @@ def _version(java: str) -> int:
     banner = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
     version = re.search(r'version "(\d+)', banner)
     return int(version[1]) if version else 0
+
+
+def soon_gone() -> tuple[str, ...]:
+    """Options for what runs minutes or less: to compile as for months takes a third of its time, to load classes half.
+
+    An archive of classes that does not fit (other jars, another Java) is ignored by Java without a word.
+    """
+    archive = (f"-XX:SharedArchiveFile={ARCHIVE}", "-Xlog:cds=off", "-Xlog:class+path=off") if ARCHIVE.exists() else ()
+    return ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *archive)
 
 
 def classpath() -> str:

@@ -1,5 +1,6 @@
 """Kafka from its jars: one Java process a broker, on free ports of this machine, its data in a temporary directory."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -121,7 +122,7 @@ class LocalNode:
     def _format(self, cluster_id: str) -> None:
         formatting = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)]
         done = subprocess.run(
-            [jars.java(), *jars.SOON_GONE, "-cp", jars.classpath(), *formatting],
+            [jars.java(), *jars.soon_gone(), "-cp", jars.classpath(), *formatting],
             cwd=self._directory,
             capture_output=True,
             text=True,
@@ -153,8 +154,9 @@ class LocalKafka:
 def local_kafka(
     brokers: int,
     ways: Sequence[Sequence[Door]] = (),
-    java_options: Sequence[str] = jars.SOON_GONE,
     properties: str = "",
+    *,
+    is_measured: bool = False,
 ) -> Iterator[LocalKafka]:
     """Run `brokers` brokers until the block ends; raises `jars.JarsUnavailable` where there is no Java or no Maven.
 
@@ -162,6 +164,8 @@ def local_kafka(
     `properties` are lines for server.properties that override the usual ones; `{port}` and `{controller_port}` in them
     are the node's.
     """
+    archive_classes()
+    java_options = () if is_measured else jars.soon_gone()
     with ExitStack() as cleanup:
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="kafka-")))
         ports = free_ports(2 * brokers)
@@ -178,6 +182,25 @@ def local_kafka(
         except TimeoutError as late:
             raise RuntimeError("\n".join([str(late), *(node.says() for node in nodes)])) from late
         yield LocalKafka(bootstrap_servers, nodes)
+
+
+def archive_classes() -> None:
+    """Write `jars.ARCHIVE` if it is missing: a broker that starts and stops takes 10 s, and each later one 1 s less."""
+    jars.classpath()
+    with jars.ARCHIVE.with_suffix(".lock").open("w") as lock, ExitStack() as cleanup:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if jars.ARCHIVE.exists():
+            return
+        directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(dir=jars.ARCHIVE.parent)))
+        ports = free_ports(2)
+        archive = directory / "classes.jsa"
+        options = [*jars.soon_gone(), f"-XX:ArchiveClassesAtExit={archive}"]
+        node = _node(directory, 1, ports, 1, [], options, "")
+        cleanup.callback(node.kill)
+        node.restart()
+        wait_until_ready(f"{LOOPBACK}:{ports[0]}")
+        node.stop()
+        archive.rename(jars.ARCHIVE)
 
 
 def free_ports(count: int) -> list[int]:

@@ -58,7 +58,7 @@ class SecuredKafka:
             "KAFKA__SASL_USERNAME": USER,
             "KAFKA__SASL_PASSWORD": PASSWORD,
         }
-        self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
 
     def allow(self, *rights: Right) -> None:
         """Give these rights to the worker's user."""

@@ -12,7 +12,7 @@ TOOL_LIMIT_S = 60
 
 def run_from_jars(main_class: str, *arguments: str) -> str:
     """Run one tool and give what it printed; raises `ToolFailed` where it ends badly or too late."""
-    command = [jars.java(), *jars.SOON_GONE, "-Xmx256m", "-cp", jars.classpath(), main_class, *arguments]
+    command = [jars.java(), *jars.soon_gone(), "-Xmx256m", "-cp", jars.classpath(), main_class, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_LIMIT_S, check=False)
     except subprocess.TimeoutExpired as late:
