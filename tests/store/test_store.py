@@ -11,6 +11,7 @@ from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, custom
 from tests.support.changes import (
     EVENT,
     a_bit_of_everything,
+    churned_event,
     details,
     everything_in,
     ids,
@@ -242,8 +243,9 @@ def test_outgoing_record_is_read_byte_for_byte(store: Store) -> None:
     bare = Outgoing("bare", "t", None, None, None, [], None)
     headers = [("x", b"\xff"), ("x", None), ("bad\udcff", b""), ("", b"1")]
     whole = Outgoing("whole", "customer.signup-dlt", 3, b"\x00", b"\xfe", headers, ADA, 1_782_820_800_000)
-    store.commit(Changes(outbox=[bare, whole]))
-    assert list(store.pending(0, 10).messages) == [bare, whole]
+    event = churned_event("event")
+    store.commit(Changes(outbox=[bare, whole, event]))
+    assert list(store.pending(0, 10).messages) == [bare, whole, event]
 
 
 def test_commit_returns_the_rows_it_added(database: Database, store: Store) -> None:
@@ -435,7 +437,7 @@ def _has_everything(database: Database, store: Store) -> None:
         "parked": [(EVE, waiting(1))],
         "positions": {(SIGNUPS, 0): 2, (CANCELLATIONS, 0): 3},
         "published": 0,
-        "pending": (0, [outgoing("old"), outgoing("new 1"), outgoing("new 2")], 4),
+        "pending": (0, [outgoing("old"), outgoing("new 1"), churned_event("new 2")], 4),
         "ends": {("customer.churned", 0): 7},
         "journal": [
             (CANCELLATIONS, 0, 0, EVE, "parked", None, None),

@@ -7,6 +7,7 @@ from typing import Any
 from domain.customer import Customer
 from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer, record
 from tests.support.databases import Database
+from worker.messages.encoded_headers import encode
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
 from worker.stores.changes import Changes, JournalRow, ParkedRecord, RecordCoordinates, Redrive
@@ -18,6 +19,12 @@ EVENT = "11111111-1111-5111-8111-111111111111"
 def outgoing(message_id: str = "1", topic: str = "customer.churned") -> Outgoing:
     """Return a record to be published."""
     return Outgoing(message_id, topic, None, b"key", b"value", [("ce_id", message_id.encode())], None)
+
+
+def churned_event(message_id: str) -> Outgoing:
+    """Return an event as the composer does, with encoded headers."""
+    headers = encode([("ce_time", b"2026-06-30T12:00:00Z")])
+    return Outgoing(message_id, "customer.churned", None, None, b"{}", (), ADA, 1_782_820_800_000, headers)
 
 
 def waiting(offset: int, customer_id: str = EVE) -> PlainRecord:
@@ -44,7 +51,7 @@ def a_bit_of_everything() -> Changes:
             JournalRow(CANCELLATIONS, 0, 2, BOB, "applied", None, EVENT),
             JournalRow(CANCELLATIONS, 0, 7, EVE, "rejected", "no_signup", None),
         ],
-        outbox=[outgoing("new 1"), outgoing("receipted"), outgoing("new 2")],
+        outbox=[outgoing("new 1"), outgoing("receipted"), churned_event("new 2")],
         redrives=[Redrive("letter", SIGNUPS, 0, 1, "0" * 64)],
         positions={(SIGNUPS, 0): 2, (CANCELLATIONS, 0): 3},
     )

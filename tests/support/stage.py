@@ -25,7 +25,7 @@ from tests.support.worker_process import PREFIX, WorkerProcess, module_command
 from worker.kafka.topic_setup import set_up_topics
 from worker.settings import Settings
 
-PARTITIONS = 4
+PARTITIONS = 8
 JOB_LIMIT_S = 120.0
 
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from aiokafka import TopicPartition
 
 from tests.support.builders import ADA, CHURNED
+from tests.support.published import published
 from worker.kafka.batch_sizes import BatchSizes
-from worker.messages.churned_event import Envelope
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import PlainRecord
 from worker.outbox.output_topics import OutputLogs, OutputTopics
@@ -49,7 +49,7 @@ class TopicsInMemory(OutputTopics):
     def write(self, message: Outgoing, partition: int = 0) -> None:
         """Append a record as a relay would."""
         place = TopicPartition(CHURNED, partition)
-        key, headers = Envelope("/customers").key_and_headers(message)
+        key, headers = published(message) if message.partition is None else (message.key, message.headers)
         offset = self.end(place)
         self.logs_of[place].append(PlainRecord(CHURNED, partition, offset, 0, key, message.value, list(headers)))
 

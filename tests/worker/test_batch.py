@@ -24,6 +24,7 @@ from tests.support.builders import (
     signup_value,
     structured_value,
 )
+from tests.support.published import listed
 from worker.messages.churned_event import churned_id
 from worker.messages.record import PlainRecord
 from worker.processing.unit_of_work import UnitOfWork
@@ -165,7 +166,7 @@ def test_churn_has_its_parked_cancellation_as_cause(store: DuckDBStore) -> None:
     apply(store, [early])
     apply(store, [signup(0)])
     (message,) = store.pending(0, 10).messages
-    headers = dict(message.headers)
+    headers = dict(listed(message.encoded_headers))
     assert headers["ce_causationid"] == b"customer.cancellation/3/7"
     assert headers["ce_time"] == b"1970-01-01T00:00:00.000Z"
     assert headers["traceparent"] == b"00-x"
@@ -176,7 +177,7 @@ def test_structured_cancellation_is_parked_and_applied(store: DuckDBStore) -> No
     apply(store, [record(value, CANCELLATIONS, headers=STRUCTURED_TYPE)])
     apply(store, [record(structured_value(signup_value()), SIGNUPS, headers=STRUCTURED_TYPE)])
     (message,) = store.pending(0, 10).messages
-    assert dict(message.headers)["ce_causationid"] == b"evt-7"
+    assert dict(listed(message.encoded_headers))["ce_causationid"] == b"evt-7"
 
 
 BAD: dict[str, tuple[bytes | None, str]] = {

@@ -17,6 +17,7 @@ from tests.support.builders import (
     signup_value,
     structured_value,
 )
+from tests.support.published import listed
 from worker.messages import cloudevents
 from worker.messages.cloudevents import EnvelopeError
 from worker.messages.record import Header, PlainRecord, Record, coordinates, rfc3339
@@ -47,7 +48,7 @@ class Attributes:
 
 def attributes(cause: Record) -> Attributes:
     """Return the attributes that an event carries on from the record's envelope, without defaults."""
-    carried = {name: value.decode() for name, value in cloudevents.caused_by(cause) if value is not None}
+    carried = {name: value.decode() for name, value in listed(cloudevents.caused_by(cause)) if value is not None}
     said_id, said_time = carried["ce_causationid"], carried["ce_time"]
     return Attributes(
         None if said_id == coordinates(cause) else said_id,

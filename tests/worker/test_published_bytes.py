@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,11 @@ from worker.messages.churned_event import Envelope
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import Header
 from worker.messages.rejection import Reason, Rejected
+from worker.outbox import event_batches
 from worker.outbox.publisher import Publisher
 from worker.settings import Kafka
+from worker.stores.changes import Changes
+from worker.stores.duckdb.store import DuckDBStore
 
 RECORDED = Path(__file__).with_name("recorded_batches.json")
 PARTITIONS = {CHURNED: 3, "customer.signup-dlt": 2}
@@ -53,6 +57,15 @@ CAUSES: list[list[Header]] = [
     [("ce_id", b"\xff"), ("ce_id", None), ("ce_traceparent", b"00-1"), ("na\udcffme", b"odd")],
 ]
 
+MORE_CAUSES: list[list[Header]] = [
+    [("ce_correlationid", b"order-8")],
+    [("tracestate", b"vendor=2"), ("x", b"1"), ("traceparent", b"00-3"), ("ce_id", b"evt-2")],
+    [("ce_tracestate", b"vendor=3"), ("ce_correlationid", b"first"), ("ce_correlationid", b"last")],
+    [("ce_correlationid", b""), ("traceparent", b"\n"), ("tracestate", None)],
+    [("ce_id", b"x" * 63), ("traceparent", b"y" * 64), ("ce_correlationid", b"z" * 4096)],
+]
+LONG_REASON = "r" * 17 * 1024
+
 Built = list[tuple[str, int, str]]
 """Topic, partition and bytes of batches."""
 
@@ -67,6 +80,7 @@ def _fixed_time_and_version(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with monkeypatch.context() as patched:
         patched.setattr(BatchBuilder, "append", append_then)
+        patched.setattr(event_batches, "now_ms", lambda: FIRST_TIMESTAMP)
         patched.setattr(dead_letter, "__version__", "1.0.0")
         patched.setattr(kafka, "relay_producer", lambda _: None)
         yield
@@ -85,7 +99,7 @@ def built(batches: Iterable[tuple[str, int, Any]]) -> Built:
         if content[CODEC_AT] & CODEC:  # another version of the library may compress to other bytes
             content = zstd_decode(content[HEADER_BYTES:])
         found.append((topic, partition, content.hex()))
-    return found
+    return sorted(found, key=itemgetter(0, 1))  # within a partition they keep their order
 
 
 def corpus() -> list[Outgoing]:
@@ -104,9 +118,29 @@ def corpus() -> list[Outgoing]:
             messages.append(compose.churned(event, cause))
         refused = signup(number) if number % 3 else record(None, offset=number, headers=CAUSES[number % 5])
         messages.append(compose.dead_letter(refused, Rejected(Reason.INVALID, "mrr is missing", who)))
+    for number, headers in enumerate(MORE_CAUSES):
+        who = f"00000000-0000-4000-8000-{100 + number:012x}"
+        event = customer(who).mark_churned(date(2026, 6, 15), "moved")
+        messages.append(compose.churned(event, record(cancellation_value(who), CANCELLATIONS, number, headers=headers)))
+    event = customer().mark_churned(date(2026, 6, 15), LONG_REASON)
+    messages.append(compose.churned(event, record(b"{}", CANCELLATIONS, 99)))
     return messages
 
 
 def test_batches_have_the_bytes_recorded() -> None:
     recorded = [tuple(batch) for batch in json.loads(RECORDED.read_text())]
     assert built(batches(corpus())) == recorded
+
+
+def test_stored_records_are_published_with_the_same_bytes(store: DuckDBStore) -> None:
+    store.commit(Changes(outbox=corpus()))
+    assert built(batches(list(store.pending(0, 1000).messages))) == built(batches(corpus()))
+
+
+def test_large_event_is_alone_in_its_batch() -> None:
+    compose = composer()
+    reasons = [None, "r" * (LARGEST // 2), None]
+    cause = record(cancellation_value(), CANCELLATIONS)
+    events = [compose.churned(customer().mark_churned(date(2026, 6, 15), reason), cause) for reason in reasons]
+    assert [batch.record_count() for _, _, batch in batches(events)] == [1, 1, 1]
+    assert [batch.record_count() for _, _, batch in batches([events[0], events[2]])] == [2]

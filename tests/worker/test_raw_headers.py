@@ -14,6 +14,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from tests.worker.record_batches import CODECS, CONTROL, FIRST_TIMESTAMP, TRANSACTIONAL, RawRecord, record_batch
 from worker.kafka import record_parsing
+from worker.kafka.batch_builders import EscapedBatchBuilder
 from worker.kafka.record_parsing import ValueBatch
 from worker.messages.record import Header
 
@@ -182,7 +183,7 @@ def test_a_name_is_plain_unless_it_has_escaped_bytes(names: list[str], plain: bo
 
 @pytest.mark.parametrize("records", [MIXED[:2], MIXED], ids=["two", "all"])
 def test_read_records_are_written_byte_for_byte(records: Sequence[RawRecord]) -> None:
-    builder = record_parsing.EscapedBatchBuilder(1024 * 1024)
+    builder = EscapedBatchBuilder(1024 * 1024)
     for key, value, names in records:
         headers: list[Header] = [(escaped(name), text) for name, text in names]
         assert builder.append(timestamp=FIRST_TIMESTAMP, key=key, value=value, headers=headers) is not None

@@ -2,7 +2,7 @@
 
 aiokafka decodes a name while it unpacks its batch; one invalid name makes the batch, and so the partition,
 permanently unreadable. Here such a batch is unpacked again, with the invalid bytes escaped as Python escapes them in
-file names (`surrogateescape`), and written back byte for byte.
+file names (`surrogateescape`); `batch_builders` writes them back byte for byte.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import aiokafka.consumer.fetcher
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CorruptRecordException
-from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy, _DefaultRecordBatchPy
+from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
 from worker.kafka.leader_changes import LeaderChanges
@@ -182,34 +181,3 @@ class _PlainRecords(PartitionRecords):  # type: ignore[misc]
             record.value,
             record.headers,
         )
-
-
-class _EscapedWriter(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
-    def append(self, offset: int, timestamp: Any, key: Any, value: Any, headers: Sequence[Header]) -> Any:
-        return super().append(offset, timestamp, key, value, [(_EscapedName(name), text) for name, text in headers])
-
-
-class _EscapedName(str):
-    __slots__ = ()
-
-    def encode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> bytes:  # noqa: ARG002
-        return super().encode(encoding, "surrogateescape")
-
-
-class EscapedBatchBuilder(BatchBuilder):  # type: ignore[misc]
-    """A batch builder that writes names as they were read."""
-
-    def __init__(self, batch_size: int, codec: int = 0, *, is_transactional: int = 1) -> None:
-        super().__init__(batch_size, codec, is_transactional=is_transactional)
-        self._builder = _EscapedWriter(
-            magic=2,
-            compression_type=codec,
-            is_transactional=is_transactional,
-            producer_id=-1,
-            producer_epoch=-1,
-            base_sequence=0,
-            batch_size=batch_size,
-        )
-
-    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
-        self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Literal
@@ -11,8 +10,8 @@ from typing import Literal
 import msgspec
 
 from domain.customer import CustomerChurned, Industry, PlanTier
+from worker.messages.encoded_headers import encode
 from worker.messages.outgoing import Outgoing
-from worker.messages.record import Header
 from worker.messages.uuid_fast_path import uuid5
 
 EVENT_TYPE = b"customer.churned"
@@ -31,23 +30,18 @@ def churned_id(customer_id: str) -> str:
 
 
 class Envelope:
-    """The headers common to all events. They are not stored in the outbox: they would be half of each row."""
+    """The headers common to all events, encoded. They are not stored in the outbox: they would be half of each row."""
 
     def __init__(self, source: str) -> None:
-        self._common: list[Header] = [
-            ("ce_specversion", b"1.0"),
-            ("ce_source", source.encode()),
-            ("ce_type", EVENT_TYPE),
-            ("ce_dataschema", DATASCHEMA),
-            ("content-type", b"application/json"),
-        ]
-
-    def key_and_headers(self, message: Outgoing) -> tuple[bytes | None, Sequence[Header]]:
-        """Return the key and the headers of the record on its topic."""
-        if message.partition is not None:
-            return message.key, message.headers
-        key = customer_key(message)
-        return key, [*self._common, ("ce_id", message.id.encode()), ("ce_subject", key), *message.headers]
+        self.common: bytes = encode(
+            [
+                ("ce_specversion", b"1.0"),
+                ("ce_source", source.encode()),
+                ("ce_type", EVENT_TYPE),
+                ("ce_dataschema", DATASCHEMA),
+                ("content-type", b"application/json"),
+            ]
+        )
 
 
 def customer_key(event: Outgoing) -> bytes:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from worker.messages.carried_attributes import is_text, time_in_utc
+from worker.messages.encoded_headers import MARK, VARINTS, encoded_name
 from worker.messages.record import Header, Record, coordinates, rfc3339
 
 STRUCTURED = b"application/cloudevents+json"
@@ -108,25 +110,24 @@ def _from_base64(data: object) -> bytes:
     return value
 
 
-def caused_by(cause: Record) -> list[Header]:
+def caused_by(cause: Record) -> bytes:
     """Return the headers that an event takes from its source record: its time, causation, correlation and trace.
 
-    The event is valid for any content of the record: an attribute that cannot be carried over counts as absent.
+    They are encoded, see `encoded_headers`. The event is valid for any content of the record: an attribute that cannot
+    be carried over counts as absent.
     """
     attributes = dict(cause.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
     if is_structured(cause) or (_MARK in (cause.value or b"") and is_unannounced(cause)):
         attributes |= _structured_attributes(cause)
     time, cause_id = attributes.get("ce_time"), attributes.get("ce_id")
-    headers: list[Header] = [
-        ("ce_time", (time and time_in_utc(time)) or rfc3339(cause.timestamp).encode()),
-        ("ce_causationid", cause_id if cause_id and is_text(cause_id) else coordinates(cause).encode()),
-    ]
+    time = (time and time_in_utc(time)) or rfc3339(cause.timestamp).encode()
+    if not cause_id or not is_text(cause_id):
+        cause_id = coordinates(cause).encode()
+    count, traces = 2, b""
     if not _TRACES.isdisjoint(attributes):
-        for name, alternative in _CARRIED_ON:
-            value = attributes.get(name) or attributes.get(alternative)
-            if value and is_text(value):
-                headers.append((name, value))
-    return headers
+        carried = list(_traces(attributes))
+        count, traces = 2 + len(carried), b"".join(carried)
+    return b"".join((_STARTS[count], VARINTS[len(time)], time, _CAUSATION, VARINTS[len(cause_id)], cause_id, traces))
 
 
 _CARRIED_ON = (
@@ -135,6 +136,16 @@ _CARRIED_ON = (
     ("tracestate", "ce_tracestate"),
 )
 _TRACES = frozenset(name for names in _CARRIED_ON for name in names)
+_STARTS = [bytes((MARK, count)) + encoded_name("ce_time") for count in range(2 + len(_CARRIED_ON) + 1)]
+_CAUSATION = encoded_name("ce_causationid")
+_NAMES = {name: encoded_name(name) for name, _ in _CARRIED_ON}
+
+
+def _traces(attributes: Mapping[str, bytes | None]) -> Iterator[bytes]:
+    for name, alternative in _CARRIED_ON:
+        value = attributes.get(name) or attributes.get(alternative)
+        if value and is_text(value):
+            yield b"".join((_NAMES[name], VARINTS[len(value)], value))
 
 
 def _structured_attributes(record: Record) -> dict[str, bytes | None]:

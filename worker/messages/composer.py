@@ -27,9 +27,10 @@ class Composer:
             partition=None,
             key=None,
             value=encode_churned(event),
-            headers=cloudevents.caused_by(cause),
+            headers=(),
             customer_id=event.customer_id,
             timestamp=cause.timestamp,
+            encoded_headers=cloudevents.caused_by(cause),
         )
 
     def dead_letter(self, record: Record, rejected: Rejected) -> Outgoing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from worker.messages.record import Header
@@ -10,9 +12,9 @@ from worker.messages.record import Header
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A record to be published once: an event, or a dead letter with key, value and headers byte for byte.
 
-    An event has no `partition` and no `key`: both follow from its customer id. Its `headers` are those taken from its
-    source record; `Envelope` adds the others when it is sent. `timestamp` is that of the source record in
-    milliseconds since 1970; -1 if it has none.
+    An event has no `partition` and no `key`: both follow from its customer id. It has `encoded_headers`, those taken
+    from its source record; an event stored by an earlier version has them in `headers`. `EventBatch` adds the others.
+    `timestamp` is that of the source record in milliseconds since 1970; -1 if it has none.
     """
 
     id: str
@@ -20,6 +22,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     partition: int | None
     key: bytes | None
     value: bytes | None
-    headers: list[Header]
+    headers: Sequence[Header]
     customer_id: str | None
     timestamp: int = -1
+    encoded_headers: bytes | None = None

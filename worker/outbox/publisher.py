@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -17,11 +18,13 @@ from typing_extensions import override
 from worker.failpoints import reach
 from worker.kafka import clients as kafka
 from worker.kafka import record_parsing
+from worker.kafka.batch_builders import EscapedBatchBuilder
 from worker.kafka.batch_sizes import BatchSizes, RecordTooLarge
 from worker.kafka.partitioner import partitions_for
 from worker.messages.churned_event import Envelope, customer_key
 from worker.messages.outgoing import Outgoing
-from worker.messages.record import Header, TopicPartition
+from worker.messages.record import TopicPartition
+from worker.outbox.event_batches import EventBatch, event_batches
 from worker.outbox.publish_errors import root
 from worker.outbox.publish_requirements import no_coordinator
 from worker.settings import Kafka
@@ -100,28 +103,33 @@ class BatchProducer:
     def by_partition(self, messages: Sequence[Outgoing]) -> Mapping[TopicPartition, Sequence[Outgoing]]:
         """Group the messages by their partitions, in order within each."""
         grouped: dict[TopicPartition, list[Outgoing]] = defaultdict(list)
-        keyed: dict[str, list[Outgoing]] = defaultdict(list)
         for message in messages:
-            if message.partition is None:
-                keyed[message.topic].append(message)
-            else:
+            if message.partition is not None:
                 grouped[message.topic, message.partition % self._partitions[message.topic]].append(message)
-        for topic, those in keyed.items():
-            numbers = partitions_for([customer_key(message) for message in those], self._partitions[topic])
-            for number, message in zip(numbers, those, strict=True):
-                grouped[topic, number].append(message)
+        for topic, events, numbers in self._events(messages):
+            for number, event in zip(numbers, events, strict=True):
+                grouped[topic, number].append(event)
         return grouped
+
+    def _events(self, messages: Sequence[Outgoing]) -> Iterator[tuple[str, Sequence[Outgoing], Sequence[int]]]:
+        """Yield the events of each topic, and the partition of each."""
+        by_topic: dict[str, list[Outgoing]] = defaultdict(list)
+        for message in messages:
+            if _is_event(message):
+                by_topic[message.topic].append(message)
+        for topic, events in by_topic.items():
+            yield topic, events, partitions_for([customer_key(event) for event in events], self._partitions[topic])
 
     def _is_alone(self, message: Outgoing, size: int) -> bool:
         """Return whether the message is sent in a separate batch, for batches of this size."""
-        is_event = message.partition is None  # the names of its headers are known
-        return is_large(message, size) or not (is_event or record_parsing.are_plain(message.headers))
+        return is_large(message, size) or not record_parsing.are_plain(message.headers)
 
     def _begin_batch(self, topic: str, message: Outgoing, size: int) -> BatchBuilder:
         """Begin a batch with the message; one that it fills is closed."""
         batch = self._batch_with(message, size, ZSTD if is_large(message, size) else 0)
         largest = self._sizes.largest(topic)
         if batch.size() > (largest or size):
+            # A value that was received in a compressed batch may exceed the limit of the topic uncompressed.
             batch = self._batch_with(message, size, ZSTD)
             if largest is not None and (fewest := _compressed_size(self._batch_with(message, size, ZSTD))) > largest:
                 raise RecordTooLarge(topic, fewest, largest)
@@ -130,19 +138,15 @@ class BatchProducer:
         return batch
 
     def _batch_with(self, message: Outgoing, size: int, codec: int) -> BatchBuilder:
-        # A value that was received in a compressed batch may exceed the limit of the topic uncompressed.
-        is_plain = message.partition is None or record_parsing.are_plain(message.headers)
-        builder = BatchBuilder if is_plain else record_parsing.EscapedBatchBuilder
+        is_plain = record_parsing.are_plain(message.headers)
+        builder = BatchBuilder if is_plain else EscapedBatchBuilder
         batch = builder(size, codec, is_transactional=int(self._is_transactional))
         self._append(batch, message)
         return batch
 
     def _append(self, batch: BatchBuilder, message: Outgoing) -> bool:
-        key, headers = self._key_and_headers(message)
-        return batch.append(timestamp=None, key=key, value=message.value, headers=headers) is not None
-
-    def _key_and_headers(self, message: Outgoing) -> tuple[bytes | None, Sequence[Header]]:
-        return message.key, message.headers
+        added = batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers)
+        return added is not None
 
 
 class Publisher(BatchProducer):
@@ -164,8 +168,25 @@ class Publisher(BatchProducer):
             raise no_coordinator(self._settings) from None
 
     @override
-    def _key_and_headers(self, message: Outgoing) -> tuple[bytes | None, Sequence[Header]]:
-        return self._envelope.key_and_headers(message)
+    def _batches(self, messages: Sequence[Outgoing]) -> Iterator[tuple[str, int, BatchBuilder]]:
+        yield from super()._batches([message for message in messages if not _is_event(message)])
+        for topic, events, partitions in self._events(messages):
+            size = self._sizes.fill(topic)
+            begin = partial(self._begin_batch, topic, size=size)
+            for partition, batch in event_batches(events, partitions, begin, largest_shared(size)):
+                yield topic, partition, batch
+
+    @override
+    def _is_alone(self, message: Outgoing, size: int) -> bool:
+        return is_large(message, size) if _is_event(message) else super()._is_alone(message, size)
+
+    @override
+    def _batch_with(self, message: Outgoing, size: int, codec: int) -> BatchBuilder:
+        if not _is_event(message):
+            return super()._batch_with(message, size, codec)
+        batch = EventBatch(self._envelope, size, codec)
+        batch.add(message)
+        return batch
 
     async def publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
         """Publish the messages in one transaction; returns the end offsets of their partitions after them.
@@ -223,9 +244,18 @@ def _retrieve_failures(producer: AIOKafkaProducer) -> None:
         _retrieve(transaction)
 
 
+def _is_event(message: Outgoing) -> bool:
+    return message.partition is None
+
+
 def is_large(message: Outgoing, size: int) -> bool:
     """Return whether a message is too large to share a batch of so many bytes."""
-    return len(message.value or b"") > size // 2
+    return len(message.value or b"") > largest_shared(size)
+
+
+def largest_shared(size: int) -> int:
+    """Return the size of the largest value that shares a batch of so many bytes."""
+    return size // 2
 
 
 def _compressed_size(batch: BatchBuilder) -> int:

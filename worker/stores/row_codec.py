@@ -11,7 +11,9 @@ from uuid import UUID
 import msgspec
 
 from domain.customer import MRR, Customer, Industry, PlanTier
+from worker.messages.encoded_headers import MARK
 from worker.messages.log_identity import LogIdentity, RecordMark
+from worker.messages.outgoing import Outgoing
 from worker.messages.record import Header, PlainRecord
 from worker.messages.rejection import Reason
 from worker.stores.changes import ParkedRecord
@@ -35,6 +37,14 @@ def decode_headers(headers: bytes) -> list[Header]:
         return _decode_text(headers)
     except msgspec.ValidationError:
         return [(name.decode(errors="surrogateescape"), value) for name, value in _decode_bytes(headers)]
+
+
+def outgoing(row: tuple[Any, ...]) -> Outgoing:
+    """Decode a row of an outgoing record: id, topic, partition, key, value, headers, customer id, timestamp."""
+    message_id, topic, partition, key, value, headers, customer_id, timestamp = row
+    if headers[0] == MARK:
+        return Outgoing(message_id, topic, partition, key, value, (), customer_id, timestamp, headers)
+    return Outgoing(message_id, topic, partition, key, value, decode_headers(headers), customer_id, timestamp)
 
 
 # Cancellations rejected as no_signup, by the expression of an index in PostgreSQL; and discarded letters, whose ids

@@ -16,7 +16,7 @@ from worker.stores.duckdb.batch import Join
 from worker.stores.duckdb.file import wrap_errors
 from worker.stores.duckdb.session import DuckDBSession
 from worker.stores.port import OutboxStore
-from worker.stores.row_codec import decode_headers
+from worker.stores.row_codec import outgoing
 
 PENDING_BYTES = 32 * 1024 * 1024
 
@@ -57,11 +57,7 @@ def pending(db: duckdb.DuckDBPyConnection, after_seq: int, limit: int, end: int)
         " WHERE seq > ? AND seq <= ? AND NOT receipted ORDER BY seq",
         [after_seq, last_seq],
     ).fetchall()
-    messages = [
-        Outgoing(message_id, topic, partition, key, value, decode_headers(headers), customer_id, timestamp)
-        for message_id, topic, partition, key, value, headers, customer_id, timestamp in found
-    ]
-    return PendingBatch(after_seq, messages, last_seq)
+    return PendingBatch(after_seq, list(map(outgoing, found)), last_seq)
 
 
 def keep_receipts(join: Join, ids: Sequence[str], published_seq: int) -> None:

@@ -98,7 +98,7 @@ def outbox(messages: Sequence[Outgoing], after_seq: int, receipted: Collection[s
         "partition": pa.array([m.partition for m in messages], pa.int32()),
         "key": pa.array([m.key for m in messages], pa.binary()),
         "value": pa.array([m.value for m in messages], pa.binary()),
-        "headers": pa.array([encode_headers(m.headers) for m in messages]),
+        "headers": pa.array([m.encoded_headers or encode_headers(m.headers) for m in messages]),
         "customer_id": uuids([m.customer_id for m in messages]),
         "receipted": pa.array([m.id in receipted for m in messages]),
         "timestamp_ms": pa.array([m.timestamp for m in messages]),

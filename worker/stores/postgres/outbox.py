@@ -21,6 +21,7 @@ from worker.stores.port import OutboxStore
 from worker.stores.postgres import rows
 from worker.stores.postgres.connection import Connection, wrap_errors
 from worker.stores.postgres.store_session import PostgresSession
+from worker.stores.row_codec import outgoing
 
 PENDING_BYTES = 32 * 1024 * 1024
 COMMITS_AT_ONCE = 10_000
@@ -85,7 +86,7 @@ def pending(db: Connection, after_seq: int, limit: int, end: int) -> PendingBatc
         first, last = max(0, after_seq - seq_before), min(last_place, end - seq_before)
         wanted = [commit_id, first, last, limit - len(messages), bytes_left]
         found = db.execute(_ROWS, wanted, binary=True).fetchall()
-        messages += rows.outgoing(row[1:] for row in found)
+        messages += [outgoing(row[1:]) for row in found]
         bytes_left -= sum(len(message.value or b"") for message in messages[len(messages) - len(found) :])
         if len(messages) == limit or bytes_left <= 0:
             return PendingBatch(after_seq, messages, seq_before + found[-1][0])

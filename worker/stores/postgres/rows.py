@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
 from worker.stores.changes import JournalRow, ParkedRecord, RecordCoordinates
 from worker.stores.postgres.connection import Connection
-from worker.stores.row_codec import customer_values, decode_headers, encode_headers
+from worker.stores.row_codec import customer_values, encode_headers
 
 Rows = Iterable[Sequence[Any]]
 
@@ -118,7 +118,8 @@ OUTBOX_TYPES = ("int8", "int4", "text", "text", "int4", "bytea", "bytea", "bytea
 def outbox(commit_id: int, messages: Iterable[Outgoing], receipted: Collection[str]) -> Rows:
     """Return rows of `OUTBOX`; those with an id in `receipted` are published."""
     for place, m in enumerate(messages, 1):
-        headers, is_out, about = encode_headers(m.headers), m.id in receipted, _uuid(m.customer_id)
+        headers = m.encoded_headers or encode_headers(m.headers)
+        is_out, about = m.id in receipted, _uuid(m.customer_id)
         yield commit_id, place, m.id, m.topic, m.partition, m.key, m.value, headers, about, is_out, m.timestamp
 
 
@@ -132,9 +133,3 @@ def _uuid(text: str | None) -> bytes | None:
         return None if text is None else bytes.fromhex(text.replace("-", ""))
     except ValueError:
         return b""  # the database refuses it, like any value that is no UUID
-
-
-def outgoing(found: Iterable[Sequence[Any]]) -> Iterator[Outgoing]:
-    """Decode rows of `OUTGOING_COLUMNS`."""
-    for message_id, topic, partition, key, value, headers, customer_id, timestamp in found:
-        yield Outgoing(message_id, topic, partition, key, value, decode_headers(headers), customer_id, timestamp)
