@@ -44,7 +44,7 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The worker beside Kafka Streams and a bare reader, and workers on PostgreSQL; minutes, and the machine should have nothing else to do.
+# The worker beside Kafka Streams, Python frameworks and a bare reader, and workers on PostgreSQL; minutes, and the machine should have nothing else to do.
 bench: install
 	$(BIN)/python -m tests.benchmarks
 

@@ -194,7 +194,7 @@ def test_published_event_missing_on_the_topic_is_a_difference(stage: Stage) -> N
     stage.produce(lives(people(3), FIRST) + lives(people(2, 1)))
     assert stage.start(FAILPOINT="before-publish").wait() == KILLED
     assert answer(stage, "reconcile")["total"]["pending"]["count"] == 5
-    change(stage, "UPDATE relay SET published_seq = (SELECT max(seq) FROM outbox)")
+    change(stage, "UPDATE progress SET published_seq = (SELECT max(seq) FROM outbox)")
     lost = "the event was published, but is not on the topic"
     assert differences(stage) == dict.fromkeys(people(3) + people(2, 1), lost)
 

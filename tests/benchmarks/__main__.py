@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: the worker beside Kafka Streams, a bare reader and the tutorial's way, in one run."""
+"""`python -m tests.benchmarks`: the worker beside Kafka Streams, Python frameworks and others, in one run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import contest, contestants, latency, stored, traffic, workers
+from tests.benchmarks import contest, contestants, latency, peer_contest, starting, stored, traffic, workers
 from tests.benchmarks.contest import Figures
 from tests.benchmarks.machine import machine
 from tests.support.kafka.broker import running_kafka
@@ -57,6 +57,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=30, help="how long the latency is measured")
     parser.add_argument("--streams-settings", type=int, default=len(STREAMS_SETTINGS), help="how many to try")
     parser.add_argument("--stored", type=int, nargs="+", default=[100_000, 1_000_000, 5_000_000, 20_000_000])
+    parser.add_argument("--start", type=int, nargs="+", default=[1_000_000], help="customers stored at the start")
+    parser.add_argument("--peers", type=int, default=200_000, help="signups for Python frameworks, at most")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="how many, on PostgreSQL")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), help="only these parts")
     parser.add_argument("--json", type=Path, default=Path(".cache/benchmark.json"))
@@ -137,6 +139,26 @@ class Bench:
         console.print(table)
         return found
 
+    def start(self) -> Answer:
+        """Measure starts on stores that hold customers: on an idle machine, and after `kill -9` under load."""
+        medians = {}
+        for customers in self._asked.start:
+            place = (self._directory, customers, self._asked.runs)
+            cold = starting.cold(self._servers, *place)
+            killed = starting.killed(self._servers, self._topics, *place)
+            for name, starts in (("cold", cold), ("after kill -9", killed)):
+                console.print(name, *starts, sep="\n", highlight=False)
+                medians[f"{customers:,} stored, {name}"] = _median(map(asdict, starts))
+        console.print(starting.table(medians))
+        return medians
+
+    def peers(self) -> Answer:
+        """Measure the worker and the same job on Python frameworks, run by run in turn."""
+        customers = min(self._asked.peers, self._customers)
+        medians, reasons = peer_contest.measure(self._servers, self._directory, customers, self._asked.runs)
+        console.print(peer_contest.table(medians, reasons))
+        return {"results": {name: each._asdict() for name, each in medians.items()}, "not_measured": reasons}
+
     def replay(self) -> Answer:
         """Everything read again where all of it is known, beside the first time."""
         found = stored.replay(self._servers, self._topics, self._directory, self._customers)
@@ -199,6 +221,8 @@ PARTS: dict[str, Callable[[Bench], Any]] = {
     "replay": Bench.replay,
     "workers": Bench.workers,
     "stored": Bench.stored,
+    "start": Bench.start,
+    "peers": Bench.peers,
 }
 
 

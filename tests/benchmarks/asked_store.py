@@ -11,7 +11,7 @@ from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.messages.composer import Composer
 from worker.messages.record import PlainRecord
 from worker.settings import Settings, Topics
-from worker.stores.changes import Changes, JournalRow
+from worker.stores.changes import Changes
 from worker.stores.duckdb.store import DuckDBStore
 
 PARTITION = 100  # which no topic has: the past is never read again
@@ -20,7 +20,7 @@ AT_ONCE = 50_000
 _SIGNED_UP, _FIRST_LEFT, _DAYS = date(2026, 1, 15), date(2026, 2, 1), 180
 _ID = "('00000000-0000-4000-8000-' || lpad(format('{:x}', number), 12, '0'))::UUID"
 _JOURNAL = """
-INSERT INTO journal SELECT TIMESTAMP '2026-01-01' + to_seconds(number), $topic, $partition, $first + number,
+INSERT INTO decisions SELECT TIMESTAMP '2026-01-01' + to_seconds(number), $topic, $partition, $first + number,
     ('00000000-0000-4000-8000-' || lpad(format('{:x}', number % $customers), 12, '0'))::UUID, $outcome, $reason, NULL
 FROM range($begin, $end) numbers(number)
 """
@@ -69,14 +69,14 @@ def _leave(store: DuckDBStore, settings: Settings, events: int) -> Iterator[int]
             sent = composer.churned(event, cause)
             changes.new_customers[who] = customer
             changes.outbox.append(sent)
-            changes.journal.append(JournalRow(topics.cancellation, PARTITION, number, who, "applied", None, sent.id))
         store.commit(changes)
         yield begin + len(changes.outbox)
 
 
 def _stay(store: DuckDBStore, sizes: Sizes) -> None:
     store._db.execute(
-        f"INSERT INTO customers SELECT {_ID}, 'FinTech', 'growth', ?, 499, NULL FROM range(?, ?) numbers(number)",
+        "INSERT INTO customers (customer_id, industry, plan_tier, signup_date, mrr)"
+        f" SELECT {_ID}, 'FinTech', 'growth', ?, 499 FROM range(?, ?) numbers(number)",
         [_SIGNED_UP, sizes.events, sizes.customers],
     ).fetchall()
 
@@ -101,7 +101,7 @@ def _refuse(store: DuckDBStore, topics: Topics, sizes: Sizes) -> None:
     store._db.execute(
         f"""
         INSERT INTO outbox SELECT $seq + number + 1, $topic || '/{PARTITION}/' || ($events + number) || '@1', $letters,
-            {PARTITION}, NULL, '{{}}'::BLOB, '\\x90'::BLOB, {_ID}, true, 1782820800000
+            {PARTITION}, NULL, '{{}}'::BLOB, '\\x90'::BLOB, {_ID}, true, 1782820800000, NULL, NULL, NULL, NULL
         FROM range($count) numbers(number)
         """,
         {

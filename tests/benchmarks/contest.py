@@ -82,8 +82,12 @@ def _started(
 def _stop(running: Sequence[subprocess.Popen[bytes]]) -> None:
     for process in running:
         process.terminate()
-    for process in running:
-        process.wait(STOP_LIMIT_S)
+    try:
+        for process in running:
+            process.wait(STOP_LIMIT_S)
+    finally:
+        for process in running:
+            process.kill()  # the next contestant must not run beside one that does not stop
 
 
 def unix_time(timestamp: str) -> float:

@@ -33,6 +33,7 @@ from tests.benchmarks.contestants import Contestant
 from tests.support.kafka.broker import running_kafka
 from tests.support.postgres.server import WheelPostgres, fresh_schema, postgres_from_the_wheel
 from tests.support.producing import raw_producer
+from worker.stores.changes import Changes
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.row_codec import encode_headers
 
@@ -225,19 +226,20 @@ def fill(file: Path, customers: int, topics: traffic.Topics, churned: str, ends:
     store = DuckDBStore(str(file))
     run = store._db.execute
     run(f"""
-        INSERT INTO customers SELECT {ID}, 'FinTech', 'growth', DATE '2026-01-15', 499,
-            CASE WHEN number % 4 = 0 THEN DATE '2026-11-01' END FROM range({customers}) numbers(number)
+        INSERT INTO customers BY NAME SELECT {ID} AS customer_id, 'FinTech' AS industry, 'growth' AS plan_tier,
+            DATE '2026-01-15' AS signup_date, 499 AS mrr,
+            CASE WHEN number % 4 = 0 THEN DATE '2026-11-01' END AS churn_date FROM range({customers}) numbers(number)
     """)
     for of, outcome in ((topics.signup, "applied"), (topics.signup, "duplicate"), (topics.cancellation, "applied")):
         run(f"""
-            INSERT INTO journal SELECT TIMESTAMP '2026-11-01' + to_milliseconds(number), '{of}', number % 8,
+            INSERT INTO decisions SELECT TIMESTAMP '2026-11-01' + to_milliseconds(number), '{of}', number % 8,
                 number // 8, {ID}, '{outcome}', NULL,
                 CASE WHEN '{of}' = '{topics.cancellation}' AND number % 4 = 0 THEN {EVENT}::UUID END
             FROM range({customers}) numbers(number)
         """)
     run(f"""
         INSERT INTO outbox SELECT number // 4 + 1, {EVENT}, '{churned}', NULL, {ID}::BLOB, '{PADDING}'::BLOB,
-            ?::BLOB, {ID}, false, 1793491200000 FROM range(0, {customers}, 4) numbers(number)
+            ?::BLOB, {ID}, false, 1793491200000, NULL, NULL, NULL, NULL FROM range(0, {customers}, 4) numbers(number)
     """, [encode_headers([("of", PADDING.encode())])])  # fmt: skip
     marked = customers // 4 - UNMARKED
     named = [
@@ -245,9 +247,8 @@ def fill(file: Path, customers: int, topics: traffic.Topics, churned: str, ends:
         for place in range(marked, customers // 4)
     ]
     store._db.executemany("UPDATE outbox SET headers = ? WHERE seq = ?", named)
-    run("UPDATE relay SET published_seq = ?", [marked])
-    store._db.executemany("INSERT INTO positions VALUES (?, ?, ?)", [(*place, end) for place, end in ends.items()])
-    run(f"INSERT INTO output_ends SELECT '{churned}', number, 0 FROM range({traffic.PARTITIONS}) numbers(number)")
+    store.mark_published(marked, {(churned, number): 0 for number in range(traffic.PARTITIONS)})
+    store.commit(Changes(positions=ends))
     run("CHECKPOINT")
     store.close()
 
@@ -259,7 +260,7 @@ def _bytes_a_row(admin: psycopg.Connection) -> dict[str, float]:
         table: size / rows
         for table, size, rows in admin.execute(
             "SELECT relname, pg_total_relation_size(oid), reltuples FROM pg_class"
-            f" WHERE relkind = 'r' AND relnamespace = {schema} AND relname IN ('customers', 'journal', 'outbox')"
+            f" WHERE relkind = 'r' AND relnamespace = {schema} AND relname IN ('customers', 'decisions', 'outbox')"
         ).fetchall()
     }
 

@@ -40,11 +40,11 @@ MUTANTS = (
     ),
     Mutant(
         "positions outside the transaction",
-        (("worker/stores/duckdb/commits.py",
-          "            self._write_positions(changes.positions, changes.last_records)\n", ""),
-         ("worker/stores/duckdb/commits.py", "        with self._transaction():\n            self._write_customers",
-          ("        self._write_positions(changes.positions, changes.last_records)\n"
-          "        with self._transaction():\n            self._write_customers"))),
+        (("worker/stores/duckdb/session.py",
+          ("        with self._transaction():\n            yield\n"
+          "            self._write_progress(progress)\n"),
+          ("        self._write_progress(progress)\n"
+          "        with self._transaction():\n            yield\n")),),
         ("kill -9 at before-commit",),
         ("outcomes: ", "published that the store does not know"),
     ),

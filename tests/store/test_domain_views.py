@@ -53,15 +53,15 @@ def refused_letters(store: Store) -> None:
         refused = record(b"%d" % number, SIGNUPS, number)
         letter = composer().dead_letter(refused, Rejected(Reason.INVALID, "mrr is missing"))
         changes.outbox.append(letter)
-        changes.journal.append(JournalRow(SIGNUPS, 0, number, None, "rejected", "invalid", None))
+        changes.journal.append(JournalRow(SIGNUPS, 0, number, None, "rejected", "invalid"))
         if outcome != "rejected":
-            changes.journal.append(JournalRow(SIGNUPS, 0, number, None, outcome, None, None))
+            changes.journal.append(JournalRow(SIGNUPS, 0, number, None, outcome, None))
         if redrive != "not sent":
             digest = sha256(refused.value or b"").hexdigest()
             changes.redrives.append(Redrive(letter.id, SIGNUPS, 0, 1000 + number, digest))
         if redrive not in {"not sent", "not read"}:
             reason = "invalid" if redrive == "rejected" else None
-            changes.journal.append(JournalRow(SIGNUPS, 0, 1000 + number, None, redrive, reason, None))
+            changes.journal.append(JournalRow(SIGNUPS, 0, 1000 + number, None, redrive, reason))
         if is_discarded:
             discarded.append(letter.id)
     store.commit(changes)
@@ -83,7 +83,7 @@ def test_state_of_every_dead_letter_equals_the_domains(database: Database, store
 def test_a_redrive_with_another_value_changes_no_state(database: Database, store: Store) -> None:
     letter = composer().dead_letter(record(b"x", SIGNUPS, 0), Rejected(Reason.MALFORMED, "not a JSON object"))
     changes = Changes(outbox=[letter], redrives=[Redrive(letter.id, SIGNUPS, 0, 7, sha256(b"y").hexdigest())])
-    changes.journal.append(JournalRow(SIGNUPS, 0, 0, None, "rejected", "malformed", None))
-    changes.journal.append(JournalRow(SIGNUPS, 0, 7, None, "applied", None, None))
+    changes.journal.append(JournalRow(SIGNUPS, 0, 0, None, "rejected", "malformed"))
+    changes.journal.append(JournalRow(SIGNUPS, 0, 7, None, "applied", None))
     store.commit(changes)
     assert database.rows(store, "SELECT state, redriven_to FROM dead_letters") == [("open", None)]

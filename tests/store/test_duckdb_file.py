@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from tests.support.builders import ADA, BOB, SIGNUPS, customer
-from tests.support.changes import ids, outgoing
+from tests.support.changes import EVENT, ids, outgoing
 from worker.failpoints import VARIABLE
 from worker.stores.changes import Changes, JournalRow
 from worker.stores.duckdb import store as store_module
@@ -46,7 +46,7 @@ def path(tmp_path: Path) -> Path:
 def _content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("written") / "customers.duckdb"
     store = DuckDBStore(str(path))
-    rows = [JournalRow(SIGNUPS, 0, number, None, "rejected", "invalid", None) for number in range(50_000)]
+    rows = [JournalRow(SIGNUPS, 0, number, None, "rejected", "invalid") for number in range(50_000)]
     store.commit(Changes(new_customers={ADA: customer(ADA)}, journal=rows, positions={(SIGNUPS, 0): 50_000}))
     store.close()
     return path.read_bytes()
@@ -175,7 +175,7 @@ def test_large_log_is_checkpointed_between_batches(
 ) -> None:
     wal = path.with_name(path.name + ".wal")
     store = DuckDBStore(str(path))
-    rows = [JournalRow(SIGNUPS, 0, number, None, "rejected", "invalid", None) for number in range(20_000)]
+    rows = [JournalRow(SIGNUPS, 0, number, None, "rejected", "invalid") for number in range(20_000)]
     store.commit(Changes(new_customers={ADA: customer(ADA)}, journal=rows))
     before = wal.stat().st_size
     assert before > 100_000
@@ -196,7 +196,7 @@ def test_commit_runs_no_checkpoint(path: Path) -> None:
     store = DuckDBStore(str(path))
     sizes = []
     for number in range(5):
-        rows = [JournalRow(SIGNUPS, number, n, None, "rejected", "invalid", None) for n in range(60_000)]
+        rows = [JournalRow(SIGNUPS, number, n, None, "rejected", "invalid") for n in range(60_000)]
         store.commit(Changes(journal=rows))
         sizes.append(path.with_name(path.name + ".wal").stat().st_size)
     store.close()
@@ -242,7 +242,7 @@ def test_the_database_cannot_reach_outside_its_file(
 
 @pytest.mark.parametrize(
     ("failpoint", "customers", "pending"),
-    [("before-commit:2", [BOB], ["old"]), ("after-commit:2", [BOB, ADA], ["old", "new 1", "new 2"])],
+    [("before-commit:2", [BOB], ["old"]), ("after-commit:2", [BOB, ADA], ["old", "new 1", EVENT])],
     ids=["before the commit", "after the commit"],
 )
 def test_kill_around_a_commit_leaves_all_or_nothing(
@@ -267,7 +267,7 @@ def test_kill_around_a_commit_leaves_all_or_nothing(
 def test_driver_error_names_the_store_and_keeps_its_cause(path: Path) -> None:
     store = DuckDBStore(str(path))
     with pytest.raises(StoreError, match=f"the store {path} failed: ") as failed:
-        store.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 0, "no uuid", "applied", None, None)]))
+        store.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 0, "no uuid", "applied", None)]))
     assert isinstance(failed.value.__cause__, duckdb.Error)
     assert "\n" not in str(failed.value)
     store.close()
@@ -284,3 +284,13 @@ def test_copied_file_has_another_identity(path: Path, tmp_path: Path) -> None:
     assert copied.exclusive_id != name
     again.close()
     copied.close()
+
+
+def test_mark_that_could_not_be_written_outlives_the_connection(path: Path) -> None:
+    store = DuckDBStore(str(path))
+    store.commit(Changes(outbox=[outgoing("a")]))
+    store.mark_published(1, {("t", 0): 5})
+    store._db.close()
+    store.reopen()
+    assert (store.published_seq, store.output_ends()) == (1, {("t", 0): 5})
+    store.close()

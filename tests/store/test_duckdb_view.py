@@ -114,7 +114,7 @@ def test_a_store_of_another_version_or_a_damaged_one_is_refused(path: Path) -> N
 def test_damaged_block_is_reported(path: Path) -> None:
     store = DuckDBStore(str(path))
     store._db.execute(
-        "INSERT INTO journal SELECT now(), 't', 0, i, uuid(), 'applied', NULL, uuid() FROM range(200000) _(i)"
+        "INSERT INTO decisions SELECT now(), 't', 0, i, uuid(), 'applied', NULL, uuid() FROM range(200000) _(i)"
     )
     store.close()
     size = path.stat().st_size

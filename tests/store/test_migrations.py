@@ -1,11 +1,14 @@
 """Migrations of the tables, with a second step that only tests have, and the refusal of other versions."""
 
-import shutil
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -13,17 +16,21 @@ from typer.testing import CliRunner
 
 from tests.newer import NEXT, STEP, TODAY, steps
 from tests.store.test_postgres_races import wait_until_it_waits
-from tests.support.builders import ADA, BOB, SIGNUPS, customer
-from tests.support.changes import a_bit_of_everything, everything_in, prepare
+from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, apply, cancellation, customer, signup
+from tests.support.changes import EVENT, a_bit_of_everything, everything_in, ids, journal, prepare
 from tests.support.databases import Database, DuckDBDatabase, PostgresDatabase
 from tests.support.held_file import held
+from tests.support.old_store import LETTER, run, write_old_store
 from tests.support.postgres.server import Postgres, fresh_schema
 from worker import bootstrap, store_operations
 from worker.cli.main import command_line
 from worker.errors import Exit, Refusal
+from worker.messages.churned_event import churned_id
+from worker.messages.log_identity import LogIdentity, RecordMark
 from worker.settings import Settings
 from worker.stores import migrations
-from worker.stores.changes import Changes
+from worker.stores.changes import Changes, RecordCoordinates
+from worker.stores.duckdb.file import migrate_file
 from worker.stores.errors import NewerStoreError, StoreError
 from worker.stores.postgres.connection import migrate
 from worker.stores.postgres.dry_run import PostgresDryRun
@@ -72,26 +79,101 @@ def test_tables_with_data_are_migrated_once(durable: Database, settings: Setting
     assert new.positions()[SIGNUPS, 0] == 9
 
 
-def test_store_without_views_gets_them_and_keeps_its_data(
-    durable: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    today = migrations.STEPS
-    before_views = tmp_path / "before"
-    shutil.copytree(str(today), before_views, ignore=shutil.ignore_patterns("0003_views.sql"))
-    monkeypatch.setattr(migrations, "STEPS", before_views)
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_store_of_an_earlier_version_goes_on(durable: Database, settings: Settings, version: int) -> None:
+    write_old_store(durable, version)
+    assert store_operations.migrate(settings) == (version, TODAY)
     store = durable.open()
-    prepare(store)
-    store.commit(a_bit_of_everything())
-    before = everything_in(durable, store)
-    store.close()
-    monkeypatch.setattr(migrations, "STEPS", today)
-    assert store_operations.migrate(settings) == (2, TODAY)
-    store = durable.open()
-    assert everything_in(durable, store) == before
-    assert durable.rows(store, "SELECT churn_date, arr FROM customer_arr ORDER BY arr, churn_date LIMIT 1") == [
+    found = everything_in(durable, store)
+    assert found["journal"] == [
+        (CANCELLATIONS, 0, 0, EVE, "parked", None, None),
+        (CANCELLATIONS, 0, 1, BOB, "applied", None, EVENT),
+        (CANCELLATIONS, 0, 2, EVE, "rejected", "no_signup", None),
+        (SIGNUPS, 0, 0, BOB, "applied", None, None),
+        (SIGNUPS, 0, 1, ADA, "applied", None, None),
+        (SIGNUPS, 0, 2, ADA, "rejected", "signup_conflict", None),
+    ]
+    assert found["positions"] == {(SIGNUPS, 0): 3, (CANCELLATIONS, 0): 3}
+    assert found["ends"] == {("customer.churned", 0): 7}
+    assert ids(found["pending"].messages) == [LETTER, EVENT]
+    assert found["abandoned"] == {(CANCELLATIONS, 0, 2), (SIGNUPS, 1, 7)}
+    mark = RecordMark(2, -5) if version >= 2 else None
+    assert store.logs()[SIGNUPS, 0] == LogIdentity(UUID(int=1) if version >= 2 else None, mark)
+    assert store.decided([RecordCoordinates(SIGNUPS, 0, offset) for offset in (1, 5)]) == {(SIGNUPS, 0, 1)}
+    assert durable.rows(store, "SELECT churn_date, arr FROM customer_arr WHERE churn_date IS NOT NULL") == [
         (date(2026, 6, 30), Decimal("5988.00"))
     ]
-    assert durable.rows(store, "SELECT id FROM dead_letters") == []
+    assert durable.rows(store, "SELECT id, state FROM dead_letters") == [(LETTER, "open")]
+    with store.view() as view:
+        assert view.totals().pending_since == datetime(2026, 7, 1, 10, tzinfo=UTC)
+
+    apply(store, [signup(3, EVE), signup(4, ADA), cancellation(3, ADA)])
+    event = churned_id(EVE)
+    assert ids(store.pending(1, 10).messages) == [LETTER, EVENT, event, churned_id(ADA)]
+    assert list(store.parked([EVE])) == []
+    assert [row for row in journal(durable, store) if row[3] in {ADA, EVE} and row[:3] not in OLD] == [
+        (CANCELLATIONS, 0, 0, EVE, "parked", None, None),
+        (CANCELLATIONS, 0, 0, EVE, "applied", None, event),
+        (CANCELLATIONS, 0, 3, ADA, "applied", None, churned_id(ADA)),
+        (SIGNUPS, 0, 3, EVE, "applied", None, None),
+        (SIGNUPS, 0, 4, ADA, "duplicate", None, None),
+    ]
+    with store.view() as view:
+        assert [(step.offset, step.outcome) for step in view.decisions(EVE)] == [
+            (0, "parked"), (2, "rejected"), (3, "applied"), (0, "applied")
+        ]  # fmt: skip
+
+
+KILLED = """
+import os, sys
+import duckdb
+from worker.stores.duckdb import file
+from worker.stores.migrations import migrations
+
+db = duckdb.connect(sys.argv[1], config=file._CONFIG)
+if sys.argv[2] == "before the commit":
+    db.execute("BEGIN")
+    db.execute(migrations("duckdb", 3)[0].sql)
+else:
+    file._migrate(db)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(("killed", "version"), [("before the commit", 3), ("after the commit", TODAY)])
+def test_killed_migration_is_done_or_goes_on(tmp_path: Path, killed: str, version: int) -> None:
+    database = DuckDBDatabase(str(tmp_path / "customers.duckdb"))
+    write_old_store(database, 3)
+    more = "INSERT INTO customers SELECT uuid(), 'FinTech', 'growth', DATE '2026-01-15', 499, NULL FROM range(50_000)"
+    run(database, more)
+    ended = subprocess.run([sys.executable, "-c", KILLED, database.path, killed], check=False)
+    assert ended.returncode == -9
+    assert migrate_file(database.path) == (version, TODAY)
+    store = database.open()
+    assert len(journal(database, store)) == 6
+    assert store.positions() == {(SIGNUPS, 0): 3, (CANCELLATIONS, 0): 3}
+    apply(store, [signup(3, EVE), cancellation(3, ADA)])
+    assert database.rows(store, "SELECT count(*), count(churn_date) FROM customers") == [(50_003, 3)]
+    database.close()
+
+
+def test_reader_of_the_journal_may_read_the_view(postgres_server: Callable[[], Postgres]) -> None:
+    database = PostgresDatabase(fresh_schema(postgres_server()))
+    write_old_store(database, 3)
+    reader = f"reader_{os.getpid()}"
+    run(database, f"CREATE ROLE {reader}; GRANT SELECT ON journal TO {reader}")
+    try:
+        assert migrate_store(database.url, "postgresql://here") == (3, TODAY)
+        with psycopg.connect(database.url) as db:
+            [(schema,)] = db.execute("SELECT current_schema").fetchall()
+            db.execute(f"GRANT USAGE ON SCHEMA {schema} TO {reader}; SET ROLE {reader}".encode())
+            assert db.execute("SELECT count(*) FROM journal").fetchall() == [(6,)]
+            db.rollback()
+    finally:
+        run(database, f"DROP OWNED BY {reader}; DROP ROLE {reader}")
+
+
+OLD = [(SIGNUPS, 0, 1), (SIGNUPS, 0, 2), (CANCELLATIONS, 0, 2)]
 
 
 def test_failed_migration_leaves_the_store_unchanged(

@@ -178,7 +178,7 @@ def test_skipped_record_read_concurrently_is_decided_once(
     apply(stores[0], [signup(5)])  # and what stands before it was skipped
     letter = outgoing("letter", "customer.signup-dlt")
     late = Changes(
-        journal=[JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed", None)],
+        journal=[JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed")],
         outbox=[letter],
         undecided=[RecordCoordinates(SIGNUPS, 0, 1)],
     )

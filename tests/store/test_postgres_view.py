@@ -1,9 +1,11 @@
 """Views of a PostgreSQL store equal those of DuckDB, also for a copied store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.support.builders import (
     BOB,
@@ -27,6 +29,7 @@ from worker.stores.dead_letters import Filters
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.duckdb_to_postgres import copy_to_postgres
 from worker.stores.port import Store
+from worker.stores.postgres.checks import DECIDED
 from worker.stores.postgres.store import PostgresStore
 
 SOURCES = {f"{SIGNUPS}-dlt": SIGNUPS, f"{CANCELLATIONS}-dlt": CANCELLATIONS}
@@ -101,7 +104,7 @@ def test_large_outbox_is_copied_in_order(postgres_server: Callable[[], Postgres]
     store = before.open()
     store.commit(Changes(outbox=[outgoing(str(number)) for number in range(5)]))
     store._db.execute("UPDATE outbox SET seq = seq + 16777213")  # 2^24 is the third of them
-    store._db.execute("UPDATE relay SET published_seq = 16777213")
+    store._db.execute("UPDATE progress SET published_seq = 16777213")
     before.close()
     after = PostgresDatabase(fresh_schema(postgres_server()))
     copy_to_postgres(before.path, after.url, "postgresql://here", lambda _, __: None)
@@ -125,3 +128,48 @@ def test_copied_store_has_every_index(postgres_server: Callable[[], Postgres], t
     assert moved.rows(moved.open(), names) == fresh.rows(fresh.open(), names)
     fresh.close()
     moved.close()
+
+
+@pytest.fixture
+def large(postgres_server: Callable[[], Postgres]) -> Iterator[PostgresStore]:
+    """Yield a store with 20,000 churned customers, so that the planner has a reason to use indexes."""
+    store = PostgresDatabase(fresh_schema(postgres_server())).open()
+    numbers = "generate_series(1, 20000) AS numbers (n)"
+    store._db.execute(f"""
+        INSERT INTO customers SELECT md5(n::text)::uuid, 'FinTech', 'growth', '2026-01-15', 499, '2026-06-30',
+            '{SIGNUPS}', n % 8, n / 8, now() FROM {numbers};
+        INSERT INTO outbox SELECT 1, n, md5((-n)::text)::uuid::text, '{CHURNED}', NULL, NULL, NULL, '',
+            md5(n::text)::uuid, false, 0, '{CANCELLATIONS}', n % 8, n / 8, now() FROM {numbers};
+        INSERT INTO decisions ("at", topic, partition, "offset", customer_id, outcome)
+            SELECT now(), '{SIGNUPS}', n % 8, n, md5(n::text)::uuid, 'duplicate' FROM {numbers};
+        ANALYZE customers, outbox, decisions;
+    """.encode())  # fmt: skip
+    yield store
+    store.close()
+
+
+LOOK_UPS = {
+    "decisions of a customer": "SELECT * FROM journal WHERE customer_id = md5('7')::uuid",
+    "decisions of a record": f"SELECT * FROM journal WHERE topic = '{SIGNUPS}' AND partition = 3 AND \"offset\" = 7",
+    "decided records": DECIDED % {"topics": f"'{{{SIGNUPS}}}'", "partitions": "'{3}'", "offsets": "'{7}'"},
+    "state of a record": f"""
+        SELECT outcome FROM (VALUES ('{SIGNUPS}', 3, 7::bigint)) AS letter (topic, partition, place), LATERAL (
+            SELECT outcome FROM numbered_decisions AS decision WHERE decision.topic = letter.topic
+                AND decision.partition = letter.partition AND decision."offset" = letter.place
+            ORDER BY number DESC LIMIT 1
+        ) AS own
+    """,
+}
+
+
+@pytest.mark.parametrize("look_up", LOOK_UPS)
+def test_few_decisions_are_looked_up_by_indexes(large: PostgresStore, look_up: str) -> None:
+    plan = "\n".join(line for (line,) in large._db.execute(f"EXPLAIN {LOOK_UPS[look_up]}".encode()).fetchall())
+    assert "Seq Scan" not in plan, plan
+
+
+def test_churn_of_a_customer_writes_to_no_index(large: PostgresStore) -> None:
+    with large._db.transaction():
+        large._db.execute("UPDATE customers SET churn_date = '2026-07-01' WHERE customer_id = md5('7')::uuid")
+        query = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relid = 'customers'::regclass"
+        assert large._db.execute(query).fetchall() == [(1, 1)]

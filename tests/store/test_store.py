@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from domain.customer import MRR, Customer, Industry, PlanTier
@@ -13,6 +14,7 @@ from tests.support.changes import (
     a_bit_of_everything,
     churned_event,
     details,
+    event_of_bob,
     everything_in,
     ids,
     journal,
@@ -42,11 +44,14 @@ def pending_ids(store: Store, limit: int = 1000) -> list[str]:
 def test_decided_records_are_those_in_the_journal(store: Store) -> None:
     store.commit(
         Changes(
+            new_customers={BOB: customer(BOB)},
+            signups={BOB: (SIGNUPS, 1, 2)},
+            outbox=[event_of_bob()],
             journal=[
-                JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed", None),
-                JournalRow(CANCELLATIONS, 0, 2, EVE, "parked", None, None),
-                JournalRow(CANCELLATIONS, 0, 2, EVE, "applied", None, EVENT),
-            ]
+                JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed"),
+                JournalRow(CANCELLATIONS, 0, 2, BOB, "parked"),
+                JournalRow(CANCELLATIONS, 1, 1, BOB, "parked"),
+            ],
         )
     )
     asked = [
@@ -55,7 +60,7 @@ def test_decided_records_are_those_in_the_journal(store: Store) -> None:
         for partition in (0, 1)
         for offset in (1, 2)
     ]
-    assert store.decided(asked) == {(SIGNUPS, 0, 1), (CANCELLATIONS, 0, 2)}
+    assert store.decided(asked) == {(SIGNUPS, 0, 1), (SIGNUPS, 1, 2), (CANCELLATIONS, 0, 2), (CANCELLATIONS, 1, 1)}
     assert store.decided([]) == set()
 
 
@@ -79,7 +84,7 @@ def test_customer_is_read_as_saved(store: Store, amount: str, churn_date: date |
     assert (found.signup_date, found.mrr, found.churn_date) == (date(1, 1, 1), MRR(Decimal(amount)), churn_date)
 
 
-@pytest.mark.parametrize("asked", [1, 200, 201, 450])
+@pytest.mark.parametrize("asked", [1, 20, 21, 450])
 def test_any_number_of_customers_is_found(store: Store, asked: int) -> None:
     ids = [f"00000000-0000-4000-8000-{number:012x}" for number in range(500)]
     store.commit(Changes(new_customers={each: customer(each) for each in ids}))
@@ -87,7 +92,7 @@ def test_any_number_of_customers_is_found(store: Store, asked: int) -> None:
     assert {each.customer_id for each in found} == set(ids[:asked])
 
 
-@pytest.mark.parametrize("leaving", [1, 50, 51, 200, 201, 450])
+@pytest.mark.parametrize("leaving", [1, 50, 450])
 def test_any_number_of_customers_churns_each_on_its_day(store: Store, leaving: int) -> None:
     ids = [f"00000000-0000-4000-8000-{number:012x}" for number in range(500)]
     store.commit(Changes(new_customers={each: customer(each) for each in ids}))
@@ -197,7 +202,7 @@ def test_records_parked_before_a_moment_are_found_oldest_first(store: Store) -> 
 
 def test_abandoned_record_is_not_parked_any_more(store: Store) -> None:
     store.commit(Changes(parked=parked(waiting(0), waiting(1))))
-    row = JournalRow(CANCELLATIONS, 0, 1, EVE, "rejected", "no_signup", None)
+    row = JournalRow(CANCELLATIONS, 0, 1, EVE, "rejected", "no_signup")
     store.commit(Changes(abandoned=[RecordCoordinates(CANCELLATIONS, 0, 1)], journal=[row]))
     assert [each.record.offset for each in store.parked([EVE])] == [0]
     assert store.abandoned == {(CANCELLATIONS, 0, 1)}
@@ -221,10 +226,10 @@ def test_journal_keeps_each_decision_with_its_time(database: Database, store: St
     rows = [
         (CANCELLATIONS, 7, 2**40, EVE, "rejected", "already_churned", None),
         (SIGNUPS, 0, 0, None, "rejected", "malformed", None),
-        (SIGNUPS, 0, 1, ADA, "applied", None, EVENT),
+        (SIGNUPS, 0, 1, ADA, "duplicate", None, None),
     ]
     began = datetime.now(UTC).replace(tzinfo=None)
-    store.commit(Changes(journal=[JournalRow(*row) for row in reversed(rows)]))
+    store.commit(Changes(journal=[JournalRow(*row[:-1]) for row in reversed(rows)]))
     assert journal(database, store) == rows
     for (at,) in database.rows(store, 'SELECT "at" FROM journal'):
         assert began - timedelta(seconds=1) <= at.replace(tzinfo=None) <= began + timedelta(seconds=60)
@@ -386,6 +391,27 @@ def test_operator_can_move_a_position_back(store: Store) -> None:
     assert store.positions() == {(SIGNUPS, 0): 0, (SIGNUPS, 1): 5}
 
 
+def test_decision_of_a_former_log_comes_first(database: Database, store: Store) -> None:
+    prepare(store)
+    store.commit(a_bit_of_everything())
+    before = journal(database, store)
+    for topic in (SIGNUPS, CANCELLATIONS):
+        store.forget_position((topic, 0), 0)
+    assert journal(database, store) == before
+    refused = Outgoing(f"{SIGNUPS}/0/1@5", f"{SIGNUPS}-dlt", 0, b"", b"", [], None)
+    store.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed")], outbox=[refused]))
+    assert database.rows(store, "SELECT id, state FROM dead_letters") == [(f"{SIGNUPS}/0/1@5", "open")]
+
+
+def test_applied_record_is_no_open_dead_letter(database: Database, store: Store) -> None:
+    refused = Outgoing(f"{SIGNUPS}/0/1@5", f"{SIGNUPS}-dlt", 0, b"", b"", [], None)
+    store.commit(Changes(journal=[JournalRow(SIGNUPS, 0, 1, None, "rejected", "malformed")], outbox=[refused]))
+    store.commit(Changes(new_customers={ADA: customer(ADA)}, signups={ADA: (SIGNUPS, 0, 1)}))
+    assert database.rows(store, "SELECT outcome, reason, state FROM dead_letters") == [
+        ("applied", "malformed", "applied")
+    ]
+
+
 # All or nothing
 
 SPOILERS = {
@@ -394,7 +420,7 @@ SPOILERS = {
         good, parked=parked(waiting(1)) | parked(waiting(2), customer_id=NO_UUID)
     ),
     "a decision about no customer": lambda good: replace(
-        good, journal=[*good.journal, JournalRow(SIGNUPS, 0, 1, NO_UUID, "applied", None, None)]
+        good, journal=[*good.journal, JournalRow(SIGNUPS, 0, 1, NO_UUID, "applied", None)]
     ),
     "a decision without an outcome": lambda good: replace(
         good,
@@ -403,7 +429,7 @@ SPOILERS = {
     "an outgoing record of no customer": lambda good: replace(
         good, outbox=[*good.outbox, Outgoing("x", "t", 0, None, None, [], NO_UUID)]
     ),
-    "a position without a topic": lambda good: replace(good, positions={**good.positions, (None, 0): 1}),
+    "a position without an offset": lambda good: replace(good, positions={**good.positions, (SIGNUPS, 0): object()}),
 }
 
 
@@ -411,14 +437,14 @@ SPOILERS = {
 def test_failed_commit_changes_nothing_and_can_be_repeated(database: Database, store: Store, spoiler: str) -> None:
     prepare(store)
     before = everything_in(database, store)
-    with pytest.raises(StoreError):
+    with pytest.raises((StoreError, TypeError)):
         store.commit(SPOILERS[spoiler](a_bit_of_everything()))
     store.rollback()
     assert everything_in(database, store) == before
     assert before["pending"].last_seq == 1
 
     committed = store.commit(a_bit_of_everything())
-    assert ids(committed.messages) == ["new 1", "new 2"]
+    assert ids(committed.messages) == ["new 1", EVENT]
     if database.numbers_at_commit:
         assert committed.rows == range(2, 5)
     _has_everything(database, store)
@@ -437,7 +463,7 @@ def _has_everything(database: Database, store: Store) -> None:
         "parked": [(EVE, waiting(1))],
         "positions": {(SIGNUPS, 0): 2, (CANCELLATIONS, 0): 3},
         "published": 0,
-        "pending": (0, [outgoing("old"), outgoing("new 1"), churned_event("new 2")], 4),
+        "pending": (0, [outgoing("old"), outgoing("new 1"), msgspec.structs.replace(event_of_bob(), cause=None)], 4),
         "ends": {("customer.churned", 0): 7},
         "journal": [
             (CANCELLATIONS, 0, 0, EVE, "parked", None, None),
@@ -455,21 +481,40 @@ def _has_everything(database: Database, store: Store) -> None:
 def test_receipts_are_kept_all_or_none(database: Database, store: Store) -> None:
     prepare(store)
     before = everything_in(database, store)
-    with pytest.raises(StoreError):
-        store.keep_receipts(["old", "later"], {("t", 0): 1, (None, 0): 1})  # type: ignore[dict-item]
+    with pytest.raises((StoreError, TypeError)):
+        store.keep_receipts(["old", "later"], {("t", 0): 1, ("t", 1): object()})  # type: ignore[dict-item]
     assert everything_in(database, store) == before
     store.commit(Changes(outbox=[outgoing("later")]))
     assert pending_ids(store) == ["old", "later"]
 
 
-def test_mark_is_atomic(database: Database, store: Store) -> None:
+def test_mark_is_written_by_the_next_commit_or_by_itself(durable: Database) -> None:
+    store = durable.open()
     prepare(store)
-    before = everything_in(database, store)
-    with pytest.raises(StoreError):
-        store.mark_published(1, {("t", 0): 1, (None, 0): 1})  # type: ignore[dict-item]
-    assert everything_in(database, store) == before
-    store.mark_published(1, {})
+    assert store.last_seq == 1  # rows are numbered when they are looked for
+    store.mark_published(1, {("t", 0): 5})
+    store.commit(Changes(positions={(SIGNUPS, 0): 2}))
+    with store.view() as view:
+        assert (view.totals().pending, view.published_up_to("t").ends) == (0, {"0": 5})
+    store.commit(Changes(outbox=[outgoing("later")]))
+    assert store.last_seq == 2
+    store.mark_published(2, {("t", 1): 3})
+    store.write_mark()
+    with store.view() as view:
+        assert (view.totals().pending, view.published_up_to("t").ends) == (0, {"0": 5, "1": 3})
+
+
+def test_unwritten_mark_outlives_a_reopened_and_a_closed_store(durable: Database) -> None:
+    store = durable.open()
+    prepare(store)
+    assert store.last_seq == 1
+    store.mark_published(1, {("t", 0): 5})
+    store.reopen()
+    assert (store.published_seq, store.output_ends()[("t", 0)]) == (1, 5)
     assert pending_ids(store) == []
+    store.close()
+    store = durable.open()
+    assert (store.published_seq, store.output_ends()[("t", 0)]) == (1, 5)
 
 
 # Restart

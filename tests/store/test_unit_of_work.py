@@ -66,7 +66,7 @@ def test_failed_commit_leaves_nothing_and_the_next_succeeds(database: Database, 
     before = everything_in(database, store)
     with UnitOfWork(store) as work:
         _change_everything(work)
-        work.journal.append(JournalRow(SIGNUPS, 0, 1, "no uuid", "applied", None, None))
+        work.journal.append(JournalRow(SIGNUPS, 0, 1, "no uuid", "applied", None))
         with pytest.raises(StoreError):
             work.commit()
     assert everything_in(database, store) == before
@@ -89,7 +89,7 @@ def test_commit_makes_every_change_and_returns_the_messages(database: Database, 
 def _change_everything(work: UnitOfWork) -> None:
     work.customers.save(customer(ADA))
     work.parked.add(early(0))
-    work.journal.append(JournalRow(SIGNUPS, 0, 0, ADA, "applied", None, None))
+    work.journal.append(JournalRow(SIGNUPS, 0, 0, ADA, "applied", None))
     work.outbox.append(outgoing("1"))
     work.positions.advance(reached({(SIGNUPS, 0): 1}))
 

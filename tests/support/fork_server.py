@@ -47,6 +47,7 @@ PRELOADED = (
     "worker.reconcile.reconcile",
     "worker.redrive.redrive",
     "worker.replay.replay",
+    "worker.runtime.http_service",
     "worker.stores.duckdb.backend",
     "worker.stores.postgres.backend",
 )

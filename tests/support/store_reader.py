@@ -28,7 +28,7 @@ class JournalRow:
 
 @dataclass(frozen=True, slots=True)
 class StoreContent:
-    """The store after the worker has stopped. Journal rows are in the order they were written."""
+    """The store after the worker has stopped. The journal rows of a record are in the order of their decisions."""
 
     customers: dict[str, Customer]
     journal: list[JournalRow]
@@ -43,7 +43,7 @@ class StoreContent:
 
 
 _CUSTOMERS = "SELECT customer_id, industry, plan_tier, signup_date, mrr, churn_date FROM customers"
-_JOURNAL = 'SELECT "at", topic, partition, "offset", customer_id, outcome, reason, event_id FROM journal ORDER BY '
+_JOURNAL = 'SELECT "at", topic, partition, "offset", customer_id, outcome, reason, event_id FROM journal'
 _PARKED = 'SELECT topic, partition, "offset" FROM parked'
 
 
@@ -67,13 +67,15 @@ def asking_postgres(url: str) -> Iterator[Ask]:
 def read_store(file: Path) -> StoreContent:
     """Read the whole store; no worker may have it open."""
     with asking(file) as ask:
-        return _content(ask(_CUSTOMERS), ask(_JOURNAL + "rowid"), ask(_PARKED))
+        return _content(ask(_CUSTOMERS), ask(_JOURNAL), ask(_PARKED))
 
 
 def read_postgres(url: str) -> StoreContent:
     """Read the whole store in PostgreSQL."""
     with asking_postgres(url) as ask:
-        return _content(ask(_CUSTOMERS), ask(_JOURNAL + "id"), ask(_PARKED))
+        return _content(
+            ask(_CUSTOMERS), ask(_JOURNAL + " ORDER BY outcome = 'applied', \"at\", outcome <> 'parked'"), ask(_PARKED)
+        )
 
 
 def _content(

@@ -36,14 +36,14 @@ class FailingStore(DuckDBStore):
         super().__init__(MEMORY)
         self.errors: list[Exception] = []
         self.when_failing: Callable[[], object] = lambda: None
-        self.journaled: list[int] = []
+        self.applied: list[int] = []
         self.reopened = 0
 
     def commit(self, changes: Changes) -> Committed:
         if self.errors:
             self.when_failing()
             raise self.errors.pop(0)
-        self.journaled.append(len(changes.journal))
+        self.applied.append(len(changes.signups))
         return super().commit(changes)
 
     def reopen(self) -> None:
@@ -105,7 +105,7 @@ def _short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_poll_is_committed_in_parts_of_max_records() -> None:
     async def body(it: World) -> None:
         await it.apply(signups(5))
-        assert it.store.journaled == [2, 2, 1]
+        assert it.store.applied == [2, 2, 1]
         assert it.position == 5
         assert it.applier.last_batch is not None
         assert it.applier.last_batch.records == 1

@@ -263,7 +263,7 @@ def test_batch_that_failed_to_commit_is_applied_again(store: DuckDBStore) -> Non
     records = [signup(0), cancellation(0), record(b"", SIGNUPS, 1)]
     with UnitOfWork(store) as work:
         batch_path().apply(records, work)
-        work.journal.append(JournalRow(SIGNUPS, 0, 2, "no uuid", "applied", None, None))
+        work.journal.append(JournalRow(SIGNUPS, 0, 2, "no uuid", "applied", None))
         with pytest.raises(StoreError):
             work.commit()
     assert published(store) == []

@@ -26,7 +26,7 @@ def letters(store: DuckDBStore) -> list[str]:
 
 
 def outcomes(store: DuckDBStore) -> list[tuple[str, str | None]]:
-    query = "SELECT outcome, reason FROM journal WHERE topic = ? ORDER BY rowid"
+    query = "SELECT outcome, reason FROM journal WHERE topic = ?"
     return store._db.execute(query, [CANCELLATIONS]).fetchall()
 
 

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from worker.errors import Exit, Refusal
 from worker.http import server as http
+from worker.http.listening import listen
 from worker.http.query_routes import QueryRoutes
 from worker.monitoring.worker_report import WorkerReport
 from worker.queries.server import QueryServer
@@ -27,7 +28,7 @@ REPORT = WorkerReport("1.2.3", datetime(2026, 6, 30, tzinfo=UTC), [], None)
 @asynccontextmanager
 async def serving(host: str) -> AsyncIterator[int]:
     """Questions answered on a free port of this address; yields the port."""
-    with closing(http.listen(Http(host=host, port=0))) as listening, closing(DuckDBStore(MEMORY)) as store:
+    with closing(listen(Http(host=host, port=0))) as listening, closing(DuckDBStore(MEMORY)) as store:
         routes = QueryRoutes(QueryServer(store, Settings()), lambda: REPORT, "mark", host).routes()
         server = http.Server(Starlette(routes=routes))
         task = asyncio.create_task(server.serve(sockets=[listening]))
@@ -74,7 +75,7 @@ def test_other_names_are_refused_on_ipv6(host: str, expected: int) -> None:
 
 def refused(host: str, port: int = 0) -> str:
     with pytest.raises(Refusal) as refusal:
-        http.listen(Http(host=host, port=port))
+        listen(Http(host=host, port=port))
     assert refusal.value.code is Exit.CONFIGURATION
     return str(refusal.value)
 
@@ -89,14 +90,14 @@ def test_address_of_another_machine_names_the_host_setting(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_port_in_use_names_the_port_setting(host: str) -> None:
-    with closing(http.listen(Http(host=host, port=0))) as taken:
+    with closing(listen(Http(host=host, port=0))) as taken:
         sentence = refused(host, taken.getsockname()[1])
     assert "CUSTOMER_WORKER_HTTP__PORT" in sentence
     assert "HTTP__HOST" not in sentence
 
 
 def test_ipv6_address_does_not_listen_on_ipv4() -> None:
-    with closing(http.listen(Http(host="::1", port=0))) as listening:
+    with closing(listen(Http(host="::1", port=0))) as listening:
         port = listening.getsockname()[1]
         with socket.socket() as other, pytest.raises(ConnectionRefusedError):
             other.connect(("127.0.0.1", port))

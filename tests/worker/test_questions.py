@@ -39,9 +39,11 @@ def test_query_names_are_unique_and_worker_is_reserved() -> None:
     assert "worker" not in QUERIES
 
 
-def test_history_has_every_decision_with_its_cause(store: Store) -> None:
+def test_history_has_every_decision_with_its_cause(store: Store, clock: Clock) -> None:
     apply(store, [cancellation(0)])
+    clock.now += timedelta(seconds=1)
     apply(store, [signup(0), signup(1, mrr='{"amount": "5.00", "currency": "USD"}'), signup(2)])
+    clock.now += timedelta(seconds=1)
     apply(store, [cancellation(1), cancellation(2, ADA, "2026-07-15"), signup(3, ADA, plan_tier='"gold"')])
     story = answer(store, HISTORY, ExplainQuery(ADA))
     assert [told(step) for step in story.steps] == [
@@ -93,6 +95,7 @@ def test_history_shows_whether_the_event_is_published(store: Store) -> None:
     [left] = [step for step in answer(store, HISTORY, ExplainQuery(ADA)).steps if step.event_id]
     assert not left.is_published
     store.mark_published(1, {})
+    store.write_mark()
     [left] = [step for step in answer(store, HISTORY, ExplainQuery(ADA)).steps if step.event_id]
     assert left.is_published
 

@@ -130,6 +130,7 @@ def test_rows_are_published_in_order_and_marked() -> None:
             await those.caught_up()
         assert those.topics.ids == ["before", "the start", "a", "b"]
         assert those.store.published_seq == 4
+        assert those.store._db.execute("SELECT published_seq FROM progress").fetchall() == [(4,)], "written, not noted"
         assert those.store.output_ends() == {(CHURNED, 0): 4}
         assert those.relay.behind_seconds == 0.0
 
@@ -335,17 +336,17 @@ def test_mark_waits_for_the_one_before_and_raises_its_failure() -> None:
     async def body(those: Those) -> None:
         marks = Marks(those.store, those.thread, 0, every_seconds=60.0)
         marks.published(3, {(CHURNED, 0): 7})
-        states = [marks.is_complete, await marks.write(), marks.is_complete]
+        states = [marks.is_complete, await marks.write(at_once=True), marks.is_complete]
         assert states == [False, False, True]
         assert marks.due_in_seconds > 0
         marks.published(4, {})
-        assert await marks.write() is True
+        assert await marks.write(at_once=True) is True
         assert await marks.finish() is True
         assert those.store.marks == [3, 4]
         assert those.store.output_ends() == {(CHURNED, 0): 7}
         those.store.mark_errors = [StoreError("the disk is full")]
-        await marks.write()
+        await marks.write(at_once=True)
         with pytest.raises(StoreError):
-            await marks.write()
+            await marks.write(at_once=True)
 
     within(body)

@@ -14,6 +14,7 @@ from worker import __version__
 from worker.cli import standard_output
 from worker.cli.shared import AsJson, console, print_error, run_async
 from worker.errors import Exit, Refusal
+from worker.loading import without_collection
 from worker.settings import Settings, SettingsError
 
 _MODULES = (
@@ -93,7 +94,8 @@ def run() -> None:
 
     Example: CUSTOMER_WORKER_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 customer-worker run
     """
-    from worker.app import application  # noqa: PLC0415 - loads FastStream and the HTTP server
+    with without_collection():
+        from worker.app import application  # noqa: PLC0415 - loads FastStream
 
     run_async(application(Settings.read()).run)
 

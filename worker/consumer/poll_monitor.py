@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -21,6 +23,7 @@ from worker.consumer.assignment import Assignment
 log = structlog.get_logger(__name__)
 
 UNAUTHORIZED_PAUSE_SECONDS = 1.0
+POSITIONS_SECONDS = 0.2
 
 
 class Polling:
@@ -31,16 +34,19 @@ class Polling:
         self._turned = time.monotonic()
 
     def watch(self, subscriber: Any) -> None:
-        """Wrap the polls of FastStream's loop, which does not report empty ones.
+        """Replace the polls of FastStream's loop, which does not report empty ones, and sleeps after each.
 
         An offset out of range is handled here: FastStream would log it and continue.
         """
-        poll = subscriber.get_msg
 
-        async def watched(consumer: AIOKafkaConsumer) -> Any:
+        async def poll(consumer: AIOKafkaConsumer) -> Any:
             self._turned = time.monotonic()
+            await self._wait_for_positions()
             try:
-                return await poll(consumer)
+                found = await consumer.getmany(
+                    timeout_ms=subscriber.batch_timeout_ms, max_records=subscriber.max_records
+                )
+                return tuple(chain(*found.values()))
             except NoOffsetForPartitionError:  # the group has none: the assignment sets where reading starts
                 return None
             except OffsetOutOfRangeError as error:
@@ -55,7 +61,17 @@ class Polling:
                 await asyncio.sleep(UNAUTHORIZED_PAUSE_SECONDS)
                 return None
 
-        subscriber.get_msg = watched
+        subscriber.get_msg = poll
+
+    async def _wait_for_positions(self) -> None:
+        """Wait until the positions are set, for a moment: polls keep the membership of the group.
+
+        Each poll before would make aiokafka request the group's offsets, and report a partition that has none. While
+        a poll waits for records, such a report keeps the partition from being fetched.
+        """
+        if not self._assignment.is_set.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._assignment.is_set.wait(), POSITIONS_SECONDS)
 
     @property
     def turned_seconds(self) -> float:

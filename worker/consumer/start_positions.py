@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from worker.consumer.start_offset import MIRROR, Partition, starting_offset
 from worker.kafka import clients as kafka
@@ -57,10 +59,7 @@ class StartPositions:
         stored = await self._claim(assigned)
         if not assigned:  # more workers than partitions: this one has none until another stops
             return {}, {}
-        async with kafka.admin_client(self._settings.kafka) as admin:
-            committed = await kafka.group_offsets(admin, self._settings.kafka.group_id, assigned)
-        begins = await consumer.beginning_offsets(assigned)
-        ends = await consumer.end_offsets(assigned)
+        committed, (begins, ends) = await asyncio.gather(self._committed(assigned), _bounds(consumer, assigned))
         leaders.start(assigned)
         differences = await self._differences(topics, begins, ends)
         starts = {}
@@ -80,6 +79,10 @@ class StartPositions:
         logs = {tuple(each): topic_ids[each.topic] for each in assigned if each.topic in topic_ids}
         await self._thread.call(self._store.identify_logs, logs)
         return starts, topic_ids
+
+    async def _committed(self, assigned: AbstractSet[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
+        async with kafka.admin_client(self._settings.kafka) as admin:
+            return await kafka.group_offsets(admin, self._settings.kafka.group_id, assigned)
 
     async def _claim(self, assigned: AbstractSet[TopicPartition]) -> Mapping[tuple[str, int], int]:
         """Claim the partitions in the store, which fences batches of their previous owner. Return all positions."""
@@ -125,3 +128,11 @@ class StartPositions:
                 "start offset differs from stored position", partition=found.name, offset=offset, stored=found.stored
             )
         return StartPosition(offset, offset if found.is_another_log else found.stored or 0, found.end)
+
+
+async def _bounds(
+    consumer: AIOKafkaConsumer, assigned: AbstractSet[TopicPartition]
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """Return the first and the end offset of each log, in this order: meanwhile a log may only grow."""
+    begins = await consumer.beginning_offsets(assigned)
+    return begins, await consumer.end_offsets(assigned)

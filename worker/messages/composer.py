@@ -31,6 +31,7 @@ class Composer:
             customer_id=event.customer_id,
             timestamp=cause.timestamp,
             encoded_headers=cloudevents.caused_by(cause),
+            cause=(cause.topic, cause.partition, cause.offset),
         )
 
     def dead_letter(self, record: Record, rejected: Rejected) -> Outgoing:

@@ -14,7 +14,8 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
     An event has no `partition` and no `key`: both follow from its customer id. It has `encoded_headers`, those taken
     from its source record; an event stored by an earlier version has them in `headers`. `EventBatch` adds the others.
-    `timestamp` is that of the source record in milliseconds since 1970; -1 if it has none.
+    `timestamp` is that of the source record in milliseconds since 1970; -1 if it has none. `cause` has
+    topic, partition and offset of the cancellation that led to an event; the store keeps it, and does not return it.
     """
 
     id: str
@@ -26,3 +27,4 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     customer_id: str | None
     timestamp: int = -1
     encoded_headers: bytes | None = None
+    cause: tuple[str, int, int] | None = None

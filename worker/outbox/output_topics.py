@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -59,10 +59,10 @@ class OutputTopics:
         all_partitions = [
             TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)
         ]
-        ends = await _log_ends(self._settings.kafka, all_partitions)
+        ends = await _log_ends(self._settings.kafka, partitions, all_partitions)
         reader = kafka.committed_reader(self._settings.kafka, max_partition_fetch_bytes=FETCH_BYTES)
         try:
-            await asyncio.wait_for(reader.start(), kafka.CONNECT_SECONDS)
+            await _connect(reader, partitions)
             yield OutputLogs(reader, await reader.beginning_offsets(all_partitions), ends)
         finally:
             await reader.stop()
@@ -72,11 +72,23 @@ class OutputTopics:
         self._sizes.note_failure(error)
 
 
-async def _log_ends(settings: Kafka, all_partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+async def _connect(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> None:
+    """Start a consumer without a group, with the metadata of these topics.
+
+    A request for offsets would load it topic by topic, with a pause of 0.1 s after each.
+    """
+    async with asyncio.timeout(kafka.CONNECT_SECONDS):
+        await consumer.start()
+        await consumer._client.set_topics(topics)  # noqa: SLF001 - no public call; aiokafka's minor version is pinned
+
+
+async def _log_ends(
+    settings: Kafka, topics: Iterable[str], all_partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
     """Look up where each log ends; a reader of committed records would get the last stable offset instead."""
     probe = AIOKafkaConsumer(**kafka.client_options(settings), enable_auto_commit=False)
     try:
-        await asyncio.wait_for(probe.start(), kafka.CONNECT_SECONDS)
+        await _connect(probe, topics)
         return dict(await probe.end_offsets(all_partitions))
     finally:
         await probe.stop()

@@ -159,7 +159,7 @@ class Relay:
 
     async def _publish_all(self, publisher: Publisher) -> None:
         """Publish until nothing is pending and all of it is marked."""
-        # A wait between marks would delay the rows of other workers.
+        # With a shared store, a wait between marks would delay the rows of other workers.
         every = 0.0 if self._is_shared else MARK_EVERY_SECONDS
         marks = Marks(self._store, self._thread, await self._thread.call(lambda: self._store.published_seq), every)
         if self._is_shared:
@@ -177,13 +177,13 @@ class Relay:
             self._recovery.note_attempt(pending.last_seq)
             marks.published(pending.last_seq, await self._send(publisher, pending))
             self._behind_since = time.monotonic()
-            is_due = marks.due_in_seconds <= 0
+            is_due, at_once = marks.due_in_seconds <= 0, self._is_shared
         elif marks.is_complete:
             return False
         else:
             self._more.clear()
-            is_due = not await self._more_within(marks.due_in_seconds)
-        if is_due and await marks.write():
+            is_due = at_once = not await self._more_within(marks.due_in_seconds)
+        if is_due and await marks.write(at_once=at_once):
             self._failures.clear()  # a backlog may keep this loop busy for long
         return True
 

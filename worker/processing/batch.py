@@ -14,7 +14,7 @@ from worker.messages.record import Record, TopicPartition
 from worker.messages.redrive_headers import claims_to_be_redriven, redriven_letter
 from worker.messages.rejection import Reason, Rejected
 from worker.processing.handlers import handle_cancellation, handle_signup
-from worker.processing.outcomes import Applied, Outcome, Parked
+from worker.processing.outcomes import APPLIED, Applied, Outcome, Parked
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.changes import JournalRow, ParkedRecord, Redrive
 
@@ -124,24 +124,29 @@ class BatchProcessor:
     def _write_down(
         self, record: Record, customer_id: str | None, outcome: Outcome, work: UnitOfWork, result: BatchResult
     ) -> None:
-        reason = event_id = None
+        """Record the decision: of an applied record with its effect, else in the journal."""
+        reason = None
         if isinstance(outcome, Applied):
-            if outcome.event is not None:
-                message = self._composer.churned(outcome.event, cause=record)
-                work.outbox.append(message)
-                event_id = message.id
+            if outcome.event is None:
+                work.signups[customer_id or ""] = (record.topic, record.partition, record.offset)
+            else:
+                work.outbox.append(self._composer.churned(outcome.event, cause=record))
                 result.lost_arr += outcome.event.lost_arr
-        elif isinstance(outcome, Rejected):
+            return
+        if isinstance(outcome, Rejected):
             reason = outcome.reason.value
             work.outbox.append(self._composer.dead_letter(record, outcome))
             result.rejected.append((record, outcome))
         work.journal.append(
-            JournalRow(record.topic, record.partition, record.offset, customer_id, outcome.name, reason, event_id)
+            JournalRow(record.topic, record.partition, record.offset, customer_id, outcome.name, reason)
         )
 
 
 def _count(result: BatchResult, work: UnitOfWork) -> None:
+    applied = [topic for topic, _, _ in work.signups.values()]
+    applied += [message.cause[0] for message in work.outbox if message.cause is not None]
     result.decided = Counter([(row.topic, row.outcome) for row in work.journal])
+    result.decided += Counter({(topic, APPLIED.name): count for topic, count in Counter(applied).items()})
 
 
 def _note_redrive(record: Record, work: UnitOfWork) -> None:

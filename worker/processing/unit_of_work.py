@@ -166,6 +166,7 @@ class UnitOfWork:
         self.customers = Customers(store, self._changes)
         self.parked = ParkedCancellations(store, self._changes)
         self.positions = Positions(store, self._changes)
+        self.signups = self._changes.signups
         self.journal = self._changes.journal
         self.outbox = self._changes.outbox
         self.redrives = self._changes.redrives

@@ -7,6 +7,8 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from importlib import import_module
+from socket import socket
 
 import structlog
 from faststream import FastStream
@@ -19,7 +21,6 @@ from worker.kafka import record_parsing
 from worker.logs import configuration as logs
 from worker.logs import loop_errors
 from worker.metrics.counters import Metrics
-from worker.runtime import http_service
 from worker.runtime.components import open_components
 from worker.runtime.supervision import supervise
 from worker.runtime.tasks import BackgroundTasks
@@ -90,9 +91,13 @@ class Worker:
         self._tasks.start("watch_store", components.watch_store())
         self._tasks.start("watch", components.consumer.joining.watch())
         if (listening := components.socket) is not None:  # the status of a worker that waits for its group is visible
-            serving = http_service.serve(listening, self._settings, components, self._metrics, self._started_at)
-            self._tasks.start("serve", serving)
+            self._tasks.start("serve", self._serve(listening))
         self._tasks.start("membership", components.evict_dead_members())
+
+    async def _serve(self, listening: socket) -> None:
+        """Serve HTTP. Its modules are loaded while the worker joins its group."""
+        http_service = await asyncio.to_thread(import_module, "worker.runtime.http_service")
+        await http_service.serve(listening, self._settings, self._components, self._metrics, self._started_at)
 
     async def _after_startup(self) -> None:
         components = self._components

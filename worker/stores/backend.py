@@ -32,6 +32,10 @@ class Backend(ABC):
         """Identity of the store among those of the machine, open or not."""
 
     @abstractmethod
+    def load(self) -> None:
+        """Load the modules that `open_store` needs, which takes a tenth of a second."""
+
+    @abstractmethod
     def open_store(self) -> Store:
         """Open the store, and create it if it does not exist."""
 

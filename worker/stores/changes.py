@@ -23,10 +23,7 @@ class RecordCoordinates(NamedTuple):
 
 
 class JournalRow(msgspec.Struct, frozen=True, gc=False):
-    """A decision. `reason` is that of a rejection, `event_id` the id of the event that the record led to.
-
-    There is one per record: creating a msgspec struct takes 60 ns, a tuple 40 and a NamedTuple 190.
-    """
+    """A decision other than `applied`: duplicate, parked or rejected, the latter with its `reason`."""
 
     topic: str
     partition: int
@@ -34,7 +31,6 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
     customer_id: str | None
     outcome: str
     reason: str | None = None
-    event_id: str | None = None
 
 
 class Redrive(NamedTuple):
@@ -82,12 +78,16 @@ class PendingBatch(NamedTuple):
 class Changes:
     """The changes of a batch, committed in one transaction.
 
+    An applied record is recorded with its effect: the coordinates of a signup in `signups`, by customer, those of a
+    cancellation in the `cause` of its event. `journal` has the other decisions.
+
     `last_records` has the last record before a position, if a batch has one. `undecided` are records before
     their position that were found to have no decision yet. With `is_silent` the outgoing records count as published,
     and are never sent.
     """
 
     new_customers: dict[str, Customer] = field(default_factory=dict)
+    signups: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     changed_customers: dict[str, Customer] = field(default_factory=dict)
     parked: dict[RecordCoordinates, ParkedRecord] = field(default_factory=dict)
     released: list[RecordCoordinates] = field(default_factory=list)

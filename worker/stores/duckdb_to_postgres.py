@@ -22,16 +22,17 @@ from worker.stores.postgres.rows import PLACES_BITS
 Progress = Callable[[int, int], None]
 
 LINES_AT_ONCE = 10_000
+_SOURCE = "source_topic, source_partition, source_offset, decided_at"
 _COPIED = {  # the columns of each table, and the source of their rows
-    "customers": ("customer_id, industry, plan_tier, signup_date, mrr, churn_date", "FROM customers"),
-    "journal": ('"at", topic, partition, "offset", customer_id, outcome, reason, event_id', "FROM journal"),
+    "customers": (f"customer_id, industry, plan_tier, signup_date, mrr, churn_date, {_SOURCE}", "FROM customers"),
+    "decisions": ('"at", topic, partition, "offset", customer_id, outcome, reason, event_id', "FROM decisions"),
     "parked": (
         'customer_id, topic, partition, "offset", timestamp_ms, key, value, headers, parked_at',
         "FROM parked ORDER BY seq",
     ),
     # Numbers continue after those of DuckDB: the copied rows count as commits of the maximum size.
     "outbox": (
-        "commit_id, place, id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms",
+        f"commit_id, place, id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms, {_SOURCE}",
         f"""FROM (
             SELECT *, (seq - 1) >> {PLACES_BITS} AS commit_id, (seq - 1) % {2**PLACES_BITS} + 1 AS place FROM outbox
         )""",

@@ -64,7 +64,7 @@ class BatchStore(StoreRole):
 
     @abstractmethod
     def decided(self, coordinates: Collection[RecordCoordinates]) -> AbstractSet[RecordCoordinates]:
-        """Return those of these records that have a decision in the journal."""
+        """Return those of these records that have a decision."""
 
     @abstractmethod
     def discard(self, dead_letter_ids: Sequence[str], why: str) -> None:
@@ -113,7 +113,14 @@ class OutboxStore(StoreRole):
 
     @abstractmethod
     def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
-        """Record that the outbox is published up to `last_seq`, and the output partitions' ends after that."""
+        """Record that the outbox is published up to `last_seq`, and the output partitions' ends after that.
+
+        The mark may be kept in memory until the next commit, `write_mark` or `close`.
+        """
+
+    @abstractmethod
+    def write_mark(self) -> None:
+        """Write the mark that `mark_published` has kept in memory, if any."""
 
     @abstractmethod
     def output_ends(self) -> Mapping[TopicPartition, int]:

@@ -50,7 +50,7 @@ def outgoing(row: tuple[Any, ...]) -> Outgoing:
 # Cancellations rejected as no_signup, by the expression of an index in PostgreSQL; and discarded letters, whose ids
 # begin with the coordinates of their records.
 ABANDONED = f"""
-    SELECT topic, partition, "offset" FROM journal WHERE reason = '{Reason.NO_SIGNUP}'
+    SELECT topic, partition, "offset" FROM decisions WHERE reason = '{Reason.NO_SIGNUP}'
     UNION ALL
     SELECT
         split_part(dead_letter_id, '/', 1),

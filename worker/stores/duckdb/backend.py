@@ -32,6 +32,10 @@ class DuckDBBackend(Backend):
         return self._path if self._is_in_memory else str(Path(self._path).stat().st_ino)
 
     @override
+    def load(self) -> None:
+        import worker.stores.duckdb.store  # noqa: F401 - loaded for its effect
+
+    @override
     def open_store(self) -> Store:
         from worker.stores.duckdb.store import DuckDBStore
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import duckdb
 import pyarrow as pa
 
 from worker.stores.duckdb import rows
 
-Join = Callable[[str, rows.Columns], duckdb.DuckDBPyConnection]
-"""Runs a statement that reads the table `batch`, made of these columns."""
+
+class Join(Protocol):
+    """A function that runs a statement that reads the table `batch`, made of these columns."""
+
+    def __call__(
+        self, query: str, columns: rows.Columns, parameters: Sequence[Any] = (), /
+    ) -> duckdb.DuckDBPyConnection:
+        """Return the connection with the statement's result."""
 
 
 class BatchTable:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from typing_extensions import override
 
 from worker.failpoints import reach
-from worker.messages.log_identity import RecordMark
-from worker.messages.record import TopicPartition
 from worker.stores.changes import Changes, Committed, RecordCoordinates, Redrive
 from worker.stores.duckdb import outbox, rows
 from worker.stores.duckdb.file import wrap_errors
-from worker.stores.duckdb.reads import LOOKED_UP_ONE_BY_ONE, DuckDBReads, ids_given
+from worker.stores.duckdb.reads import DuckDBReads
 from worker.stores.row_codec import ABANDONED
-
-FOUND_BY_ITSELF = 50
-"""Of so many or fewer DuckDB makes such a search by itself, out of a join."""
 
 
 class DuckDBBatches(DuckDBReads):
@@ -37,45 +32,47 @@ class DuckDBBatches(DuckDBReads):
     @override
     def commit(self, changes: Changes) -> Committed:
         now = self._now()
-        with self._transaction():
-            self._write_customers(changes)
+        progress = self._progress
+        if changes.positions:
+            progress = progress.advanced(changes.positions, changes.last_records, self._topic_ids)
+        with self._saving(progress):
+            self._write_customers(changes, now)
             self._write_parked(changes, now)
             self._write_journal(changes, now)
             receipted = outbox.add(
                 self._join,
                 changes.outbox,
                 self._seq,
+                now,
                 is_silent=changes.is_silent,
                 has_receipts=self._receipts_count > 0,
             )
             self._write_redrives(changes.redrives)
-            self._write_positions(changes.positions, changes.last_records)
             reach("before-commit")
         reach("after-commit")
         numbers = range(self._seq + 1, self._seq + len(changes.outbox) + 1)
         self._seq += len(numbers)
-        self._logged_decisions += len(changes.journal)
+        self._logged_decisions += len(changes.new_customers) + len(changes.outbox) + len(changes.journal)
         self._parked_seq += len(changes.parked)
         self._parked_count += len(changes.parked) - len(changes.released) - len(changes.abandoned)
         self._abandoned.update(changes.abandoned)
         self._receipts_count -= len(receipted)
-        self._positions.update(changes.positions)
         messages = [m for m in changes.outbox if m.id not in receipted] if receipted else changes.outbox
         return Committed(messages, numbers)
 
-    def _write_customers(self, changes: Changes) -> None:
+    def _write_customers(self, changes: Changes, now: datetime) -> None:
         if changes.new_customers:
             self._join(
-                "INSERT INTO customers SELECT id::UUID, industry, plan_tier, signup_date, mrr, churn_date FROM batch",
-                rows.new_customers(changes.new_customers.values()),
+                "INSERT INTO customers SELECT id::UUID, industry, plan_tier, signup_date, mrr, churn_date,"
+                " source_topic, source_partition, source_offset, ? FROM batch",
+                rows.new_customers(changes.new_customers, changes.signups),
+                [now],
             )
         if changed := changes.changed_customers:
-            query = "UPDATE customers SET churn_date = batch.churn_date FROM batch WHERE customer_id = batch.id::UUID"
-            ids: list[str] = []
-            if FOUND_BY_ITSELF < len(changed) <= LOOKED_UP_ONE_BY_ONE:
-                query += f" AND customer_id IN {ids_given(len(changed))}"
-                ids = list(changed)
-            self._join(query, rows.churned_customers(changed), ids)
+            self._join(
+                "UPDATE customers SET churn_date = batch.churn_date FROM batch WHERE customer_id = batch.id::UUID",
+                rows.churned_customers(changed),
+            )
 
     def _write_parked(self, changes: Changes, now: datetime) -> None:
         if changes.parked:
@@ -94,33 +91,14 @@ class DuckDBBatches(DuckDBReads):
     def _write_journal(self, changes: Changes, now: datetime) -> None:
         if changes.journal:
             self._join(
-                'INSERT INTO journal SELECT "at", topic, partition, place, customer_id::UUID, outcome, reason,'
-                " event_id::UUID FROM batch",
-                rows.journal(changes.journal, now),
+                "INSERT INTO decisions SELECT ?, topic, partition, place, customer_id::UUID, outcome, reason, NULL"
+                " FROM batch",
+                rows.journal(changes.journal),
+                [now],
             )
 
     def _write_redrives(self, redrives: Sequence[Redrive]) -> None:
         if redrives:
             self._join(
                 "INSERT INTO redrives SELECT id, topic, partition, place, digest FROM batch", rows.redrives(redrives)
-            )
-
-    def _write_positions(
-        self, positions: Mapping[TopicPartition, int], last_records: Mapping[TopicPartition, RecordMark]
-    ) -> None:
-        known = {partition: offset for partition, offset in positions.items() if partition in self._positions}
-        if known:  # twice as fast as an upsert, and nearly every batch has these alone
-            self._join(
-                "UPDATE positions SET next_offset = batch.place,"
-                " record_offset = coalesce(batch.record_offset, positions.record_offset),"
-                " record_fingerprint = coalesce(batch.record_fingerprint, positions.record_fingerprint) FROM batch"
-                " WHERE positions.topic = batch.topic AND positions.partition = batch.partition",
-                rows.positions(known, last_records),
-            )
-        if len(known) < len(positions):
-            new = {partition: offset for partition, offset in positions.items() if partition not in known}
-            self._join(
-                "INSERT INTO positions SELECT topic, partition, place, topic_id::UUID, record_offset,"
-                " record_fingerprint FROM batch",
-                rows.positions(new, last_records, self._topic_ids),
             )

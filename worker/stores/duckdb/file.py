@@ -28,6 +28,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MEMORY = ":memory:"
+FOUND_BY_INDEX = 2_048
+"""DuckDB's `index_scan_max_count`."""
 _DAMAGED_ADVICE = "Restore a backup, or delete it to rebuild it"
 _CONFIG: dict[str, Any] = {
     "threads": 1,
@@ -52,6 +54,7 @@ def open_file(path: str) -> duckdb.DuckDBPyConnection:
     os.umask(0o077)  # customers are readable by this user only; permanent, as each checkpoint creates a new log
     try:
         db = duckdb.connect(path, config=_CONFIG)
+        _use_index(db)
         db.execute("SET lock_configuration = true")
         _migrate(db, from_nothing_only=True)
         version = _stored_version(db)
@@ -78,6 +81,18 @@ def open_to_read(path: str) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         raise _explain_opening(error, path) from error
     return _require_version(db, path, version)
+
+
+def _use_index(db: duckdb.DuckDBPyConnection) -> None:
+    """Let joins of a batch with `customers` use the index, instead of reading all ids.
+
+    DuckDB uses the index for up to 2,048 ids, or a thousandth of the rows, but of a join makes a list of ids only below
+    this threshold. A longer list without the index is slower than reading all ids. 4,000 new ids among 8 M customers
+    take 14 ms with the index, 43 without; 4,000 known ones 25 and 48, and their update 38 and 55.
+    """
+    query = "SELECT estimated_size FROM duckdb_tables() WHERE table_name = 'customers'"
+    customers = max((rows for (rows,) in db.execute(query).fetchall()), default=0)
+    db.execute(f"SET dynamic_or_filter_threshold = {max(FOUND_BY_INDEX, customers // 1000)}")
 
 
 @contextmanager

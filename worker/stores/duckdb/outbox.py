@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import duckdb
 from typing_extensions import override
@@ -21,7 +22,9 @@ from worker.stores.row_codec import outgoing
 PENDING_BYTES = 32 * 1024 * 1024
 
 
-def add(join: Join, messages: Sequence[Outgoing], after_seq: int, *, is_silent: bool, has_receipts: bool) -> set[str]:
+def add(
+    join: Join, messages: Sequence[Outgoing], after_seq: int, now: datetime, *, is_silent: bool, has_receipts: bool
+) -> set[str]:
     """Add the rows; returns the ids of those that have a receipt. Silent rows count as published, too."""
     if not messages:
         return set()
@@ -32,8 +35,9 @@ def add(join: Join, messages: Sequence[Outgoing], after_seq: int, *, is_silent: 
         receipted = {message_id for (message_id,) in join(query, rows.ids(ids)).fetchall()}
     join(
         "INSERT INTO outbox SELECT seq, id, topic, partition, key, value, headers, customer_id::UUID, receipted,"
-        " timestamp_ms FROM batch",
+        " timestamp_ms, source_topic, source_partition, source_offset, ? FROM batch",
         rows.outbox(messages, after_seq, set(ids) if is_silent else receipted),
+        [now],
     )
     return receipted
 
@@ -74,17 +78,6 @@ def keep_receipts(join: Join, ids: Sequence[str], published_seq: int) -> None:
     )
 
 
-def set_ends(join: Join, ends: Mapping[TopicPartition, int]) -> None:
-    """Set the offset up to which each of these output partitions is accounted for."""
-    if not ends:
-        return
-    join(
-        "INSERT INTO output_ends SELECT topic, partition, place FROM batch"
-        " ON CONFLICT (topic, partition) DO UPDATE SET end_offset = excluded.end_offset",
-        rows.offsets(ends),
-    )
-
-
 class DuckDBOutbox(DuckDBSession, OutboxStore):
     """The outbox in DuckDB."""
 
@@ -96,12 +89,12 @@ class DuckDBOutbox(DuckDBSession, OutboxStore):
     @property
     @override
     def published_seq(self) -> int:
-        return self._published_seq
+        return self._progress.published_seq
 
     @property
     @override
     def unpublished(self) -> int:
-        query = f"SELECT count(*) FROM outbox WHERE seq > {self._published_seq} AND NOT receipted"
+        query = f"SELECT count(*) FROM outbox WHERE seq > {self.published_seq} AND NOT receipted"
         return int(self._rows(query)[0][0])
 
     @wrap_errors
@@ -110,28 +103,26 @@ class DuckDBOutbox(DuckDBSession, OutboxStore):
         end = self._seq if up_to_seq is None else min(up_to_seq, self._seq)
         return pending(self._db, after_seq, limit, end)
 
-    @wrap_errors
     @override
     def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
-        with self._transaction():
-            self._db.execute("UPDATE relay SET published_seq = ?", [last_seq])
-            set_ends(self._join, ends)
-            reach("before-mark")
-        reach("after-mark")
-        self._published_seq = last_seq
+        self._progress = self._progress.marked(last_seq, ends)
 
     @wrap_errors
     @override
+    def write_mark(self) -> None:
+        if self._has_mark:
+            with self._saving(self._progress):
+                pass
+
+    @override
     def output_ends(self) -> Mapping[TopicPartition, int]:
-        ends = self._db.execute("SELECT topic, partition, end_offset FROM output_ends").fetchall()
-        return {(topic, partition): offset for topic, partition, offset in ends}
+        return self._progress.ends
 
     @wrap_errors
     @override
     def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
-        with self._transaction():
-            keep_receipts(self._join, ids, self._published_seq)
-            set_ends(self._join, ends)
+        with self._saving(self._progress.marked(self.published_seq, ends)):
+            keep_receipts(self._join, ids, self.published_seq)
             reach("before-receipts")
         reach("after-receipts")
         self._receipts_count = self._one("SELECT count(*) FROM receipts")

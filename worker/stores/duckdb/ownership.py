@@ -7,10 +7,11 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from worker.messages.log_identity import LogIdentity
 from worker.messages.record import TopicPartition
 from worker.stores.duckdb.file import wrap_errors
 from worker.stores.duckdb.session import DuckDBSession
-from worker.stores.log_identities import LogIdentities
+from worker.stores.log_identities import LogIdentities, moving_applied
 
 
 class DuckDBOwnership(DuckDBSession, LogIdentities):
@@ -23,25 +24,25 @@ class DuckDBOwnership(DuckDBSession, LogIdentities):
 
     @override
     def claim(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return self._positions
+        return self._progress.positions
 
     @override
     def lead(self) -> bool:
         return True
 
-    @wrap_errors
     @override
-    def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
-        topic, number = partition
-        self._db.execute(
-            "UPDATE positions SET next_offset = ?, topic_id = NULL, record_offset = NULL, record_fingerprint = NULL"
-            " WHERE topic = ? AND partition = ?",
-            [next_offset, topic, number],
-        )
-        self._positions[partition] = next_offset
+    def logs(self) -> Mapping[TopicPartition, LogIdentity]:
+        return self._progress.logs
 
     @wrap_errors
     @override
-    def _set_topic_id(self, partition: TopicPartition, topic_id: UUID) -> None:
-        query = "UPDATE positions SET topic_id = ? WHERE topic = ? AND partition = ? AND topic_id IS NULL"
-        self._db.execute(query, [topic_id, *partition])
+    def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
+        with self._saving(self._progress.without_log(partition, next_offset)):
+            for statement in moving_applied("?"):
+                self._db.execute(statement, [*partition, next_offset])
+
+    @wrap_errors
+    @override
+    def _set_topic_ids(self, topic_ids: Mapping[TopicPartition, UUID]) -> None:
+        with self._saving(self._progress._replace(topic_ids={**self._progress.topic_ids, **topic_ids})):
+            pass

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from types import MappingProxyType
+from itertools import repeat
 from typing import Any
-from uuid import UUID
 
 import pyarrow as pa
 
 from domain.customer import Customer
-from worker.messages.log_identity import RecordMark
 from worker.messages.outgoing import Outgoing
-from worker.messages.record import TopicPartition
 from worker.stores.changes import JournalRow, ParkedRecord, RecordCoordinates, Redrive
 from worker.stores.duckdb.uuid_fast_path import uuids
 from worker.stores.row_codec import customer_values, encode_headers
 
 Columns = dict[str, "pa.Array[Any]"]
+Source = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
+_NO_SOURCE = (None, None, None)
 
 
 def ids(values: Collection[str]) -> Columns:
@@ -31,16 +31,27 @@ def customer_ids(values: Collection[str]) -> Columns:
     return {"id": uuids(list(values))}
 
 
-def new_customers(customers: Collection[Customer]) -> Columns:
-    """Return the columns of `customers`."""
-    ids, industries, plan_tiers, signup_dates, mrr, churn_dates = zip(*map(customer_values, customers), strict=True)
-    return {
+def new_customers(customers: Mapping[str, Customer], signups: Mapping[str, Source]) -> Columns:
+    """Return the columns of `customers`, with the coordinates of their signups."""
+    values = zip(*map(customer_values, customers.values()), strict=True)
+    ids, industries, plan_tiers, signup_dates, mrr, churn_dates = values
+    return _sources(map(signups.get, customers, repeat(_NO_SOURCE))) | {
         "id": uuids(ids),
         "industry": pa.array(industries, pa.string()),
         "plan_tier": pa.array(plan_tiers, pa.string()),
         "signup_date": pa.array(signup_dates, pa.date32()),
         "mrr": pa.array(mrr, pa.decimal128(18, 6)),
         "churn_date": pa.array(churn_dates, pa.date32()),
+    }
+
+
+def _sources(of: Iterable[Source | tuple[None, None, None]]) -> Columns:
+    """Return the coordinates of records."""
+    topics, partitions, offsets = zip(*of, strict=True)
+    return {
+        "source_topic": pa.array(topics, pa.string()),
+        "source_partition": pa.array(partitions, pa.int32()),
+        "source_offset": pa.array(offsets, pa.int64()),
     }
 
 
@@ -75,23 +86,21 @@ def coordinates(released: Sequence[RecordCoordinates]) -> Columns:
     return {"topic": pa.array(topics), "partition": pa.array(partitions, pa.int32()), "place": pa.array(offsets)}
 
 
-def journal(rows: Sequence[JournalRow], now: datetime) -> Columns:
-    """Return the columns of `journal`."""
+def journal(rows: Sequence[JournalRow]) -> Columns:
+    """Return the columns of `decisions`."""
     return {
-        "at": pa.repeat(pa.scalar(now), len(rows)),
         "topic": pa.array([row.topic for row in rows]),
         "partition": pa.array([row.partition for row in rows], pa.int32()),
         "place": pa.array([row.offset for row in rows]),
         "customer_id": uuids([row.customer_id for row in rows]),
         "outcome": pa.array([row.outcome for row in rows]),
         "reason": pa.array([row.reason for row in rows], pa.string()),
-        "event_id": uuids([row.event_id for row in rows]),
     }
 
 
 def outbox(messages: Sequence[Outgoing], after_seq: int, receipted: Collection[str]) -> Columns:
     """Return the columns of `outbox`; rows are numbered after `after_seq`, those in `receipted` are published."""
-    return {
+    return _sources([m.cause or _NO_SOURCE for m in messages]) | {
         "seq": pa.array(range(after_seq + 1, after_seq + len(messages) + 1)),
         "id": pa.array([m.id for m in messages]),
         "topic": pa.array([m.topic for m in messages]),
@@ -114,27 +123,4 @@ def redrives(found: Sequence[Redrive]) -> Columns:
         "partition": pa.array(partitions, pa.int32()),
         "place": pa.array(offsets),
         "digest": pa.array(digests),
-    }
-
-
-def offsets(of: Mapping[TopicPartition, int]) -> Columns:
-    """Return an offset of each partition."""
-    return {
-        "topic": pa.array([topic for topic, _ in of]),
-        "partition": pa.array([partition for _, partition in of], pa.int32()),
-        "place": pa.array(of.values(), pa.int64()),
-    }
-
-
-def positions(
-    of: Mapping[TopicPartition, int],
-    last_records: Mapping[TopicPartition, RecordMark],
-    topic_ids: Mapping[TopicPartition, UUID] = MappingProxyType({}),
-) -> Columns:
-    """Return the next offset of each partition, its last record, and its topic id; NULL for what is not given."""
-    marks = [last_records.get(place) for place in of]
-    return offsets(of) | {
-        "topic_id": pa.array([str(topic_ids[place]) if place in topic_ids else None for place in of], pa.string()),
-        "record_offset": pa.array([mark and mark.offset for mark in marks], pa.int64()),
-        "record_fingerprint": pa.array([mark and mark.fingerprint for mark in marks], pa.int64()),
     }

@@ -14,11 +14,13 @@ from uuid import UUID
 
 import duckdb
 
+from worker.failpoints import reach
 from worker.messages.record import TopicPartition
 from worker.stores.changes import RecordCoordinates
 from worker.stores.duckdb import rows
 from worker.stores.duckdb.batch import BatchTable
 from worker.stores.duckdb.file import identity, open_file, wrap_errors
+from worker.stores.duckdb.progress import NO_PROGRESS, Progress, read_progress
 from worker.stores.row_codec import ABANDONED
 
 
@@ -32,22 +34,54 @@ class DuckDBSession:
         self.path = path
         self._clock = clock
         self._topic_ids: Mapping[TopicPartition, UUID] = {}
+        self._identity = ""
+        self._stored = self._progress = NO_PROGRESS
         self._open()
 
     @wrap_errors
     def _open(self) -> None:
         self._db = open_file(self.path)
         self._batch = BatchTable(self._db)
-        self._identity = identity(self._db, self.path)
-        self._seq: int = self._one("SELECT greatest((SELECT max(seq) FROM outbox), published_seq) FROM relay")
+        self._open_progress()
+        self._seq: int = self._one("SELECT greatest((SELECT max(seq) FROM outbox), published_seq) FROM progress")
         self._parked_seq = self._one("SELECT coalesce(max(seq), 0) FROM parked")
         self._parked_count = self._one("SELECT count(*) FROM parked")
         self._receipts_count = self._one("SELECT count(*) FROM receipts")
-        self._published_seq: int = self._one("SELECT published_seq FROM relay")
         self._logged_decisions = 0
         self._abandoned = set(map(RecordCoordinates._make, self._db.execute(ABANDONED).fetchall()))
-        positions = self._db.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
-        self._positions = {(topic, partition): offset for topic, partition, offset in positions}
+
+    def _open_progress(self) -> None:
+        """Read the progress. A mark that was not written yet is kept where the same file is reopened."""
+        noted, has_mark, before = self._progress, self._has_mark, self._identity
+        self._stored = self._progress = read_progress(self._db)
+        self._identity = identity(self._db, self.path)
+        if has_mark and self._identity == before:
+            self._progress = self._stored.marked(noted.published_seq, noted.ends)
+
+    @property
+    def _has_mark(self) -> bool:
+        """Whether a mark of published rows is not written yet."""
+        noted, stored = self._progress, self._stored
+        return noted.published_seq != stored.published_seq or noted.ends is not stored.ends
+
+    def _write_progress(self, progress: Progress) -> None:
+        """Write what differs from the stored progress, in the transaction of the caller."""
+        if columns := progress.columns(self._stored):
+            assigned = ", ".join(f"{name} = ?" for name in columns)
+            self._db.execute(f"UPDATE progress SET {assigned}", list(columns.values()))
+
+    @contextmanager
+    def _saving(self, progress: Progress) -> Iterator[None]:
+        """Commit the progress in one transaction with what is written in the block, and a mark not written yet."""
+        has_mark = self._has_mark
+        with self._transaction():
+            yield
+            self._write_progress(progress)
+            if has_mark:
+                reach("before-mark")
+        if has_mark:
+            reach("after-mark")
+        self._stored = self._progress = progress
 
     def _now(self) -> datetime:
         return self._clock().replace(tzinfo=None)

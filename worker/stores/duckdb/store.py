@@ -20,6 +20,7 @@ from worker.stores.duckdb.file import MEMORY, wrap_errors
 from worker.stores.duckdb.outbox import DuckDBOutbox
 from worker.stores.duckdb.ownership import DuckDBOwnership
 from worker.stores.duckdb.view import DuckDBView
+from worker.stores.errors import StoreError
 from worker.stores.port import Store
 from worker.stores.reading import StoreView
 
@@ -78,5 +79,7 @@ class DuckDBStore(DuckDBBatches, DuckDBOutbox, DuckDBOwnership, Store):
         with self._closing:
             for view in list(self._views):
                 view.end()  # an open view would keep the database, even an invalidated one
+            with suppress(StoreError):  # a late mark is repaired by the receipts
+                self.write_mark()
             with suppress(duckdb.Error):  # an invalidated database is closed by letting go of it
                 self._db.close()

@@ -67,12 +67,17 @@ class DuckDBView(StoreView):
         )
 
     def _decided_at(self, seq: int) -> datetime | None:
-        """Return the time of the decision that this row of the outbox comes from: the outbox has no times."""
-        [(message_id,)] = self._rows("SELECT id FROM outbox WHERE seq = ?", [seq])
+        """Return the time of the decision that this row of the outbox comes from.
+
+        Rows from before version 4 have no time: it is that of their decision.
+        """
+        [(message_id, at)] = self._rows("SELECT id, decided_at FROM outbox WHERE seq = ?", [seq])
+        if at is not None:
+            return _utc(at)
         if (letter := _LETTER_ID(message_id)) is None:
-            [(at,)] = self._rows('SELECT max("at") FROM journal WHERE event_id = try_cast(? AS UUID)', [message_id])
+            [(at,)] = self._rows('SELECT max("at") FROM decisions WHERE event_id = try_cast(? AS UUID)', [message_id])
         else:
-            query = 'SELECT max("at") FROM journal WHERE topic = ? AND partition = ? AND "offset" = ?'
+            query = 'SELECT max("at") FROM decisions WHERE topic = ? AND partition = ? AND "offset" = ?'
             [(at,)] = self._rows(query, [letter[1], int(letter[2]), int(letter[3])])
         return _utc(at)
 
@@ -90,7 +95,8 @@ class DuckDBView(StoreView):
     def decisions(self, customer_id: str) -> Sequence[Decision]:
         query = """
             SELECT "at", topic, partition, "offset", outcome, reason, event_id::VARCHAR
-            FROM journal WHERE customer_id = ?::UUID ORDER BY rowid
+            FROM journal WHERE customer_id = ?::UUID
+            ORDER BY "at", outcome <> 'parked', outcome <> 'applied', event_id IS NOT NULL, "offset"
         """
         return [Decision(at.replace(tzinfo=UTC), *row) for at, *row in self._rows(query, [customer_id])]
 

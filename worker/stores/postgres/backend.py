@@ -31,6 +31,10 @@ class PostgresBackend(Backend):
         return sha256(self.shown.encode()).hexdigest()[:16]
 
     @override
+    def load(self) -> None:
+        import worker.stores.postgres.store  # noqa: F401 - loaded for its effect
+
+    @override
     def open_store(self) -> Store:
         from worker.stores.postgres.store import PostgresStore
 

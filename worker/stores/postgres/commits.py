@@ -36,11 +36,11 @@ class PostgresBatches(PostgresReads):
         with self._db.transaction():
             self._require_version(self._db)
             self._check(changes)
-            self._write_customers(changes)
+            self._write_customers(changes, now)
             self._write_parked(changes, now)
             if changes.journal:
-                rows.copy_binary(self._db, rows.JOURNAL, rows.JOURNAL_TYPES, rows.journal(changes.journal, now))
-            receipted = outbox.add(self._db, changes.outbox, is_silent=changes.is_silent)
+                rows.copy_binary(self._db, rows.DECISIONS, rows.DECISIONS_TYPES, rows.decisions(changes.journal, now))
+            receipted = outbox.add(self._db, changes.outbox, now, is_silent=changes.is_silent)
             columns = 'redrives (dead_letter_id, topic, partition, "offset", value_sha256)'
             self._copy(columns, changes.redrives)
             self._write_positions(changes.positions, changes.last_records)
@@ -59,9 +59,10 @@ class PostgresBatches(PostgresReads):
         checks.lock_changed(self._db, changes)
         checks.take_parked(self._db, changes)
 
-    def _write_customers(self, changes: Changes) -> None:
+    def _write_customers(self, changes: Changes, now: datetime) -> None:
         if new := changes.new_customers.values():
-            rows.copy_binary(self._db, rows.CUSTOMERS, rows.CUSTOMERS_TYPES, rows.new_customers(new))
+            with_sources = rows.new_customers(new, changes.signups, now)
+            rows.copy_binary(self._db, rows.CUSTOMERS, rows.CUSTOMERS_TYPES, with_sources)
         if changed := changes.changed_customers.values():
             query = """
                 UPDATE customers SET churn_date = changed.churn_date

@@ -8,6 +8,7 @@ took its number. A transaction that sees the later commit also sees the earlier 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from typing_extensions import override
@@ -30,7 +31,7 @@ IS_PENDING = "coalesce(seq_before + place > (SELECT published_seq FROM relay), t
 """Of a row of `NUMBERED`: it is not known as published."""
 
 
-def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set[str]:
+def add(db: Connection, messages: Sequence[Outgoing], now: datetime, *, is_silent: bool) -> set[str]:
     """Add the rows; returns the ids of those that have a receipt. Silent rows count as published, too.
 
     The batch must hold its locks: the commit's number then follows those of the commits that it waited for.
@@ -46,7 +47,7 @@ def add(db: Connection, messages: Sequence[Outgoing], *, is_silent: bool) -> set
     query = "INSERT INTO outbox_commits (last_place) VALUES (%s) RETURNING commit_id"
     [(commit_id,)] = db.execute(query, [len(messages)]).fetchall()
     are_out = {message.id for message in messages} if is_silent else receipted
-    rows.copy_binary(db, rows.OUTBOX, rows.OUTBOX_TYPES, rows.outbox(commit_id, messages, are_out))
+    rows.copy_binary(db, rows.OUTBOX, rows.OUTBOX_TYPES, rows.outbox(commit_id, messages, are_out, now))
     return receipted
 
 
@@ -199,6 +200,10 @@ class PostgresOutbox(PostgresSession, OutboxStore):
             _set_ends(self._db, ends)
             reach("before-mark")
         reach("after-mark")
+
+    @override
+    def write_mark(self) -> None:
+        pass  # marks are written at once
 
     @override
     def output_ends(self) -> Mapping[TopicPartition, int]:

@@ -7,10 +7,12 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from worker.messages.log_identity import LogIdentity
 from worker.messages.record import TopicPartition
-from worker.stores.log_identities import LogIdentities
+from worker.stores.log_identities import LogIdentities, moving_applied
 from worker.stores.postgres.connection import wrap_errors
 from worker.stores.postgres.store_session import PostgresSession
+from worker.stores.row_codec import POSITION_LOGS, log_identity
 
 NOBODY = -1
 """The epoch of a store that does not lead."""
@@ -51,6 +53,10 @@ class PostgresOwnership(PostgresSession, LogIdentities):
             self._leader_epoch = NOBODY if epoch is None else epoch
         return epoch is not None
 
+    @override
+    def logs(self) -> Mapping[TopicPartition, LogIdentity]:
+        return {(topic, partition): log_identity(*log) for topic, partition, *log in self._rows(POSITION_LOGS)}
+
     @wrap_errors
     @override
     def forget_position(self, partition: TopicPartition, next_offset: int) -> None:
@@ -58,10 +64,24 @@ class PostgresOwnership(PostgresSession, LogIdentities):
             UPDATE positions SET next_offset = %s, topic_id = NULL, record_offset = NULL, record_fingerprint = NULL
             WHERE topic = %s AND partition = %s
         """
-        self._db.execute(query, [next_offset, *partition])
+        with self._db.transaction():
+            self._db.execute(_WITHOUT_LIMIT)
+            self._db.execute(query, [next_offset, *partition])
+            self._db.execute(_LOCK_CUSTOMERS, [*partition, next_offset])
+            for statement in moving_applied("%s"):
+                self._db.execute(statement.encode(), [*partition, next_offset])
 
     @wrap_errors
     @override
-    def _set_topic_id(self, partition: TopicPartition, topic_id: UUID) -> None:
+    def _set_topic_ids(self, topic_ids: Mapping[TopicPartition, UUID]) -> None:
         query = "UPDATE positions SET topic_id = %s WHERE topic = %s AND partition = %s AND topic_id IS NULL"
-        self._db.execute(query, [topic_id, *partition])
+        for partition, topic_id in topic_ids.items():
+            self._db.execute(query, [topic_id, *partition])
+
+
+# As many rows can be moved as the log had: the time limit of other transactions is too short for that.
+_WITHOUT_LIMIT = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'"
+_LOCK_CUSTOMERS = """
+    SELECT FROM customers WHERE source_topic = %s AND source_partition = %s AND source_offset >= %s
+    ORDER BY customer_id FOR NO KEY UPDATE
+"""

@@ -81,16 +81,24 @@ def positions(
     ]
 
 
-CUSTOMERS = "customers (customer_id, industry, plan_tier, signup_date, mrr, churn_date)"
-CUSTOMERS_TYPES = ("bytea", "text", "text", "int4", "numeric", "int4")
+_SOURCE = "source_topic, source_partition, source_offset, decided_at"
+_SOURCE_TYPES = ("text", "int4", "int8", "int8")
+_NO_SOURCE = (None, None, None)
+CUSTOMERS = f"customers (customer_id, industry, plan_tier, signup_date, mrr, churn_date, {_SOURCE})"
+CUSTOMERS_TYPES = ("bytea", "text", "text", "int4", "numeric", "int4", *_SOURCE_TYPES)
 
 
-def new_customers(customers: Iterable[Customer]) -> Rows:
+def new_customers(customers: Iterable[Customer], signups: Mapping[str, tuple[str, int, int]], now: datetime) -> Rows:
     """Return rows of `CUSTOMERS` in the order of their ids: concurrent inserts of the same ones do not deadlock."""
+    at = _microseconds(now)
     for customer_id, industry, plan_tier, signup_date, mrr, churn_date in sorted(map(customer_values, customers)):
         churned = None if churn_date is None else churn_date.toordinal() - _FIRST_DAY
         signed_up = signup_date.toordinal() - _FIRST_DAY
-        yield _uuid(customer_id), industry.value, plan_tier.value, signed_up, mrr, churned
+        topic, partition, offset = signups.get(customer_id, _NO_SOURCE)
+        yield (
+            _uuid(customer_id), industry.value, plan_tier.value, signed_up, mrr, churned,
+            topic, partition, offset, at,
+        )  # fmt: skip
 
 
 def parked(waiting: Iterable[ParkedRecord], now: datetime) -> Rows:
@@ -100,32 +108,46 @@ def parked(waiting: Iterable[ParkedRecord], now: datetime) -> Rows:
         yield customer_id, r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, headers, now
 
 
-JOURNAL = 'journal ("at", topic, partition, "offset", customer_id, outcome, reason, event_id)'
-JOURNAL_TYPES = ("int8", "text", "int4", "int8", "bytea", "text", "text", "bytea")
+DECISIONS = 'decisions ("at", topic, partition, "offset", customer_id, outcome, reason)'
+DECISIONS_TYPES = ("int8", "text", "int4", "int8", "bytea", "text", "text")
 
 
-def journal(rows: Iterable[JournalRow], now: datetime) -> Rows:
-    """Return rows of `JOURNAL`."""
-    at = (now - _EPOCH) // _MICROSECOND
+def decisions(rows: Iterable[JournalRow], now: datetime) -> Rows:
+    """Return rows of `DECISIONS`."""
+    at = _microseconds(now)
     for r in rows:
-        yield at, r.topic, r.partition, r.offset, _uuid(r.customer_id), r.outcome, r.reason, _uuid(r.event_id)
+        yield at, r.topic, r.partition, r.offset, _uuid(r.customer_id), r.outcome, r.reason
 
 
-OUTBOX = "outbox (commit_id, place, id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms)"
-OUTBOX_TYPES = ("int8", "int4", "text", "text", "int4", "bytea", "bytea", "bytea", "bytea", "bool", "int8")
+OUTBOX = (
+    "outbox (commit_id, place, id, topic, partition, key, value, headers, customer_id, receipted, timestamp_ms,"
+    f" {_SOURCE})"
+)
+OUTBOX_TYPES = (
+    "int8", "int4", "text", "text", "int4", "bytea", "bytea", "bytea", "bytea", "bool", "int8", *_SOURCE_TYPES
+)  # fmt: skip
 
 
-def outbox(commit_id: int, messages: Iterable[Outgoing], receipted: Collection[str]) -> Rows:
+def outbox(commit_id: int, messages: Iterable[Outgoing], receipted: Collection[str], now: datetime) -> Rows:
     """Return rows of `OUTBOX`; those with an id in `receipted` are published."""
+    at = _microseconds(now)
     for place, m in enumerate(messages, 1):
         headers = m.encoded_headers or encode_headers(m.headers)
         is_out, about = m.id in receipted, _uuid(m.customer_id)
-        yield commit_id, place, m.id, m.topic, m.partition, m.key, m.value, headers, about, is_out, m.timestamp
+        topic, partition, offset = m.cause or _NO_SOURCE
+        yield (
+            commit_id, place, m.id, m.topic, m.partition, m.key, m.value, headers, about, is_out, m.timestamp,
+            topic, partition, offset, at,
+        )  # fmt: skip
 
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
 _FIRST_DAY = _EPOCH.toordinal()
 _MICROSECOND = timedelta(microseconds=1)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _uuid(text: str | None) -> bytes | None:

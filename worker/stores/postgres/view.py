@@ -79,12 +79,16 @@ class PostgresView(StoreView):
         )
 
     def _decided_at(self, number: int) -> datetime | None:
-        """Return the time of the decision that this row of the outbox comes from: the outbox has no times."""
-        [(message_id,)] = self._rows(_ID_OF_ROW, {"numbers": [number]})
-        if (letter := _LETTER_ID(message_id)) is None:
-            [(at,)] = self._rows('SELECT max("at") FROM journal WHERE event_id::text = %s', [message_id])
-        else:
-            query = 'SELECT max("at") FROM journal WHERE topic = %s AND partition = %s AND "offset" = %s'
+        """Return the time of the decision that this row of the outbox comes from.
+
+        Rows from before version 4 have no time: it is that of their decision.
+        """
+        [(message_id, at)] = self._rows(_ID_OF_ROW, {"numbers": [number]})
+        letter = _LETTER_ID(message_id)
+        if at is None and letter is None:
+            [(at,)] = self._rows('SELECT max("at") FROM decisions WHERE event_id::text = %s', [message_id])
+        elif at is None and letter is not None:
+            query = 'SELECT max("at") FROM decisions WHERE topic = %s AND partition = %s AND "offset" = %s'
             [(at,)] = self._rows(query, [letter[1], int(letter[2]), int(letter[3])])
         moment: datetime | None = at
         return moment
@@ -103,7 +107,8 @@ class PostgresView(StoreView):
     def decisions(self, customer_id: str) -> Sequence[Decision]:
         query = """
             SELECT "at", topic, partition, "offset", outcome, reason, event_id::text
-            FROM journal WHERE customer_id = %s::uuid ORDER BY id
+            FROM journal WHERE customer_id = %s::uuid
+            ORDER BY "at", outcome <> 'parked', outcome <> 'applied', event_id IS NOT NULL, "offset"
         """
         return [Decision(at, *row) for at, *row in self._rows(query, [customer_id])]
 
@@ -222,7 +227,7 @@ WHERE {outbox.IS_PENDING} AND (seq_before IS NULL OR seq_before >= coalesce(
     (SELECT max(seq_before) FROM outbox_commits WHERE seq_before <= (SELECT published_seq FROM relay)), 0
 ))
 """
-_ID_OF_ROW = f"SELECT id FROM outbox WHERE {rows.WITH_ROW_NUMBERS}"
+_ID_OF_ROW = f"SELECT id, decided_at FROM outbox WHERE {rows.WITH_ROW_NUMBERS}"
 _WAITING = """
     SELECT customer_id, count(*) AS records, min(parked_at) AS since, min(seq) AS first
     FROM parked GROUP BY customer_id HAVING min(parked_at) < coalesce(%s::timestamptz, 'infinity')
