@@ -183,11 +183,14 @@ def _child_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", pid: int, mask: str) -> None:
-    """Wait until the process catches (SigCgt) or blocks (SigBlk) SIGTERM. Before that, it would not receive it."""
+    """Wait until the process catches (SigCgt) or blocks (SigBlk) SIGTERM. Before that, it would not receive it.
+
+    `unshare` blocks it for a moment, too, but unblocks it before it becomes the command.
+    """
     while process.poll() is None:
-        status = Path(f"/proc/{pid}/status").read_text()
-        signals = int(next(line for line in status.splitlines() if line.startswith(mask)).split()[1], 16)
-        if signals >> (signal.SIGTERM - 1) & 1:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        status = {name: text.strip() for name, _, text in (line.partition(":") for line in lines)}
+        if status["Name"] != "unshare" and int(status[mask], 16) >> (signal.SIGTERM - 1) & 1:
             return
     raise AssertionError(f"the process ended before SIGTERM was in {mask}")
 
