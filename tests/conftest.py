@@ -33,6 +33,7 @@ LONGEST = (
     "test_asking",
     "test_stopping",
     "test_broker",
+    "test_oauth",
     "test_main_job",
     "test_publishing",
     "test_demo",

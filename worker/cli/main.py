@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated
 
+import structlog
 import typer
 
 from worker import __version__
@@ -36,6 +37,7 @@ _MODULES = (
 def main() -> None:
     """Run the command line. Expected errors end in one sentence and an exit code instead of a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())  # a command reports errors itself
+    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())  # by default it prints to standard output
     standard_output.install()
     try:
         command_line(sys.argv[1:])()
