@@ -131,7 +131,7 @@ def compact(stage: Stage, kafka: Kafka, done: Callable[[], bool]) -> None:
     let_cleaner_run_at_once(kafka)
     for name in ("segment.ms", "max.compaction.lag.ms"):
         configure(kafka.bootstrap_servers, stage.topics.churned, name, "1")
-    configure(kafka.bootstrap_servers, stage.topics.churned, "min.cleanable.dirty.ratio", "0")
+    configure(kafka.bootstrap_servers, stage.topics.churned, "min.cleanable.dirty.ratio", "0.0")
     deadline = time.monotonic() + 60
     while not done():
         assert time.monotonic() < deadline, "not compacted"

@@ -17,7 +17,7 @@ from tests.support.store_reader import read_postgres
 from tests.support.worker_process import WorkerProcess, environment, module_command
 
 pytestmark = pytest.mark.timeout(240)
-KEPT = ("customers", "journal", "parked", "outbox", "receipts", "redrives", "discards", "positions", "relay")
+KEPT = ("customers", "decisions", "parked", "outbox", "receipts", "redrives", "discards", "positions", "relay")
 REST_LIMIT_S = 60.0
 
 

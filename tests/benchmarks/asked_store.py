@@ -8,7 +8,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from domain.customer import MRR, Customer, Industry, PlanTier
+from worker.messages.cloudevents import caused_by
 from worker.messages.composer import Composer
+from worker.messages.message import Cancellation
 from worker.messages.record import PlainRecord
 from worker.settings import Settings, Topics
 from worker.stores.changes import Changes
@@ -65,7 +67,18 @@ def _leave(store: DuckDBStore, settings: Settings, events: int) -> Iterator[int]
             mrr = MRR(Decimal(10 + number % 997))
             customer = Customer(who, Industry.FINTECH, PlanTier.GROWTH, _SIGNED_UP, mrr)
             event = customer.mark_churned(_FIRST_LEFT + timedelta(number % _DAYS), "too_expensive")
-            cause = PlainRecord(topics.cancellation, PARTITION, number, 1782820800000, who.encode(), b"", [])
+            record = PlainRecord(topics.cancellation, PARTITION, number, 1782820800000, who.encode(), b"", [])
+            cause = Cancellation(
+                record,
+                number,
+                size=0,
+                is_redriven=False,
+                customer_id=who,
+                cancellation_date=event.churn_date,
+                reason=event.reason,
+                timestamp=record.timestamp,
+                event_headers=caused_by(record),
+            )
             sent = composer.churned(event, cause)
             changes.new_customers[who] = customer
             changes.outbox.append(sent)

@@ -14,7 +14,8 @@ from tests.documents.documents import CONTRACT, README, ROOT, Block, blocks
 from tests.documents.java import compile_java
 from tests.documents.shell import require_valid, simple_commands
 from worker.messages import schemas
-from worker.messages.inbound import Cancellation, Decoder, Signup
+from worker.messages.inbound import Decoder
+from worker.messages.message import Cancellation, Signup
 from worker.messages.record import PlainRecord
 from worker.stores.duckdb.store import DuckDBStore
 

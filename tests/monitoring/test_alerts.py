@@ -19,7 +19,7 @@ from hatchling.builders.wheel import WheelBuilder
 from typer.testing import CliRunner
 
 from tests.monitoring.promtool import RULES, require_firing, run_promtool
-from tests.support.builders import SIGNUPS, record
+from tests.support.builders import SIGNUPS
 from worker.cli.main import command_line
 from worker.messages.rejection import Reason, Rejected
 from worker.metrics.counters import Metrics, Stage
@@ -28,6 +28,7 @@ from worker.monitoring.exposition import exposition
 from worker.monitoring.gauges import Reading, StoreReading
 from worker.processing.batch import BatchResult
 from worker.settings import Topics
+from worker.stores.changes import RecordCoordinates
 from worker.stores.reading import AtStake, Waiting
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,11 @@ def test_many_rejections_fire_an_alert_per_reason(tmp_path: Path) -> None:
     metrics = Metrics(Topics())
     before = scraped(metrics, well())
     result = BatchResult(
-        rejected=[(record(None), Rejected(reason, "")) for reason in (Reason.EMPTY, Reason.INVALID) for _ in range(50)]
+        rejected=[
+            (RecordCoordinates(SIGNUPS, 0, 0), Rejected(reason, ""))
+            for reason in (Reason.EMPTY, Reason.INVALID)
+            for _ in range(50)
+        ]
     )
     result.decided.update({(SIGNUPS, "applied"): 500, (SIGNUPS, "rejected"): 100})
     metrics.applied(600, result, {})

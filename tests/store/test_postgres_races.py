@@ -21,6 +21,7 @@ from tests.support.builders import (
     batch_path,
     cancellation,
     customer,
+    decoded,
     record,
     signup,
 )
@@ -151,7 +152,7 @@ def test_cancellation_concurrent_with_its_signup_is_published(
 ) -> None:
     signups, cancellations = stores
     with UnitOfWork(cancellations) as work:
-        batch_path().apply([cancellation(0)], work)  # parked, as far as it knows
+        batch_path().apply(decoded(cancellation(0)), work)  # parked, as far as it knows
         apply(signups, [signup(0)])
         with pytest.raises(StoreConflictError):
             work.commit()

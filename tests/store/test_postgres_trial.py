@@ -17,6 +17,7 @@ from tests.support.builders import (
     batch_path,
     cancellation,
     customer,
+    decoded,
     record,
     signup,
 )
@@ -79,7 +80,7 @@ def decide(store: Store, records: list[PlainRecord], *, is_silent: bool = False)
     """Take a batch; the ids of what is to be published of it."""
     with UnitOfWork(store) as work:
         work._changes.is_silent = is_silent
-        batch_path().apply(records, work)
+        batch_path().apply(decoded(*records), work)
         return ids(work.commit().messages)
 
 
@@ -117,7 +118,7 @@ def test_rolled_back_batch_leaves_the_dry_run_unchanged(trial: PostgresDryRun) -
     decide(trial, [signup(3, EVE, mrr='"1.00"'), signup(4, GUS)])
     before = told(trial)
     with UnitOfWork(trial) as work:
-        batch_path().apply([cancellation(9, GUS)], work)
+        batch_path().apply(decoded(cancellation(9, GUS)), work)
         assert work._changes.changed_customers
     assert told(trial) == before
 

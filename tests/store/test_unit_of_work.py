@@ -7,7 +7,7 @@ import pytest
 from tests.support.builders import ADA, BOB, CANCELLATIONS, EVE, SIGNUPS, customer
 from tests.support.changes import details, everything_in, ids, outgoing, waiting
 from tests.support.databases import Database
-from worker.messages.inbound import Cancellation
+from worker.messages.message import Cancellation
 from worker.messages.record import PlainRecord, Record
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.changes import JournalRow
@@ -27,7 +27,18 @@ def reached(ends: dict[tuple[str, int], int]) -> dict[tuple[str, int], Record]:
 
 
 def early(offset: int, customer_id: str = EVE) -> Cancellation:
-    return Cancellation(customer_id, CHURN, None, waiting(offset, customer_id))
+    record = waiting(offset, customer_id)
+    return Cancellation(
+        record,
+        offset,
+        0,
+        is_redriven=False,
+        customer_id=customer_id,
+        cancellation_date=CHURN,
+        reason=None,
+        timestamp=0,
+        event_headers=b"",
+    )
 
 
 def save(store: Store, *customer_ids: str) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from domain.customer import MRR, Customer, Industry, PlanTier
 from worker.messages.composer import Composer
 from worker.messages.inbound import Decoder
+from worker.messages.message import Cancellation, Message
 from worker.messages.record import Header, PlainRecord
 from worker.processing.batch import BatchProcessor, BatchResult
 from worker.processing.unit_of_work import UnitOfWork
@@ -102,9 +103,21 @@ def batch_path() -> BatchProcessor:
     return BatchProcessor(Decoder(SIGNUPS, MAX_BYTES), composer())
 
 
+def decoded(*records: PlainRecord) -> list[Message]:
+    """Return the messages of the records."""
+    return batch_path().read(records)
+
+
+def cancelled(record: PlainRecord) -> Cancellation:
+    """Return the cancellation in the record."""
+    (message,) = decoded(record)
+    assert isinstance(message, Cancellation), message
+    return message
+
+
 def apply(store: Store, records: Iterable[PlainRecord]) -> BatchResult:
     """Take the records as one committed batch."""
     with UnitOfWork(store) as work:
-        result = batch_path().apply(list(records), work)
+        result = batch_path().apply(decoded(*records), work)
         work.commit()
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from uuid import UUID
 import pytest
 from aiokafka import TopicPartition
 
-from tests.support.builders import SIGNUPS, batch_path, signup
+from tests.support.builders import SIGNUPS, batch_path, decoded, signup
 from worker.consumer import applier as module
 from worker.consumer.applier import Applier
 from worker.consumer.subscriber import Consumer
@@ -69,7 +70,7 @@ class World:
         self.consumer.assignment.compare_again = compare_again  # type: ignore[method-assign]
 
     async def apply(self, records: Sequence[PlainRecord]) -> None:
-        await self.applier.apply(records, None, self.consumer.assignment.number)
+        await self.applier.apply(decoded(*records), self.consumer.assignment.number)
 
     @property
     def position(self) -> int:
@@ -112,6 +113,16 @@ def test_poll_is_committed_in_parts_of_max_records() -> None:
         assert it.applier.batch_began is None
 
     within(body, batch={"max_records": 2})
+
+
+def test_poll_is_committed_in_parts_of_max_bytes() -> None:
+    async def body(it: World) -> None:
+        note = json.dumps("x" * 60_000)
+        records = [signup(offset, str(UUID(int=offset)), note=note) for offset in range(40)]
+        await it.apply(records)
+        assert it.store.applied == [18, 18, 4]  # the 18th brings a batch to 1 MiB or more
+
+    within(body, batch={"max_bytes": 1024 * 1024})
 
 
 def test_failed_commit_is_repeated_until_it_succeeds() -> None:
@@ -175,7 +186,7 @@ def test_poll_of_an_earlier_assignment_is_left_out() -> None:
     async def body(it: World) -> None:
         number = it.consumer.assignment.number
         it.consumer.assignment.number += 1
-        await it.applier.apply(signups(3), None, number)
+        await it.applier.apply(decoded(*signups(3)), number)
         assert it.position == 0
 
     within(body)

@@ -23,7 +23,7 @@ def test_revocation_does_not_take_back_released_partitions() -> None:
 
 async def _take_back_while_revoked() -> None:
     store, thread, stop = DuckDBStore(":memory:"), StoreThread(), Stop()
-    assignment = Assignment(Settings(), store, thread, OffsetCommits(), stop)
+    assignment = Assignment(Settings(), store, thread, OffsetCommits(), stop, lambda records, _: records)
     assignment.subscriber = SimpleNamespace(consumer=None)  # whoever asks it for its partitions fails
     async with assignment.batch_lock:
         assignment.disown()
@@ -38,7 +38,7 @@ async def _take_back_while_revoked() -> None:
 
 async def _release_after_the_partitions_were_taken() -> None:
     store, thread, stop = DuckDBStore(":memory:"), StoreThread(), Stop()
-    assignment = Assignment(Settings(), store, thread, OffsetCommits(), stop)
+    assignment = Assignment(Settings(), store, thread, OffsetCommits(), stop, lambda records, _: records)
     consumer = AIOKafkaConsumer()  # it has no partitions
     assignment.subscriber = SimpleNamespace(consumer=consumer)
     signups, cancellations = TopicPartition("customer.signup", 0), TopicPartition("customer.cancellation", 0)

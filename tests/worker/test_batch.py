@@ -19,6 +19,7 @@ from tests.support.builders import (
     batch_path,
     cancellation,
     cancellation_value,
+    decoded,
     record,
     signup,
     signup_value,
@@ -200,7 +201,7 @@ def test_bad_record_becomes_a_dead_letter_byte_for_byte(store: DuckDBStore, valu
     bad = record(value, SIGNUPS, 5, partition=2, key=b"\xff", headers=[("x", b"1"), ("x", None), ("bad\udcff", b"")])
     result = apply(store, [bad])
     assert result.outcomes == {"rejected": 1}
-    assert [(rejected.reason.value, which) for which, rejected in result.rejected] == [(reason, bad)]
+    assert [(rejected.reason.value, where) for where, rejected in result.rejected] == [(reason, (SIGNUPS, 2, 5))]
     (letter,) = store.pending(0, 10).messages
     assert (letter.topic, letter.partition, letter.key, letter.value) == ("customer.signup-dlt", 2, b"\xff", value)
     assert letter.headers[:3] == list(bad.headers)
@@ -262,7 +263,7 @@ def test_an_empty_batch_changes_nothing(store: DuckDBStore) -> None:
 def test_batch_that_failed_to_commit_is_applied_again(store: DuckDBStore) -> None:
     records = [signup(0), cancellation(0), record(b"", SIGNUPS, 1)]
     with UnitOfWork(store) as work:
-        batch_path().apply(records, work)
+        batch_path().apply(decoded(*records), work)
         work.journal.append(JournalRow(SIGNUPS, 0, 2, "no uuid", "applied", None))
         with pytest.raises(StoreError):
             work.commit()

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 
 from worker.messages import schemas
 from worker.messages.inbound import Decoder
+from worker.messages.message import Refused
 from worker.messages.record import PlainRecord
-from worker.messages.rejection import Rejected
 from worker.messages.validation import MAX_REASON_CHARACTERS
 
 CUSTOMER = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
@@ -35,7 +35,7 @@ def schema_accepts(name: str, message: object) -> bool:
 
 def worker_accepts(name: str, message: object) -> bool:
     record = PlainRecord(f"customer.{name}", 0, 0, 0, None, json.dumps(message).encode(), [])
-    return not isinstance(DECODER.decode(record), Rejected)
+    return not isinstance(DECODER.decode(record), Refused)
 
 
 @pytest.mark.parametrize("name", list(schemas.MESSAGES))

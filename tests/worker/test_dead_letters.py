@@ -70,7 +70,8 @@ def sent_again(store: DuckDBStore, offset: int, value: bytes | None = None, numb
 def bad_deploy(store: DuckDBStore, records: Sequence[PlainRecord]) -> None:
     """Take the records with a worker whose limit is too low for any."""
     with UnitOfWork(store) as work:
-        BatchProcessor(Decoder(SIGNUPS, 10), composer()).apply(records, work)
+        path = BatchProcessor(Decoder(SIGNUPS, 10), composer())
+        path.apply(path.read(records), work)
         work.commit()
 
 

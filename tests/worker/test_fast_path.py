@@ -3,7 +3,7 @@
 import json
 import re
 import uuid
-from operator import itemgetter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import example, given
@@ -16,15 +16,20 @@ from tests.support.builders import (
     MAX_BYTES,
     SIGNUPS,
     STRUCTURED_TYPE,
+    cancellation,
     cancellation_value,
     record,
+    signup,
     signup_value,
     structured_value,
 )
 from worker.messages import inbound
+from worker.messages.cloudevents import JSON
+from worker.messages.dead_letter import REDRIVE_COUNT
 from worker.messages.fast_path import usual_cancellation, usual_signup
 from worker.messages.inbound import Decoder
-from worker.messages.rejection import Rejected
+from worker.messages.message import Cancellation
+from worker.messages.record import Header
 from worker.messages.uuid_fast_path import are_canonical_uuids, is_canonical_uuid, uuid5
 
 DECODER = Decoder(SIGNUPS, MAX_BYTES)
@@ -114,7 +119,7 @@ def assert_alike(value: bytes, topic: str) -> None:
     """Decode the value with and without the fast path."""
     fast = DECODER.decode(record(value, topic))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(inbound, "usual_signup", lambda _: None)
+        patched.setattr(inbound, "usual_signup", lambda *_: None)
         patched.setattr(inbound, "usual_cancellation", lambda *_: None)
         plain = DECODER.decode(record(value, topic))
     assert fast == plain
@@ -153,20 +158,26 @@ def test_any_cancellation_decodes_equally_on_both_paths(value: bytes) -> None:
     assert_alike(value, CANCELLATIONS)
 
 
-ANY_RECORDS = st.lists(
-    st.tuples(damaged(SIGNUP_VALUES), st.just(SIGNUPS))
-    | st.tuples(damaged(CANCELLATION_VALUES), st.just(CANCELLATIONS)),
-    max_size=12,
-)
+ANY_HEADERS = st.sampled_from([
+    [], [JSON], STRUCTURED_TYPE, [*STRUCTURED_TYPE, ("x", b"")], [JSON, (REDRIVE_COUNT, b"1")], [("ce_id", b"7"), JSON],
+])  # fmt: skip
 
 
-@given(ANY_RECORDS, st.sampled_from([1, 2, 5, 250]))
-def test_many_records_decode_as_each_does(values: list[tuple[bytes, str]], at_once: int) -> None:
-    values.sort(key=itemgetter(1))  # long runs of one topic, as they come
-    records = [record(value, topic, offset) for offset, (value, topic) in enumerate(values)]
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(inbound, "CHECKED_AT_ONCE", at_once)
-        assert DECODER.decode_all(records) == [DECODER.decode(each) for each in records]
+@given(st.lists(st.tuples(damaged(SIGNUP_VALUES), ANY_HEADERS), max_size=12))
+def test_many_signups_decode_as_each_does(received: list[tuple[bytes, list[Header]]]) -> None:
+    assert_all_alike(received, SIGNUPS)
+
+
+@given(st.lists(st.tuples(damaged(CANCELLATION_VALUES), ANY_HEADERS), max_size=12))
+def test_many_cancellations_decode_as_each_does(received: list[tuple[bytes, list[Header]]]) -> None:
+    assert_all_alike(received, CANCELLATIONS)
+
+
+def assert_all_alike(received: Sequence[tuple[bytes | None, list[Header]]], topic: str) -> None:
+    """Decode the records of a source together, and each by itself."""
+    records = [record(value, topic, offset, headers=headers) for offset, (value, headers) in enumerate(received)]
+    source = record(None, topic, 99)
+    assert DECODER.decode_all(records, source) == [DECODER.decode(each, source) for each in records]
 
 
 @pytest.mark.parametrize("odd", [
@@ -180,24 +191,24 @@ def test_an_odd_signup_among_many_decodes_as_by_itself(odd: bytes) -> None:
     usual = signup_value()
     # Of an id or amount that is too short and another that is too long, each is refused.
     for values in ([usual, odd, usual], [odd, odd], [signup_value(customer_id=f'"{ADA[:-1]}"'), odd, usual]):
-        records = [record(value, offset=offset) for offset, value in enumerate(values)]
-        records.append(record(None, offset=9))
-        records.append(record(structured_value(usual), offset=10, headers=STRUCTURED_TYPE))
-        assert DECODER.decode_all(records) == [DECODER.decode(each) for each in records]
+        plain = [(value, list[Header]()) for value in values]
+        assert_all_alike([*plain, (None, []), (structured_value(usual), STRUCTURED_TYPE)], SIGNUPS)
 
 
 def test_the_usual_spelling_of_many_takes_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = record(None)
     records = [record(signup_value(), offset=offset) for offset in range(600)]
-    expected = [DECODER.decode(each) for each in records]
+    expected = [DECODER.decode(each, source) for each in records]
     monkeypatch.setattr(Decoder, "decode", None)
-    assert DECODER.decode_all(records) == expected
+    assert DECODER.decode_all(records, source) == expected
 
 
 def test_the_usual_spelling_takes_the_fast_path() -> None:
-    assert usual_signup(signup_value()) == DECODER.decode(record(signup_value(), SIGNUPS))
-    received = record(cancellation_value(reason='"moved"'), CANCELLATIONS)
-    assert usual_cancellation(received.value or b"", received) == DECODER.decode(received)
-    assert not isinstance(DECODER.decode(received), Rejected)
+    received, value = signup(3), signup_value()
+    assert usual_signup(value, (received, 3, len(value), False)) == DECODER.decode(received)
+    received, value = cancellation(4, reason='"moved"'), cancellation_value(reason='"moved"')
+    assert usual_cancellation(value, (received, 4, len(value), False), received) == DECODER.decode(received)
+    assert isinstance(DECODER.decode(received), Cancellation)
 
 
 NEAR_UUIDS = st.builds(

@@ -1,21 +1,25 @@
 """The effect of each message on its customer."""
 
+import json
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from domain.customer import MRR, CustomerError, Industry, PlanTier
-from tests.support.builders import ADA, BOB, cancellation, customer
-from worker.messages.inbound import Cancellation, Signup
+from tests.support import builders
+from tests.support.builders import ADA, BOB, cancellation, customer, signup
+from worker.messages.message import Cancellation, Origin, Signup
 from worker.messages.rejection import Reason, Rejected
 from worker.processing.handlers import REJECTIONS, handle_cancellation, handle_signup
 from worker.processing.outcomes import APPLIED, DUPLICATE, PARKED, Applied
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.duckdb.store import DuckDBStore
 
-SIGNUP = Signup(ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal("499.00")))
+SOME: Origin = (signup(), 0, 0, False)
+SIGNUP = Signup(*SOME, ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal("499.00")))
 
 
 @pytest.fixture
@@ -24,8 +28,8 @@ def work(store: DuckDBStore) -> Iterator[UnitOfWork]:
         yield work
 
 
-def cancelled(day: date, offset: int = 0, who: str = ADA, reason: str | None = None) -> Cancellation:
-    return Cancellation(who, day, reason, cancellation(offset, who))
+def cancelled(day: date, offset: int = 0, who: str = ADA, reason: str = "too_expensive") -> Cancellation:
+    return builders.cancelled(cancellation(offset, who, str(day), reason=json.dumps(reason)))
 
 
 def test_a_first_signup_makes_a_customer(work: UnitOfWork) -> None:
@@ -41,17 +45,17 @@ def test_same_signup_of_a_churned_customer_is_a_duplicate(work: UnitOfWork) -> N
 
 
 def test_an_unknown_industry_twice_is_the_same_industry(work: UnitOfWork) -> None:
-    unknown = Signup(ADA, Industry.OTHER, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal(1)), is_industry_known=False)
-    known = Signup(ADA, Industry.OTHER, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal(1)))
+    known = Signup(*SOME, ADA, Industry.OTHER, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal(1)))
+    unknown = msgspec.structs.replace(known, is_industry_known=False)
     handle_signup(unknown, work)
     assert handle_signup(known, work) == DUPLICATE
 
 
 @pytest.mark.parametrize("other", [
-    Signup(ADA, Industry.OTHER, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal(499))),
-    Signup(ADA, Industry.FINTECH, PlanTier.FREE, date(2026, 1, 15), MRR(Decimal(499))),
-    Signup(ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 16), MRR(Decimal(499))),
-    Signup(ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal("499.000001"))),
+    Signup(*SOME, ADA, Industry.OTHER, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal(499))),
+    Signup(*SOME, ADA, Industry.FINTECH, PlanTier.FREE, date(2026, 1, 15), MRR(Decimal(499))),
+    Signup(*SOME, ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 16), MRR(Decimal(499))),
+    Signup(*SOME, ADA, Industry.FINTECH, PlanTier.GROWTH, date(2026, 1, 15), MRR(Decimal("499.000001"))),
 ], ids=["industry", "tier", "date", "revenue"])  # fmt: skip
 def test_different_signup_is_a_conflict_and_changes_nothing(work: UnitOfWork, other: Signup) -> None:
     handle_signup(SIGNUP, work)

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from tests.worker.record_batches import record_batch
 from worker.kafka import record_parsing
 from worker.kafka.leader_changes import LeaderChanges
+from worker.kafka.message_reading import MessageReading
 
 ONE, TWO = TopicPartition("topic", 1), TopicPartition("topic", 2)
 RECORDS: list[tuple[bytes | None, bytes | None, list[tuple[bytes, bytes | None]]]] = [(b"key", b"value", [])]
@@ -96,7 +97,8 @@ def test_epochs_are_read_from_fetched_batches(leaders: LeaderChanges, monkeypatc
 def fetch(leaders: LeaderChanges, data: bytes, offset: int) -> None:
     """Unpack what a broker sent as aiokafka's fetcher does."""
     fetcher = aiokafka.consumer.fetcher
+    reading = MessageReading(leaders, lambda records, _: list(records))
     records = fetcher.PartitionRecords(
-        ONE, fetcher.MemoryRecords(data), [], offset, None, leaders, True, fetcher.READ_COMMITTED
+        ONE, fetcher.MemoryRecords(data), [], offset, None, reading, True, fetcher.READ_COMMITTED
     )
     assert list(records)

@@ -11,7 +11,19 @@ from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, Pr
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.builders import ADA, BOB, CANCELLATIONS, CHURNED, EVE, SIGNUPS, apply, cancellation, record, signup
+from tests.support.builders import (
+    ADA,
+    BOB,
+    CANCELLATIONS,
+    CHURNED,
+    EVE,
+    SIGNUPS,
+    apply,
+    cancellation,
+    decoded,
+    record,
+    signup,
+)
 from worker.errors import Exit, Refusal
 from worker.messages.outgoing import Outgoing
 from worker.metrics.counters import Cause, Metrics, Stage
@@ -281,8 +293,8 @@ def polled(metrics: Metrics, *polls: Sequence[object]) -> Samples:
     return scrape(metrics)
 
 
-def test_faststream_counts_polls_of_raw_records(metrics: Metrics) -> None:
-    seen = polled(metrics, [record(b"12345"), record(None)], [record(b"123")])
+def test_faststream_counts_polls_of_messages(metrics: Metrics) -> None:
+    seen = polled(metrics, decoded(record(b"12345"), record(None)), decoded(record(b"123")))
     handler = ("customer-worker", "kafka", f"{SIGNUPS},{CANCELLATIONS}")
     assert seen["faststream_received_messages_total", *handler] == 3
     assert seen["faststream_received_messages_size_bytes_sum", *handler] == 8

@@ -19,6 +19,7 @@ from tests.support.builders import (
     STRUCTURED_TYPE,
     cancellation,
     cancellation_value,
+    cancelled,
     composer,
     record,
     structured_value,
@@ -55,7 +56,7 @@ def the(name: str, headers: Sequence[Header]) -> bytes | None:
 
 
 def test_churn_is_keyed_by_its_customer() -> None:
-    message = composer().churned(CHURNED, cancellation(7))
+    message = composer().churned(CHURNED, cancelled(cancellation(7)))
     key, headers = published(message)
     assert (message.topic, message.partition, key) == ("customer.churned", None, ADA.encode())
     assert (message.id, message.customer_id) == (churned_id(ADA), ADA)
@@ -91,9 +92,8 @@ def test_churn_carries_headers_of_a_binary_cancellation() -> None:
         ("ce_specversion", b"1.0"), ("ce_source", b"/billing"), ("ce_type", b"x"), ("ce_subject", b"y"),
         ("ce_dataschema", b"z"), ("content-type", b"application/json"), ("x", b"1"), ("reply_to", b"t"),
     ]  # fmt: skip
-    _, headers = published(
-        composer().churned(CHURNED, record(cancellation_value(), CANCELLATIONS, headers=said + others))
-    )
+    cause = cancelled(record(cancellation_value(), CANCELLATIONS, headers=said + others))
+    _, headers = published(composer().churned(CHURNED, cause))
     assert len(headers) == len(dict(headers)) == 12
     assert dict(headers) == {
         "ce_specversion": b"1.0",
@@ -113,7 +113,8 @@ def test_churn_carries_headers_of_a_binary_cancellation() -> None:
 
 def test_churn_carries_attributes_of_a_structured_cancellation() -> None:
     value = structured_value(cancellation_value(), id='"evt-9"', time='"2026-06-30T01:02:03Z"', correlationid='"c"')
-    _, headers = published(composer().churned(CHURNED, record(value, CANCELLATIONS, headers=STRUCTURED_TYPE)))
+    cause = cancelled(record(value, CANCELLATIONS, headers=STRUCTURED_TYPE))
+    _, headers = published(composer().churned(CHURNED, cause))
     assert the("ce_causationid", headers) == b"evt-9"
     assert the("ce_time", headers) == b"2026-06-30T01:02:03Z"
     assert the("ce_correlationid", headers) == b"c"
@@ -140,13 +141,15 @@ def test_churn_id_is_the_uuidv5_of_the_standard_library() -> None:
 
 def test_churn_id_depends_on_the_customer_only() -> None:
     other = CHURNED._replace(churn_date=date(2026, 7, 1), tenure_days=167, reason=None, mrr=MRR(Decimal(1)))
-    elsewhere = record(b"{}", "other.topic", 99, partition=7, timestamp=1, headers=[("ce_id", b"x")])
-    assert composer().churned(other, elsewhere).id == composer().churned(CHURNED, cancellation(7)).id
+    elsewhere = record(cancellation_value(BOB), "other", 99, partition=7, timestamp=1, headers=[("ce_id", b"x")])
+    assert (
+        composer().churned(other, cancelled(elsewhere)).id == composer().churned(CHURNED, cancelled(cancellation(7))).id
+    )
 
 
 def test_topic_and_source_are_those_of_the_settings() -> None:
     elsewhere = Composer(churned_topic="eu.churned", dead_letter_suffix=".dead", group_id="eu")
-    message = elsewhere.churned(CHURNED, cancellation(7))
+    message = elsewhere.churned(CHURNED, cancelled(cancellation(7)))
     assert message.topic == "eu.churned"
     assert the("ce_source", published(message, "/eu")[1]) == b"/eu"
     letter = elsewhere.dead_letter(cancellation(7), REJECTED)

@@ -41,7 +41,7 @@ def polled(*polls: Polled, is_set: bool = True) -> tuple[asyncio.Event, Any]:
     if is_set:
         assignment.is_set.set()
     subscriber = KafkaBroker().subscriber(SIGNUPS, batch=True, batch_timeout_ms=PAUSE_MS, max_records=7)
-    Polling(cast("Assignment", assignment)).watch(subscriber)
+    Polling(cast("Assignment", assignment), list[Exception]().append).watch(subscriber)
     consumer = KafkaConsumer(polls)
     return assignment.is_set, lambda: subscriber.get_msg(consumer)
 

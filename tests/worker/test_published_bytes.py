@@ -19,7 +19,9 @@ from tests.support.builders import (
     CHURNED,
     NOON_MS,
     STRUCTURED_TYPE,
+    cancellation,
     cancellation_value,
+    cancelled,
     composer,
     customer,
     record,
@@ -115,15 +117,16 @@ def corpus() -> list[Outgoing]:
             whole = structured_value(cancellation_value(who), time='"2026-06-30T00:00:00Z"', traceparent='"00-2"')
             cause = record(whole, CANCELLATIONS, number, headers=STRUCTURED_TYPE, timestamp=NOON_MS + number)
         if event is not None:
-            messages.append(compose.churned(event, cause))
+            messages.append(compose.churned(event, cancelled(cause)))
         refused = signup(number) if number % 3 else record(None, offset=number, headers=CAUSES[number % 5])
         messages.append(compose.dead_letter(refused, Rejected(Reason.INVALID, "mrr is missing", who)))
     for number, headers in enumerate(MORE_CAUSES):
         who = f"00000000-0000-4000-8000-{100 + number:012x}"
         event = customer(who).mark_churned(date(2026, 6, 15), "moved")
-        messages.append(compose.churned(event, record(cancellation_value(who), CANCELLATIONS, number, headers=headers)))
+        cause = record(cancellation_value(who), CANCELLATIONS, number, headers=headers)
+        messages.append(compose.churned(event, cancelled(cause)))
     event = customer().mark_churned(date(2026, 6, 15), LONG_REASON)
-    messages.append(compose.churned(event, record(b"{}", CANCELLATIONS, 99)))
+    messages.append(compose.churned(event, cancelled(cancellation(99))))
     return messages
 
 
@@ -140,7 +143,7 @@ def test_stored_records_are_published_with_the_same_bytes(store: DuckDBStore) ->
 def test_large_event_is_alone_in_its_batch() -> None:
     compose = composer()
     reasons = [None, "r" * (LARGEST // 2), None]
-    cause = record(cancellation_value(), CANCELLATIONS)
+    cause = cancelled(cancellation())
     events = [compose.churned(customer().mark_churned(date(2026, 6, 15), reason), cause) for reason in reasons]
     assert [batch.record_count() for _, _, batch in batches(events)] == [1, 1, 1]
     assert [batch.record_count() for _, _, batch in batches([events[0], events[2]])] == [2]

@@ -87,7 +87,7 @@ def test_log_end_before_the_position_is_another_log() -> None:
 def replayed(store: DuckDBStore, records: list[PlainRecord]) -> tuple[CountingProcessor, Report]:
     path, report = CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer()), Report(executed=True, emit=Emit.ALL)
     with SeenWork(store) as work:
-        path.apply(records, work)
+        path.apply(path.read(records), work)
         work.commit()
     report.add_changes(work.changes)
     return path, report
@@ -106,7 +106,7 @@ def test_parked_cancellations_are_counted_separately(store: DuckDBStore) -> None
     path, report = replayed(store, [signup(0), cancellation(0)])
     assert path.decided == {("applied", None): 1, ("duplicate", None): 1}
     assert path.released == {("applied", None): 1, ("rejected", "already_churned"): 1}
-    path.apply([cancellation(0)], SeenWork(store))
+    path.apply(path.read([cancellation(0)]), SeenWork(store))
     assert (path.decided, path.released) == ({("duplicate", None): 1}, {})
     after = CustomerState("growth", Decimal("499.00"), CHURN)
     assert report.changes == {ADA: CustomerChange(ADA, None, after)}
@@ -169,7 +169,8 @@ def silently(store: DuckDBStore, records: list[PlainRecord]) -> list[str]:
     """Apply the records silently; the ids of what would be published."""
     with SeenWork(store) as work:
         work.changes.is_silent = True
-        CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer()).apply(records, work)
+        path = CountingProcessor(Decoder(SIGNUPS, MAX_BYTES), composer())
+        path.apply(path.read(records), work)
         return [message.id for message in work.commit().messages]
 
 

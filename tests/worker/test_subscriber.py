@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import CorruptRecordException, IllegalStateError, UnsupportedCodecError
 
-from tests.support.builders import SIGNUPS, signup
+from tests.support.builders import SIGNUPS, decoded, signup
 from tests.worker.test_health import Parts, parts
+from worker.consumer.poll_monitor import Polling
 from worker.errors import Exit
 
 FIRST = TopicPartition(SIGNUPS, 0)
@@ -43,27 +44,27 @@ def test_poll_from_before_the_positions_were_set_is_dropped() -> None:
     async def body(those: Parts) -> None:
         submitted: list[Sequence[Any]] = []
 
-        async def submit(records: Sequence[Any]) -> None:
-            submitted.append(records)
+        async def submit(messages: Sequence[Any]) -> None:
+            submitted.append(messages)
 
         those.consumer._prefetcher.submit = submit  # type: ignore[method-assign]
         those.consumer.assignment.is_set.clear()
-        await those.consumer._consume([signup(0)])
+        await those.consumer._consume(decoded(signup(0)))
         assert not submitted
         those.consumer.assignment.is_set.set()
-        await those.consumer._consume([signup(1)])
-        assert submitted == [[signup(1)]]
+        await those.consumer._consume(decoded(signup(1)))
+        assert submitted == [decoded(signup(1))]
 
     within(body)
 
 
 def test_error_of_a_poll_stops_the_worker() -> None:
     async def body(those: Parts) -> None:
-        async def fail(records: Sequence[Any]) -> None:
-            raise LookupError(f"a fault after {len(records)} records")
+        async def fail(messages: Sequence[Any]) -> None:
+            raise LookupError(f"a fault after {len(messages)} messages")
 
         those.consumer._prefetcher.submit = fail  # type: ignore[method-assign]
-        await those.consumer._consume([signup()])
+        await those.consumer._consume(decoded(signup()))
         assert those.stop.code == Exit.SAFETY
 
     within(body)
@@ -72,7 +73,7 @@ def test_error_of_a_poll_stops_the_worker() -> None:
 def test_stopping_worker_polls_no_more() -> None:
     async def body(those: Parts) -> None:
         those.stop.fail_stop("a reason")
-        consuming = asyncio.create_task(those.consumer._consume([signup()]))
+        consuming = asyncio.create_task(those.consumer._consume(decoded(signup())))
         done, _ = await asyncio.wait({consuming}, timeout=0.05)
         assert not done
         consuming.cancel()
@@ -103,7 +104,7 @@ def test_position_stays_before_records_that_wait() -> None:
     async def body(those: Parts) -> None:
         those.consumer.assignment.subscriber = SimpleNamespace(consumer=KafkaConsumer(12))
         those.consumer._offsets.start(FIRST, 10, 10)
-        those.consumer._prefetcher._gathered = [signup(10), signup(11)]
+        those.consumer._prefetcher._gathered = decoded(signup(10), signup(11))
         assert await those.consumer.positions() == {FIRST: 10}
 
     within(body)
@@ -114,5 +115,45 @@ def test_unset_positions_are_not_reported() -> None:
         those.consumer._offsets.start(FIRST, 10, 10)
         those.consumer.assignment.is_set.clear()
         assert await those.consumer.positions() == {}
+
+    within(body)
+
+
+def polling(those: Parts, error: Exception, compared: list[str]) -> Callable[[], Coroutine[Any, Any, Any]]:
+    """Return a poll of the worker whose unpacking raises the error."""
+
+    async def fail(**_: int) -> None:
+        raise error
+
+    async def compare_again(reason: str) -> None:
+        compared.append(reason)
+
+    subscriber = SimpleNamespace(batch_timeout_ms=1, max_records=1)
+    those.consumer.assignment.compare_again = compare_again  # type: ignore[method-assign]
+    Polling(those.consumer.assignment, those.consumer._fail).watch(subscriber)
+    return lambda: subscriber.get_msg(SimpleNamespace(getmany=fail))
+
+
+@pytest.mark.parametrize(
+    "error", [CorruptRecordException("CRC"), UnsupportedCodecError("zstd")], ids=["damaged", "codec"]
+)
+def test_unreadable_batch_resets_the_positions(error: Exception) -> None:
+    async def body(those: Parts) -> None:
+        compared: list[str] = []
+        with pytest.raises(type(error)):
+            await polling(those, error, compared)()
+        assert len(compared) == 1, "records of other partitions, taken by the same poll, would be skipped"
+        assert not those.stop.is_asked
+
+    within(body)
+
+
+def test_error_in_decoding_stops_the_worker() -> None:
+    async def body(those: Parts) -> None:
+        poll = asyncio.create_task(polling(those, LookupError("a fault"), [])())
+        done, _ = await asyncio.wait({poll}, timeout=0.05)
+        assert not done, "the loop would read on"
+        assert those.stop.code == Exit.SAFETY
+        poll.cancel()
 
     within(body)

@@ -108,7 +108,8 @@ def test_settled_dead_letter_is_not_at_stake(store: DuckDBStore) -> None:
 
 def test_applied_redrive_settles_the_dead_letter(store: DuckDBStore) -> None:
     with UnitOfWork(store) as work:  # a bad deploy, which takes no value of more than 10 bytes
-        BatchProcessor(Decoder(SIGNUPS, 10), composer()).apply([signup(0), signup(1, BOB)], work)
+        path = BatchProcessor(Decoder(SIGNUPS, 10), composer())
+        path.apply(path.read([signup(0), signup(1, BOB)]), work)
         work.commit()
     assert at_stake(store).letters == 2
     again = redriven(store.pending(0, 1).messages[0], SIGNUPS)

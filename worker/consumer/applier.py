@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -15,7 +15,7 @@ from worker.consumer.assignment import Assignment
 from worker.consumer.offset_commits import OffsetCommits
 from worker.errors import Stop
 from worker.logs.exceptions import described
-from worker.messages.record import Record, coordinates
+from worker.messages.record import coordinates
 from worker.metrics.counters import Metrics, Stage
 from worker.outbox.relay import Relay
 from worker.processing.batch import BatchProcessor, BatchResult, Messages
@@ -70,7 +70,7 @@ class Applier:
         self.batch_ended = 0.0
         self.last_batch: BatchReport | None = None
 
-    async def apply(self, records: Sequence[Record], messages: Messages | None, assignment: int) -> None:
+    async def apply(self, messages: Messages, assignment: int) -> None:
         """Apply a poll in order, if the assignment with this number is still in force.
 
         Once the partitions are revoked, the rest is dropped: their next owner reads it again.
@@ -80,15 +80,15 @@ class Applier:
             await self._assignment.compare_again(f"{names}: another leader or connection")
             return
         async with self._assignment.batch_lock:
-            for part in _split(records, self._limits):
+            for part in _split(messages, self._limits):
                 if self._stop.is_asked or not self._assignment.is_current(assignment):
                     return
                 self.batch_began = time.monotonic()
-                await self._apply_until_done(records[part], messages and messages[part])
+                await self._apply_until_done(messages[part])
                 self.batch_began, self.batch_ended = None, time.monotonic()
         await self._assignment.resume_cancellations()
 
-    async def _apply_until_done(self, records: Sequence[Record], messages: Messages | None) -> None:
+    async def _apply_until_done(self, messages: Messages) -> None:
         began = time.monotonic()
         try:
             async for attempt in AsyncRetrying(
@@ -99,7 +99,7 @@ class Applier:
                 reraise=True,
             ):
                 with attempt:
-                    result, committed, seconds = await self._thread.call(self._apply, records, messages)
+                    result, committed, seconds = await self._thread.call(self._apply, messages)
         except NotTheOwnerError as error:
             self._assignment.disown()
             log.warning("batch left to another worker", reason=str(error))
@@ -108,7 +108,7 @@ class Applier:
             self._stop.fail_stop(str(error))
             return
         except Exception as error:
-            where = f"{coordinates(records[0])} to {coordinates(records[-1])}"
+            where = f"{coordinates(messages[0])} to {coordinates(messages[-1])}"
             if self._stop.is_asked:
                 log.warning("batch left for the next start", batch=where, error=described(error))
                 return
@@ -124,8 +124,9 @@ class Applier:
             self._relay.look_again()
         for partition, offset in result.reached.items():
             self._offsets.reach(TopicPartition(*partition), offset)
-        self._metrics.applied(len(records), result, seconds)
-        self.last_batch = _report(records, result, time.monotonic() - began)
+        decoding = self._assignment.reading.take_seconds()
+        self._metrics.applied(len(messages), result, {Stage.DECODE: decoding, **seconds})
+        self.last_batch = _report(len(messages), result, time.monotonic() - began)
         _log_batch(result, self.last_batch)
 
     async def _before_retry(self, state: RetryCallState) -> None:
@@ -144,25 +145,19 @@ class Applier:
         except StoreError as reopening:
             log.error("store not reopened", error=str(reopening))  # noqa: TRY400 - the message is complete
 
-    def _apply(
-        self, records: Sequence[Record], messages: Messages | None
-    ) -> tuple[BatchResult, Committed, Mapping[Stage, float]]:
+    def _apply(self, messages: Messages) -> tuple[BatchResult, Committed, Mapping[Stage, float]]:
         """Commit one unit of work and run due maintenance, on the store's thread. Return seconds by stage."""
         began = time.perf_counter()
-        if messages is None:
-            messages = self._processor.read(records)
-        read = time.perf_counter()
         with UnitOfWork(self._store) as work:
-            result = self._processor.apply(records, work, messages)
+            result = self._processor.apply(messages, work)
             decided = time.perf_counter()
             committed = work.commit()
         done = time.perf_counter()
         self._store.maintain()
-        self._collect_garbage(len(records))
+        self._collect_garbage(len(messages))
         ended = time.perf_counter()
         seconds = {
-            Stage.DECODE: read - began,
-            Stage.APPLY: decided - read,
+            Stage.APPLY: decided - began,
             Stage.COMMIT: done - decided,
             Stage.UPKEEP: ended - done,
         }
@@ -182,21 +177,21 @@ def _is_retriable(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError | NewerStoreError)
 
 
-def _split(records: Sequence[Record], most: BatchSettings) -> Iterator[slice]:
+def _split(messages: Messages, most: BatchSettings) -> Iterator[slice]:
     """Split a poll into batches of bounded records and bytes of values: the memory of a batch is bounded."""
     begin = size = 0
-    for index, record in enumerate(records):
-        size += len(record.value or b"")
+    for index, message in enumerate(messages):
+        size += message.size
         if size >= most.max_bytes or index + 1 - begin >= most.max_records:
             yield slice(begin, index + 1)
             begin, size = index + 1, 0
-    if begin < len(records):
-        yield slice(begin, len(records))
+    if begin < len(messages):
+        yield slice(begin, len(messages))
 
 
-def _report(records: Sequence[Record], result: BatchResult, seconds: float) -> BatchReport:
+def _report(records: int, result: BatchResult, seconds: float) -> BatchReport:
     outcomes = {name: result.outcomes[name] for name in ("applied", "duplicate", "parked", "rejected")}
-    return BatchReport(datetime.now(UTC), len(records), outcomes, result.replayed, round(seconds, 3))
+    return BatchReport(datetime.now(UTC), records, outcomes, result.replayed, round(seconds, 3))
 
 
 def _log_batch(result: BatchResult, report: BatchReport) -> None:

@@ -23,6 +23,7 @@ from worker.errors import PositionRefused, Refusal, Stop
 from worker.failpoints import reach
 from worker.kafka.group_membership import client_name, describe_membership, foreign_members
 from worker.kafka.leader_changes import LeaderChanges, leader_connection
+from worker.kafka.message_reading import Decode, MessageReading
 from worker.kafka.topic_id_fetches import TopicIdFetches
 from worker.logs.exceptions import described
 from worker.settings import Settings
@@ -39,14 +40,20 @@ DESCRIBE_SECONDS = 5.0
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
-    """The partitions assigned to this worker.
+    """The partitions assigned to this worker, and the reading of their record batches by the consumer.
 
     `is_set` is set while their positions are set; `set_at` is the time of that (monotonic clock), `ends` the ends of
     their logs then. `number` identifies an assignment. `batch_lock` is held while a batch is applied.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, thread: StoreThread, offsets: OffsetCommits, stop: Stop
+        self,
+        settings: Settings,
+        store: Store,
+        thread: StoreThread,
+        offsets: OffsetCommits,
+        stop: Stop,
+        decode: Decode,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -57,6 +64,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._disowned: int | None = None  # the number of the assignment that lost its partitions to another worker
         self.backlog = SignupBacklog(settings.topics.signup, settings.batch.max_records)
         self.leaders = LeaderChanges(lambda partition: leader_connection(self.consumer, partition))
+        self.reading = MessageReading(self.leaders, decode)
         self.subscriber: Any = None
         self.batch_lock = asyncio.Lock()
         self.is_set = asyncio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -11,11 +12,15 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
     GroupAuthorizationFailedError,
     IllegalStateError,
+    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
+    UnsupportedCodecError,
 )
 
 from worker.consumer.assignment import Assignment
@@ -27,16 +32,17 @@ POSITIONS_SECONDS = 0.2
 
 
 class Polling:
-    """Monitor of the polls of the consumer of `assignment`."""
+    """Monitor of the polls of the consumer of `assignment`; `fail` is called with an error of the worker itself."""
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, fail: Callable[[Exception], None]) -> None:
         self._assignment = assignment
+        self._fail = fail
         self._turned = time.monotonic()
 
     def watch(self, subscriber: Any) -> None:
         """Replace the polls of FastStream's loop, which does not report empty ones, and sleeps after each.
 
-        An offset out of range is handled here: FastStream would log it and continue.
+        Errors are handled here, too: FastStream would log each and continue.
         """
 
         async def poll(consumer: AIOKafkaConsumer) -> Any:
@@ -47,21 +53,33 @@ class Polling:
                     timeout_ms=subscriber.batch_timeout_ms, max_records=subscriber.max_records
                 )
                 return tuple(chain(*found.values()))
-            except NoOffsetForPartitionError:  # the group has none: the assignment sets where reading starts
-                return None
-            except OffsetOutOfRangeError as error:
+            except Exception as error:  # noqa: BLE001 - those that are FastStream's to handle are raised again
+                return await self._handle(error)
+
+        subscriber.get_msg = poll
+
+    async def _handle(self, error: Exception) -> None:
+        match error:
+            case NoOffsetForPartitionError():  # the group has none: the assignment sets where reading starts
+                return
+            case OffsetOutOfRangeError():
                 positions = ", ".join(
                     f"{each.topic}/{each.partition}/{offset}" for each, offset in error.args[0].items()
                 )
                 await self._assignment.compare_again(f"{positions} is outside of the log")
-                return None
-            except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
+            case GroupAuthorizationFailedError() | TopicAuthorizationFailedError():
                 # `InputWatch` has logged it; FastStream would log it with its traceback every 5 s.
                 log.debug("poll not answered", error=type(error).__name__)
                 await asyncio.sleep(UNAUTHORIZED_PAUSE_SECONDS)
-                return None
-
-        subscriber.get_msg = poll
+            case CorruptRecordException() | UnsupportedCodecError():
+                # aiokafka drops what the poll took from other partitions, and would read on after it.
+                await self._assignment.compare_again("a record batch cannot be unpacked")
+                raise error
+            case KafkaError() | ConsumerStoppedError():
+                raise error
+            case _:  # for the same reason, any error in decoding stops the worker
+                self._fail(error)
+                await asyncio.Event().wait()  # until FastStream is stopped, too
 
     async def _wait_for_positions(self) -> None:
         """Wait until the positions are set, for a moment: polls keep the membership of the group.

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from worker.consumer.assignment import Assignment
-from worker.messages.record import Record
 from worker.processing.batch import Messages
 
 SMALL_POLL = 1_000
 GATHER_SECONDS = 0.005
 
-Apply = Callable[[Sequence[Record], Messages | None, int], Awaitable[None]]
-"""Applies a poll's records, and their messages if decoded, for the assignment with this number."""
+Apply = Callable[[Messages, int], Awaitable[None]]
+"""Applies a poll's messages for the assignment with this number."""
 
 
 class Prefetcher:
@@ -24,17 +22,15 @@ class Prefetcher:
         self,
         assignment: Assignment,
         max_records: int,
-        read: Callable[[Sequence[Record]], Messages],
         apply: Apply,
         fail: Callable[[Exception], None],
     ) -> None:
         self._assignment = assignment
         self._small = min(SMALL_POLL, max_records)
-        self._read = read
         self._apply = apply
         self._fail = fail
         self._applying: asyncio.Task[None] | None = None
-        self._gathered: Sequence[Any] = []
+        self._gathered: Messages = []
         self._gathered_in = 0
 
     @property
@@ -44,10 +40,10 @@ class Prefetcher:
 
     @property
     def waiting(self) -> int:
-        """Number of records that wait for the batch in progress."""
+        """Number of messages that wait for the batch in progress."""
         return len(self._gathered)
 
-    async def submit(self, records: Sequence[Any]) -> None:
+    async def submit(self, messages: Messages) -> None:
         """Apply these after the previous poll, and return early enough for the next to be polled meanwhile.
 
         Small polls received meanwhile are merged into one batch: else each would wait for all those before it.
@@ -55,27 +51,24 @@ class Prefetcher:
         if self._gathered_in != self._assignment.number:
             self._gathered_in = self._assignment.number
             self._gathered = []
-        records = [*self._gathered, *records]
+        messages = [*self._gathered, *messages]
         self._gathered = []
-        ahead = None
         if self._applying is not None and not self._applying.done():
-            if len(records) < self._small:
-                self._gathered = records
+            if len(messages) < self._small:
+                self._gathered = messages
                 await asyncio.wait({self._applying}, timeout=GATHER_SECONDS)  # a poll costs more than its few records
                 return
-            ahead = asyncio.create_task(asyncio.to_thread(self._read, records))
             await asyncio.wait({self._applying})  # unlike `await`, it does not cancel the task if this is cancelled
-        self._applying = asyncio.create_task(self._apply_all(records, ahead))
+        self._applying = asyncio.create_task(self._apply_all(messages))
         await asyncio.sleep(0)  # let it reach the store's thread before the next poll keeps this one busy
 
-    async def _apply_all(self, records: Sequence[Any], ahead: asyncio.Task[Messages] | None) -> None:
-        """Apply these records, then those gathered meanwhile."""
-        assignment = self._gathered_in
+    async def _apply_all(self, messages: Messages) -> None:
+        """Apply these messages, then those gathered meanwhile."""
         try:
-            await self._apply(records, await ahead if ahead else None, assignment)
+            await self._apply(messages, self._gathered_in)
             while self._gathered:
                 gathered, self._gathered = self._gathered, []
-                await self._apply(gathered, None, self._gathered_in)
+                await self._apply(gathered, self._gathered_in)
         except Exception as error:  # noqa: BLE001 - the task's error is not awaited
             self._fail(error)
 

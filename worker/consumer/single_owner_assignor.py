@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 VERSION = 0
 ASK_EVERY_SECONDS = 0.1
-_STARTED = time.time_ns()
 
 
 class SingleOwnerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
@@ -36,11 +35,12 @@ class SingleOwnerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
 
     name = "one-worker"
     store: ClassVar[str] = ""
+    started_ns: ClassVar[int] = 0
 
     @classmethod
     def with_store(cls, store: str) -> type[SingleOwnerAssignor]:
-        """Return the assignor of a worker with this store."""
-        return type(cls.__name__, (cls,), {"store": store})
+        """Return the assignor of a worker with this store that starts now."""
+        return type(cls.__name__, (cls,), {"store": store, "started_ns": time.time_ns()})
 
     @classmethod
     @override
@@ -57,7 +57,7 @@ class SingleOwnerAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     @classmethod
     @override
     def metadata(cls, topics: Iterable[str]) -> Any:
-        return ConsumerProtocolMemberMetadata(VERSION, list(topics), f"{_STARTED} {cls.store}".encode())
+        return ConsumerProtocolMemberMetadata(VERSION, list(topics), f"{cls.started_ns} {cls.store}".encode())
 
     @classmethod
     @override

@@ -55,15 +55,13 @@ class Consumer:
         self._store = store
         self._stop = stop
         self._offsets = OffsetCommits()
-        self.assignment = Assignment(settings, store, thread, self._offsets, stop)
+        self.assignment = Assignment(settings, store, thread, self._offsets, stop, processor.decoder.decode_all)
         self.joining = Joining(settings)
         self.applier = Applier(
             settings.batch, store, thread, processor, self.assignment, self._offsets, relay, stop, metrics
         )
-        self._prefetcher = Prefetcher(
-            self.assignment, settings.batch.max_records, processor.read, self.applier.apply, self._fail
-        )
-        self.polling = Polling(self.assignment)
+        self._prefetcher = Prefetcher(self.assignment, settings.batch.max_records, self.applier.apply, self._fail)
+        self.polling = Polling(self.assignment, self._fail)
         self.inputs = InputWatch(settings, self.assignment, self.positions, self._is_busy)
 
     def subscribe(self, broker: KafkaBroker) -> None:
@@ -84,9 +82,9 @@ class Consumer:
             max_partition_fetch_bytes=batch.max_bytes,
             session_timeout_ms=6_000,
             heartbeat_interval_ms=1_500,
-            value_deserializer=self.assignment.leaders,  # `record_parsing` reads values as they are
+            value_deserializer=self.assignment.reading,  # `record_parsing` applies it to whole record batches
             parser=_hand_over,
-            decoder=_hand_over_records,
+            decoder=_hand_over_messages,
         )
         self.assignment.subscriber(self._consume)
         self.polling.watch(self.assignment.subscriber)
@@ -99,13 +97,13 @@ class Consumer:
         # The same partition of both topics is assigned to one worker: few customers are changed by two workers.
         return RangePartitionAssignor  # type: ignore[no-any-return]
 
-    async def _consume(self, records: Sequence[Any]) -> None:
+    async def _consume(self, messages: Sequence[Any]) -> None:
         """Submit a poll. FastStream would skip it if this raised."""
         if self._stop.is_asked:
             await asyncio.Event().wait()  # until FastStream is stopped, too: further polls would be useless
         try:
             if self.assignment.is_set.is_set():  # else they were fetched before, and are not the next records
-                await self._prefetcher.submit(records)
+                await self._prefetcher.submit(messages)
         except Exception as error:  # noqa: BLE001 - any error stops the worker
             self._fail(error)
 
@@ -156,10 +154,10 @@ class Consumer:
         return any(not task.done() for task in tasks)
 
 
-async def _hand_over(message: tuple[Any, ...]) -> KafkaMessage:
-    """Hand the records over raw: FastStream's parser decodes every header and fails on one that is no text."""
-    return KafkaMessage(body=message, raw_message=message, consumer=FAKE_CONSUMER)
+async def _hand_over(messages: tuple[Any, ...]) -> KafkaMessage:
+    """Hand over the decoded messages: FastStream's parser decodes every header and fails on one that is no text."""
+    return KafkaMessage(body=messages, raw_message=messages, consumer=FAKE_CONSUMER)
 
 
-async def _hand_over_records(message: KafkaMessage) -> Any:
+async def _hand_over_messages(message: KafkaMessage) -> Any:
     return message.body

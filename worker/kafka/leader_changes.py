@@ -26,10 +26,6 @@ class LeaderChanges:
         self._epochs: dict[TopicPartition, int] = {}
         self.found: set[TopicPartition] = set()
 
-    def __call__(self, value: bytes) -> bytes:
-        """Return a value unchanged: aiokafka uses this as a deserializer; `record_parsing` finds it by its type."""
-        return value
-
     def start(self, partitions: Iterable[TopicPartition]) -> None:
         """Reset the state. Call this before the partitions' logs are compared with the store."""
         self._connections = {partition: self._connection(partition) for partition in partitions}

@@ -15,8 +15,9 @@ import msgspec
 
 from worker.messages.carried_attributes import is_text, time_in_utc
 from worker.messages.encoded_headers import MARK, VARINTS, encoded_name
-from worker.messages.record import Header, Record, coordinates, rfc3339
+from worker.messages.record import Header, Record, UnpackedRecord, coordinates, rfc3339
 
+JSON: Header = ("content-type", b"application/json")
 STRUCTURED = b"application/cloudevents+json"
 _REQUIRED = ("specversion", "id", "source", "type")
 _MARK = b'"specversion"'
@@ -44,10 +45,10 @@ _decode = msgspec.json.Decoder(_Structured).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def is_structured(record: Record) -> bool:
+def is_structured(record: UnpackedRecord) -> bool:
     """Return whether the last content type declares the value to be a structured CloudEvent in JSON."""
     headers = record.headers
-    if headers and headers[-1] == _JSON:  # the usual last header
+    if headers and headers[-1] == JSON:  # the usual last header
         return False
     for name, content_type in reversed(headers):  # of repeated headers the last one counts
         # Most headers differ in length, and most content types are the usual one.
@@ -56,7 +57,6 @@ def is_structured(record: Record) -> bool:
     return False
 
 
-_JSON: Header = ("content-type", b"application/json")
 _CONTENT_TYPE_LENGTH = len("content-type")
 _UNSTRUCTURED = (b"application/json", b"", None)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from domain.customer import CustomerChurned
-from worker.messages import cloudevents
 from worker.messages.churned_event import churned_id, encode_churned
 from worker.messages.dead_letter import dead_letter_headers, dead_letter_id
+from worker.messages.message import Cancellation
 from worker.messages.outgoing import Outgoing
 from worker.messages.record import Record
 from worker.messages.rejection import Rejected
@@ -19,7 +19,7 @@ class Composer:
         self._dead_letter_suffix = dead_letter_suffix
         self._group_id = group_id
 
-    def churned(self, event: CustomerChurned, cause: Record) -> Outgoing:
+    def churned(self, event: CustomerChurned, cause: Cancellation) -> Outgoing:
         """Encode the event as a record; `cause` is the cancellation that led to it."""
         return Outgoing(
             id=churned_id(event.customer_id),
@@ -30,8 +30,8 @@ class Composer:
             headers=(),
             customer_id=event.customer_id,
             timestamp=cause.timestamp,
-            encoded_headers=cloudevents.caused_by(cause),
-            cause=(cause.topic, cause.partition, cause.offset),
+            encoded_headers=cause.event_headers,
+            cause=(*cause.source.topic_partition, cause.offset),
         )
 
     def dead_letter(self, record: Record, rejected: Rejected) -> Outgoing:

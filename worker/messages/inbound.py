@@ -9,24 +9,12 @@ import msgspec
 from domain.customer import MRR
 from worker.messages import cloudevents
 from worker.messages.fast_path import usual_cancellation, usual_messages, usual_signup
-from worker.messages.message_parsing import (
-    Cancellation,
-    Message,
-    Signup,
-    parse_cancellation,
-    parse_customer_id,
-    parse_mrr,
-    parse_signup,
-)
-from worker.messages.record import Record
+from worker.messages.message import Message, Refused
+from worker.messages.message_parsing import parse_cancellation, parse_customer_id, parse_mrr, parse_signup
+from worker.messages.record import Record, RecordSource, UnpackedRecord, plain
+from worker.messages.redrive_headers import claims_to_be_redriven
 from worker.messages.rejection import Reason, Rejected
 from worker.messages.validation import FieldRefused
-
-__all__ = ["Cancellation", "Decoder", "Message", "Signup", "stated_mrr"]
-
-
-CHECKED_AT_ONCE = 250
-"""Number of records whose ids and amounts are checked at once; with one odd id among them, each is decoded alone."""
 
 
 class Decoder:
@@ -36,44 +24,50 @@ class Decoder:
         self._signup_topic = signup_topic
         self._max_bytes = max_bytes
 
-    def decode_all(self, records: Sequence[Record]) -> list[Message | Rejected]:
-        """Return the result of `decode` for each record, in less time for many records of one topic."""
-        messages: list[Message | Rejected] = []
-        for begin in range(0, len(records), CHECKED_AT_ONCE):
-            some = records[begin : begin + CHECKED_AT_ONCE]
-            topics = {record.topic for record in some}
-            if len(topics) > 1:
-                messages += map(self.decode, some)
-                continue
-            usual = usual_messages(some, self._max_bytes, are_signups=self._signup_topic in topics)
-            messages += [
-                self.decode(record) if message is None else message for record, message in zip(some, usual, strict=True)
-            ]
-        return messages
+    def decode_all(self, records: Sequence[UnpackedRecord], source: RecordSource) -> list[Message]:
+        """Return the result of `decode` for each of some records of a source, in less time.
 
-    def decode(self, record: Record) -> Message | Rejected:
-        """Return the message in a record, or its rejection. Raises nothing for any content of a record."""
+        Ids and amounts are checked all at once. If one of them is odd, each record is decoded by itself.
+        """
+        is_signup = source.topic_partition[0] == self._signup_topic
+        usual = usual_messages(records, source, self._max_bytes, are_signups=is_signup)
+        return [
+            message or self.decode(plain(source.topic_partition, record), source)
+            for message, record in zip(usual, records, strict=True)
+        ]
+
+    def decode(self, record: Record, source: RecordSource | None = None) -> Message:
+        """Return the message in a record, or its refusal. Raises nothing for any content of a record.
+
+        A `PlainRecord` is its own source if there is no other. A refused one always is: all of it is needed again.
+        """
         value = record.value
         is_signup = record.topic == self._signup_topic
         if value is None:
-            return Rejected(Reason.EMPTY, "the record has no value")
+            return _refused(record, Reason.EMPTY, "the record has no value")
         if len(value) > self._max_bytes:
-            return Rejected(
-                Reason.TOO_LARGE, f"the value has {len(value)} bytes; at most {self._max_bytes} are accepted"
+            return _refused(
+                record, Reason.TOO_LARGE, f"the value has {len(value)} bytes; at most {self._max_bytes} are accepted"
             )
+        origin = source or record, record.offset, len(value), claims_to_be_redriven(record)
         try:
             value.isascii() or value.decode()  # the parser does not validate the fields that it skips
             if cloudevents.is_structured(record):
                 value = cloudevents.payload(value)
-            message = usual_signup(value) if is_signup else usual_cancellation(value, record)
+            message = usual_signup(value, origin) if is_signup else usual_cancellation(value, origin, record)
             if message is None:  # another spelling, refused, or a structured event without its content type
                 value = _inside(record, value)
-                message = parse_signup(value) if is_signup else parse_cancellation(value, record)
+                message = parse_signup(value, origin) if is_signup else parse_cancellation(value, origin, record)
             return message
         except FieldRefused as refused:
-            return Rejected(refused.reason, str(refused), _customer_id_in(value))
+            return _refused(record, refused.reason, str(refused), _customer_id_in(value))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            return Rejected(Reason.MALFORMED, _what_is_wrong(error))
+            return _refused(record, Reason.MALFORMED, _what_is_wrong(error))
+
+
+def _refused(record: Record, reason: Reason, message: str, customer_id: str | None = None) -> Refused:
+    size, is_redriven = len(record.value or b""), claims_to_be_redriven(record)
+    return Refused(record, record.offset, size, is_redriven, Rejected(reason, message, customer_id))
 
 
 def _inside(record: Record, value: bytes) -> bytes:

@@ -1,16 +1,17 @@
-"""Signup and Cancellation, parsed in every spelling that the contract accepts. The rules of each field: `validation`.
+"""Parsing of signups and cancellations in every spelling that the contract accepts. The rules of a field: `validation`.
 
 Source of every rule: docs/contract.md.
 """
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 import msgspec
 
-from domain.customer import MRR, Industry, PlanTier
+from domain.customer import MRR, Industry
+from worker.messages import cloudevents
+from worker.messages.message import Cancellation, Origin, Signup
 from worker.messages.record import Record
 from worker.messages.rejection import Reason
 from worker.messages.validation import (
@@ -26,30 +27,7 @@ from worker.messages.validation import (
 )
 
 
-class Signup(msgspec.Struct, frozen=True, gc=False):
-    """A decoded signup. Equal to another one with the same terms in any spelling."""
-
-    customer_id: str
-    industry: Industry
-    plan_tier: PlanTier
-    signup_date: date
-    mrr: MRR
-    is_industry_known: bool = True
-
-
-class Cancellation(msgspec.Struct, frozen=True, gc=False):
-    """A cancellation, as billing sent it. `record` is the record that held it."""
-
-    customer_id: str
-    cancellation_date: date
-    reason: str | None
-    record: Record
-
-
-Message = Signup | Cancellation
-
-
-def parse_signup(value: bytes) -> Signup:
+def parse_signup(value: bytes, origin: Origin) -> Signup:
     """Parse a JSON object. Raises `FieldRefused`, or `msgspec.DecodeError` if the value is not a JSON object."""
     fields = _members(value)
     customer_id = customer_id_from(_required(fields, "customer_id"))
@@ -57,7 +35,7 @@ def parse_signup(value: bytes) -> Signup:
     plan_tier = plan_tier_from(_required(fields, "plan_tier"))
     signup_date = date_from("signup_date", _required(fields, "signup_date"))
     mrr = _mrr_from(_required(fields, "mrr"))
-    return Signup(customer_id, industry or Industry.OTHER, plan_tier, signup_date, mrr, industry is not None)
+    return Signup(*origin, customer_id, industry or Industry.OTHER, plan_tier, signup_date, mrr, industry is not None)
 
 
 def _mrr_from(mrr: Any) -> MRR:
@@ -70,12 +48,15 @@ def _mrr_from(mrr: Any) -> MRR:
     return mrr_from(mrr)
 
 
-def parse_cancellation(value: bytes, record: Record) -> Cancellation:
+def parse_cancellation(value: bytes, origin: Origin, record: Record) -> Cancellation:
     """Parse a JSON object that `record` holds. Raises as `parse_signup` does."""
     fields = _members(value)
     customer_id = customer_id_from(_required(fields, "customer_id"))
     cancellation_date = date_from("cancellation_date", _required(fields, "cancellation_date"))
-    return Cancellation(customer_id, cancellation_date, reason_from(fields.get("reason")), record)
+    reason = reason_from(fields.get("reason"))
+    return Cancellation(
+        *origin, customer_id, cancellation_date, reason, record.timestamp, cloudevents.caused_by(record)
+    )
 
 
 def _required(fields: dict[str, Any], name: str, path: str | None = None) -> Any:

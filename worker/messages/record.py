@@ -12,17 +12,13 @@ Header = tuple[str, bytes | None]
 TopicPartition = tuple[str, int]
 
 
-class Record(Protocol):
-    """The attributes of a Kafka record that the worker uses.
+class UnpackedRecord(Protocol):
+    """A record as its record batch holds it, without topic and partition.
 
     `timestamp` is in milliseconds since 1970, or -1 if the producer set none. Key, value and header values are bytes
     as received, or None.
     """
 
-    @property
-    def topic(self) -> str: ...  # noqa: D102 - see the class
-    @property
-    def partition(self) -> int: ...  # noqa: D102 - see the class
     @property
     def offset(self) -> int: ...  # noqa: D102 - see the class
     @property
@@ -33,6 +29,32 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102 - see the class
     @property
     def headers(self) -> Sequence[Header]: ...  # noqa: D102 - see the class
+
+
+class Located(Protocol):
+    """Anything with the coordinates of a record."""
+
+    @property
+    def topic(self) -> str: ...  # noqa: D102 - see the class
+    @property
+    def partition(self) -> int: ...  # noqa: D102 - see the class
+    @property
+    def offset(self) -> int: ...  # noqa: D102 - see the class
+
+
+class RecordSource(Protocol):
+    """The records of one partition that messages were decoded from: a record batch, or one record.
+
+    `record` returns the record at one of its offsets, as it was received.
+    """
+
+    @property
+    def topic_partition(self) -> TopicPartition: ...  # noqa: D102 - see the class
+    def record(self, offset: int) -> Record: ...  # noqa: D102 - see the class
+
+
+class Record(UnpackedRecord, Located, RecordSource, Protocol):
+    """The attributes of a Kafka record that the worker uses. It is the source of its own message."""
 
 
 class PlainRecord(msgspec.Struct, frozen=True, gc=False):
@@ -46,8 +68,22 @@ class PlainRecord(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Sequence[Header]
 
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """Topic and partition."""
+        return self.topic, self.partition
 
-def coordinates(record: Record) -> str:
+    def record(self, offset: int) -> PlainRecord:  # noqa: ARG002 - it has one
+        """Return the record itself."""
+        return self
+
+
+def plain(topic_partition: TopicPartition, record: UnpackedRecord) -> PlainRecord:
+    """Return a record of this partition."""
+    return PlainRecord(*topic_partition, record.offset, record.timestamp, record.key, record.value, record.headers)
+
+
+def coordinates(record: Located) -> str:
     """Format the coordinates of the record as `topic/partition/offset`."""
     return f"{record.topic}/{record.partition}/{record.offset}"
 

@@ -6,7 +6,7 @@ import re
 
 from worker.messages.dead_letter import DEAD_LETTER_PREFIX, REDRIVE_COUNT, dead_letter_id, redrive_count
 from worker.messages.outgoing import Outgoing
-from worker.messages.record import Record
+from worker.messages.record import Record, UnpackedRecord
 
 _NUMBERS = [DEAD_LETTER_PREFIX + name for name in ("partition", "offset", "timestamp")]
 _NUMBER = re.compile(rb"-?[0-9]{1,19}").fullmatch
@@ -27,7 +27,7 @@ def redriven(letter: Outgoing, source_topic: str) -> Outgoing:
     )
 
 
-def claims_to_be_redriven(record: Record) -> bool:
+def claims_to_be_redriven(record: UnpackedRecord) -> bool:
     """Return whether the last header is that of a redriven record. Called for every record, so it checks no other."""
     headers = record.headers
     return bool(headers) and headers[-1][0] == REDRIVE_COUNT

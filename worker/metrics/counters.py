@@ -32,7 +32,7 @@ BATCH_RECORDS = (1, 10, 100, 1_000, 5_000, 10_000, 25_000, 50_000)
 class Stage(StrEnum):
     """Stage of a batch whose duration is measured; `publish` is a transaction of the relay.
 
-    `decode` takes 0 seconds if the batch was decoded while the previous one was applied.
+    `decode` covers the records unpacked and decoded since the previous batch, mostly while that was applied.
     """
 
     DECODE = "decode"

@@ -1,7 +1,8 @@
-"""FastStream's metrics for the polls of this worker, whose raw records FastStream cannot read."""
+"""FastStream's metrics for the polls of this worker, whose messages FastStream cannot read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from faststream.message import StreamMessage
@@ -11,6 +12,7 @@ from faststream.response import PublishCommand
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
+from worker.messages.message import Message
 from worker.settings import Topics
 
 PollMetrics = PrometheusMiddleware[Any, PublishCommand]
@@ -32,9 +34,9 @@ class _Polls(MetricsSettingsProvider[Any, PublishCommand]):
 
     @override
     def get_consume_attrs_from_message(self, msg: StreamMessage[Any]) -> ConsumeAttrs:
-        records = msg.raw_message
-        size = sum([len(record.value or b"") for record in records])  # noqa: C419 - faster than a generator
-        return {"destination_name": self._handler, "message_size": size, "messages_count": len(records)}
+        messages: Sequence[Message] = msg.raw_message
+        size = sum([message.size for message in messages])  # noqa: C419 - faster than a generator
+        return {"destination_name": self._handler, "message_size": size, "messages_count": len(messages)}
 
     @override
     def get_publish_destination_name_from_cmd(self, cmd: PublishCommand) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 from typing_extensions import override
 
 from worker.messages.composer import Composer
-from worker.messages.inbound import Decoder, Message
+from worker.messages.inbound import Decoder
+from worker.messages.message import Message
 from worker.messages.record import Record
 from worker.messages.rejection import Rejected
 from worker.processing.batch import BatchProcessor, BatchResult, Messages
@@ -34,22 +34,22 @@ class CountingProcessor(BatchProcessor):
 
     def is_about(self, record: Record, customer_id: str) -> bool:
         """Return whether the record can be decoded and concerns this customer."""
-        return self._decode(record).customer_id == customer_id
+        return self.decoder.decode(record).customer_id == customer_id
 
     @override
-    def apply(self, records: Sequence[Record], work: UnitOfWork, messages: Messages | None = None) -> BatchResult:
+    def apply(self, messages: Messages, work: UnitOfWork) -> BatchResult:
         self._counted = self.decided = Counter()
         self.released = Counter()
-        return super().apply(records, work, messages)
+        return super().apply(messages, work)
 
     @override
-    def _handle(self, message: Message | Rejected, work: UnitOfWork, result: BatchResult) -> Outcome:
+    def _handle(self, message: Message, work: UnitOfWork, result: BatchResult) -> Outcome:
         outcome = super()._handle(message, work, result)
         self._counted[outcome.name, outcome.reason.value if isinstance(outcome, Rejected) else None] += 1
         return outcome
 
     @override
-    def _apply_released(self, customer_id: str | None, work: UnitOfWork, result: BatchResult) -> None:
+    def _apply_released(self, customer_id: str, work: UnitOfWork, result: BatchResult) -> None:
         self._counted = self.released
         super()._apply_released(customer_id, work, result)
         self._counted = self.decided

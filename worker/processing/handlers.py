@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.customer import AlreadyChurned, ChurnBeforeSignup, Customer, CustomerError, SignupConflict
-from worker.messages.inbound import Cancellation, Signup
+from worker.messages.message import Cancellation, Signup
 from worker.messages.rejection import Reason, Rejected
 from worker.processing.outcomes import APPLIED, DUPLICATE, PARKED, Applied, Outcome
 from worker.processing.unit_of_work import UnitOfWork

@@ -10,9 +10,9 @@ from typing import Self
 from typing_extensions import override
 
 from domain.customer import Customer, CustomerRepository
-from worker.messages.inbound import Cancellation
 from worker.messages.log_identity import mark_of
-from worker.messages.record import Record, TopicPartition
+from worker.messages.message import Cancellation, Message
+from worker.messages.record import Located, Record, TopicPartition
 from worker.stores.changes import Changes, Committed, ParkedRecord, RecordCoordinates
 from worker.stores.port import BatchStore
 
@@ -77,11 +77,11 @@ class ParkedCancellations:
 
     def add(self, cancellation: Cancellation) -> bool:
         """Park the cancellation. Returns False if this record is parked already."""
-        coordinates = _coordinates(cancellation.record)
+        coordinates = coordinates_of(cancellation)
         waiting = self._waiting.setdefault(cancellation.customer_id, [])
-        if any(_coordinates(parked.record) == coordinates for parked in waiting):
+        if any(coordinates_of(parked.record) == coordinates for parked in waiting):
             return False
-        self._changes.parked[coordinates] = parked = ParkedRecord(cancellation.customer_id, cancellation.record)
+        self._changes.parked[coordinates] = parked = ParkedRecord(cancellation.customer_id, cancellation.record())
         waiting.append(parked)
         return True
 
@@ -93,14 +93,14 @@ class ParkedCancellations:
     def release(self, customer_id: str) -> list[Record]:
         """Release the cancellations parked for this customer, and return them in order."""
         records = [parked.record for parked in self._waiting.pop(customer_id, [])]
-        for coordinates in map(_coordinates, records):
+        for coordinates in map(coordinates_of, records):
             if self._changes.parked.pop(coordinates, None) is None:
                 self._changes.released.append(coordinates)
         return records
 
     def give_up(self, record: Record) -> None:
         """Remove a parked record permanently: if it is read again, it is not parked again."""
-        self._changes.abandoned.append(_coordinates(record))
+        self._changes.abandoned.append(coordinates_of(record))
 
     @property
     def abandoned(self) -> AbstractSet[RecordCoordinates]:
@@ -108,7 +108,8 @@ class ParkedCancellations:
         return self._store.abandoned
 
 
-def _coordinates(record: Record) -> RecordCoordinates:
+def coordinates_of(record: Located) -> RecordCoordinates:
+    """Return the coordinates of a record, or of the record of a message."""
     return RecordCoordinates(record.topic, record.partition, record.offset)
 
 
@@ -137,17 +138,17 @@ class EarlierDecisions:
     A record before the position need not have one: an operator may have skipped it (ALLOW_SKIP_FORWARD).
     """
 
-    def __init__(self, store: BatchStore, changes: Changes, records: Sequence[Record]) -> None:
+    def __init__(self, store: BatchStore, changes: Changes, messages: Sequence[Message]) -> None:
         self._store = store
         self._changes = changes
-        self._records = records
+        self._messages = messages
         self._found: AbstractSet[RecordCoordinates] | None = None
 
-    def is_missing(self, record: Record) -> bool:
+    def is_missing(self, message: Message) -> bool:
         """Return whether the record was never decided; then the commit fails if another worker decides it first."""
         if self._found is None:
-            self._found = self._store.decided(list(map(_coordinates, self._records)))
-        coordinates = _coordinates(record)
+            self._found = self._store.decided(list(map(coordinates_of, self._messages)))
+        coordinates = coordinates_of(message)
         if coordinates in self._found:
             return False
         self._changes.undecided.append(coordinates)
@@ -179,9 +180,9 @@ class UnitOfWork:
     ) -> None:
         self._store.rollback()
 
-    def earlier_decisions(self, records: Sequence[Record]) -> EarlierDecisions:
-        """Return the decisions of earlier batches about these records."""
-        return EarlierDecisions(self._store, self._changes, records)
+    def earlier_decisions(self, messages: Sequence[Message]) -> EarlierDecisions:
+        """Return the decisions of earlier batches about the records of these messages."""
+        return EarlierDecisions(self._store, self._changes, messages)
 
     def commit(self) -> Committed:
         """Commit every change in one transaction. Raises `StoreError`; then nothing is committed.

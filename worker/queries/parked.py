@@ -8,7 +8,8 @@ from datetime import date, datetime
 
 import msgspec
 
-from worker.messages.inbound import Cancellation, Decoder
+from worker.messages.inbound import Decoder
+from worker.messages.message import Cancellation
 from worker.messages.record import coordinates
 from worker.settings import Settings
 from worker.stores.reading import ParkedSince, ParkedTotals, StoreView

@@ -134,7 +134,7 @@ class Replay:
             records = [record for record in records if path.is_about(record, customer_id)]
         with SeenWork(self._store) as work:
             work.changes.is_silent = self.report.emit is Emit.NONE
-            path.apply(records, work)
+            path.apply(path.read(records), work)
             committed = work.commit()
         self.report.read += read
         self.report.taken += len(records)

@@ -46,7 +46,7 @@ def soon_gone() -> tuple[str, ...]:
 
     An archive of classes that does not fit (other jars, another Java) is ignored by Java without a word.
     """
-    archive = (f"-XX:SharedArchiveFile={ARCHIVE}", "-Xlog:cds=off", "-Xlog:class+path=off") if ARCHIVE.exists() else ()
+    archive = (f"-XX:SharedArchiveFile={ARCHIVE}", "-Xlog:disable") if ARCHIVE.exists() else ()
     return ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *archive)
 
 
