@@ -1,14 +1,12 @@
 """Examples in the documents are run, compiled, or compared with what they show."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import duckdb
 import pytest
-import yaml
 
 from tests.documents.documents import CONTRACT, README, ROOT, Block, blocks
 from tests.documents.java import compile_java
@@ -60,13 +58,6 @@ def test_examples_of_inputs_are_accepted(name: str, kind: type) -> None:
     topic = f"customer.{name}"
     record = PlainRecord(topic, 0, 0, 0, None, JSON[name].encode(), [])
     assert isinstance(Decoder("customer.signup", 65_536).decode(record), kind)
-
-
-@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
-def test_probes_ask_for_paths_that_are_served(block: Block) -> None:
-    routes = re.findall(r'Route\("([^"]+)"', (ROOT / "worker" / "http" / "server.py").read_text())
-    for probe in yaml.safe_load(block.text).values():
-        assert probe["httpGet"]["path"] in routes
 
 
 @pytest.mark.parametrize("block", blocks("sql"), ids=str)

@@ -100,8 +100,7 @@ def test_settings_exist(document: Path) -> None:
 
 @every_document
 def test_variables_of_the_tests_exist(document: Path) -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "tests" / "support" / "kafka").glob("*.py"))
-    sources += "".join(path.read_text() for path in (ROOT / "tests" / "support" / "postgres").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "tests" / "support").rglob("*.py"))
     for name in re.findall(r"TEST_[A-Z_]+", document.read_text()):
         assert f'"{name}"' in sources
 
@@ -166,7 +165,7 @@ def test_checks_of_the_runbook_exist() -> None:
 @every_document
 def test_paths_exist(document: Path) -> None:
     for span in spans(prose(document)):
-        if re.fullmatch(r"(worker|tests|domain|docs|\.ci)/[\w./-]*|[\w.]+\.(md|toml|yaml|txt)", span):
+        if re.fullmatch(r"(worker|tests|domain|docs|deploy|\.ci)/[\w./-]*|[\w.]+\.(md|toml|yaml|txt)", span):
             assert (ROOT / span).exists() or span.endswith("alerts.yaml"), span
 
 

@@ -113,7 +113,12 @@ def demo(
 
     Example: customer-worker demo
     """
-    from worker.demo import run_demo  # noqa: PLC0415 - loads the in-process broker
+    try:
+        from worker.demo import run_demo  # noqa: PLC0415 - loads the in-process broker
+    except ModuleNotFoundError as missing:
+        if missing.name != "confluent_kafka":
+            raise
+        raise Refusal("the demo needs confluent-kafka: pip install 'customer-worker[demo]'", Exit.UNREACHABLE) from None
 
     if not run_demo(bootstrap_servers=bootstrap_servers, console=console, as_json=as_json):
         raise typer.Exit(Exit.NO)
