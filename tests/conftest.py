@@ -34,6 +34,7 @@ LONGEST = (
     "test_container",
     "test_stopping",
     "test_broker",
+    "test_oauth",
     "test_main_job",
     "test_publishing",
     "test_demo",

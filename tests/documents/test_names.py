@@ -31,6 +31,7 @@ from worker.messages.churned_event import Envelope
 from worker.messages.rejection import Reason, Rejected
 from worker.metrics.counters import Metrics
 from worker.settings import Topics
+from worker.settings.environment import in_files
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.name))
 
@@ -90,7 +91,7 @@ def test_settings_table_equals_the_settings() -> None:
 
 @every_document
 def test_settings_exist(document: Path) -> None:
-    names = settings_table.defaults()
+    names = settings_table.defaults().keys() | {f"{name}_FILE" for name in in_files()}
     text = document.read_text()
     for name in re.findall(r"\b(?:CUSTOMER_WORKER_)?[A-Z]+__[A-Z_]*", text):
         whole = name if name.startswith("CUSTOMER_WORKER_") else f"CUSTOMER_WORKER_{name}"

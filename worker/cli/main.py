@@ -9,6 +9,7 @@ from importlib import import_module
 from inspect import getdoc
 from typing import Annotated
 
+import structlog
 import typer
 
 from worker import __version__
@@ -37,6 +38,7 @@ _MODULES = (
 def main() -> None:
     """Run the command line. Expected errors end in one sentence and an exit code instead of a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())  # a command reports errors itself
+    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())  # by default it prints to standard output
     standard_output.install()
     try:
         command_line(sys.argv[1:])()

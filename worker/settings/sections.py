@@ -1,4 +1,4 @@
-"""Sections of the settings, except the store."""
+"""Sections of the settings, except `kafka` and `store`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, PositiveInt, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from worker import addresses
 from worker.settings.section import Section
@@ -19,45 +19,6 @@ def _topic_name(name: str) -> str:
 
 
 TopicName = Annotated[str, AfterValidator(_topic_name)]
-
-
-class Kafka(Section):
-    """Connection to Kafka."""
-
-    bootstrap_servers: Annotated[str, AfterValidator(addresses.bootstrap_servers)] = Field(
-        default="localhost:9092",
-        description="bootstrap servers: `host:port`, separated by commas; an IPv6 address in brackets",
-    )
-    group_id: str = Field(
-        default="customer-worker",
-        min_length=1,
-        description="consumer group; the `transactional.id` of the relay is derived from it",
-    )
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="PLAINTEXT", description="`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`"
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        default=None, description="`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`"
-    )
-    sasl_username: str | None = Field(default=None, description="user name for SASL")
-    sasl_password: SecretStr | None = Field(default=None, description="password for SASL; never printed")
-    ssl_cafile: FilePath | None = Field(
-        default=None,
-        description="certificate of the authority that signed the brokers' certificates; empty: those of the system",
-    )
-    ssl_certfile: FilePath | None = Field(default=None, description="client certificate of the worker")
-    ssl_keyfile: FilePath | None = Field(default=None, description="private key of the client certificate")
-
-    @model_validator(mode="after")
-    def _require_complete(self) -> Self:
-        sasl = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
-        if self.security_protocol.startswith("SASL") and None in sasl:
-            raise ValueError(f"{self.security_protocol} needs SASL_MECHANISM, SASL_USERNAME and SASL_PASSWORD")
-        if not self.security_protocol.startswith("SASL") and any(part is not None for part in sasl):
-            raise ValueError(f"SASL_* is set, but SECURITY_PROTOCOL is {self.security_protocol}")
-        if self.ssl_keyfile and not self.ssl_certfile:
-            raise ValueError("SSL_KEYFILE needs SSL_CERTFILE")
-        return self
 
 
 class Topics(Section):
