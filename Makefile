@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE =
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test test-fast acceptance lint types imports format bench bench-quick faults faults-short lock clean
+.PHONY: install demo test test-fast acceptance lint types imports contract format bench bench-quick faults faults-short lock sbom clean
 
 install: $(INSTALLED)
 
@@ -25,7 +25,7 @@ test: install
 
 # Everything that needs no Kafka.
 test-fast: install
-	$(BIN)/python -m pytest tests/domain tests/store tests/worker tests/compose
+	$(BIN)/python -m pytest tests/domain tests/store tests/worker tests/deploy
 
 acceptance: install
 	$(BIN)/python -m pytest tests/acceptance
@@ -39,6 +39,10 @@ types: install
 
 imports: install
 	$(BIN)/lint-imports
+
+# Fails on a change that breaks producers or subscribers of the last release.
+contract: install
+	$(BIN)/customer-worker contract check docs/contract/asyncapi.json
 
 format: install
 	$(BIN)/ruff check --fix .
@@ -58,12 +62,23 @@ faults-short: install
 bench-quick: install
 	$(BIN)/python -m tests.benchmarks --customers 400000 --runs 1 --streams-settings 1 --seconds 10 --stored 100000 --only throughput latency
 
-# Both files name packages, versions and hashes, never where they come from.
+# The files name packages, versions and hashes, never where they come from.
 lock: install
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o tests/requirements.txt
+	echo hatchling | $(BIN)/uv pip compile - -c tests/requirements.txt $(LOCK) -o deploy/image/build-requirements.txt
 
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
+
+# Software bill of materials (CycloneDX) of the worker and its dependencies, as this Python has them. The image: PYTHON=python3.12.
+SBOM := dist/customer-worker.cdx.json
+RUNTIME := .cache/runtime
+
+sbom: install
+	mkdir -p $(dir $(SBOM))
+	$(PYTHON) -m venv --clear --without-pip $(RUNTIME)
+	$(BIN)/python -m pip --python $(RUNTIME)/bin/python install --quiet --require-hashes -r requirements.txt
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file $(SBOM) $(RUNTIME)/bin/python
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Addresses in settings: of Kafka's brokers, the DuckDB file, the HTTP port, and the source of events.
+"""Addresses in settings: of Kafka's brokers, a token endpoint, the DuckDB file, the HTTP port, the source of events.
 
 Each function returns the address as the worker uses it. Raises `ValueError` with what is wrong and what to write; an
 address may hold a password, so no error repeats it.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address
+from urllib.parse import urlsplit
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?").fullmatch
 _LAST_PORT = 65535
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 EVERY_ADDRESS = "::"
 """The HTTP host for every address of the machine."""
 
@@ -53,6 +55,34 @@ def _is_ipv6(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def token_url(url: str) -> str:
+    """Return the address of an OAuth token endpoint, to which the client secret is sent."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises if it is not a number
+    except ValueError:
+        raise ValueError("is not a URL: it is https://HOST/PATH") from None
+    if not parts.hostname or not re.fullmatch(r"[!-~]+", url):
+        raise ValueError("is not a URL: it is https://HOST/PATH")
+    if parts.username is not None or parts.fragment:
+        raise ValueError(
+            "has credentials or a fragment: it is https://HOST/PATH, and the credentials are OAUTH_CLIENT_ID and "
+            "OAUTH_CLIENT_SECRET"
+        )
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _THIS_MACHINE):
+        raise ValueError("is not https://HOST/PATH: http:// would send the client secret in the clear")
+    return url
+
+
+def sasl_extensions(text: str) -> str:
+    """Return SASL extensions in the form `name=value,name=value`. The values contain no comma."""
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        # RFC 7628: a name is letters, and `auth` is the token itself.
+        if not re.fullmatch(r"[A-Za-z]+=[!-~ ]+", pair) or pair.startswith("auth="):
+            raise ValueError("is a list of name=value, with commas between, such as logicalCluster=lkc-1")
+    return text
 
 
 def duckdb_file(path: str) -> str:

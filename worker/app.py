@@ -38,7 +38,7 @@ def application(settings: Settings) -> FastStream:
     metrics = Metrics(settings.topics)
     broker = KafkaBroker(
         kafka.client_options(settings.kafka)["bootstrap_servers"],
-        security=broker_security(settings.kafka),
+        **broker_security(settings.kafka),
         allow_auto_create_topics=False,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
         connections_max_idle_ms=kafka.CONNECTIONS_MAX_IDLE_MS,

@@ -97,4 +97,9 @@ def _decoder_and_composer(settings: Settings) -> tuple[Decoder, Composer]:
         dead_letter_suffix=settings.topics.dead_letter_suffix,
         group_id=settings.kafka.group_id,
     )
-    return Decoder(settings.topics.signup, settings.batch.max_value_bytes), composer
+    decoder = Decoder(
+        settings.topics.signup,
+        settings.batch.max_value_bytes,
+        accept_framed=settings.schema_registry.accept_framed,
+    )
+    return decoder, composer

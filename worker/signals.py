@@ -1,7 +1,8 @@
 """SIGTERM and SIGINT from the first moment of the process, and a limit on the time that its stop may take.
 
-Process 1 of a container does not receive a signal that has no handler, so the handlers are installed before anything
-that takes long is imported. For that reason this module imports nothing large.
+Process 1 of a container does not receive a signal that has no handler, unless it blocks the signal: then the signal
+waits. So the entry point of the image blocks them, and they are unblocked here, once they have handlers. Where nothing
+blocks them, the handlers are installed before anything that takes long is imported; this module imports nothing large.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ def install(arguments: Sequence[str]) -> None:
     for number in STOP_SIGNALS if in_steps else (signal.SIGTERM,):  # Python has a handler of its own for SIGINT
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, STOP_REQUEST.handle if in_steps else _end_at_once)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def _end_at_once(number: int, frame: object) -> None:  # noqa: ARG001 - a signal handler

@@ -55,7 +55,10 @@ def test_the_contract_is_served_as_documents(stage: Stage) -> None:
         stage.topics.signup,
         stage.topics.cancellation,
         stage.topics.churned,
+        *stage.topics.dead_letters,
     }
+    servers = {server["host"] for server in document["servers"].values()}
+    assert servers == set(stage.kafka.bootstrap_servers.split(","))
     for name in ("signup", "cancellation", "churned"):
         assert "properties" in json.loads(get(f"{url}/schemas/{name}.json")[1])
     assert get(f"{url}/schemas/nothing.json")[0] == 404

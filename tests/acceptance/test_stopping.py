@@ -1,11 +1,13 @@
 """SIGTERM stops the worker cleanly; a second one stops it at once, without loss."""
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,11 +107,22 @@ def test_early_signal_stops_process_1(number: signal.Signals, tmp_path: Path) ->
         address = f"127.0.0.1:{silent_kafka.getsockname()[1]}"
         for moment in (0.0, 0.2, 0.6, 1.5):
             with _process_1(address, tmp_path) as (namespace, pid):
-                _wait_for_handler(namespace, pid)
+                _wait_for(namespace, pid, "SigCgt")
                 time.sleep(moment)  # the moments are what is tried: none of them may be too early
                 os.kill(pid, number)
                 assert namespace.wait(PROMISED_S) == 0, f"{moment} s after the handler was installed"
                 assert '"event": "stopped"' in (tmp_path / "log").read_text(), f"after {moment} s"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_before_python_starts_stops_process_1(number: signal.Signals, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent_kafka:
+        address = f"127.0.0.1:{silent_kafka.getsockname()[1]}"
+        with _process_1(address, tmp_path, _entry_point_of_the_image()) as (namespace, pid):
+            _wait_for(namespace, pid, "SigBlk")
+            os.kill(pid, number)
+            assert namespace.wait(PROMISED_S) == 0
+            assert '"event": "stopped"' in (tmp_path / "log").read_text()
 
 
 def _seconds_to_end(worker: WorkerProcess, code: int) -> float:
@@ -131,12 +144,23 @@ def _locked(url: str) -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _process_1(kafka: str, directory: Path) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+def _process_1(
+    kafka: str, directory: Path, entry_point: Sequence[str] = ()
+) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """Run a worker as process 1 of a namespace, as in a container without init; gives it, and its number out here."""
     as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     with (directory / "log").open("wb") as output:
         namespace = subprocess.Popen(
-            ["unshare", *as_root, "--pid", "--fork", "--mount-proc", "--kill-child", *module_command("run")],
+            [
+                "unshare",
+                *as_root,
+                "--pid",
+                "--fork",
+                "--mount-proc",
+                "--kill-child",
+                *entry_point,
+                *module_command("run"),
+            ],
             env=environment({"KAFKA__BOOTSTRAP_SERVERS": kafka, "LOG__FORMAT": "json"}),
             cwd=directory,
             stdin=subprocess.DEVNULL,
@@ -158,14 +182,25 @@ def _child_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
     raise AssertionError(f"no process namespace could be made, which needs root or user namespaces: {log.read_text()}")
 
 
-def _wait_for_handler(process: "subprocess.Popen[bytes]", pid: int) -> None:
-    """Wait until the process catches SIGTERM: the interpreter itself takes some milliseconds before any code runs."""
+def _wait_for(process: "subprocess.Popen[bytes]", pid: int, mask: str) -> None:
+    """Wait until the process catches (SigCgt) or blocks (SigBlk) SIGTERM. Before that, it would not receive it.
+
+    `unshare` blocks it for a moment, too, but unblocks it before it becomes the command.
+    """
     while process.poll() is None:
-        status = Path(f"/proc/{pid}/status").read_text()
-        caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
-        if caught >> (signal.SIGTERM - 1) & 1:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        status = {name: text.strip() for name, _, text in (line.partition(":") for line in lines)}
+        if status["Name"] != "unshare" and int(status[mask], 16) >> (signal.SIGTERM - 1) & 1:
             return
-    raise AssertionError("the process ended before it handled SIGTERM")
+    raise AssertionError(f"the process ended before SIGTERM was in {mask}")
+
+
+def _entry_point_of_the_image() -> list[str]:
+    """Return what the image starts before the worker's own command."""
+    dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
+    entry_point: list[str] = json.loads(re.findall(r"^ENTRYPOINT (.+)$", dockerfile, re.MULTILINE)[0])
+    assert entry_point[-1] == "customer-worker"
+    return entry_point[:-1]
 
 
 def _in_the_middle_of_work(stage: Stage, signups: int = 6_000) -> WorkerProcess:

@@ -176,6 +176,20 @@ def test_unreachable_kafka_is_one_sentence_and_exit_code_69() -> None:
     assert "Traceback" not in run.stderr
 
 
+def test_demo_without_its_library_names_the_extra() -> None:
+    without = "import sys; sys.modules['confluent_kafka'] = None; sys.argv = ['customer-worker', 'demo']\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{without}from worker.__main__ import main; main()"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 69
+    assert "pip install 'customer-worker[demo]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_stopped_worker_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "raise SystemExit('the disk is full')")
     worker = WorkerProcess(Broker({}, {}, command), tmp_path / "customers.duckdb", tmp_path / "worker.log", {})

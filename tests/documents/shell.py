@@ -60,14 +60,18 @@ def require_valid(words: list[str]) -> None:
         parse(arguments)
     elif program == "make":
         makefile = (ROOT / "Makefile").read_text()
-        assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in arguments), words
+        for name in arguments:  # a target, or a variable with its value
+            line = rf"^{name.partition('=')[0]} \?=" if "=" in name else f"^{name}:"
+            assert re.search(line, makefile, re.MULTILINE), name
     elif program in KAFKA_TOOLS:
         known = _options(_help_of_tool(KAFKA_TOOLS[program]))
         assert {word for word in arguments if word.startswith("--")} <= known, words
     elif program.endswith("python") or program == "python3":
         _require_python(arguments)
     elif program == "docker":
-        _require_compose(arguments)
+        _require_docker(arguments)
+    elif program == "kubectl":
+        _require_kubectl(arguments)
     elif program == "faststream":
         assert arguments == ["run", "worker.app:create", "--factory"]
     else:
@@ -133,9 +137,33 @@ def _require_python(arguments: list[str]) -> None:
         assert asked <= _options(_help_of_module(what)), arguments
 
 
+def _require_docker(arguments: list[str]) -> None:
+    command, *rest = arguments
+    if command == "compose":
+        _require_compose(rest)
+    elif command == "exec":
+        _, *inside = rest
+        require_valid(inside)
+    else:
+        assert command == "build"
+        assert {word for word in rest if word.startswith("--")} <= {"--tag", "--build-arg", "--secret"}, arguments
+
+
 def _require_compose(arguments: list[str]) -> None:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     profiles = {profile for service in compose["services"].values() for profile in service.get("profiles", [])}
-    known = {"compose", "up", "down", "build", *compose["services"], *profiles}
+    known = {"up", "down", "build", *compose["services"], *profiles}
     options = {"--build", "--detach", "--wait", "--profile", "--volumes"}
     assert set(arguments) <= known | options, arguments
+
+
+def _require_kubectl(arguments: list[str]) -> None:
+    if arguments[0] == "apply":
+        _, option, directory = arguments
+        assert option == "--kustomize"
+        assert (ROOT / directory / "kustomization.yaml").exists(), directory
+    else:
+        kinds = {("create", "namespace"), ("create", "secret")}
+        options = {word for word in arguments if word.startswith("--")}
+        assert tuple(arguments[:2]) in kinds, arguments
+        assert options <= {"--namespace", "--from-file"}, arguments

@@ -1,14 +1,13 @@
 """Examples in the documents are run, compiled, or compared with what they show."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import duckdb
 import pytest
-import yaml
+from jsonschema import Draft202012Validator
 
 from tests.documents.documents import CONTRACT, README, ROOT, Block, blocks
 from tests.documents.java import compile_java
@@ -52,7 +51,8 @@ def test_the_contract_has_an_example_of_each_message() -> None:
 
 def test_the_example_of_an_event_follows_the_schema() -> None:
     example = json.loads(JSON["churn"])
-    assert schemas.ChurnedMessage.model_validate(example).model_dump(mode="json") == example
+    assert Draft202012Validator(schemas.schema("churned")).is_valid(example)
+    assert example.keys() == schemas.MESSAGES["churned"]["properties"].keys()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("signup", Signup), ("cancellation", Cancellation)])
@@ -60,13 +60,6 @@ def test_examples_of_inputs_are_accepted(name: str, kind: type) -> None:
     topic = f"customer.{name}"
     record = PlainRecord(topic, 0, 0, 0, None, JSON[name].encode(), [])
     assert isinstance(Decoder("customer.signup", 65_536).decode(record), kind)
-
-
-@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
-def test_probes_ask_for_paths_that_are_served(block: Block) -> None:
-    routes = re.findall(r'Route\("([^"]+)"', (ROOT / "worker" / "http" / "server.py").read_text())
-    for probe in yaml.safe_load(block.text).values():
-        assert probe["httpGet"]["path"] in routes
 
 
 @pytest.mark.parametrize("block", blocks("sql"), ids=str)

@@ -31,10 +31,11 @@ from worker.messages.churned_event import Envelope
 from worker.messages.rejection import Reason, Rejected
 from worker.metrics.counters import Metrics
 from worker.settings import Topics
+from worker.settings.environment import in_files
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.name))
 
-OF_THE_SHELL = {130: "interrupted", 141: "SIGPIPE", 143: "SIGTERM"}
+OF_THE_SHELL = {130: "interrupted", 143: "SIGTERM"}
 """Exit codes of a process that a signal ended."""
 SPANS = [
     Command(document, alternative)
@@ -90,7 +91,7 @@ def test_settings_table_equals_the_settings() -> None:
 
 @every_document
 def test_settings_exist(document: Path) -> None:
-    names = settings_table.defaults()
+    names = settings_table.defaults().keys() | {f"{name}_FILE" for name in in_files()}
     text = document.read_text()
     for name in re.findall(r"\b(?:CUSTOMER_WORKER_)?[A-Z]+__[A-Z_]*", text):
         whole = name if name.startswith("CUSTOMER_WORKER_") else f"CUSTOMER_WORKER_{name}"
@@ -99,8 +100,7 @@ def test_settings_exist(document: Path) -> None:
 
 @every_document
 def test_variables_of_the_tests_exist(document: Path) -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "tests" / "support" / "kafka").glob("*.py"))
-    sources += "".join(path.read_text() for path in (ROOT / "tests" / "support" / "postgres").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "tests" / "support").rglob("*.py"))
     for name in re.findall(r"TEST_[A-Z_]+", document.read_text()):
         assert f'"{name}"' in sources
 
@@ -165,7 +165,7 @@ def test_checks_of_the_runbook_exist() -> None:
 @every_document
 def test_paths_exist(document: Path) -> None:
     for span in spans(prose(document)):
-        if re.fullmatch(r"(worker|tests|domain|docs|\.ci)/[\w./-]*|[\w.]+\.(md|toml|yaml|txt)", span):
+        if re.fullmatch(r"(worker|tests|domain|docs|deploy|\.ci)/[\w./-]*|[\w.]+\.(md|toml|yaml|txt)", span):
             assert (ROOT / span).exists() or span.endswith("alerts.yaml"), span
 
 
@@ -185,7 +185,7 @@ def test_reasons_are_those_of_the_worker() -> None:
 
 @pytest.mark.parametrize("name", ["signup", "cancellation"])
 def test_every_field_of_a_message_is_described(name: str) -> None:
-    for field in schemas.MESSAGES[name].model_fields:
+    for field in schemas.MESSAGES[name]["properties"]:
         assert f"`{field}`" in section(CONTRACT, f"customer.{name}"), field
 
 

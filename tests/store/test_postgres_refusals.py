@@ -1,5 +1,6 @@
 """Refusals of PostgreSQL are described for operators, without the password."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -8,6 +9,8 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from tests.documents.documents import OPERATING
+from tests.support.changes import a_bit_of_everything, prepare
 from tests.support.postgres.server import Postgres, fresh_schema
 from worker import bootstrap, store_operations
 from worker.cli.main import command_line
@@ -16,6 +19,7 @@ from worker.settings import Settings
 from worker.stores.postgres.store import PostgresStore
 
 PASSWORD = "geheim/42"
+SECRET = "hunter2-never-to-be-shown"
 URL = "CUSTOMER_WORKER_STORE__URL"
 
 
@@ -150,3 +154,26 @@ def test_stopped_server_is_named(refused: Callable[[str], str]) -> None:
     assert "the store postgresql://worker:********@127.0.0.1:1/customers cannot be reached" in said
     assert "Connection refused" in said
     assert f"Check that PostgreSQL runs there, and the host and the port in {URL}" in said
+
+
+def test_documented_grants_are_enough(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = OPERATING.read_text().partition("### Rights on PostgreSQL")[2]
+    grants = re.findall(r"^GRANT .*;$", text, re.MULTILINE)
+    assert len(grants) == 3
+    role.do(*(each.replace("public", role.schema).replace(" worker;", " {};") for each in grants))
+    monkeypatch.setenv(URL, role.url())
+    store = bootstrap.open_store(Settings.read())
+    try:
+        prepare(store)
+        store.commit(a_bit_of_everything())
+        assert store.lead()
+    finally:
+        store.close()
+    assert store_operations.check_store(Settings.read()).is_well
+
+
+def test_value_of_a_refused_option_is_not_shown(role: Role, refused: Callable[[str], str]) -> None:
+    said = refused(role.url().partition("options=")[0] + f"options={SECRET}")
+    assert "invalid command-line argument for server process" in said
+    assert SECRET not in said
+    assert "options=********" in said

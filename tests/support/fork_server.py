@@ -34,7 +34,6 @@ PRELOADED = (
     "prometheus_client",
     "psycopg",
     "pyarrow.compute",
-    "pydantic_settings",
     "rich.console",
     "rich.table",
     "structlog",

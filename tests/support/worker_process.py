@@ -104,6 +104,10 @@ class WorkerProcess:
         """Return the log lines that report a failure, in order."""
         return [line for line in self._lines() if line.get("level") in {"error", "critical"}]
 
+    def warnings(self) -> list[dict[str, object]]:
+        """Return the log lines of level warning, in order."""
+        return [line for line in self._lines() if line.get("level") == "warning"]
+
     def _lines(self) -> list[dict[str, object]]:
         """Parse what was printed since the last call: conditions are asked for 20 times a second."""
         with self._log.open("rb") as log:

@@ -1,16 +1,17 @@
 """Values from outside are escaped when printed, and ages are formatted."""
 
+import json
 import os
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 import typer
 
 from worker.cli.ages import age_from, shown_age
-from worker.cli.printable import pretty, printable, printable_bytes
+from worker.cli.printable import json_line, pretty, printable, printable_bytes
 
 
 @pytest.mark.parametrize(("text", "shown"), [
@@ -28,6 +29,14 @@ def test_terminal_control_characters_are_escaped(text: str, shown: str) -> None:
 
 def test_bytes_that_are_no_text_are_escaped() -> None:
     assert printable_bytes(b"a\xff\x1b\xc3\xa9") == "a\\xff\\x1bé"
+
+
+def test_json_is_ascii_without_control_characters() -> None:
+    text = "".join(map(chr, [*range(0xA0), 0x202E, 0x2028, 0xFEFF, 0x1F600])) + "\udcff"
+    line = json_line({"key": text, "day": date(2026, 1, 15)})
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line) == {"key": text, "day": "2026-01-15"}
 
 
 @pytest.mark.parametrize(("value", "kind", "shown"), [

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +101,12 @@ def test_settings_are_read_from_the_environment(given: Callable[..., None], tmp_
     assert settings.http.token.get_secret_value() == TOKEN
 
 
+@pytest.mark.parametrize("text", ["info", "INFO", "Info"])
+def test_log_level_is_read_in_any_letter_case(given: Callable[..., None], text: str) -> None:
+    given(LOG__LEVEL=text)
+    assert Settings.read().log.level == "INFO"
+
+
 @pytest.mark.parametrize("text", ["a:1,[::1]:9092,b.c:65535", " a:1 ,\t[::1]:9092, b.c:65535 \n"])
 def test_white_space_around_servers_is_ignored(given: Callable[..., None], text: str) -> None:
     given(KAFKA__BOOTSTRAP_SERVERS=text)
@@ -133,8 +140,13 @@ def test_three_slashes_are_relative_and_four_absolute(given: Callable[..., None]
     (f"postgresql://u:{SECRET}%2F@h,g:5432/d?sslmode=require", "postgresql://u:********@h,g:5432/d?sslmode=require"),
     (f"postgres://h/d?user=u&password={SECRET}&sslmode=require", "postgres://h/d?user=u&password=********&sslmode=require"),
     (f"postgresql://h/d?sslpassword={SECRET}", "postgresql://h/d?sslpassword=********"),
-    (f"postgresql://u:{SECRET}@{SECRET}@h/d", "postgresql://u:********@h/d"),
-    ("postgresql://u@h/d", "postgresql://u@h/d"), ("postgresql://[::1]:5432/d", "postgresql://[::1]:5432/d"),
+    (f"postgresql://{SECRET}@h/d", "postgresql://********@h/d"), ("postgresql://[::1]:5432/d", "postgresql://[::1]:5432/d"),
+    (f"postgresql://u:{SECRET}?{SECRET}@h/d", "postgresql://********"),
+    (f"postgresql://u:{SECRET}#{SECRET}@h/d", "postgresql://********"),
+    (f"postgresql://h/d?password={SECRET}@{SECRET}", "postgresql://********"),
+    (f"postgresql://h/d?options=-c%20a.b%3D{SECRET}&user=u", "postgresql://h/d?options=********&user=u"),
+    (f"postgresql://h/d?p%61ssword={SECRET}", "postgresql://h/d?********=********"),
+    ("postgresql://%2Frun%2Fpg/d?sslmode=verify-full&sslrootcert=/ca.pem", "postgresql://%2Frun%2Fpg/d?sslmode=verify-full&sslrootcert=/ca.pem"),
     ("duckdb:///a:b@c.duckdb", "duckdb:///a:b@c.duckdb"),
 ])  # fmt: skip
 def test_the_stores_address_is_shown_without_its_password(given: Callable[..., None], url: str, shown: str) -> None:
@@ -183,7 +195,15 @@ MISTAKES = {
     "one of two": ("KAFKA__BOOTSTRAP_SERVERS", "a:1,b"),
     "no group": ("KAFKA__GROUP_ID", ""),
     "unknown protocol": ("KAFKA__SECURITY_PROTOCOL", "TLS"),
-    "unknown mechanism": ("KAFKA__SASL_MECHANISM", "GSSAPI"),
+    "unknown mechanism": ("KAFKA__SASL_MECHANISM", "AWS_MSK_IAM"),
+    "a token endpoint in the clear": ("KAFKA__OAUTH_TOKEN_URL", "http://idp.example/token"),
+    "a token endpoint with a password": ("KAFKA__OAUTH_TOKEN_URL", f"https://u:{SECRET}@idp.example/token"),
+    "a token endpoint that is no URL": ("KAFKA__OAUTH_TOKEN_URL", "idp.example/token"),
+    "a token endpoint without a number for a port": ("KAFKA__OAUTH_TOKEN_URL", "https://idp.example:x/"),
+    "a token endpoint with a line break": ("KAFKA__OAUTH_TOKEN_URL", "https://idp.example/\ntoken"),
+    "a provider without a function": ("KAFKA__OAUTH_PROVIDER", "company.tokens"),
+    "an extension without a value": ("KAFKA__OAUTH_EXTENSIONS", "logicalCluster"),
+    "the token as an extension": ("KAFKA__OAUTH_EXTENSIONS", f"auth={SECRET}"),
     "no such file": ("KAFKA__SSL_CAFILE", "/no/such/file"),
     "a directory for a file": ("KAFKA__SSL_CERTFILE", "/"),
     "spaces in a topic": ("TOPICS__SIGNUP", "customer signup"),
@@ -203,6 +223,7 @@ MISTAKES = {
     "no URL": ("STORE__URL", "customers.duckdb"),
     "a typo in the scheme": ("STORE__URL", f"postgressql://u:{SECRET}@h/d"),
     "one slash": ("STORE__URL", f"postgresql:/u:{SECRET}@h/d"),
+    "an @ in the password": ("STORE__URL", f"postgresql://u:{SECRET}@{SECRET}@h/d"),
     "a slash in the password": ("STORE__URL", f"postgresql://u:{SECRET}/x@h/d"),
     "a space in the password": ("STORE__URL", f"postgresql://u:{SECRET} x@h/d"),
     "a percent sign in the password": ("STORE__URL", f"postgresql://u:{SECRET}%zz@h/d"),
@@ -242,12 +263,39 @@ def test_a_mistake_is_one_sentence_that_names_its_variable(given: Callable[..., 
     assert "\n" not in mistake
 
 
+OAUTH = {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "OAUTHBEARER"}
 TOGETHER = {
     "SASL without credentials": ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}, "SASL_MECHANISM"),
     "SASL without a password": (
         {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_MECHANISM": "PLAIN", "KAFKA__SASL_USERNAME": "u"},
         "SASL_PASSWORD",
     ),
+    "a token endpoint without a secret": (
+        OAUTH | {"KAFKA__OAUTH_TOKEN_URL": "https://idp.example/token", "KAFKA__OAUTH_CLIENT_ID": "worker"},
+        "OAUTH_CLIENT_SECRET",
+    ),
+    "OAUTHBEARER without a token": (OAUTH, "OAUTH_TOKEN_URL, OAUTH_TOKEN_FILE, OAUTH_PROVIDER"),
+    "two sources of tokens": (
+        OAUTH | {"KAFKA__OAUTH_TOKEN_FILE": "/etc/hostname", "KAFKA__OAUTH_PROVIDER": "a:b"},
+        "one of OAUTH_TOKEN_URL",
+    ),
+    "a secret without a token endpoint": (
+        OAUTH | {"KAFKA__OAUTH_PROVIDER": "a:b", "KAFKA__OAUTH_CLIENT_SECRET": SECRET},
+        "need OAUTH_TOKEN_URL",
+    ),
+    "a password beside OAUTHBEARER": (OAUTH | {"KAFKA__SASL_PASSWORD": SECRET}, "OAUTHBEARER"),
+    "tokens beside a password": (
+        {
+            "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA__SASL_MECHANISM": "PLAIN",
+            "KAFKA__SASL_USERNAME": "u",
+            "KAFKA__SASL_PASSWORD": SECRET,
+            "KAFKA__OAUTH_PROVIDER": "a:b",
+        },
+        "SASL_MECHANISM is PLAIN",
+    ),
+    "tokens without SASL": ({"KAFKA__OAUTH_PROVIDER": "a:b"}, "SECURITY_PROTOCOL"),
+    "a key's password without a certificate": ({"KAFKA__SSL_KEY_PASSWORD": SECRET}, "SSL_CERTFILE"),
     "credentials without SASL": ({"KAFKA__SASL_PASSWORD": SECRET}, "SECURITY_PROTOCOL"),
     "a key without a certificate": ({"KAFKA__SSL_KEYFILE": "/etc/hostname"}, "SSL_CERTFILE"),
     "two topics of one name": ({"TOPICS__SIGNUP": "x", "TOPICS__CANCELLATION": "x"}, "same name"),
@@ -304,6 +352,13 @@ def test_variables_of_other_programs_are_ignored(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("CUSTOMER_SERVICE_URL", "x")
     monkeypatch.setenv("KAFKA__GROUP_ID", "x")
     assert Settings.read().kafka.group_id == "customer-worker"
+
+
+def test_gssapi_without_its_library_is_refused(given: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+    given(KAFKA__SECURITY_PROTOCOL="SASL_SSL", KAFKA__SASL_MECHANISM="GSSAPI")
+    (mistake,) = mistakes()
+    assert mistake.startswith(f"{PREFIX}KAFKA__SASL_MECHANISM is GSSAPI, which needs the Python package gssapi")
 
 
 # Secrets
@@ -384,6 +439,19 @@ def test_validation_errors_show_no_secret(make: Callable[[], object]) -> None:
     with pytest.raises(ValidationError) as refused:
         make()
     assert SECRET not in str(refused.value) + repr(refused.value)
+
+
+def test_secrets_of_oauth_are_never_shown(given: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "client.pem").touch()
+    given(
+        KAFKA__SECURITY_PROTOCOL="SASL_SSL", KAFKA__SASL_MECHANISM="OAUTHBEARER", KAFKA__OAUTH_CLIENT_ID="worker",
+        KAFKA__OAUTH_TOKEN_URL=f"https://idp.example/token?key={SECRET}", KAFKA__OAUTH_CLIENT_SECRET=SECRET,
+        KAFKA__SSL_CERTFILE=str(tmp_path / "client.pem"), KAFKA__SSL_KEY_PASSWORD=SECRET,
+    )  # fmt: skip
+    shown = Settings.read().shown()
+    assert SECRET not in str(shown)
+    assert shown[f"{PREFIX}KAFKA__OAUTH_TOKEN_URL"] == "https://idp.example/token?********"
+    assert shown[f"{PREFIX}KAFKA__OAUTH_CLIENT_SECRET"] == shown[f"{PREFIX}KAFKA__SSL_KEY_PASSWORD"] == "********"
 
 
 def test_shown_settings_are_valid_variables(given: Callable[..., None]) -> None:

@@ -150,6 +150,18 @@ def test_ignored_signal_remains_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_blocked_by_the_entry_point_is_delivered(number: signal.Signals) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [number])  # inherited by the process
+    try:
+        process = _run("\nwhile signals.STOP_REQUEST.number is None: pass\nprint(signals.STOP_REQUEST.number)", "run")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    process.send_signal(number)  # long before the handlers are installed
+    received, errors = process.communicate(timeout=20)
+    assert received.split() == [str(int(number))], errors
+
+
 def test_signal_handlers_precede_large_imports() -> None:
     code = "import sys, worker.__main__; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.standard_output import CLOSED_PIPE
-
 ROOT = Path(__file__).parents[2]
-COMMANDS = [["config", "show"], ["config", "show", "--json"], ["contract", "asyncapi"]]
+COMMANDS = [["config", "show"], ["config", "show", "--json"], ["contract", "asyncapi"], ["--help"], ["--version"]]
 each_command = pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 
 
@@ -33,7 +31,18 @@ def test_closed_pipe_ends_the_command_quietly(command: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        assert run(command, writing) == (CLOSED_PIPE, "")
+        assert run(command, writing) == (0, "")
+    finally:
+        os.close(writing)
+
+
+def test_closed_pipe_at_the_end_keeps_the_exit_code(tmp_path: Path) -> None:
+    old = tmp_path / "old.json"
+    old.write_text('{"asyncapi": "3.0.0", "operations": {"gone": {"action": "send", "channel": {}}}}')
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        assert run(["contract", "check", "--json", str(old)], writing, PYTHONUNBUFFERED="") == (1, "")
     finally:
         os.close(writing)
 

@@ -7,7 +7,8 @@ import json
 import typer
 from rich.table import Table
 
-from worker.cli.shared import AsJson, console
+from worker.cli.shared import AsJson
+from worker.cli.tables import print_table
 from worker.settings import Settings
 
 config = typer.Typer(help="Show the settings.", no_args_is_help=True)
@@ -31,4 +32,4 @@ def show_config(as_json: AsJson = False) -> None:
     table = Table("setting", "value")
     for name, value in shown.items():
         table.add_row(name, value)
-    console.print(table)
+    print_table(table)

@@ -1,15 +1,22 @@
-"""`customer-worker contract`: print the contract as documents."""
+"""`customer-worker contract`: print the contract as documents, and compare them with those of an earlier version."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from worker.cli.shared import AsJson, print_line
+from worker.errors import Exit
+from worker.messages import schemas as json_schemas
+from worker.messages.asyncapi import asyncapi
+from worker.messages.compatibility import find_breaks
 from worker.monitoring import alert_rules
 from worker.settings import Settings
 
-contract = typer.Typer(help="Print the contract as documents.", no_args_is_help=True)
+contract = typer.Typer(help="Print the contract as documents, or check its compatibility.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -23,9 +30,7 @@ def show_asyncapi() -> None:
 
     Example: customer-worker contract asyncapi > asyncapi.json
     """
-    from worker.messages import schemas as documents  # noqa: PLC0415 - loads FastStream
-
-    print(json.dumps(documents.asyncapi(Settings.read().topics), indent=2))
+    print(json.dumps(asyncapi(Settings.read()), indent=2))
 
 
 @contract.command("schemas")
@@ -34,9 +39,7 @@ def show_schemas() -> None:
 
     Example: customer-worker contract schemas | jq .signup
     """
-    from worker.messages import schemas as documents  # noqa: PLC0415 - loads FastStream
-
-    print(json.dumps({name: documents.schema(name) for name in documents.MESSAGES}, indent=2))
+    print(json.dumps({name: json_schemas.schema(name) for name in json_schemas.MESSAGES}, indent=2))
 
 
 @contract.command("alerts")
@@ -46,3 +49,44 @@ def show_alerts() -> None:
     Example: customer-worker contract alerts > customer-worker-alerts.yaml
     """
     print(alert_rules(), end="")
+
+
+@contract.command("check")
+def check_compatibility(
+    old: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OLD.json",
+            exists=True,
+            dir_okay=False,
+            help="AsyncAPI document that an earlier version printed.",
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Check that the contract is compatible with that of an earlier version.
+
+    Print each change that breaks producers or subscribers. Exit 1 if there is one. A changed pattern counts as a break,
+    because its effect cannot be computed.
+
+    Example: customer-worker contract check docs/contract/asyncapi.json
+    """
+    try:
+        found = find_breaks(_read(old), asyncapi(Settings.read()))
+    except ValueError as error:
+        raise typer.BadParameter(f"{old}: {error}", param_hint="OLD.json") from None
+    if as_json:
+        print(json.dumps([each._asdict() for each in found]))
+    else:
+        for each in found:
+            print_line(str(each))
+        print_line(f"{len(found)} incompatible changes" if found else "compatible")
+    if found:
+        raise typer.Exit(Exit.NO)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError("not JSON") from None

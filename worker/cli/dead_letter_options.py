@@ -18,8 +18,11 @@ Ids = Annotated[
     list[str] | None,
     typer.Option("--id", metavar="TOPIC/PARTITION/OFFSET", help="Select this dead letter; may be repeated."),
 ]
-OfReason = Annotated[Reason | None, typer.Option("--reason", help="Select by reason of the refusal.")]
-OfTopic = Annotated[str | None, typer.Option("--topic", help="Select by source topic.")]
+OfReason = Annotated[
+    Reason | None,
+    typer.Option("--reason", metavar="REASON", help=f"Select by reason of the refusal: {', '.join(Reason)}."),
+]
+OfTopic = Annotated[str | None, typer.Option("--topic", metavar="TOPIC", help="Select by source topic.")]
 OfCustomer = Annotated[
     str | None, typer.Option("--customer", parser=customer_id_typed, metavar="ID", help="Select by customer.")
 ]

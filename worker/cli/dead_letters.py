@@ -22,7 +22,7 @@ from worker.cli.dead_letter_options import (
 from worker.cli.dead_letter_record import print_record, record_as_json
 from worker.cli.dead_letter_tables import print_letters
 from worker.cli.printable import printable
-from worker.cli.shared import AsJson, run_async
+from worker.cli.shared import AsJson, named, run_async
 from worker.errors import Exit, Refusal
 from worker.redrive.search import find_dead_letters, read_records
 from worker.redrive.source import RemoteSource
@@ -52,9 +52,15 @@ def list_letters(
     newer_than: NewerThan = None,
     states: Annotated[
         list[State] | None,
-        typer.Option("--state", help="Select by state; may be repeated. Default: open and redriven."),
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help=f"Select by state: {', '.join(State)}; may be repeated. Default: open and redriven.",
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Maximum number of letters shown one by one.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="COUNT", help="Maximum number of letters shown one by one.")
+    ] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List refused records with reason, state and ARR at stake. Each customer's ARR counts once.
@@ -73,7 +79,7 @@ def list_letters(
 
 @dead_letters.command("show")
 def show_letter(
-    letter_id: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET")],
+    letter_id: Annotated[str, typer.Argument(parser=named("id", str), metavar="TOPIC/PARTITION/OFFSET")],
     raw: Annotated[bool, typer.Option("--raw", help="Write the value to standard output, byte for byte.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Write it to a terminal, too; control sequences take effect.")

@@ -11,7 +11,7 @@ import typer
 from worker.cli.dead_letter_options import NewerThan, OfCustomer, OfReason, OfTopic, OlderThan, filters_from_options
 from worker.cli.dead_letter_plan import find_plan, plan_as_json, print_dry_run, print_plan
 from worker.cli.own_store import own_store
-from worker.cli.shared import AsJson, Execute, run_async
+from worker.cli.shared import AsJson, Execute, named, run_async
 from worker.redrive.plan import Plan, plan
 from worker.redrive.search import find_dead_letters
 from worker.redrive.source import LocalSource
@@ -27,8 +27,12 @@ def register(dead_letters: typer.Typer) -> None:
 
 
 def discard_letters(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[TOPIC/PARTITION/OFFSET]...")] = None,
-    why: Annotated[str, typer.Option("--why", help="Reason for the discard, stored with the letters.")] = "",
+    ids: Annotated[
+        list[str] | None, typer.Argument(parser=named("id", str), metavar="[TOPIC/PARTITION/OFFSET]...")
+    ] = None,
+    why: Annotated[
+        str, typer.Option("--why", metavar="TEXT", help="Reason for the discard, stored with the letters.")
+    ] = "",
     reason: OfReason = None,
     topic: OfTopic = None,
     customer: OfCustomer = None,

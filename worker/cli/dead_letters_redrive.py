@@ -42,8 +42,12 @@ def redrive_letters(
     customer: OfCustomer = None,
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
-    max_redrives: Annotated[int, typer.Option(min=1, help="Exclude letters redriven this many times already.")] = 3,
-    rate: Annotated[int | None, typer.Option(min=1, help="Maximum number of records per second.")] = None,
+    max_redrives: Annotated[
+        int, typer.Option(min=1, metavar="COUNT", help="Exclude letters redriven this many times already.")
+    ] = 3,
+    rate: Annotated[
+        int | None, typer.Option(min=1, metavar="COUNT", help="Maximum number of records per second.")
+    ] = None,
     execute: Execute = False,
     as_json: AsJson = False,
 ) -> None:

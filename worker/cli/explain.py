@@ -8,8 +8,8 @@ import msgspec
 import typer
 
 from domain.customer import dollars
-from worker.cli.printable import ascii_json, printable, printable_bytes
-from worker.cli.shared import AsJson, customer_id_typed, print_line, run_async
+from worker.cli.printable import json_line, printable, printable_bytes
+from worker.cli.shared import AsJson, customer_id_typed, named, print_line, run_async
 from worker.errors import Exit, Refusal
 from worker.queries.catalogue import HISTORY
 from worker.queries.client import run_query
@@ -28,7 +28,10 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     customer_id: Annotated[
-        str, typer.Argument(parser=customer_id_typed, metavar="CUSTOMER_ID", help="The customer's id, a UUID.")
+        str,
+        typer.Argument(
+            parser=named("uuid", customer_id_typed), metavar="CUSTOMER_ID", help="The customer's id, a UUID."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +44,7 @@ def explain(
     settings = Settings.read()
     history, lookup, unreachable = run_async(lambda: _read(settings, ExplainQuery(customer_id)))
     if as_json:
-        print(ascii_json(_as_json(history, lookup, unreachable)))
+        print(json_line(_as_json(history, lookup, unreachable)))
     else:
         _print(history, lookup)
     if unreachable is not None:

@@ -6,8 +6,10 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import getdoc
 from typing import Annotated
 
+import structlog
 import typer
 
 from worker import __version__
@@ -36,6 +38,7 @@ _MODULES = (
 def main() -> None:
     """Run the command line. Expected errors end in one sentence and an exit code instead of a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())  # a command reports errors itself
+    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())  # by default it prints to standard output
     standard_output.install()
     try:
         command_line(sys.argv[1:])()
@@ -61,18 +64,28 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
         epilog="Exit codes: 0 done; 1 check failed, or differences found; 2 usage error; 69 Kafka or the store cannot "
         "be reached; 70 stopped for safety, or internal error; 78 invalid configuration.",
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)
     app.command()(run)
     app.command()(demo)
     name = arguments[0].replace("-", "_") if arguments else ""
-    if name in {"run", "demo"}:
-        return app
-    for module in [name] if name in _MODULES else _MODULES:
-        import_module(f"worker.cli.{module}").register(app)
+    if name not in {"run", "demo"}:
+        for module in [name] if name in _MODULES else _MODULES:
+            import_module(f"worker.cli.{module}").register(app)
+    _reflow_help(app)
     return app
+
+
+def _reflow_help(app: typer.Typer) -> None:
+    """Join the lines of each paragraph of the help texts: typer prints the line breaks of docstrings."""
+    for command in app.registered_commands:
+        text = command.help or getdoc(command.callback) or ""
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _reflow_help(group.typer_instance)
 
 
 def _version(asked: bool) -> None:
@@ -111,7 +124,12 @@ def demo(
 
     Example: customer-worker demo
     """
-    from worker.demo import run_demo  # noqa: PLC0415 - loads the in-process broker
+    try:
+        from worker.demo import run_demo  # noqa: PLC0415 - loads the in-process broker
+    except ModuleNotFoundError as missing:
+        if missing.name != "confluent_kafka":
+            raise
+        raise Refusal("the demo needs confluent-kafka: pip install 'customer-worker[demo]'", Exit.UNREACHABLE) from None
 
     if not run_demo(bootstrap_servers=bootstrap_servers, console=console, as_json=as_json):
         raise typer.Exit(Exit.NO)

@@ -11,7 +11,7 @@ from rich.table import Table
 from worker.cli import parked_dead_letter
 from worker.cli.ages import age_from, shown_age
 from worker.cli.counted import counted
-from worker.cli.printable import ascii_json
+from worker.cli.printable import json_line
 from worker.cli.shared import AsJson, print_line, run_async
 from worker.cli.tables import print_table
 from worker.queries.catalogue import PARKED
@@ -36,7 +36,13 @@ def list_parked(
         timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Parked for longer than this: 12h, 30d.")
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=0, max=MOST_CUSTOMERS, help="Maximum number of customers listed, longest waiting first.")
+        int,
+        typer.Option(
+            min=0,
+            max=MOST_CUSTOMERS,
+            metavar="COUNT",
+            help="Maximum number of customers listed, longest waiting first.",
+        ),
     ] = 100,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +54,7 @@ def list_parked(
     before = None if older_than is None else datetime.now(UTC) - older_than
     found = run_async(lambda: run_query(settings, PARKED, ParkedQuery(limit, before)))
     if as_json:
-        print(ascii_json(found))
+        print(json_line(found))
     else:
         _print(found)
 

@@ -12,7 +12,6 @@ MOST_NESTED = 200
 """The deepest JSON that is indented: each level widens all lines inside it. The parser's own limit depends on the
 version of Python.
 """
-_NOT_ASCII = re.compile("[^\\x00-\\x7f]").sub
 _NO_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL).sub
 
 
@@ -23,14 +22,14 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def json_line(value: object) -> str:
+    """Encode a value as one line of JSON in ASCII."""
+    return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+
+
 def printable_bytes(data: bytes) -> str:
     """Decode bytes; those that are not UTF-8 are escaped."""
     return printable(data.decode(errors="backslashreplace"))
-
-
-def ascii_json(value: object) -> str:
-    """Encode as JSON, with characters outside ASCII escaped."""
-    return _NOT_ASCII(lambda character: json.dumps(character[0])[1:-1], msgspec.json.encode(value).decode())
 
 
 def pretty(value: bytes) -> tuple[str, str]:

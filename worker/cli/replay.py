@@ -45,15 +45,15 @@ def _parse_time(text: str) -> datetime:
 
 
 Topic = Annotated[str | None, typer.Option(metavar="signup|cancellation|NAME", help="Topic to replay. Default: both.")]
-Partition = Annotated[int | None, typer.Option(min=0, help="Partition to replay. Default: all.")]
-FromOffset = Annotated[int | None, typer.Option(min=0, help="First offset in each partition.")]
+Partition = Annotated[int | None, typer.Option(min=0, metavar="NUMBER", help="Partition to replay. Default: all.")]
+FromOffset = Annotated[int | None, typer.Option(min=0, metavar="OFFSET", help="First offset in each partition.")]
 FromTime = Annotated[
     datetime | None,
     typer.Option(
         parser=_parse_time, metavar="TIME", help="Start at the first record of this time (UTC, or with a zone)."
     ),
 ]
-ToOffset = Annotated[int | None, typer.Option(min=0, help="End offset, exclusive.")]
+ToOffset = Annotated[int | None, typer.Option(min=0, metavar="OFFSET", help="End offset, exclusive.")]
 ToTime = Annotated[
     datetime | None,
     typer.Option(parser=_parse_time, metavar="TIME", help="End before the first record of this time."),
@@ -62,7 +62,8 @@ CustomerId = Annotated[
     str | None, typer.Option(parser=customer_id_typed, metavar="ID", help="Replay only records of this customer.")
 ]
 EmitOption = Annotated[
-    Emit, typer.Option(help="Publish the resulting events and dead letters, or count them as published.")
+    Emit,
+    typer.Option(metavar="all|none", help="Publish the resulting events and dead letters, or count them as published."),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -36,6 +37,17 @@ def customer_id_typed(text: str) -> str:
         return customer_id_from(text)
     except FieldRefused as refused:
         raise typer.BadParameter(str(refused)) from None
+
+
+def named(name: str, parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return a parser under the name that `--help` shows as the type of its argument."""
+
+    @wraps(parse)
+    def parser(text: str) -> T:
+        return parse(text)
+
+    parser.__name__ = name
+    return parser
 
 
 def run_async(task: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -13,9 +13,14 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-CLOSED_PIPE = 128 + signal.SIGPIPE
-"""Exit code after SIGPIPE in a shell, as in `customer-worker status | head -1`."""
 CLOSED = -1
+
+
+class ClosedPipe(SystemExit):
+    """Exit with 0: the reader has what it needs, as in `customer-worker status | head -1`."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
 
 
 class _Output(io.RawIOBase):
@@ -38,7 +43,7 @@ class _Output(io.RawIOBase):
             return os.write(self._descriptor, content)
         except BrokenPipeError:
             self._has_failed = True
-            raise SystemExit(CLOSED_PIPE) from None
+            raise ClosedPipe from None
         except OSError as error:
             self._has_failed = True
             sys.stderr.write(f"writing to standard output failed: {error.strerror}\n")
@@ -75,5 +80,9 @@ def install() -> None:
 
 
 def flush() -> None:
-    """Write buffered output; at the end of the interpreter a failure would be a traceback."""
-    sys.stdout.flush()
+    """Write buffered output; at the end of the interpreter a failure would be a traceback.
+
+    A closed pipe does not change the exit code that the command has by now.
+    """
+    with suppress(ClosedPipe):
+        sys.stdout.flush()

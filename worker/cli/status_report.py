@@ -13,7 +13,7 @@ from rich.text import Text
 from worker.bootstrap import backend
 from worker.cli.ages import shown_age
 from worker.cli.counted import counted
-from worker.cli.printable import ascii_json
+from worker.cli.printable import json_line
 from worker.errors import Refusal
 from worker.monitoring.worker_report import WorkerReport
 from worker.queries.lag import InputStatus
@@ -45,7 +45,7 @@ def as_json_line(settings: Settings, found: Found) -> str:
         "inputs": found.inputs,
         "kafka": None if found.unreachable is None else str(found.unreachable),
     }
-    return ascii_json(made)
+    return json_line(made)
 
 
 def facts(settings: Settings, found: Found) -> Text:

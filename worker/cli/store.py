@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +13,10 @@ from pydantic import SecretStr, ValidationError
 
 from worker import store_operations
 from worker.cli.progress import progress_bar
-from worker.cli.shared import AsJson, print_line
-from worker.settings import Settings, Store
+from worker.cli.shared import AsJson, named, print_error, print_line
+from worker.settings import STORE_URL, Settings, Store
+from worker.settings.secret_files import FILE_SUFFIX, FileRefused, read_value
+from worker.settings.section import HIDDEN
 
 
 def register(app: typer.Typer) -> None:
@@ -27,8 +32,33 @@ def _nothing() -> None:
     """Keep `store` a group: typer turns a group of one command into that command."""
 
 
-def _store(url: str) -> Store:
-    """Parse the address of a store. Raises `typer.BadParameter`."""
+def _store(text: str) -> Store:
+    """Parse the address of a store, the name of a variable with it, or @FILE. Raises `typer.BadParameter`."""
+    if text.startswith("@"):
+        return _parsed(_file_content(text.removeprefix("@")))
+    if text.upper() in {STORE_URL, STORE_URL + FILE_SUFFIX}:
+        return Settings.read().store
+    if re.fullmatch(r"[A-Za-z_]\w*", text):
+        if text not in os.environ:
+            raise typer.BadParameter(f"{text} is not a variable of the environment")
+        return _parsed(os.environ[text])
+    store = _parsed(text)
+    if any(secret in store.shown for secret in (f":{HIDDEN}@", f"={HIDDEN}")):
+        print_error(
+            "Warning: the arguments of a process are visible to other users. Instead of an address with a password, "
+            "write the name of a variable that contains it, or @FILE"
+        )
+    return store
+
+
+def _file_content(path: str) -> str:
+    try:
+        return read_value(Path(path))
+    except FileRefused as refused:
+        raise typer.BadParameter(f"the file {refused}") from None
+
+
+def _parsed(url: str) -> Store:
     try:
         return Store(url=SecretStr(url))
     except ValidationError as error:
@@ -50,8 +80,20 @@ def migrate(as_json: AsJson = False) -> None:
 
 
 def copy(
-    source: Annotated[Store, typer.Argument(parser=_store, metavar="FROM_URL", help="duckdb:///FILE")],
-    target: Annotated[Store, typer.Argument(parser=_store, metavar="TO_URL", help="postgresql://…, an empty database")],
+    source: Annotated[
+        Store,
+        typer.Argument(
+            parser=named("address", _store), metavar="FROM", help="duckdb:///FILE, the name of a variable, or @FILE."
+        ),
+    ],
+    target: Annotated[
+        Store,
+        typer.Argument(
+            parser=named("address", _store),
+            metavar="TO",
+            help="An empty database: postgresql://…, the name of a variable with its address, or @FILE.",
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Copy a whole store to another database. Stop the worker first, then start workers on the copy.
@@ -59,7 +101,10 @@ def copy(
     The copy is one transaction. Published events are not published again. Do not start a worker on the old store
     afterwards: it would continue from the state before the copy.
 
-    Example: customer-worker store copy duckdb:///customers.duckdb postgresql://worker@db/customers
+    An address with a password is visible in the list of processes. CUSTOMER_WORKER_STORE__URL, the name of another
+    variable, or @ and the path of a file keep it out of there.
+
+    Example: customer-worker store copy duckdb:///customers.duckdb @/run/secrets/store_url
     """
     with progress_bar("Copying the store") as progress:
         copied = store_operations.copy_store(source, target, progress)

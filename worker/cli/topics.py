@@ -1,18 +1,20 @@
-"""`customer-worker topics`: create the topics."""
+"""`customer-worker topics`: create the topics, print the commands that grant rights on them."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated
 
 import typer
 
 from worker.cli.shared import AsJson, print_line, run_async
 from worker.errors import Exit
+from worker.kafka.rights import granting, printed_rights
 from worker.kafka.topic_setup import SetUp, set_up_topics
 from worker.settings import Settings
 
-topics = typer.Typer(help="Create the Kafka topics.", no_args_is_help=True)
+topics = typer.Typer(help="Create the Kafka topics, and print the rights that the worker needs.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,8 +24,8 @@ def register(app: typer.Typer) -> None:
 
 @topics.command("create")
 def create_topics(
-    partitions: Annotated[int, typer.Option(min=1, help="Number of partitions of new topics.")] = 8,
-    replication: Annotated[int, typer.Option(min=1, help="Replication factor of new topics.")] = 1,
+    partitions: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Number of partitions of new topics.")] = 8,
+    replication: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Replication factor of new topics.")] = 1,
     execute: Annotated[
         bool, typer.Option("--execute", help="Alter existing topics with another configuration.")
     ] = False,
@@ -41,6 +43,31 @@ def create_topics(
     _print_json(done, execute) if as_json else _print_lines(done, execute)
     if done.differences and not execute:
         raise typer.Exit(Exit.NO)
+
+
+def _principal(text: str) -> str:
+    """Return a principal in Kafka's form. Raises `typer.BadParameter`."""
+    if not re.fullmatch(r"[A-Za-z]\w*:.+", text):
+        raise typer.BadParameter("it is TYPE:NAME, such as User:worker")
+    return text
+
+
+@topics.command("acls")
+def print_acls(
+    principal: Annotated[
+        str, typer.Option(parser=_principal, metavar="User:NAME", help="The principal of the worker in Kafka.")
+    ],
+    redrive: Annotated[bool, typer.Option("--redrive", help="Also grant what `dead-letters redrive` needs.")] = False,
+) -> None:
+    """Print the kafka-acls.sh commands that grant the worker the least rights it needs, and `check` the rest.
+
+    Nothing is changed: an administrator of the cluster runs the commands. The names are those of the settings.
+
+    Example: customer-worker topics acls --principal User:worker
+    """
+    settings = Settings.read()
+    for command in granting(settings.kafka, printed_rights(settings, for_redrive=redrive), principal):
+        print(command)
 
 
 def _print_json(done: SetUp, is_altered: bool) -> None:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
 
 from worker import addresses
 from worker.demo.broker import ANSWER_SECONDS, QUIET, Broker, clean_environment
 from worker.errors import Exit, Refusal
+from worker.kafka.sasl import token_provider
 from worker.settings import PREFIX, Settings
 from worker.settings import Kafka as KafkaSettings
 
 CREATE_SECONDS = 60.0
+UNKNOWN_LIFETIME_SECONDS = 60.0
+"""Of a token whose expiry is not known; librdkafka needs one."""
 
 
 @contextmanager
@@ -52,18 +57,39 @@ def real_broker(bootstrap_servers: str) -> Iterator[Broker]:
 
 def librdkafka_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Return the connection options of librdkafka."""
-    password = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
     options = {
         "bootstrap.servers": kafka.bootstrap_servers,
         "security.protocol": kafka.security_protocol,
         "sasl.mechanism": kafka.sasl_mechanism,
         "sasl.username": kafka.sasl_username,
-        "sasl.password": password,
+        "sasl.password": _revealed(kafka.sasl_password),
         "ssl.ca.location": kafka.ssl_cafile,
         "ssl.certificate.location": kafka.ssl_certfile,
         "ssl.key.location": kafka.ssl_keyfile,
+        "ssl.key.password": _revealed(kafka.ssl_key_password),
     }
-    return {name: str(value) for name, value in options.items() if value is not None} | QUIET
+    if kafka.sasl_mechanism == "GSSAPI":
+        options["sasl.kerberos.service.name"] = kafka.sasl_kerberos_service_name
+    given: dict[str, Any] = {name: str(value) for name, value in options.items() if value is not None}
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        given["oauth_cb"] = _token_callback(kafka)
+    return given | QUIET
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
+
+
+def _token_callback(kafka: KafkaSettings) -> Callable[[str], tuple[str, float, str, dict[str, str]]]:
+    """Return a callback that gives librdkafka the token, when it expires, no principal, and the extensions."""
+    provider = token_provider(kafka)
+
+    def token(_: str) -> tuple[str, float, str, dict[str, str]]:
+        value = provider.read()
+        lifetime = provider.valid_seconds or UNKNOWN_LIFETIME_SECONDS
+        return value, time.time() + lifetime, "", provider.extensions()
+
+    return token
 
 
 def _brokers(admin: AdminClient, bootstrap_servers: str) -> int:
@@ -78,7 +104,8 @@ def _brokers(admin: AdminClient, bootstrap_servers: str) -> int:
 
 
 def _environment(bootstrap_servers: str, prefix: str) -> dict[str, str]:
-    sign_in = {name: value for name, value in os.environ.items() if name.upper().startswith(f"{PREFIX}KAFKA__")}
+    of_sign_in = (f"{PREFIX}KAFKA__", f"{PREFIX}SECRETS_DIR")
+    sign_in = {name: value for name, value in os.environ.items() if name.upper().startswith(of_sign_in)}
     own = {
         "KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
         "KAFKA__GROUP_ID": prefix,

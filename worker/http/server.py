@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
+from typing_extensions import override
 
 from worker.http.access import RefuseOtherSites, RequireToken
 from worker.http.connections import BoundedConnection
@@ -19,9 +21,10 @@ from worker.http.operations_page import STYLE_SOURCE
 from worker.http.operations_routes import OperationsRoutes
 from worker.http.query_routes import QueryRoutes
 from worker.messages import schemas
+from worker.messages.asyncapi import asyncapi
 from worker.monitoring.checks import Check
 from worker.monitoring.health import Health
-from worker.settings import Http, Topics
+from worker.settings import Http, Settings
 
 _BACKLOG = 128
 """Connections that the system accepts for the server; all of them are taken at once."""
@@ -63,17 +66,15 @@ class Server(uvicorn.Server):
         yield
 
 
-def application(
-    http: Http, health: Health, topics: Topics, queries: QueryRoutes, operations: OperationsRoutes
-) -> ASGIApp:
+def application(health: Health, settings: Settings, queries: QueryRoutes, operations: OperationsRoutes) -> ASGIApp:
     """Build the application of the port."""
     return port_application(
-        http,
+        settings.http,
         queries,
         [
             Route("/livez", _checks(health.live)),
             Route("/readyz", _checks(health.ready)),
-            Route("/asyncapi.json", _asyncapi(topics)),
+            Route("/asyncapi.json", _asyncapi(settings)),
             Route("/schemas/{name}.json", _schema),
             *operations.routes(),
         ],
@@ -100,18 +101,26 @@ def _checks(check_all: Callable[[], list[Check]]) -> Callable[[Request], Respons
         if "verbose" not in request.query_params:
             return PlainTextResponse("ok\n" if status == 200 else "not ok\n", status)  # noqa: PLR2004
         checks = [{"name": c.name, "ok": c.is_well, "found": c.found if c.is_well else c.advice} for c in found]
-        return JSONResponse({"ok": status == 200, "checks": checks}, status)  # noqa: PLR2004
+        return _AsciiJson({"ok": status == 200, "checks": checks}, status)  # noqa: PLR2004
 
     return answer
 
 
-def _asyncapi(topics: Topics) -> Callable[[Request], Response]:
-    document = schemas.asyncapi(topics)
-    return lambda _: JSONResponse(document)
+def _asyncapi(settings: Settings) -> Callable[[Request], Response]:
+    document = asyncapi(settings)
+    return lambda _: _AsciiJson(document)
 
 
 def _schema(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in schemas.MESSAGES:
         return PlainTextResponse(f"unknown schema: the schemas are {', '.join(schemas.MESSAGES)}\n", 404)
-    return JSONResponse(schemas.schema(name), media_type="application/schema+json")
+    return _AsciiJson(schemas.schema(name), media_type="application/schema+json")
+
+
+class _AsciiJson(JSONResponse):
+    """JSON in ASCII, which a terminal can show whatever text is in it."""
+
+    @override
+    def render(self, content: object) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -24,6 +23,9 @@ from aiokafka.structs import OffsetAndMetadata
 from worker.errors import Exit, Refusal
 from worker.kafka.connecting import find_cause
 from worker.kafka.errors import in_words
+from worker.kafka.sasl import sasl_options
+from worker.kafka.sessions import reauthenticate_sessions
+from worker.kafka.tls import ssl_context
 from worker.kafka.topic_metadata import describe_topics, forbid_topic_creation
 from worker.settings import Kafka
 
@@ -39,40 +41,20 @@ _UNAUTHORIZED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, T
 TRANSACTION_TIMEOUT_MS = 30_000
 
 
-def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
-    """Load the certificates that the settings name; None without TLS. Raises `Refusal` if they are unusable."""
-    if not kafka.security_protocol.endswith("SSL"):
-        return None
-    try:
-        context = ssl.create_default_context(cafile=kafka.ssl_cafile)
-        if kafka.ssl_certfile:
-            context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
-    except (ssl.SSLError, OSError) as error:
-        raise Refusal(
-            f"the certificates cannot be read: {in_words(error)}. Check that CUSTOMER_WORKER_KAFKA__SSL_CAFILE, "
-            "_SSL_CERTFILE and _SSL_KEYFILE name readable PEM files that belong together, the key without a password",
-            Exit.CONFIGURATION,
-        ) from error
-    return context
-
-
 def client_options(kafka: Kafka) -> dict[str, Any]:
-    """Return the connection settings in the form of aiokafka. No client made from them creates topics."""
+    """Return the connection settings in the form of aiokafka. No client made from them creates topics.
+
+    Each of them authenticates again before its session expires.
+    """
     forbid_topic_creation()
-    options: dict[str, Any] = {
+    reauthenticate_sessions()
+    return {
         "bootstrap_servers": kafka.bootstrap_servers.replace(" ", "").split(","),
         "security_protocol": kafka.security_protocol,
         "ssl_context": ssl_context(kafka),
         "connections_max_idle_ms": CONNECTIONS_MAX_IDLE_MS,
+        **sasl_options(kafka),
     }
-    if kafka.sasl_mechanism is not None:
-        password = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
-        options |= {
-            "sasl_mechanism": kafka.sasl_mechanism,
-            "sasl_plain_username": kafka.sasl_username,
-            "sasl_plain_password": password,
-        }
-    return options
 
 
 def transactional_id(kafka: Kafka) -> str:

@@ -18,7 +18,9 @@ from aiokafka.errors import KafkaError, SaslAuthenticationFailed
 from aiokafka.protocol.metadata import MetadataRequest
 
 from worker.kafka.errors import in_words
+from worker.kafka.oauth_tokens import TokenUnavailable
 from worker.kafka.probe import PROBE_SECONDS, Address, NotKafka, probe, speaks_plaintext, speaks_tls
+from worker.kafka.sasl import token_origin
 from worker.settings import Kafka
 
 DIAGNOSIS_SECONDS = 15.0
@@ -129,12 +131,10 @@ class _Diagnosis:
     async def _login_cause(self, address: Address) -> Cause | None:
         try:
             (await self._connect(address)).close()
+        except TokenUnavailable as error:
+            return Cause(error.what, error.advice)
         except SaslAuthenticationFailed as error:
-            return Cause(
-                f"{address} does not accept the password of user {self._kafka.sasl_username} "
-                f"({self._kafka.sasl_mechanism}: {' '.join(map(str, error.args))})",
-                f"Check {_SETTING}SASL_USERNAME and {_SETTING}SASL_PASSWORD",
-            )
+            return _refused_login(self._kafka, address, " ".join(map(str, error.args)))
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
             return Cause(f"{address}: {in_words(error)}", _UNKNOWN)
         return None
@@ -161,6 +161,26 @@ class _Diagnosis:
                     f"{_SETTING}BOOTSTRAP_SERVERS",
                 )
         return None
+
+
+def _refused_login(kafka: Kafka, address: Address, reason: str) -> Cause:
+    match kafka.sasl_mechanism:
+        case "OAUTHBEARER":
+            return Cause(
+                f"{address} does not accept the access token of the {token_origin(kafka)} (OAUTHBEARER: {reason})",
+                "Check that the token has not expired, and that its issuer, audience and scope are those that the "
+                "brokers require (sasl.oauthbearer.*)",
+            )
+        case "GSSAPI":
+            return Cause(
+                f"the Kerberos login at {address} failed ({reason})",
+                f"Check the ticket of this process (klist), {_SETTING}SASL_KERBEROS_SERVICE_NAME and the clocks",
+            )
+        case mechanism:
+            return Cause(
+                f"{address} does not accept the password of user {kafka.sasl_username} ({mechanism}: {reason})",
+                f"Check {_SETTING}SASL_USERNAME and {_SETTING}SASL_PASSWORD",
+            )
 
 
 def _network_cause(address: Address, error: Exception) -> Cause | None:

@@ -51,6 +51,16 @@ def needed_rights(settings: Settings) -> list[Right]:
     ]
 
 
+def printed_rights(settings: Settings, *, for_redrive: bool) -> list[Right]:
+    """Return the rights that the worker needs, those that `check` needs, and with `for_redrive` those of a redrive."""
+    topics = settings.topics
+    return [
+        *needed_rights(settings),
+        *(Right("DESCRIBE_CONFIGS", "topic", name) for name in topics.inputs + topics.outputs),
+        *(Right("WRITE", "topic", name) for name in topics.inputs if for_redrive),
+    ]
+
+
 async def look_at_rights(admin: AIOKafkaAdminClient, settings: Settings) -> dict[Right, bool | None]:
     """Return whether this client has each needed right; None if that is unknown. Raises `KafkaError`."""
     topics = await describe_topics(admin, settings.topics.inputs + settings.topics.outputs)
@@ -75,15 +85,16 @@ def missing_rights(settings: Kafka, missing: Iterable[Right]) -> Refusal:
     )
 
 
-def granting(settings: Kafka, rights: Iterable[Right]) -> Iterator[str]:
-    """Yield commands that grant these rights, one for each operation."""
+def granting(settings: Kafka, rights: Iterable[Right], principal: str | None = None) -> Iterator[str]:
+    """Yield commands that grant these rights, one for each operation, with names quoted for the shell."""
+    principal = principal or f"User:{settings.sasl_username or 'NAME'}"
     by_operation: dict[str, list[Right]] = {}
     for right in rights:
         by_operation.setdefault(right.operation, []).append(right)
     for operation, those in by_operation.items():
         command = [
             *("kafka-acls.sh", "--bootstrap-server", settings.bootstrap_servers),
-            *("--add", "--allow-principal", f"User:{settings.sasl_username or 'NAME'}"),
+            *("--add", "--allow-principal", principal),
             *("--operation", "".join(part.capitalize() for part in operation.split("_"))),
             *(word for right in those for word in (f"--{right.resource}", right.name)),
         ]

@@ -16,6 +16,7 @@ import msgspec
 from worker.messages.carried_attributes import is_text, time_in_utc
 from worker.messages.encoded_headers import MARK, VARINTS, encoded_name
 from worker.messages.record import Header, Record, UnpackedRecord, coordinates, rfc3339
+from worker.messages.schema_registry import unframed
 
 JSON: Header = ("content-type", b"application/json")
 STRUCTURED = b"application/cloudevents+json"
@@ -67,7 +68,7 @@ def is_unannounced(record: Record) -> bool:
     It has the required attributes, all of them text, and data. Binary mode wins: with a required attribute among the
     headers, the value is the event's data, whatever it looks like. So does a value with a `customer_id` of its own.
     """
-    value = record.value or b""
+    value = unframed(record.value or b"")
     if _MARK not in value or not _BINARY.isdisjoint(name for name, _ in record.headers):
         return False
     try:
@@ -150,7 +151,7 @@ def _traces(attributes: Mapping[str, bytes | None]) -> Iterator[bytes]:
 
 def _structured_attributes(record: Record) -> dict[str, bytes | None]:
     """Return the attributes inside a structured event under their names in binary mode."""
-    event = _decode(record.value or b"")
+    event = _decode(unframed(record.value or b""))
     names = ("id", "time", "correlationid", "traceparent", "tracestate")
     values = ((name, getattr(event, name)) for name in names)
     return {f"ce_{name}": value.encode() if isinstance(value, str) else None for name, value in values}

@@ -14,15 +14,21 @@ from worker.messages.message_parsing import parse_cancellation, parse_customer_i
 from worker.messages.record import Record, RecordSource, UnpackedRecord, plain
 from worker.messages.redrive_headers import claims_to_be_redriven
 from worker.messages.rejection import Reason, Rejected
+from worker.messages.schema_registry import MAGIC, FramedError, accepted, schema_id, unframed
 from worker.messages.validation import FieldRefused
 
 
 class Decoder:
-    """Decoder of records into messages. `max_bytes` is the largest value accepted."""
+    """Decoder of records into messages.
 
-    def __init__(self, signup_topic: str, max_bytes: int) -> None:
+    `max_bytes` is the largest value accepted. With `accept_framed`, values framed by a serializer of a schema registry
+    are accepted, too.
+    """
+
+    def __init__(self, signup_topic: str, max_bytes: int, *, accept_framed: bool = False) -> None:
         self._signup_topic = signup_topic
         self._max_bytes = max_bytes
+        self._accept_framed = accept_framed
 
     def decode_all(self, records: Sequence[UnpackedRecord], source: RecordSource) -> list[Message]:
         """Return the result of `decode` for each of some records of a source, in less time.
@@ -51,6 +57,8 @@ class Decoder:
             )
         origin = source or record, record.offset, len(value), claims_to_be_redriven(record)
         try:
+            if value[:1] == MAGIC:
+                value = accepted(value, is_framed_accepted=self._accept_framed)
             value.isascii() or value.decode()  # the parser does not validate the fields that it skips
             if cloudevents.is_structured(record):
                 value = cloudevents.payload(value)
@@ -62,7 +70,7 @@ class Decoder:
         except FieldRefused as refused:
             return _refused(record, refused.reason, str(refused), _customer_id_in(value))
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            return _refused(record, Reason.MALFORMED, _what_is_wrong(error))
+            return _refused(record, Reason.MALFORMED, _what_is_wrong(error, record.value or b""))
 
 
 def _refused(record: Record, reason: Reason, message: str, customer_id: str | None = None) -> Refused:
@@ -72,18 +80,20 @@ def _refused(record: Record, reason: Reason, message: str, customer_id: str | No
 
 def _inside(record: Record, value: bytes) -> bytes:
     """Return the data of a structured event without its content type, any other value unchanged."""
-    is_whole = value is record.value
+    is_whole = not cloudevents.is_structured(record)
     return cloudevents.payload(value) if is_whole and cloudevents.is_unannounced(record) else value
 
 
-def _what_is_wrong(error: Exception) -> str:
-    if isinstance(error, cloudevents.EnvelopeError):
+def _what_is_wrong(error: Exception, value: bytes) -> str:
+    if isinstance(error, cloudevents.EnvelopeError | FramedError):
         return str(error)
+    found = schema_id(value)
+    place = "" if found is None else f" after its schema registry frame (schema id {found})"
     if isinstance(error, UnicodeDecodeError):
-        return "the value is not UTF-8"
+        return f"the value{place} is not UTF-8"
     if isinstance(error, RecursionError):
-        return "the value is nested too deep"
-    return "the value is not a JSON object"
+        return f"the value{place} is nested too deep"
+    return f"the value{place} is not a JSON object"
 
 
 def _customer_id_in(value: bytes) -> str | None:
@@ -96,7 +106,7 @@ def _customer_id_in(value: bytes) -> str | None:
 
 def stated_mrr(record: Record) -> MRR | None:
     """Return the MRR in a refused signup, None if it cannot be read. Raises nothing for any content of a record."""
-    value = record.value or b""
+    value = unframed(record.value or b"")
     try:
         value = cloudevents.payload(value) if cloudevents.is_structured(record) else _inside(record, value)
         return parse_mrr(value)

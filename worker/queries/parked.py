@@ -65,7 +65,8 @@ def list_parked(view: StoreView, settings: Settings, query: ParkedQuery) -> Park
 
 def parked_cancellations(waiting: Iterable[ParkedSince], settings: Settings) -> list[ParkedCancellation]:
     """Decode parked cancellations."""
-    decode = Decoder(settings.topics.signup, settings.batch.max_value_bytes).decode
+    # A framed record is parked only if the settings accepted it then.
+    decode = Decoder(settings.topics.signup, settings.batch.max_value_bytes, accept_framed=True).decode
     return [
         ParkedCancellation(
             coordinates(record),

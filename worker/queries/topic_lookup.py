@@ -62,8 +62,8 @@ class _Lookup:
         self._settings = settings
         self._reader = reader
         self._partitions = set(partitions)
-        # Without the size limit: it may have been another when the records were decided.
-        self._decode = Decoder(settings.topics.signup, sys.maxsize).decode
+        # Without limits: the settings may have been others when the records were decided.
+        self._decode = Decoder(settings.topics.signup, sys.maxsize, accept_framed=True).decode
 
     async def records(self, history: CustomerHistory) -> dict[RecordCoordinates, RecordLookup]:
         """Look up each record once, the last `MAX_RECORDS` of them."""

@@ -50,9 +50,7 @@ class HttpService:
     async def _serve(self, listening: socket) -> None:
         host, port = listening.getsockname()[:2]
         log.info("serving", url=f"http://{shown_address(host, port)}")
-        application = http.application(
-            self._settings.http, self._health, self._settings.topics, self._queries, self._operations
-        )
+        application = http.application(self._health, self._settings, self._queries, self._operations)
         await http.Server(application).serve(sockets=[listening])
 
     async def _serve_commands(self, command_socket: CommandSocket) -> None:

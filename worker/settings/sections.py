@@ -1,13 +1,12 @@
-"""Sections of the settings, except the store."""
+"""Sections of the settings, except `kafka` and `store`."""
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, FilePath, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, SecretStr, field_validator, model_validator
 
 from worker import addresses
 from worker.settings.section import Section
@@ -20,45 +19,6 @@ def _topic_name(name: str) -> str:
 
 
 TopicName = Annotated[str, AfterValidator(_topic_name)]
-
-
-class Kafka(Section):
-    """Connection to Kafka."""
-
-    bootstrap_servers: Annotated[str, AfterValidator(addresses.bootstrap_servers)] = Field(
-        default="localhost:9092",
-        description="bootstrap servers: `host:port`, separated by commas; an IPv6 address in brackets",
-    )
-    group_id: str = Field(
-        default="customer-worker",
-        min_length=1,
-        description="consumer group; the `transactional.id` of the relay is derived from it",
-    )
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="PLAINTEXT", description="`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`"
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        default=None, description="`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`"
-    )
-    sasl_username: str | None = Field(default=None, description="user name for SASL")
-    sasl_password: SecretStr | None = Field(default=None, description="password for SASL; never printed")
-    ssl_cafile: FilePath | None = Field(
-        default=None,
-        description="certificate of the authority that signed the brokers' certificates; empty: those of the system",
-    )
-    ssl_certfile: FilePath | None = Field(default=None, description="client certificate of the worker")
-    ssl_keyfile: FilePath | None = Field(default=None, description="private key of the client certificate")
-
-    @model_validator(mode="after")
-    def _require_complete(self) -> Self:
-        sasl = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
-        if self.security_protocol.startswith("SASL") and None in sasl:
-            raise ValueError(f"{self.security_protocol} needs SASL_MECHANISM, SASL_USERNAME and SASL_PASSWORD")
-        if not self.security_protocol.startswith("SASL") and any(part is not None for part in sasl):
-            raise ValueError(f"SASL_* is set, but SECURITY_PROTOCOL is {self.security_protocol}")
-        if self.ssl_keyfile and not self.ssl_certfile:
-            raise ValueError("SSL_KEYFILE needs SSL_CERTFILE")
-        return self
 
 
 class Topics(Section):
@@ -100,6 +60,18 @@ class Batch(Section):
     )
     max_value_bytes: PositiveInt = Field(
         default=64 * 1024, description="maximum size of a record value; a larger one is rejected as `too_large`"
+    )
+
+
+class SchemaRegistry(Section):
+    """Input records of producers that use a schema registry."""
+
+    accept_framed: bool = Field(
+        default=False,
+        description=(
+            "also read values that a JSON Schema serializer framed (byte 0, 4 bytes with the schema id, then JSON); "
+            "the frame is skipped, and no registry is asked"
+        ),
     )
 
 
@@ -162,29 +134,12 @@ class Http(Section):
             "on the worker's machine only; never printed"
         ),
     )
-    token_file: Path | None = Field(default=None, description="file with the token, instead of `HTTP__TOKEN`")
     enabled: bool = Field(
         default=True,
         description=(
             "serve health, metrics, the operations page, queries of the command line, and the contract documents"
         ),
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_token_file(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or not values.get("token_file"):
-            return values
-        if values.get("token") is not None:
-            raise ValueError("TOKEN and TOKEN_FILE are both set: unset one of them")
-        path = Path(values["token_file"])
-        try:
-            return values | {"token": path.read_text(encoding="utf-8").rstrip("\r\n")}
-        except OSError as error:
-            reason = (error.strerror or "unknown error").lower()
-            raise ValueError(f"TOKEN_FILE: the file {path} cannot be read ({reason})") from None
-        except UnicodeDecodeError:
-            raise ValueError(f"TOKEN_FILE: the file {path} is not UTF-8 text") from None
 
     @field_validator("token")
     @classmethod
@@ -201,8 +156,8 @@ class Http(Section):
 class Log(Section):
     """Log level and format; `auto` is text on a terminal, JSON elsewhere."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
+        default="INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`, in any letter case"
     )
     format: Literal["auto", "text", "json"] = Field(
         default="auto", description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere"

@@ -9,7 +9,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 
 from worker import addresses
-from worker.settings.section import HIDDEN, Section
+from worker.settings.masking import masked_postgres
+from worker.settings.section import Section
 
 
 class Store(Section):
@@ -60,10 +61,9 @@ class Store(Section):
 
     @property
     def shown(self) -> str:
-        """Address with the password hidden."""
-        # Up to the last @: a password may contain one.
-        without = re.sub(r"^(\w+://[^:@/?#]*):.*@", rf"\1:{HIDDEN}@", self.url.get_secret_value())
-        return re.sub(r"([?&]\w*password=)[^&]*", rf"\1{HIDDEN}", without)
+        """Address with its secrets hidden."""
+        url = self.url.get_secret_value()
+        return masked_postgres(url) if self.is_postgres else url
 
 
 def _require_readable(url: str) -> None:
@@ -74,6 +74,8 @@ def _require_readable(url: str) -> None:
     try:
         ports = str(conninfo_to_dict(url).get("port") or "").split(",")
         is_readable = all(re.fullmatch("[0-9]*", port) and int(port or 5432) in range(1, 65536) for port in ports)
+        # The driver takes the rest of a password after an unescaped @ as the host, which its errors quote.
+        is_readable = is_readable and url.count("@") <= 1
     except ProgrammingError:
         is_readable = False
     if not is_readable:

@@ -4,18 +4,17 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-import docker
 from docker.errors import DockerException
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.network import Network
 
+from tests.support.containers.docker_engine import docker_answers
 from tests.support.kafka.cluster import Node, ToolFailed, wait_until_ready
 from tests.support.kafka.local import CLUSTER_ID, free_ports, replication
 
 IMAGE = "apache/kafka:4.3.1"
 CLIENT_PORT, INTERNAL_PORT, CONTROLLER_PORT = 9092, 29092, 29093
-PING_LIMIT_S = 5
 
 
 class DockerUnavailable(Exception):
@@ -71,7 +70,8 @@ class ContainerKafka:
 @contextmanager
 def container_kafka(brokers: int) -> Iterator[ContainerKafka]:
     """Run `brokers` brokers until the block ends; raises `DockerUnavailable` where no engine can."""
-    _require_an_engine()
+    if not docker_answers():
+        raise DockerUnavailable("no Docker engine answers")
     with ExitStack() as cleanup:
         host = DockerClient().host()
         ports = free_ports(brokers)
@@ -85,13 +85,6 @@ def container_kafka(brokers: int) -> Iterator[ContainerKafka]:
         bootstrap_servers = ",".join(f"{host}:{port}" for port in ports)
         wait_until_ready(bootstrap_servers, brokers)
         yield ContainerKafka(bootstrap_servers, containers)
-
-
-def _require_an_engine() -> None:
-    try:
-        docker.from_env(timeout=PING_LIMIT_S).ping()
-    except DockerException as silent:
-        raise DockerUnavailable("no Docker engine answers") from silent
 
 
 def _container(number: int, host: str, ports: Sequence[int], network: Network) -> DockerContainer:

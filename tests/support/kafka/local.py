@@ -157,6 +157,7 @@ def local_kafka(
     properties: str = "",
     *,
     is_measured: bool = False,
+    java_options: Sequence[str] = (),
 ) -> Iterator[LocalKafka]:
     """Run `brokers` brokers until the block ends; raises `jars.JarsUnavailable` where there is no Java or no Maven.
 
@@ -165,7 +166,7 @@ def local_kafka(
     are the node's.
     """
     archive_classes()
-    java_options = () if is_measured else jars.soon_gone()
+    java_options = [*(() if is_measured else jars.soon_gone()), *java_options]
     with ExitStack() as cleanup:
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="kafka-")))
         ports = free_ports(2 * brokers)

@@ -1,6 +1,5 @@
 """`running_postgres`: the one way by which tests and benchmarks come to a real PostgreSQL."""
 
-import gc
 import os
 import tempfile
 import uuid
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import docker
 import psycopg
-from docker.errors import DockerException
 from testcontainers.community.postgres import PostgresContainer
+
+from tests.support.containers.docker_engine import docker_answers
 
 ADDRESS = "TEST_POSTGRES_URL"
 IMAGE = "postgres:18"
@@ -152,22 +151,9 @@ def running_postgres() -> Iterator[Postgres]:
 
 
 def _started(cleanup: ExitStack) -> Postgres:
-    if not _has_engine():
+    if not docker_answers():
         return cleanup.enter_context(postgres_from_the_wheel())
     return ContainerPostgres(cleanup.enter_context(PostgresContainer(IMAGE)))
-
-
-def _has_engine() -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # a client that reaches no engine leaves its socket open
-        try:
-            docker.from_env(timeout=PING_LIMIT_S).ping()
-        except DockerException:
-            answers = False
-        else:
-            answers = True
-        gc.collect()
-        return answers
 
 
 def fresh_schema(postgres: Postgres) -> str:

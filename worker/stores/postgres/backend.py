@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from hashlib import sha256
@@ -16,7 +17,7 @@ from worker.stores.reading import StoreView
 
 
 class PostgresBackend(Backend):
-    """The store in the database at `url`; `shown` is that without its password, `locks` the kind of its locks."""
+    """The store in the database at `url`; `shown` is that without its secrets, `locks` the kind of its locks."""
 
     is_shared = True
 
@@ -28,7 +29,10 @@ class PostgresBackend(Backend):
     @property
     @override
     def identity(self) -> str:
-        return sha256(self.shown.encode()).hexdigest()[:16]
+        # Without passwords, which change. `shown` also masks what distinguishes two stores, such as a search_path.
+        without = re.sub(r"^(\w+://[^:@/?#]*):.*@", r"\1@", self.url)
+        without = re.sub(r"([?&]\w*password=)[^&]*", r"\1", without)
+        return sha256(without.encode()).hexdigest()[:16]
 
     @override
     def load(self) -> None:

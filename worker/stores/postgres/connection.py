@@ -178,9 +178,13 @@ _MENDED_BY: dict[type[psycopg.Error], str] = {
 }
 
 
+_VALUE_OF_AN_OPTION = re.compile(r'(invalid value for parameter "[^"]*"|invalid command-line argument[^:]*): .*')
+"""The server quotes values from `options=` in the address, which can be secrets."""
+
+
 def explain(error: psycopg.Error, shown: str) -> StoreError:
     """Describe the driver's error for operators. Values are left out: they are about customers."""
-    text = message_of(error) or type(error).__name__
+    text = _VALUE_OF_AN_OPTION.sub(r"\1", message_of(error) or type(error).__name__)
     if isinstance(error, UnusableSessionError):
         return StoreError(f"the store {shown} cannot be used: {text}")
     if isinstance(error, _OF_A_RACE):
