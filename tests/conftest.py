@@ -30,7 +30,6 @@ LONGEST = (
     "test_dead_letters",
     "test_changed_logs",
     "test_many_workers",
-    "test_attacks",
     "test_asking",
     "test_container",
     "test_stopping",

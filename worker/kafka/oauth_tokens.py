@@ -102,7 +102,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
 
     @property
     def valid_seconds(self) -> float:
-        """How long the last token is valid from now, at least 0."""
+        """Remaining validity of the last token, at least 0."""
         return max(0.0, self._expires_at - self._clock())
 
     def _renew(self) -> None:
