@@ -13,6 +13,7 @@ from tests.support.builders import ADA, EVE, customer
 from tests.support.changes import EVENT, a_bit_of_everything, ids, parked, prepare, waiting
 from tests.support.postgres.server import Postgres, fresh_schema, postgres_from_the_wheel
 from worker import bootstrap, store_operations
+from worker.consumer.applier import RETRY_FOR_SECONDS
 from worker.errors import Exit, Refusal
 from worker.settings import Settings
 from worker.stores.changes import Changes
@@ -100,12 +101,16 @@ def test_every_setting_has_a_hostile_value_and_a_reason() -> None:
     assert all(setting.why for setting in session.SETTINGS.values())
 
 
+def test_locks_of_a_frozen_worker_end_within_half_of_the_retries() -> None:
+    assert 2 * int(session.WRITING["transaction_timeout"].removesuffix("s")) <= RETRY_FOR_SECONDS
+
+
 def test_every_connection_has_the_settings(hostile: User) -> None:
     wanted = {name: setting.value for name, setting in session.SETTINGS.items()}
     with closing(PostgresStore(hostile.url, HERE)) as store, closing(PostgresStore(hostile.url, HERE, "rows")) as rows:
         assert values(store._db, wanted) == wanted | {
             "idle_in_transaction_session_timeout": "10s",
-            "transaction_timeout": "1min",
+            "transaction_timeout": "30s",
         }
         assert values(store._db, ["jit"]) == {"jit": "off"}
         assert values(lock_session(store), wanted) == wanted | {"idle_session_timeout": "5s"}

@@ -66,8 +66,9 @@ SERIALIZABLE transactions), `extra_float_digits` (no floats).
 WRITING: Mapping[str, str] = {
     # Other workers wait for the locks of a frozen worker.
     "idle_in_transaction_session_timeout": "10s",
-    # Also where the server itself waits for a row.
-    "transaction_timeout": "60s",
+    # Also where the server itself waits for a row or for the client. Half of the time for which a batch is retried: a
+    # worker that waits for the locks of a frozen one is ended by the same limit, and has to succeed afterwards.
+    "transaction_timeout": "30s",
     # On a large store a batch's statements are expensive enough to be compiled each time, which takes longer than they.
     "jit": "off",
 }
