@@ -101,7 +101,7 @@ def test_every_setting_has_a_hostile_value_and_a_reason() -> None:
     assert all(setting.why for setting in session.SETTINGS.values())
 
 
-def test_locks_of_a_frozen_worker_end_within_half_of_the_retries() -> None:
+def test_locks_of_a_frozen_worker_end_before_the_retries() -> None:
     assert 2 * int(session.WRITING["transaction_timeout"].removesuffix("s")) <= RETRY_FOR_SECONDS
 
 
