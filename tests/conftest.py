@@ -1,6 +1,7 @@
 """Servers that all tests of a run share, processes, and signals."""
 
 import fcntl
+import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.kafka.cluster import Kafka
 from tests.support.kafka.secured import SecuredKafka
@@ -22,6 +24,13 @@ from tests.support.services import (
     shared_secured_kafka,
 )
 from worker.replay.interruption import SIGNALS
+
+# In CI property tests search the same examples on every run, elsewhere new ones.
+settings.register_profile(
+    "usual", deadline=None, max_examples=100, stateful_step_count=12, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("ci", parent=settings.get_profile("usual"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "usual")
 
 Compute = Callable[[str, Callable[[], Any]], Any]
 LONGEST = (
