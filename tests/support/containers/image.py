@@ -32,7 +32,13 @@ def build_image(engine: Engine) -> str:
         options = _on_stand_in(engine, Path(directory)) if is_on_stand_in() else []
         # HEALTHCHECK is not part of the OCI format, which Podman builds by default.
         own_format = ["--format", "docker"] if engine.is_podman else []
-        engine.run("build", *own_format, *options, "--build-arg", "REVISION=test", "--tag", TAG, str(ROOT))
+        try:
+            engine.run("build", *own_format, *options, "--build-arg", "REVISION=test", "--tag", TAG, str(ROOT))
+        except AssertionError as failed:
+            failed.add_note(
+                f"Where no registry can be reached, set {BASE}=stand-in (docs/contributing.md, with Podman)."
+            )
+            raise
     return TAG
 
 
