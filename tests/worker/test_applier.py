@@ -132,7 +132,7 @@ def test_failed_commit_is_repeated_until_it_succeeds() -> None:
         assert it.position == 3
         assert it.store.reopened == 2
         assert it.metrics.batch_failures == 2
-        assert not it.applier.is_failing
+        assert it.applier.failure is None
         assert not it.stop.is_asked
 
     within(body)
@@ -156,7 +156,7 @@ def test_batch_that_keeps_failing_stops_the_worker(monkeypatch: pytest.MonkeyPat
         await it.apply(signups(3))
         assert it.position == 0
         assert it.stop.code is Exit.SAFETY
-        assert it.applier.is_failing
+        assert it.applier.failure == "the disk is full"
 
     within(body)
 

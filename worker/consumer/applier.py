@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -34,13 +35,15 @@ RETRY_PAUSE_SECONDS = 10.0
 COLLECT_EVERY_SECONDS = 30.0
 COLLECT_ON_A_BACKLOG_EVERY_SECONDS = 300.0
 SMALL_BATCH = 1_000
+RECENT_BATCHES = 512
+"""Reports kept until the history takes them, every few seconds."""
 
 
 class Applier:
     """Applier of polls: commits them, offers messages to the relay, and stops the worker once retries are exhausted.
 
     `batch_began` is None between batches, `batch_ended` when the last one ended (both of the monotonic clock);
-    `is_failing` is set from a batch's first failed attempt until one succeeds.
+    `failure` is the error of the last attempt in words, None unless that failed. `recent_batches` has the last reports.
     """
 
     def __init__(
@@ -65,10 +68,11 @@ class Applier:
         self._stop = stop
         self._metrics = metrics
         self._collected = time.monotonic()
-        self.is_failing = False
+        self.failure: str | None = None
         self.batch_began: float | None = None
         self.batch_ended = 0.0
         self.last_batch: BatchReport | None = None
+        self.recent_batches: deque[BatchReport] = deque(maxlen=RECENT_BATCHES)
 
     async def apply(self, messages: Messages, assignment: int) -> None:
         """Apply a poll in order, if the assignment with this number is still in force.
@@ -118,7 +122,7 @@ class Applier:
                 "the next start retries it. Remove the cause, then start the worker"
             )
             return
-        self.is_failing = False
+        self.failure = None
         self._relay.offer(committed)
         if attempt.retry_state.attempt_number > 1:
             self._relay.look_again()
@@ -127,6 +131,7 @@ class Applier:
         decoding = self._assignment.reading.take_seconds()
         self._metrics.applied(len(messages), result, {Stage.DECODE: decoding, **seconds})
         self.last_batch = _report(len(messages), result, time.monotonic() - began)
+        self.recent_batches.append(self.last_batch)
         _log_batch(result, self.last_batch)
 
     async def _before_retry(self, state: RetryCallState) -> None:
@@ -134,9 +139,8 @@ class Applier:
         if isinstance(error, StoreConflictError):
             log.info("batch retried after conflict", reason=str(error), attempt=state.attempt_number)
             return
-        self.is_failing = True
+        self.failure = description = described(error) if error else "unknown error"
         self._metrics.batch_failed()
-        description = described(error) if error else ""
         log.error("batch failed, retrying", error=description, attempt=state.attempt_number, exc_info=error)
         try:
             await self._thread.call(self._store.reopen)

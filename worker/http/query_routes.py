@@ -32,6 +32,10 @@ class QueryRoutes:
             Mount("/ask", routes=[Route("/{name}", self._ask)], middleware=middleware),
         ]
 
+    def refusal(self, status: int, reason: str, headers: Mapping[str, str]) -> Response:
+        """Return the response to a client who may not run queries."""
+        return PlainTextResponse(f"{reason}\n", status, headers={**self.headers, **headers})
+
     async def _worker(self, _: Request) -> Response:
         return self._json(msgspec.json.encode(self._report()))
 

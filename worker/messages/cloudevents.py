@@ -20,6 +20,7 @@ from worker.messages.schema_registry import unframed
 
 JSON: Header = ("content-type", b"application/json")
 STRUCTURED = b"application/cloudevents+json"
+MAX_SOURCE = 200
 _REQUIRED = ("specversion", "id", "source", "type")
 _MARK = b'"specversion"'
 _BINARY = frozenset(f"ce_{name}" for name in _REQUIRED)
@@ -109,6 +110,18 @@ def _from_base64(data: object) -> bytes:
         raise EnvelopeError("the CloudEvents data_base64 is not base64") from None
     value.decode()
     return value
+
+
+def source_of(record: Record) -> str | None:
+    """Return the CloudEvents source of a record, at most `MAX_SOURCE` characters; None if it has none."""
+    source = dict(record.headers).get("ce_source")
+    if source is None and (is_structured(record) or is_unannounced(record)):
+        try:
+            found = _decode(unframed(record.value or b"")).source
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
+        return found[:MAX_SOURCE] if isinstance(found, str) and found else None
+    return source.decode(errors="backslashreplace")[:MAX_SOURCE] if source else None
 
 
 def caused_by(cause: Record) -> bytes:

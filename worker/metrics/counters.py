@@ -74,7 +74,7 @@ class Metrics(Collector):
         self.batch_failures = 0
         self.unknown_industries = 0
         self.lost_arr = Decimal(0)
-        self._event_ages = EventAges(topics.churned)
+        self.event_ages = EventAges(topics.churned)
         self._batch_records = Histogram(
             "customer_worker_batch_records",
             "Records per commit.",
@@ -105,7 +105,7 @@ class Metrics(Collector):
     def published(self, messages: Sequence[Outgoing], seconds: float) -> None:
         """Count a transaction that has just become visible, and its duration."""
         self._seconds[Stage.PUBLISH].observe(seconds)
-        self._event_ages.add(messages, time.time())
+        self.event_ages.add(messages, time.time())
 
     def recovering(self, cause: Cause) -> None:
         """Count a recovery."""
@@ -114,6 +114,12 @@ class Metrics(Collector):
     def batch_failed(self) -> None:
         """Count a failed attempt to apply a batch."""
         self.batch_failures += 1
+
+    @property
+    def records(self) -> int:
+        """Number of records in committed batches."""
+        [family] = self._batch_records.collect()
+        return round(next(sample.value for sample in family.samples if sample.name.endswith("_sum")))
 
     @override
     def collect(self) -> Iterator[Metric]:
@@ -152,7 +158,7 @@ class Metrics(Collector):
             "Annual recurring revenue of the customers who churned, in US dollars.",
             float(self.lost_arr),
         )
-        yield self._event_ages.family(
+        yield self.event_ages.family(
             "customer_worker_event_age_seconds",
             "Time from the timestamp of the source record until its event is visible.",
         )

@@ -8,10 +8,11 @@ from hashlib import sha256
 import msgspec
 
 from worker.errors import Exit, Refusal
+from worker.queries.dead_letters import LettersAnswer
 from worker.redrive.source import DeadLetterSource
 from worker.redrive.unread import Progress, unread_redrives
 from worker.settings import Settings
-from worker.stores.dead_letters import Filters, Letter, LetterRecord, State
+from worker.stores.dead_letters import Filters, Letter, LetterRecord, State, is_of
 
 MAX_RECORDS_PER_QUERY = 500
 
@@ -30,6 +31,9 @@ async def find_dead_letters(
     the returned note names it, else the note is empty. Without it, raises `Refusal` if Kafka cannot be read.
     """
     answer = await source.letters(filters)
+    if filters.sender is not None:  # a running worker of an earlier version does not know this filter
+        chosen = [letter for letter in answer.letters if is_of(filters.sender, letter)]
+        answer = LettersAnswer(chosen, answer.positions)
     topics = sorted({letter.topic for letter in answer.letters if letter.state is State.OPEN})
     if not topics:
         return answer.letters, ""

@@ -13,7 +13,7 @@ import msgspec
 
 from domain.customer import Customer
 from worker.messages.record import Record, TopicPartition
-from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
+from worker.stores.churns import ChurnPair, LostArrByDay, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 
 
@@ -161,6 +161,10 @@ class StoreView(ABC):
     @abstractmethod
     def churn_pairs(self, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
         """Return each customer who churned on one of these days, by the customer or by the event."""
+
+    @abstractmethod
+    def lost_arr_by_day(self, since: date, until: date) -> LostArrByDay:
+        """Return the ARR of the churned customers by churn date, from `since` to `until`. Reads each customer once."""
 
     @abstractmethod
     def waiting(self) -> Waiting:

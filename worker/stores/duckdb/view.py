@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
+from worker.stores.churns import ChurnPair, LostArrByDay, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 from worker.stores.duckdb import churns
 from worker.stores.duckdb import dead_letters as letters
@@ -149,6 +149,11 @@ class DuckDBView(StoreView):
     @override
     def churn_pairs(self, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
         return churns.churn_pairs(self._db, topic, published_seq, days)
+
+    @wrap_errors
+    @override
+    def lost_arr_by_day(self, since: date, until: date) -> LostArrByDay:
+        return churns.lost_arr_by_day(self._db, since, until)
 
     @override
     def waiting(self) -> Waiting:

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
+from worker.stores.churns import ChurnPair, LostArrByDay, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 from worker.stores.errors import StoreError
 from worker.stores.migrations import newest_version
@@ -161,6 +161,11 @@ class PostgresView(StoreView):
     @override
     def churn_pairs(self, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
         return churns.churn_pairs(self._db, topic, published_seq, days)
+
+    @wrap_errors
+    @override
+    def lost_arr_by_day(self, since: date, until: date) -> LostArrByDay:
+        return churns.lost_arr_by_day(self._db, since, until)
 
     @override
     def waiting(self) -> Waiting:
