@@ -25,7 +25,7 @@ class Page(HTMLParser):
     @override
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag in {"meta", "link", "input", "path", "rect"}:
+        if tag in {"meta", "link", "input"}:
             return
         self._inside.append(tag)
         if tag == "caption":
@@ -37,7 +37,7 @@ class Page(HTMLParser):
 
     @override
     def handle_data(self, data: str) -> None:
-        for tag in _SILENT & set(self._inside):
+        for tag in _SILENT & set(self._inside) if "svg" not in self._inside else ():
             self.contents[tag] = self.contents.get(tag, "") + data
         if _SILENT.isdisjoint(self._inside):
             self._parts.append(data)

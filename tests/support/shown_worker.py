@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import TopicPartition
 from starlette.routing import BaseRoute
@@ -98,8 +99,11 @@ class ShownWorker:
 
     async def show(self, target: str = "/") -> Page:
         """Return the page that the command socket serves, whose clients may see all of them."""
-        found = await answer(self.command_application(), target, {}, server=("/socket", None))
-        return Page(found.body.decode())
+        return Page((await self.get_by_socket(target)).body.decode())
+
+    async def get_by_socket(self, target: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """Return the response of the command socket to a GET."""
+        return await answer(self.command_application(), target, headers or {}, server=("/socket", None))
 
     def has_lag(self, lags: Mapping[tuple[str, int], int], *, behind_seconds: float = 0.0) -> None:
         """Set the lag of each partition; the oldest unread record was seen so long ago."""
@@ -157,13 +161,14 @@ async def answer(
     target: str,
     headers: Mapping[str, str],
     server: tuple[str, int | None] = ("127.0.0.1", 8080),
+    method: str = "GET",
 ) -> Answer:
-    """Return the response to a GET, as the server hands it to the application."""
+    """Return the response to a request, as the server hands it to the application."""
     path, _, query = target.partition("?")
     sent = {"host": "localhost:8080", **headers}
     scope: dict[str, Any] = {
         "type": "http",
-        "method": "GET",
+        "method": method,
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),
@@ -184,3 +189,24 @@ async def answer(
     start, *bodies = messages
     received = {name.decode(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], received, b"".join(body["body"] for body in bodies))
+
+
+T = TypeVar("T")
+
+
+def with_worker(store: Store, body: Callable[[ShownWorker], Awaitable[T]], settings: Settings | None = None) -> T:
+    """Run the body with a worker on this store, and return its result."""
+
+    async def run() -> T:
+        worker = ShownWorker(store, settings)
+        try:
+            return await body(worker)
+        finally:
+            await worker.close()
+
+    return asyncio.run(run())
+
+
+def shown(store: Store, target: str = "/", settings: Settings | None = None) -> Page:
+    """Return a page of a worker that is well, as the command socket serves it."""
+    return with_worker(store, lambda worker: worker.show(target), settings)

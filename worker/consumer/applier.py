@@ -130,9 +130,12 @@ class Applier:
             self._offsets.reach(TopicPartition(*partition), offset)
         decoding = self._assignment.reading.take_seconds()
         self._metrics.applied(len(messages), result, {Stage.DECODE: decoding, **seconds})
-        self.last_batch = _report(len(messages), result, time.monotonic() - began)
-        self.recent_batches.append(self.last_batch)
-        _log_batch(result, self.last_batch)
+        self._note(result, _report(len(messages), result, time.monotonic() - began))
+
+    def _note(self, result: BatchResult, report: BatchReport) -> None:
+        self.last_batch = report
+        self.recent_batches.append(report)
+        _log_batch(result, report)
 
     async def _before_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from worker.logs.exceptions import described
 from worker.stores.errors import StoreError
 
 log = structlog.get_logger(__name__)
@@ -55,10 +56,11 @@ class Latest(Generic[T]):
             self.value = await asyncio.to_thread(self._read)
             self.at = datetime.now(UTC)
             self._error = None
-        except StoreError as error:
+        except Exception as error:
+            is_expected = isinstance(error, StoreError)
             if self._error is None:
-                log.warning("store not readable", error=str(error))
-            self._error = str(error)
+                log.warning("store not readable", error=described(error), exc_info=None if is_expected else error)
+            self._error = described(error)
         finally:
             self._reading = None
             now = time.monotonic()

@@ -94,7 +94,7 @@ def verdict(reading: Reading, trend: Trend | None) -> Verdict:
         or _unreadable_store(reading)
         or _backlog(reading, trend)
         or _waiting_letters(reading)
-        or Verdict(Condition.HEALTHY, "Caught up", "Every record on the input topics is decided and published.")
+        or Verdict(Condition.HEALTHY, "Caught up", _published(reading))
     )
 
 
@@ -156,6 +156,14 @@ def _waiting_letters(reading: Reading) -> Verdict | None:
     return Verdict(
         Condition.ATTENTION, "Caught up, dead letters wait", reason, "Examine them: customer-worker dead-letters list."
     )
+
+
+def _published(reading: Reading) -> str:
+    pending = reading.known.waiting.pending if reading.known else 0
+    if not pending:
+        return "Every record on the input topics is decided and published."
+    records = "1 record is" if pending == 1 else f"{pending:,} records are"
+    return f"Every record on the input topics is decided; {records} being published."
 
 
 def _rate(per_second: float) -> str:

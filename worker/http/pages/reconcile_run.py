@@ -21,7 +21,7 @@ import msgspec
 COMMAND = (sys.executable, "-m", "worker", "reconcile", "--json")
 LIMIT_SECONDS = 300.0
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
-LOWER_PRIORITY = 10
+LOWEST_PRIORITY, LOWER_BY = 19, 10
 FIRST_TO_BE_KILLED = "1000"
 _EQUAL, _DIFFERENT = 0, 1
 _CHUNK_BYTES = 64 * 1024
@@ -140,7 +140,8 @@ async def _report(*days: str) -> Report:
 def _yield_to_worker(pid: int) -> None:
     """Give the process a lower priority, and let the kernel end it first where memory runs out."""
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, LOWER_PRIORITY)
+        lower = min(LOWEST_PRIORITY, os.getpriority(os.PRIO_PROCESS, 0) + LOWER_BY)
+        os.setpriority(os.PRIO_PROCESS, pid, lower)
     with suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text(FIRST_TO_BE_KILLED)
 
