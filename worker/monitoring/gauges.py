@@ -15,7 +15,7 @@ from worker.monitoring.health import Health
 from worker.monitoring.latest import Latest
 from worker.settings import Settings
 from worker.stores.arr_at_stake import at_stake
-from worker.stores.churns import LostArrByDay
+from worker.stores.churn_groups import ChurnGroup, GroupBy
 from worker.stores.port import StoreLifecycle
 from worker.stores.reading import AtStake, Waiting
 
@@ -66,7 +66,10 @@ class Reading:
 
 
 class Gauges:
-    """Reader of the gauges of a running worker. `lost_arr` is by day, for the last `LOST_ARR_DAYS` days."""
+    """Reader of the gauges of a running worker.
+
+    `lost_arr` has the churned customers by day: of the last `LOST_ARR_DAYS` days, and of later ones.
+    """
 
     def __init__(self, consumer: Consumer, health: Health, store: StoreLifecycle, settings: Settings) -> None:
         self._consumer = consumer
@@ -121,7 +124,7 @@ class Gauges:
         with self._store.view() as view:
             return at_stake(view, self._settings)
 
-    def _read_lost_arr(self) -> LostArrByDay:
-        today = datetime.now(UTC).date()
+    def _read_lost_arr(self) -> list[ChurnGroup]:
+        since = datetime.now(UTC).date() - timedelta(days=LOST_ARR_DAYS - 1)
         with self._store.view() as view:
-            return view.lost_arr_by_day(today - timedelta(days=LOST_ARR_DAYS - 1), today)
+            return view.churn_groups(GroupBy.DAY, since, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date
 from decimal import Decimal
@@ -75,35 +75,6 @@ class PublishedPosition(msgspec.Struct, frozen=True):
     published_seq: int
     ends: dict[str, int]
     fingerprinted_by: str
-
-
-class LostArr(msgspec.Struct, frozen=True):
-    """Churned customers of one day, or of several days, and the ARR lost with them, in dollars a year."""
-
-    customers: int = 0
-    arr: Decimal = Decimal("0.00")
-
-    def __add__(self, other: LostArr) -> LostArr:
-        return LostArr(self.customers + other.customers, self.arr + other.arr)
-
-
-class LostArrByDay(msgspec.Struct, frozen=True):
-    """The ARR lost on each day with churned customers in a range of days, and on all days after it."""
-
-    days: dict[date, LostArr]
-    later: LostArr
-
-    @property
-    def total(self) -> LostArr:
-        """The sum of the range."""
-        return sum(self.days.values(), LostArr())
-
-
-def lost_arr(rows: Iterable[tuple[date | None, int, Decimal]]) -> LostArrByDay:
-    """Build the result from rows of a day, its customers and their ARR; the day of later ones is None."""
-    found = {day: LostArr(customers, arr) for day, customers, arr in rows}
-    later = found.pop(None, LostArr())
-    return LostArrByDay({day: lost for day, lost in found.items() if day is not None}, later)
 
 
 class StoreDays(msgspec.Struct, frozen=True):

@@ -13,7 +13,8 @@ import msgspec
 
 from domain.customer import Customer
 from worker.messages.record import Record, TopicPartition
-from worker.stores.churns import ChurnPair, LostArrByDay, PublishedPosition, StoreDays
+from worker.stores.churn_groups import ChurnGroup, GroupBy
+from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 
 
@@ -163,8 +164,8 @@ class StoreView(ABC):
         """Return each customer who churned on one of these days, by the customer or by the event."""
 
     @abstractmethod
-    def lost_arr_by_day(self, since: date, until: date) -> LostArrByDay:
-        """Return the ARR of the churned customers by churn date, from `since` to `until`. Reads each customer once."""
+    def churn_groups(self, by: GroupBy, since: date | None, until: date | None) -> list[ChurnGroup]:
+        """Return the customers who churned from `since` to `until`, in groups ordered by their keys."""
 
     @abstractmethod
     def waiting(self) -> Waiting:

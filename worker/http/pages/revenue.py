@@ -11,7 +11,7 @@ from domain.customer import dollars
 from worker.http.pages import figures
 from worker.http.pages.charts import Bar, bars
 from worker.monitoring.gauges import LOST_ARR_DAYS
-from worker.stores.churns import LostArr, LostArrByDay
+from worker.stores.churn_groups import ChurnGroup
 
 
 class LostDay(NamedTuple):
@@ -36,35 +36,40 @@ class LostChart(NamedTuple):
     label: str
 
 
-def lost_chart(found: LostArrByDay | None, today: date) -> LostChart | None:
-    """Return the chart of the days up to `today`, None if they were not read yet."""
+def lost_chart(found: Sequence[ChurnGroup] | None, today: date) -> LostChart | None:
+    """Return the chart of the days up to `today` from groups by day, None if these were not read yet."""
     if found is None:
         return None
+    by_day = {group.key: group for group in found}
     days = [today - timedelta(days=before) for before in reversed(range(LOST_ARR_DAYS))]
-    lost = [found.days.get(day, LostArr()) for day in days]
-    drawn, top = bars([float(each.arr) for each in lost])
-    total = sum(lost, LostArr())
-    worst = max(range(len(days)), key=lambda place: lost[place].arr)
-    label = f"ARR lost per day over the last {LOST_ARR_DAYS} days: {dollars(total.arr)} in all"
-    if total.arr:
-        label += f", most on {days[worst]} with {dollars(lost[worst].arr)}"
+    lost = [by_day.get(str(day), ChurnGroup(str(day), 0, Decimal(0), 0)) for day in days]
+    drawn, top = bars([float(each.lost_arr) for each in lost])
     return LostChart(
         [
-            LostDay(day, bar, each.customers, dollars(each.arr))
+            LostDay(day, bar, each.customers, dollars(each.lost_arr))
             for day, bar, each in zip(days, drawn, lost, strict=True)
         ],
-        dollars(total.arr),
-        total.customers,
-        _later(found.later),
+        dollars(_arr(lost)),
+        sum(each.customers for each in lost),
+        _later([group for group in found if group.key > str(today)]),
         figures.short_dollars(Decimal(top)) if top else "",
         figures.day(days[0]),
         figures.day(days[-1]),
-        f"{label}.",
+        _label(lost),
     )
 
 
-def _later(lost: LostArr) -> str:
-    if not lost.customers:
-        return ""
-    customers = "1 customer churns" if lost.customers == 1 else f"{lost.customers:,} customers churn"
-    return f"{customers} after today, with {dollars(lost.arr)} of ARR."
+def _label(lost: Sequence[ChurnGroup]) -> str:
+    label = f"ARR lost per day over the last {len(lost)} days: {dollars(_arr(lost))} in all"
+    worst = max(lost, key=lambda group: group.lost_arr)
+    return f"{label}, most on {worst.key} with {dollars(worst.lost_arr)}." if worst.lost_arr else f"{label}."
+
+
+def _later(groups: Sequence[ChurnGroup]) -> str:
+    number = sum(group.customers for group in groups)
+    customers = "1 customer churns" if number == 1 else f"{number:,} customers churn"
+    return f"{customers} after today, with {dollars(_arr(groups))} of ARR." if number else ""
+
+
+def _arr(groups: Sequence[ChurnGroup]) -> Decimal:
+    return sum((group.lost_arr for group in groups), Decimal(0))

@@ -9,16 +9,7 @@ from decimal import Decimal
 
 import duckdb
 
-from worker.stores.churns import (
-    Churn,
-    ChurnDay,
-    ChurnPair,
-    LostArrByDay,
-    PendingChurn,
-    PublishedPosition,
-    Sum,
-    lost_arr,
-)
+from worker.stores.churns import Churn, ChurnDay, ChurnPair, PendingChurn, PublishedPosition, Sum
 
 _PARTS = "'$.customer_id', '$.churn_date', '$.lost_arr.amount', '$.lost_arr.currency'"
 _FINGERPRINT = "(sum(hash(customer_id, arr)) % 9223372036854775808)::BIGINT"
@@ -112,15 +103,6 @@ def churn_pairs(db: duckdb.DuckDBPyConnection, topic: str, published_seq: int, d
         )
         for customer_id, day, arr, event_day, event_arr, is_published in db.execute(_PAIRS, parameters).fetchall()
     ]
-
-
-def lost_arr_by_day(db: duckdb.DuckDBPyConnection, since: date, until: date) -> LostArrByDay:
-    """Return the ARR of the churned customers by churn date."""
-    query = """
-        SELECT if(churn_date > $until, NULL, churn_date) AS day, count(*), sum(arr)
-        FROM customer_arr WHERE churn_date >= $since GROUP BY day ORDER BY day
-    """
-    return lost_arr(db.execute(query, {"since": since, "until": until}).fetchall())
 
 
 FINGERPRINTED_BY = f"DuckDB {duckdb.__version__}"

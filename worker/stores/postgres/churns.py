@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from worker.stores.churns import ChurnDay, ChurnPair, LostArrByDay, PendingChurn, PublishedPosition, lost_arr
+from worker.stores.churns import ChurnDay, ChurnPair, PendingChurn, PublishedPosition
 from worker.stores.duckdb import churns as duckdb_churns
 from worker.stores.postgres import rows
 from worker.stores.postgres.connection import Connection
@@ -59,15 +59,6 @@ def churn_pairs(db: Connection, topic: str, published_seq: int, days: Sequence[d
     """Return each customer who churned on one of these days, by the customer or by the event."""
     with _gathered(db, topic) as gathered:
         return duckdb_churns.churn_pairs(gathered, topic, published_seq, days)
-
-
-def lost_arr_by_day(db: Connection, since: date, until: date) -> LostArrByDay:
-    """Return the ARR of the churned customers by churn date."""
-    query = b"""
-        SELECT CASE WHEN churn_date <= %(until)s THEN churn_date END AS day, count(*), sum(arr)
-        FROM customer_arr WHERE churn_date >= %(since)s GROUP BY day ORDER BY day
-    """
-    return lost_arr(db.execute(query, {"since": since, "until": until}).fetchall())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from domain.customer import Customer
 from worker.messages.record import TopicPartition
-from worker.stores.churns import ChurnPair, LostArrByDay, PublishedPosition, StoreDays
+from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 from worker.stores.errors import StoreError
 from worker.stores.migrations import newest_version
@@ -22,6 +22,7 @@ from worker.stores.postgres import churns, outbox, rows
 from worker.stores.postgres import dead_letters as letters
 from worker.stores.postgres.connection import connect, require_store, wrap_errors
 from worker.stores.postgres.locks import LEADER_NAME, RELAY_KEY
+from worker.stores.postgres.public_tables import PostgresPublicTables
 from worker.stores.reading import Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 from worker.stores.row_codec import customer, parked_record
 
@@ -33,7 +34,7 @@ def open_view(url: str, shown: str) -> StoreView:
     return PostgresView(url, shown, lambda _: None)
 
 
-class PostgresView(StoreView):
+class PostgresView(PostgresPublicTables):
     """A snapshot of the database at the creation of the view; `closed` is called when the view is closed."""
 
     def __init__(self, url: str, shown: str, closed: Callable[[PostgresView], object]) -> None:
@@ -161,11 +162,6 @@ class PostgresView(StoreView):
     @override
     def churn_pairs(self, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
         return churns.churn_pairs(self._db, topic, published_seq, days)
-
-    @wrap_errors
-    @override
-    def lost_arr_by_day(self, since: date, until: date) -> LostArrByDay:
-        return churns.lost_arr_by_day(self._db, since, until)
 
     @override
     def waiting(self) -> Waiting:
