@@ -47,6 +47,7 @@ LONGEST = (
     "test_broker",
     "test_oauth",
     "test_main_job",
+    "test_operations_pages",
     "test_pages",
     "test_publishing",
     "test_demo",

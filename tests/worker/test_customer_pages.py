@@ -102,7 +102,7 @@ def test_parked_cancellations_are_listed_by_age(store: DuckDBStore, clock: Clock
 
 def test_parked_customer_with_a_rejected_signup_is_marked(store: DuckDBStore) -> None:
     apply(store, [record(signup_value(ADA, plan_tier='"platinum"'), offset=0)])
-    apply(store, [cancellation(0), cancellation(1, EVE)])
+    apply(store, [cancellation(0), cancellation(1, EVE), cancellation(2, EVE, cancellation_date="7")])
     page = shown(store, "/parked")
     rows = page.table("Customers with parked cancellations")
     assert (rows[ADA][3], rows[EVE][3]) == ("is a dead letter", "not received")

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -25,8 +26,8 @@ from tests.support.html import Page
 from tests.support.shown_worker import Answer, shown, with_worker
 from tests.worker.clock import Clock
 from worker.http.pages import commands
-from worker.queries import letter_page
-from worker.stores.dead_letters import Filters
+from worker.queries import dead_letters, letter_page
+from worker.stores.dead_letters import Filters, Letter
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.port import Store
 
@@ -130,7 +131,15 @@ def test_letters_are_shown_in_pages(store: DuckDBStore) -> None:
 def test_number_of_letters_read_is_limited(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(store, range(60))
     monkeypatch.setattr(letter_page, "MOST_LETTERS", 20)
+    read: list[Letter] = []
+
+    def described(*arguments: Any) -> list[Letter]:
+        read[:] = dead_letters.described(*arguments)
+        return read
+
+    monkeypatch.setattr(letter_page, "described", described)
     page = shown(store, "/dead-letters")
+    assert len(read) == 21
     assert letters(page)[0] == f"{SIGNUPS}/0/59"
     assert len(letters(page)) == 20
     assert "Only the newest" in page.text
@@ -214,6 +223,8 @@ def test_large_record_is_cut(store: DuckDBStore) -> None:
     apply(store, [record(b"[" * 60_000, offset=0, headers=[("long", b"x" * 5_000)] + [("n", b"")] * 300)])
     page = shown(store, f"/dead-letter?id={SIGNUPS}/0/0")
     assert "3,000 more bytes" in page.text
+    assert 2_000 * "x" in page.text
+    assert 2_001 * "x" not in page.text
     assert "more headers." in page.text
     assert len(page.table("Key and headers as received, and those of the worker")) <= 201
 

@@ -84,6 +84,7 @@ def test_arr_lost_is_shown_by_churn_date(store: DuckDBStore) -> None:
     page = overview(store)
     assert page.table("ARR lost by day") == {str(TODAY): ["1", "$5,988.00"]}
     assert f"most on {TODAY} with $5,988.00" in str(page.tags)
+    assert "after today" not in page.text
 
 
 def test_later_churn_is_named_beside_the_days(store: DuckDBStore) -> None:
@@ -140,8 +141,10 @@ def test_starting_worker_says_what_it_waits_for(store: DuckDBStore) -> None:
         worker.consumer.assignment.is_set.clear()
         worker.consumer.joining._over.clear()
         worker.consumer.joining.reason = "the brokers cannot be reached"
+        worker.is_cut_off(42)
 
     page = overview(store, joins)
+    assert "Kafka has not answered" not in page.text
     assert "Joining the consumer group" in page.text
     assert "Waiting: the brokers cannot be reached." in page.text
     assert "Nothing was measured yet." in page.text
@@ -170,6 +173,7 @@ def test_failed_store_leaves_the_last_figures_marked_as_old(store: DuckDBStore) 
 
         worker.gauges._store = broken = DuckDBStore(MEMORY)
         broken.view = fails  # type: ignore[assignment, method-assign]
+        assert "customer_worker_parked" not in (await worker.get("/metrics")).body.decode()
         return await worker.show()
 
     page = with_worker(store, body)
