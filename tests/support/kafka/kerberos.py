@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.kafka.local import LOOPBACK, free_ports, local_kafka
-from tests.support.kafka.secured import USER, SecuredKafka
+from tests.support.kafka.secured import SecuredKafka
 from tests.support.kerberos.realm import REALM, Realm, running_realm
 
-SESSION_SECONDS = 5
-TICKET_SECONDS = 6
+SESSION_SECONDS = 8
 HOST = "localhost"
 SERVICE = f"kafka/{HOST}"
 
@@ -34,13 +33,12 @@ super.users=User:ANONYMOUS
 
 
 class KerberosKafka:
-    """The broker, its realm, the worker's keytab, and the worker's settings (without the prefix)."""
+    """The broker, its realm, and the worker's settings (without the prefix)."""
 
-    def __init__(self, secured: SecuredKafka, realm: Realm, keytab: Path) -> None:
+    def __init__(self, secured: SecuredKafka, realm: Realm) -> None:
         self.secured = secured
         self.kafka = secured.kafka
         self.realm = realm
-        self.keytab = keytab
         self.address = f"{HOST}:{secured.sasl_port}"
         self.settings = {
             "KAFKA__BOOTSTRAP_SERVERS": self.address,
@@ -52,7 +50,7 @@ class KerberosKafka:
 @contextmanager
 def kerberos_kafka(directory: Path) -> Iterator[KerberosKafka]:
     """Run such a broker until the block ends; the realm's files are put into the directory."""
-    with running_realm(directory, TICKET_SECONDS) as realm:
+    with running_realm(directory) as realm:
         [sasl_port] = free_ports(1)
         properties = PROPERTIES.format(
             loopback=LOOPBACK,
@@ -64,4 +62,4 @@ def kerberos_kafka(directory: Path) -> Iterator[KerberosKafka]:
         )
         java = [f"-Djava.security.krb5.conf={realm.krb5_conf}"]
         with local_kafka(1, properties=properties, java_options=java) as kafka:
-            yield KerberosKafka(SecuredKafka(kafka, sasl_port), realm, realm.keytab(USER))
+            yield KerberosKafka(SecuredKafka(kafka, sasl_port), realm)

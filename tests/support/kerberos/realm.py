@@ -40,7 +40,6 @@ KDC_CONF = """\
   {realm} = {{
     database_name = {directory}/principal
     key_stash_file = {directory}/stash
-    max_life = {ticket_seconds}s
   }}
 [logging]
   kdc = FILE:{directory}/kdc.log
@@ -58,27 +57,27 @@ def program(name: str) -> str:
 
 
 class Realm:
-    """A realm whose tickets last `ticket_seconds` at most. `environment` is that of the programs that use it."""
+    """A realm. `environment` is that of the programs that use it."""
 
-    def __init__(self, directory: Path, ticket_seconds: int) -> None:
+    def __init__(self, directory: Path) -> None:
         [self._port] = free_ports(1)
         self._directory = directory
         self.krb5_conf = directory / "krb5.conf"
         kdc_conf = directory / "kdc.conf"
         values = {"realm": REALM, "host": LOOPBACK, "port": self._port, "directory": directory}
         self.krb5_conf.write_text(KRB5_CONF.format(**values))
-        kdc_conf.write_text(KDC_CONF.format(**values, ticket_seconds=ticket_seconds))
+        kdc_conf.write_text(KDC_CONF.format(**values))
         self.environment = {"KRB5_CONFIG": str(self.krb5_conf), "KRB5_KDC_PROFILE": str(kdc_conf)}
         self._run("kdb5_util", "create", "-s", "-r", REALM, "-P", "master password")
 
-    def keytab(self, principal: str) -> Path:
-        """Add a principal with a random key, and return the keytab of it."""
+    def keytab(self, principal: str, ticket_seconds: int = 3600) -> Path:
+        """Add a principal, whose tickets last so long at most, and return its keytab."""
         keytab = self._directory / f"{principal.replace('/', '-')}.keytab"
-        self._run("kadmin.local", "-r", REALM, "addprinc", "-randkey", principal)
+        self._run("kadmin.local", "-r", REALM, "addprinc", "-randkey", "-maxlife", f"{ticket_seconds}s", principal)
         self._run("kadmin.local", "-r", REALM, "ktadd", "-k", str(keytab), principal)
         return keytab
 
-    def obtain_ticket(self, keytab: Path, principal: str, cache: Path, seconds: int) -> None:
+    def obtain_ticket(self, keytab: Path, principal: str, cache: Path, seconds: int = 3600) -> None:
         """Put a ticket into the cache, as `kinit` run by a timer does."""
         new = cache.with_suffix(".new")
         self._run("kinit", "-l", f"{seconds}s", "-c", f"FILE:{new}", "-k", "-t", str(keytab), principal)
@@ -137,8 +136,8 @@ class Realm:
 
 
 @contextmanager
-def running_realm(directory: Path, ticket_seconds: int) -> Iterator[Realm]:
+def running_realm(directory: Path) -> Iterator[Realm]:
     """Run a realm until the block ends; its files are put into the directory."""
-    realm = Realm(directory, ticket_seconds)
+    realm = Realm(directory)
     with realm.running_kdc():
         yield realm
