@@ -75,7 +75,11 @@ lock: install
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o tests/requirements.txt
 	echo hatchling | $(BIN)/uv pip compile - -c tests/requirements.txt $(LOCK) -o deploy/image/build-requirements.txt
+	echo gssapi | $(BIN)/uv pip compile - $(LOCK) -o $(KERBEROS)/requirements.txt
+	printf 'cython==3.3.0\nsetuptools\n' | $(BIN)/uv pip compile - $(LOCK) -o $(KERBEROS)/build-requirements.txt
 
+# The package gssapi, which tests build (tests/support/kerberos/gssapi_library.py) with the Cython that it requires.
+KERBEROS := tests/support/kerberos
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
 # Software bill of materials (CycloneDX) of the worker and its dependencies, as this Python has them. The image: PYTHON=python3.12.
