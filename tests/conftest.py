@@ -1,6 +1,7 @@
 """Servers that all tests of a run share, processes, and signals."""
 
 import fcntl
+import gc
 import os
 import pickle
 import signal
@@ -24,6 +25,8 @@ from tests.support.services import (
     shared_secured_kafka,
 )
 from worker.replay.interruption import SIGNALS
+
+gc.disable()  # until the tests are collected
 
 # In CI property tests search the same examples on every run, elsewhere new ones.
 settings.register_profile(
@@ -92,6 +95,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest modules first, so that no process runs one while the others have ended."""
     order = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the collected tests from garbage collection: each full one would walk them all."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
