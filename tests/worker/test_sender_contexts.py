@@ -72,7 +72,7 @@ def test_records_without_a_sampled_context_have_no_link(headers: list[Header]) -
     assert links_of_batch(decoded(record(signup_value(), headers=headers))) == links_of_batch([refused]) == []
 
 
-def test_transaction_is_linked_with_the_contexts_that_its_records_carry() -> None:
+def test_transaction_is_linked_with_the_contexts_of_its_records() -> None:
     (refused,) = decoded(record(b"{}", headers=traced(8)))
     assert isinstance(refused, Refused)
     letter = composer().dead_letter(refused.record(), refused.rejected)
@@ -103,7 +103,7 @@ fields = st.tuples(
 @given(fields)
 def test_contexts_are_read_as_by_the_api(parts: tuple[bytes, bytes, bytes, bytes, list[bytes]]) -> None:
     *four, more = parts
-    value = b"-".join([*four, *more])  # type: ignore[list-item]
+    value = b"-".join([*four, *more])
     assert list(_sampled([value])) == by_the_api(value)
 
 

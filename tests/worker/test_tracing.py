@@ -27,6 +27,7 @@ from worker.messages.outgoing import Outgoing
 from worker.processing.unit_of_work import UnitOfWork
 from worker.stores.duckdb.store import DuckDBStore
 from worker.stores.errors import StoreError
+from worker.tracing import sender_contexts
 from worker.tracing.opentelemetry_spans import COMMITS_KEPT, SCHEMA_URL, current_ids
 
 
@@ -95,6 +96,15 @@ def test_batch_is_linked_with_its_first_records(store: DuckDBStore) -> None:
     tracing = RecordedTracing(max_links=2)
     apply(tracing, store, decoded(*(record(signup_value(), offset=n, headers=traced(n + 1)) for n in range(4))))
     assert linked(tracing.span.links) == [traceparent(1), traceparent(2)]
+
+
+def test_failure_to_link_costs_the_links_alone(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracing = RecordedTracing()
+    monkeypatch.setattr(sender_contexts, "decode", lambda _: 1 / 0)
+    messages = apply(tracing, store, decoded(signup(0), cancellation(0)))
+    with tracing.transaction(messages):
+        pass
+    assert [len(span.links) for span in tracing.spans] == [0, 0]
 
 
 def test_batch_that_is_not_committed_is_an_error() -> None:

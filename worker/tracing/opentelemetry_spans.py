@@ -5,10 +5,12 @@ Attributes have names, counts and types of errors, never the content of a record
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
+from typing import TypeVar
 
+import structlog
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     Link,
@@ -31,6 +33,10 @@ from worker.processing.batch import BatchResult, Messages
 from worker.tracing.export import Export
 from worker.tracing.sender_contexts import links_of_batch, links_of_transaction
 from worker.tracing.spans import BatchSpan, Tracing
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 """The version of the semantic conventions."""
@@ -61,7 +67,7 @@ class OpenTelemetryTracing(Tracing):
         attributes: dict[str, str | int] = {"messaging.consumer.group.name": self._group_id}
         if len(partitions) == 1:
             attributes["messaging.destination.partition.id"] = str(next(iter(partitions))[1])
-        links = links_of_batch(messages[: self._export.max_links])
+        links = _links(links_of_batch, messages[: self._export.max_links])
         with self._span("process", SpanKind.CONSUMER, topics, len(messages), attributes, links) as span:
             yield _OpenTelemetryBatchSpan(span, self._commits)
 
@@ -69,7 +75,7 @@ class OpenTelemetryTracing(Tracing):
     @contextmanager
     def transaction(self, messages: Sequence[Outgoing]) -> Iterator[None]:
         topics = set(map(_topic_of, messages))
-        links = links_of_transaction(messages[: self._export.max_links])
+        links = _links(links_of_transaction, messages[: self._export.max_links])
         parent = self._commits.context_of(messages)
         # Not PRODUCER: subscribers continue the traces of the senders, see docs/design.md.
         with self._span("send", SpanKind.CLIENT, topics, len(messages), {}, links, parent):
@@ -149,6 +155,15 @@ class _Commits:
     def context_of(self, messages: Sequence[Outgoing]) -> Context:
         found = self._contexts.get((messages[0].id, len(messages))) if messages else None
         return Context() if found is None else set_span_in_context(NonRecordingSpan(found), Context())
+
+
+def _links(links_of: Callable[[T], list[Link]], messages: T) -> list[Link]:
+    """Return the links of these messages. An error costs the links, never the batch."""
+    try:
+        return links_of(messages)
+    except Exception as error:
+        log.exception("senders not linked", error=described(error))
+        return []
 
 
 def _fail(span: Span, error: BaseException) -> None:

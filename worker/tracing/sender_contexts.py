@@ -41,7 +41,7 @@ def _headers_of(message: Message) -> Sequence[Header]:
         return decode(message.event_headers)
     record = message.record()
     try:
-        return decode(caused_by(record))
+        return decode(caused_by(record, record.topic_partition))
     except (msgspec.DecodeError, ValueError, RecursionError):  # it was refused: its envelope cannot be read
         return record.headers
 
