@@ -43,7 +43,6 @@ LONGEST = (
     "test_changed_logs",
     "test_many_workers",
     "test_asking",
-    "test_container",
     "test_stopping",
     "test_broker",
     "test_oauth",
