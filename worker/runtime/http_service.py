@@ -39,7 +39,7 @@ class HttpService:
         self._sampler = Sampler(metrics, gauges, components.consumer.applier.recent_batches, history)
         self._started_at = started_at
         identity = {STORE_HEADER: store_identity(settings)}
-        self._queries = QueryRoutes(components.query_server, self._report, identity)
+        self._queries = QueryRoutes(components.query_server, self._report, identity, components.snapshots)
         self._pages = PageRoutes(settings, metrics, gauges, history, self._report, components.query_server)
         self._open = http.open_routes(self._health, settings, metrics_route(metrics, gauges))
 
