@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -158,7 +159,7 @@ def test_silent_kafka_leaves_the_last_lag_marked_as_old(store: DuckDBStore) -> N
 
     page = overview(store, cut_off)
     assert page.contents["title"].startswith("Kafka does not answer")
-    assert "Lag and partitions are as of 42 s ago: Kafka has not answered since." in page.text
+    assert re.search(r"Lag and partitions are as of 4\d s ago: Kafka has not answered since\.", page.text)
     assert page.table("Partitions, by lag")[f"{SIGNUPS}/0"][1] == "1,234"
 
 
@@ -178,7 +179,7 @@ def test_failed_store_leaves_the_last_figures_marked_as_old(store: DuckDBStore) 
 
     page = with_worker(store, body)
     assert page.contents["title"].startswith("The store cannot be read")
-    assert "What waits and positions are as of 0 s ago: the store failed: disk I/O error." in page.text
+    assert re.search(r"What waits and positions are as of \d+ s ago: the store failed: disk I/O error\.", page.text)
     assert "Parked cancellations 1" in page.text
 
 
@@ -228,7 +229,7 @@ def test_decisions_and_reasons_are_counted(store: DuckDBStore) -> None:
     page = overview(store, decides)
     assert page.table("Decisions, by topic") == {SIGNUPS: ["1", "1", "0", "1"], CANCELLATIONS: ["1", "0", "0", "0"]}
     assert page.table("Rejected, by reason") == {"empty": ["1"]}
-    assert "Last batch 1,234 records in 250 ms, 0 s ago" in page.text
+    assert "Last batch 1,234 records in 250 ms, " in page.text
     assert "ARR lost since the start $5,988.00" in page.text
 
 
