@@ -124,6 +124,7 @@ REFUSED = {
     "SELECT * FROM parked": "parked is not one of the tables",
     "SELECT * FROM decisions": "decisions is not one of the tables",
     "SELECT * FROM main.customers": "main.customers is not one of the tables",
+    "SELECT * FROM customers.journal": "customers.journal is not one of the tables",
     "SELECT * FROM memory.main.customers": "memory.main.customers is not one of the tables",
     "SELECT * FROM system.information_schema.tables": "system.information_schema.tables is not one",
     "SELECT * FROM information_schema.tables": "information_schema.tables is not one of the tables",
