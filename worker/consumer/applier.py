@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -23,7 +24,13 @@ from worker.processing.report import BatchReport
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Batch as BatchSettings
 from worker.stores.changes import Committed
-from worker.stores.errors import NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
+from worker.stores.errors import (
+    NewerStoreError,
+    NotTheOwnerError,
+    StoreBehindError,
+    StoreConflictError,
+    StoreError,
+)
 from worker.stores.port import Store
 from worker.stores.thread import StoreThread
 
@@ -102,7 +109,12 @@ class Applier:
                     result, committed, seconds = await self._thread.call(self._apply, messages)
         except NotTheOwnerError as error:
             self._assignment.disown()
+            self.is_failing = False
             log.warning("batch left to another worker", reason=str(error))
+            return
+        except StoreBehindError as error:
+            self._assignment.commits.report(error)
+            self._continue_from_store()
             return
         except NewerStoreError as error:
             self._stop.fail_stop(str(error))
@@ -128,6 +140,27 @@ class Applier:
         self._metrics.applied(len(messages), result, {Stage.DECODE: decoding, **seconds})
         self.last_batch = _report(len(messages), result, time.monotonic() - began)
         _log_batch(result, self.last_batch)
+
+    async def check_store(self) -> None:
+        """Check between batches that the store has the commits of this worker; one that failed is reopened.
+
+        Without it, the records of lost commits would be read again only once further records come.
+        """
+        if self._assignment.batch_lock.locked() or not self._assignment.is_set.is_set():
+            return
+        number = self._assignment.number
+        try:
+            if not await self._assignment.commits.run() and self._assignment.is_current(number):
+                self._continue_from_store()
+        except StoreError as error:
+            log.debug("store not checked", error=str(error))
+            with suppress(StoreError):
+                await self._thread.call(self._store.reopen)
+
+    def _continue_from_store(self) -> None:
+        """Claim the partitions again, at the positions of the store; what was read beyond them is dropped."""
+        self.is_failing = False
+        self._assignment.disown()
 
     async def _before_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -174,7 +207,7 @@ class Applier:
 
 
 def _is_retriable(error: BaseException) -> bool:
-    return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError | NewerStoreError)
+    return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError | StoreBehindError | NewerStoreError)
 
 
 def _split(messages: Messages, most: BatchSettings) -> Iterator[slice]:

@@ -72,6 +72,7 @@ class Metrics(Collector):
         self.recovered: Counter[str] = Counter(dict.fromkeys(map(str, Cause), 0))
         self.is_publishing_failing = False
         self.batch_failures = 0
+        self.lost_commits = 0
         self.unknown_industries = 0
         self.lost_arr = Decimal(0)
         self._event_ages = EventAges(topics.churned)
@@ -115,6 +116,10 @@ class Metrics(Collector):
         """Count a failed attempt to apply a batch."""
         self.batch_failures += 1
 
+    def store_lost_commits(self) -> None:
+        """Count that the store was found without commits of this worker."""
+        self.lost_commits += 1
+
     @override
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics, for the registry."""
@@ -141,6 +146,11 @@ class Metrics(Collector):
         )
         yield CounterMetricFamily(
             "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures
+        )
+        yield CounterMetricFamily(
+            "customer_worker_store_lost_commits",
+            "Times the store was found without commits of this worker; their records were read again.",
+            self.lost_commits,
         )
         yield CounterMetricFamily(
             "customer_worker_unknown_industries",

@@ -1,6 +1,7 @@
 """`running_postgres`: the one way by which tests and benchmarks come to a real PostgreSQL."""
 
 import os
+import subprocess
 import tempfile
 import uuid
 import warnings
@@ -19,6 +20,7 @@ ADDRESS = "TEST_POSTGRES_URL"
 IMAGE = "postgres:18"
 PING_LIMIT_S = 5
 KILL_LIMIT_S = 30
+TOOL_LIMIT_S = 60
 
 
 class Postgres(Protocol):
@@ -78,6 +80,21 @@ class WheelPostgres:
         """Stop it without waiting for anybody, and start it again."""
         self._server._stop()
         self.start()
+
+    @property
+    def directory(self) -> Path:
+        """Its data directory."""
+        return Path(self._server.pgdata)
+
+    def tool(self, name: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's own tools as the user whom the server belongs to."""
+        command = [str(self._server.bin_path / name), *arguments]
+        with tempfile.TemporaryFile() as output:  # a server that the tool starts would keep a pipe open
+            done = subprocess.run(
+                command, user=self._server.system_user, stdout=output, stderr=output, timeout=TOOL_LIMIT_S, check=False
+            )
+            output.seek(0)
+            assert done.returncode == 0, f"{name} ended with {done.returncode}: {output.read().decode()}"
 
     @property
     def user_id(self) -> int:
