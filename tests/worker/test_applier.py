@@ -217,13 +217,13 @@ def test_batch_on_a_store_that_is_behind_is_left() -> None:
 
 def test_idle_worker_finds_a_store_that_is_behind() -> None:
     async def body(it: World) -> None:
-        await it.applier.check_store()
+        await it.consumer.assignment.check_commits()
         assert it.consumer.assignment.is_set.is_set()
         it.store.check_errors = [StoreBehindError(BEHIND)] * 2
         async with it.consumer.assignment.batch_lock:
-            await it.applier.check_store()
+            await it.consumer.assignment.check_commits()
         with capture_logs() as logs:
-            await it.applier.check_store()
+            await it.consumer.assignment.check_commits()
             await it.consumer.assignment.commits.run()  # as the next claim does
         require_left_to_the_store(it, logs)
 
@@ -233,7 +233,7 @@ def test_idle_worker_finds_a_store_that_is_behind() -> None:
 def test_idle_worker_reconnects_to_a_failed_store() -> None:
     async def body(it: World) -> None:
         it.store.check_errors = [StoreError("the connection was closed")]
-        await it.applier.check_store()
+        await it.consumer.assignment.check_commits()
         assert it.store.reopened == 1
         assert it.consumer.assignment.is_set.is_set()
 

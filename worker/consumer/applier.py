@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from operator import attrgetter
 
@@ -110,13 +109,12 @@ class Applier:
                 with attempt:
                     result, committed, seconds = await self._thread.call(self._apply, messages)
         except NotTheOwnerError as error:
-            self._assignment.disown()
-            self.is_failing = False
+            self._continue_from_store()
             log.warning("batch left to another worker", reason=str(error))
             return
         except StoreBehindError as error:
-            self._assignment.commits.report(error)
             self._continue_from_store()
+            self._assignment.commits.report(error)
             return
         except NewerStoreError as error:
             self._stop.fail_stop(str(error))
@@ -136,31 +134,18 @@ class Applier:
         self._relay.offer(committed)
         if attempt.retry_state.attempt_number > 1:
             self._relay.look_again()
+        self._note(messages, result, seconds, time.monotonic() - began)
+
+    def _note(self, messages: Messages, result: BatchResult, seconds: Mapping[Stage, float], took: float) -> None:
         for partition, offset in result.reached.items():
             self._offsets.reach(TopicPartition(*partition), offset)
         decoding = self._assignment.reading.take_seconds()
         self._metrics.applied(len(messages), result, {Stage.DECODE: decoding, **seconds})
-        self.last_batch = _report(len(messages), result, time.monotonic() - began)
+        self.last_batch = _report(len(messages), result, took)
         _log_batch(result, self.last_batch)
 
-    async def check_store(self) -> None:
-        """Check between batches that the store has the commits of this worker; one that failed is reopened.
-
-        Without it, the records of lost commits would be read again only once further records come.
-        """
-        if self._assignment.batch_lock.locked() or not self._assignment.is_set.is_set():
-            return
-        number = self._assignment.number
-        try:
-            if not await self._assignment.commits.run() and self._assignment.is_current(number):
-                self._continue_from_store()
-        except StoreError as error:
-            log.debug("store not checked", error=str(error))
-            with suppress(StoreError):
-                await self._thread.call(self._store.reopen)
-
     def _continue_from_store(self) -> None:
-        """Claim the partitions again, at the positions of the store; what was read beyond them is dropped."""
+        """Drop what was read, and claim the partitions again at the store's positions, if the group still agrees."""
         self.is_failing = False
         self._assignment.disown()
 

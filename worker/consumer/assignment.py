@@ -108,6 +108,16 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._end()
         self._disowned = self.number
 
+    async def check_commits(self) -> None:
+        """Check between batches that the store has the commits of this worker.
+
+        Without it, the records of lost commits would be read again only once further records come.
+        """
+        number = self.number
+        is_idle = self.is_set.is_set() and not self.batch_lock.locked()
+        if is_idle and await self.commits.are_lost() and self.is_current(number):
+            self.disown()
+
     async def reclaim(self) -> None:
         """Claim disowned partitions again if the group still assigns them to this worker.
 

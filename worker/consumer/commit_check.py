@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
-from worker.stores.errors import StoreBehindError
+from worker.stores.errors import StoreBehindError, StoreError
 from worker.stores.port import OwnershipStore
 from worker.stores.thread import StoreThread
 
@@ -23,13 +24,23 @@ class CommitCheck:
         self._reported = ""
 
     async def run(self) -> bool:
-        """Return whether the store has all commits, and report those that it has lost. Raises `StoreError`."""
+        """Return whether commits are lost, and report them. Raises `StoreError`."""
         try:
             await self._thread.call(self._store.require_commits)
         except StoreBehindError as lost:
             self.report(lost)
+            return True
+        return False
+
+    async def are_lost(self) -> bool:
+        """As `run`, between batches: a store that failed is reopened, and checked next time."""
+        try:
+            return await self.run()
+        except StoreError as error:
+            log.debug("commits not checked", error=str(error))
+            with suppress(StoreError):
+                await self._thread.call(self._store.reopen)
             return False
-        return True
 
     def report(self, lost: StoreBehindError) -> None:
         """Log and count a loss, once: it is found again until the partitions are claimed."""

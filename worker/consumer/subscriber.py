@@ -117,7 +117,7 @@ class Consumer:
         while True:
             await asyncio.sleep(MIRROR_EVERY_SECONDS)
             await self.assignment.reclaim()
-            await self.applier.check_store()
+            await self.assignment.check_commits()
             if self.assignment.is_set.is_set() and self.inputs.group_problem is None:
                 self._offsets.pass_over(await self.positions())
                 await self._offsets.commit(self.assignment.consumer)

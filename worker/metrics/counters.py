@@ -139,19 +139,7 @@ class Metrics(Collector):
             ["cause"],
             _one_label(self.recovered),
         )
-        yield GaugeMetricFamily(
-            "customer_worker_publishing_failing",
-            "1 from a failed attempt to publish until the next success, else 0.",
-            float(self.is_publishing_failing),
-        )
-        yield CounterMetricFamily(
-            "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures
-        )
-        yield CounterMetricFamily(
-            "customer_worker_store_lost_commits",
-            "Times the store was found without commits of this worker; their records were read again.",
-            self.lost_commits,
-        )
+        yield from self._failures()
         yield CounterMetricFamily(
             "customer_worker_unknown_industries",
             "Signups with an unknown industry, which counts as Other.",
@@ -165,6 +153,21 @@ class Metrics(Collector):
         yield self._event_ages.family(
             "customer_worker_event_age_seconds",
             "Time from the timestamp of the source record until its event is visible.",
+        )
+
+    def _failures(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "customer_worker_publishing_failing",
+            "1 from a failed attempt to publish until the next success, else 0.",
+            float(self.is_publishing_failing),
+        )
+        yield CounterMetricFamily(
+            "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures
+        )
+        yield CounterMetricFamily(
+            "customer_worker_store_lost_commits",
+            "Times the store was found without commits of this worker; their records were read again.",
+            self.lost_commits,
         )
 
 
