@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE =
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test attacks image test-fast acceptance lint types imports contract format bench bench-quick faults faults-short lock sbom clean
+.PHONY: install demo test attacks image test-fast acceptance lint types imports contract format bench bench-quick faults faults-short collector lock sbom clean
 
 install: $(INSTALLED)
 
@@ -70,12 +70,22 @@ faults-short: install
 bench-quick: install
 	$(BIN)/python -m tests.benchmarks --customers 400000 --runs 1 --streams-settings 1 --seconds 10 --stored 100000 --only throughput latency
 
+# A real OpenTelemetry Collector; needs Go. `TEST_OTEL_COLLECTOR=$(COLLECTOR)` makes the tests use it.
+COLLECTOR := .cache/otelcol
+
+collector:
+	cd tests/support/otel_collector && go build -trimpath -ldflags "-s -w" -o ../../../$(COLLECTOR) .
+
 # The files name packages, versions and hashes, never where they come from.
 lock: install
-	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --extra otel $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o tests/requirements.txt
 	echo hatchling | $(BIN)/uv pip compile - -c tests/requirements.txt $(LOCK) -o deploy/image/build-requirements.txt
+	echo gssapi | $(BIN)/uv pip compile - $(LOCK) -o $(KERBEROS)/requirements.txt
+	printf 'cython==3.3.0\nsetuptools\n' | $(BIN)/uv pip compile - $(LOCK) -o $(KERBEROS)/build-requirements.txt
 
+# The package gssapi, which tests build (tests/support/kerberos/gssapi_library.py) with the Cython that it requires.
+KERBEROS := tests/support/kerberos
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
 # Software bill of materials (CycloneDX) of the worker and its dependencies, as this Python has them. The image: PYTHON=python3.12.
