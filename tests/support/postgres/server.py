@@ -1,12 +1,13 @@
 """`running_postgres`: the one way by which tests and benchmarks come to a real PostgreSQL."""
 
 import os
+import signal
 import subprocess
 import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -115,7 +116,8 @@ class WheelPostgres:
         """Kill every process of it at once, as a power cut would, and see them gone."""
         processes = self._processes()
         for process in processes:
-            process.kill()
+            with suppress(ProcessLookupError):  # they end by themselves without the first one
+                os.kill(process.pid, signal.SIGKILL)
         for process in processes:
             process.wait(KILL_LIMIT_S)
 
