@@ -18,7 +18,7 @@ WEB = {"jinja2", "starlette"}
 OF_OTHER_COMMANDS = {"confluent_kafka", "psycopg", "worker.demo", "worker.reconcile", "worker.redrive", "worker.replay"}
 ALL = {
     "run", "demo", "check", "topics", "config", "contract", "status", "explain", "parked", "dead-letters", "churn",
-    "reconcile", "replay", "migrate", "store",
+    "export", "reconcile", "replay", "migrate", "store",
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ _MODULES = (
     "parked",
     "dead_letters",
     "churn",
+    "export",
     "reconcile",
     "replay",
     "store",

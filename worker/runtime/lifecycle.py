@@ -146,7 +146,7 @@ class Worker:
         if components.command_socket is not None:
             components.command_socket.close()
         await step("closing the producer", components.relay.close(), keep=0.8)
-        await step("closing the query server", components.query_server.close(), keep=0.6)
+        await step("closing the query server", components.close_queries(), keep=0.6)
         await step("closing the store", self._thread.call(components.store.close), keep=0.3)
         await step("exporting the last spans", self._tracing.close(), keep=0.1)
         self._thread.close(wait=False)
