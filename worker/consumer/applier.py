@@ -154,7 +154,7 @@ class Applier:
                 )
 
     def _disown(self) -> None:
-        self.is_failing = False  # no further attempt of this worker would show that the store is well
+        self.failure = None  # no further attempt of this worker would show that the store is well
         self._assignment.disown()
 
     async def _before_retry(self, state: RetryCallState) -> None:
