@@ -28,6 +28,8 @@ _MODULES = (
     "explain",
     "parked",
     "dead_letters",
+    "churn",
+    "export",
     "reconcile",
     "replay",
     "store",

@@ -54,15 +54,15 @@ class Consumer:
         self._settings = settings
         self._store = store
         self._stop = stop
-        self._offsets = OffsetCommits()
+        self._offsets = OffsetCommits(metrics.kafka)
         self.assignment = Assignment(settings, store, thread, self._offsets, stop, processor.decoder.decode_all)
         self.joining = Joining(settings)
         self.applier = Applier(
             settings.batch, store, thread, processor, self.assignment, self._offsets, relay, stop, metrics
         )
         self._prefetcher = Prefetcher(self.assignment, settings.batch.max_records, self.applier.apply, self._fail)
-        self.polling = Polling(self.assignment, self._fail)
-        self.inputs = InputWatch(settings, self.assignment, self.positions, self._is_busy)
+        self.polling = Polling(self.assignment, self._fail, metrics.kafka)
+        self.inputs = InputWatch(settings, self.assignment, self.positions, self._is_busy, metrics.kafka)
 
     def subscribe(self, broker: KafkaBroker) -> None:
         """Register with the broker; reading begins when that starts."""

@@ -17,9 +17,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from worker import __version__
 from worker.messages.outgoing import Outgoing
 from worker.messages.rejection import Reason, Rejected
 from worker.metrics.event_ages import EventAges
+from worker.metrics.kafka_requests import KafkaRequests, Operation
 from worker.processing.batch import BatchResult
 from worker.processing.outcomes import Applied, Duplicate, Parked
 from worker.settings import Topics
@@ -60,13 +62,17 @@ class Cause(StrEnum):
 class Metrics(Collector):
     """Counters of one worker since its start, and the registry that exposes them. Not thread-safe.
 
-    `decided` is by topic and outcome, `lost_arr` in dollars. Every series exists from the start, with the value 0.
+    `decided` is by topic and outcome, `lost_arr` in dollars. Every series exists from the start, with the value 0,
+    except for the times of what has not happened yet.
     """
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, group_id: str = "") -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a start time per series, which is not used
         self.registry = CollectorRegistry()
         self._started = time.time()
+        self._group_id = group_id
+        self._last_batch: float | None = None
+        self.kafka = KafkaRequests()
         self.decided = Counter({(topic, outcome): 0 for topic in topics.inputs for outcome in OUTCOMES})
         self.rejected: Counter[str] = Counter(dict.fromkeys(map(str, Reason), 0))
         self.recovered: Counter[str] = Counter(dict.fromkeys(map(str, Cause), 0))
@@ -94,6 +100,7 @@ class Metrics(Collector):
 
     def applied(self, records: int, result: BatchResult, seconds: Mapping[Stage, float]) -> None:
         """Count a committed batch and the duration of each stage."""
+        self._last_batch = time.time()
         self._batch_records.observe(records)
         for stage, took in seconds.items():
             self._seconds[stage].observe(took)
@@ -104,6 +111,7 @@ class Metrics(Collector):
 
     def published(self, messages: Sequence[Outgoing], seconds: float) -> None:
         """Count a transaction that has just become visible, and its duration."""
+        self.kafka.succeeded(Operation.PUBLISH)
         self._seconds[Stage.PUBLISH].observe(seconds)
         self._event_ages.add(messages, time.time())
 
@@ -118,9 +126,8 @@ class Metrics(Collector):
     @override
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics, for the registry."""
-        yield GaugeMetricFamily(
-            "customer_worker_start_time_seconds", "Start time of this worker, in seconds since 1970.", self._started
-        )
+        yield from self._times()
+        yield from self.kafka.families()
         yield _counter(
             "events",
             "Decisions by outcome; a parked record gets a second one.",
@@ -156,6 +163,25 @@ class Metrics(Collector):
             "customer_worker_event_age_seconds",
             "Time from the timestamp of the source record until its event is visible.",
         )
+
+    def _times(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily(
+            "customer_worker_info",
+            "Version and consumer group of this worker; the value is always 1.",
+            labels=["version", "group"],
+        )
+        info.add_metric([__version__, self._group_id], 1)
+        yield info
+        yield GaugeMetricFamily(
+            "customer_worker_start_time_seconds", "Start time of this worker, in seconds since 1970.", self._started
+        )
+        last_batch = GaugeMetricFamily(
+            "customer_worker_last_batch_timestamp_seconds",
+            "Time of the last committed batch since the start, in seconds since 1970; no series before the first.",
+        )
+        if self._last_batch is not None:
+            last_batch.add_metric([], self._last_batch)
+        yield last_batch
 
 
 def _counter(

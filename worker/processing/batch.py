@@ -13,13 +13,16 @@ from operator import attrgetter
 from worker.messages.composer import Composer
 from worker.messages.inbound import Decoder
 from worker.messages.message import Cancellation, Message, Refused, Signup
-from worker.messages.record import Record, TopicPartition
+from worker.messages.record import Record, TopicPartition, coordinates
 from worker.messages.redrive_headers import redriven_letter
 from worker.messages.rejection import Reason, Rejected
 from worker.processing.handlers import handle_cancellation, handle_signup
 from worker.processing.outcomes import APPLIED, Applied, Outcome, Parked
 from worker.processing.unit_of_work import EarlierDecisions, UnitOfWork, coordinates_of
 from worker.stores.changes import JournalRow, ParkedRecord, RecordCoordinates, Redrive
+
+_customer_id = attrgetter("customer_id")
+_topic_partition = attrgetter("source.topic_partition")
 
 Messages = Sequence[Message]
 """Messages in the order of their records; those of a partition follow each other, mostly."""
@@ -49,6 +52,11 @@ class BatchResult:
         return outcomes
 
 
+def coordinates_of_batch(messages: Messages) -> str:
+    """Format the coordinates of the first and the last record of a batch."""
+    return f"{coordinates(messages[0])} to {coordinates(messages[-1])}"
+
+
 class BatchProcessor:
     """Processor of batches: applies messages to customers, in order, independent of each other."""
 
@@ -68,13 +76,14 @@ class BatchProcessor:
         skipped it, is decided as a new one.
         """
         result = BatchResult()
-        named = {customer_id for message in messages if (customer_id := message.customer_id) is not None}
+        named = set(map(_customer_id, messages))
+        named.discard(None)
         work.customers.load(named)
         work.parked.load(named)
         earlier = work.earlier_decisions(messages)
         last = {
             topic_partition: self._apply_run(topic_partition, run, work, result, earlier)
-            for topic_partition, run in groupby(messages, key=attrgetter("source.topic_partition"))
+            for topic_partition, run in groupby(messages, key=_topic_partition)
         }
         result.reached = {topic_partition: message.offset + 1 for topic_partition, message in last.items()}
         work.positions.advance({topic_partition: message.record() for topic_partition, message in last.items()})

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from tests.support.kafka import jars
 from tests.support.kafka.cluster import Node, wait_until_ready
+from tests.support.kafka.storage import format_storage
 from tests.support.kafka.tool import run_from_jars
 
-FORMAT_LIMIT_S = 120
 STOP_LIMIT_S = 60
 LOOPBACK = "127.0.0.1"
 NEVER_GIVEN = range(15_000, 32_000)
@@ -65,14 +65,14 @@ class Door(NamedTuple):
 class LocalNode:
     """One broker as a Java process."""
 
-    def __init__(self, directory: Path, properties: str, cluster_id: str, options: Sequence[str]) -> None:
+    def __init__(self, directory: Path, number: int, properties: str, cluster_id: str, options: Sequence[str]) -> None:
         self._directory = directory
         self._properties = directory / "server.properties"
         self._properties.write_text(properties)
         self._log = directory / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._options = options
-        self._format(cluster_id)
+        format_storage(self.data, self._properties, number, cluster_id)
 
     @property
     def data(self) -> Path:
@@ -118,19 +118,6 @@ class LocalNode:
         code = None if self._process is None else self._process.poll()
         state = "still running" if code is None else f"ended with {code}"
         return f"{self._directory.name} ({state}):\n{self._log.read_text(errors='replace')[-2000:]}"
-
-    def _format(self, cluster_id: str) -> None:
-        formatting = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)]
-        done = subprocess.run(
-            [jars.java(), *jars.soon_gone(), "-cp", jars.classpath(), *formatting],
-            cwd=self._directory,
-            capture_output=True,
-            text=True,
-            timeout=FORMAT_LIMIT_S,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is None:
@@ -249,7 +236,7 @@ def _node(
             protocols="".join(f",DOOR{each}:PLAINTEXT" for each in range(len(doors))),
         )
     properties += overrides.format(port=ports[number - 1], controller_port=controllers[number - 1])
-    return LocalNode(own, properties, CLUSTER_ID, java_options)
+    return LocalNode(own, number, properties, CLUSTER_ID, java_options)
 
 
 def replication(brokers: int) -> dict[str, int]:

@@ -21,6 +21,7 @@ from worker.stores.duckdb import churns
 from worker.stores.duckdb import dead_letters as letters
 from worker.stores.duckdb.columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb.file import MEMORY, open_to_read, wrap_errors
+from worker.stores.duckdb.public_tables import DuckDBPublicTables
 from worker.stores.errors import StoreError
 from worker.stores.reading import Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 from worker.stores.row_codec import customer, parked_record
@@ -33,7 +34,7 @@ def open_view(path: str) -> StoreView:
     return DuckDBView(open_to_read(path), path, lambda _: None)
 
 
-class DuckDBView(StoreView):
+class DuckDBView(DuckDBPublicTables):
     """A snapshot of `db` at its first query. `db` belongs to the view; `closed` is called when the view is closed."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection, path: str, closed: Callable[[DuckDBView], object]) -> None:
@@ -41,6 +42,7 @@ class DuckDBView(StoreView):
         self._db = db
         self._told_closed = closed
         self._is_closed = threading.Event()
+        self._close: Callable[[], object] | None = None
         try:
             self._db.execute("BEGIN TRANSACTION READ ONLY")
         except duckdb.Error:
@@ -167,6 +169,10 @@ class DuckDBView(StoreView):
         return _size(self.path)
 
     @override
+    def when_ended(self, close: Callable[[], object]) -> None:
+        self._close = close
+
+    @override
     def interrupt(self) -> None:
         with suppress(duckdb.Error):  # raised if the view is closed
             self._db.interrupt()
@@ -182,6 +188,8 @@ class DuckDBView(StoreView):
 
         Raises `StoreError` if it is not closed in time.
         """
+        if self._close is not None:
+            self._close()
         for _ in range(int(END_SECONDS / 0.05)):
             self.interrupt()
             if self._is_closed.wait(0.05):
