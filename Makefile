@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE =
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test attacks image test-fast acceptance lint types imports contract format bench bench-quick faults faults-short collector lock sbom clean
+.PHONY: install demo test attacks image test-fast acceptance lint types imports contract format bench bench-quick faults faults-short fuzz fuzz-short collector lock sbom clean
 
 install: $(INSTALLED)
 
@@ -66,6 +66,16 @@ faults: install
 
 faults-short: install
 	$(BIN)/python -m tests.faults --short
+
+# Random records: ten million through decoding, then a million through a whole worker.
+fuzz: install
+	$(BIN)/python -m tests.fuzz --records 10000000
+	$(BIN)/python -m tests.fuzz --worker --records 1000000
+	$(BIN)/python -m tests.fuzz --worker --records 100000 --store postgres
+
+fuzz-short: install
+	$(BIN)/python -m tests.fuzz --records 100000
+	$(BIN)/python -m tests.fuzz --worker --records 10000
 
 bench-quick: install
 	$(BIN)/python -m tests.benchmarks --customers 400000 --runs 1 --streams-settings 1 --seconds 10 --stored 100000 --only throughput latency
