@@ -32,6 +32,14 @@ EXPORTS = (
     ("churned", "parquet"),
     ("journal", "parquet"),
 )
+STATEMENTS = {
+    "sql, customers by tier": "SELECT plan_tier, count(*), sum(mrr * 12) FROM customers GROUP BY ALL",
+    "sql, ARR lost by month": "SELECT date_trunc('month', churn_date), sum(lost_arr) FROM churned GROUP BY ALL",
+    "sql, decisions by outcome": "SELECT outcome, reason, count(*) FROM journal GROUP BY ALL",
+    "sql, customers joined with decisions": (
+        "SELECT plan_tier, outcome, count(*) FROM customers JOIN journal USING (customer_id) GROUP BY ALL"
+    ),
+}
 console = Console()
 
 
@@ -84,28 +92,27 @@ class ExportBench(Bench):
         return ("export", str(self._files / f"{name}.{suffix}"), "--table", name, "--force")
 
     def measured(self) -> list[Measured]:
-        """Measure each command beside the busy worker."""
-        self._worker.start()
-        self._worker.wait_until(lambda: len(self._worker.batches()) >= WARM_BATCHES)
-        done = [
-            *(self._of(f"export {name}.{suffix}", self.export(name, suffix)) for name, suffix in EXPORTS),
-        ]
-        self._load.require(self._worker.batches()[-1].reached)
-        self._worker.stop()
-        return done
+        """Measure each command beside the busy worker, which begins with the same store and the same records."""
+        exports = {f"export {name}.{suffix}": self.export(name, suffix) for name, suffix in EXPORTS}
+        commands = exports | {shown: ("sql", statement) for shown, statement in STATEMENTS.items()}
+        return [self._of(shown, command) for shown, command in commands.items()]
 
     def _of(self, shown: str, command: Sequence[str]) -> Measured:
+        self._worker.put_store_back()
+        self._worker.start()
+        self._worker.wait_until(lambda: len(self._worker.batches()) >= WARM_BATCHES)
         before = self._worker.forget_peak()
         runs = [run(command) for _ in range(self._arguments.runs)]
-        file = Path(command[1])
         measured = Measured(
             shown,
             [each.seconds for each in runs],
             [each.cpu_seconds for each in runs],
-            file.stat().st_size / 2**20 if file.exists() else 0,
+            Path(command[1]).stat().st_size / 2**20 if command[0] == "export" else 0,
             max(each.peak_mib for each in runs),
             self._worker.peak_mib() - before,
         )
+        self._load.require(self._worker.batches()[-1].reached)  # else it was not busy beside the last one
+        self._worker.stop()
         console.print(shown, f"{statistics.median(measured.seconds):.2f} s", highlight=False)
         return measured
 
