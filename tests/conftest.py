@@ -48,6 +48,8 @@ LONGEST = (
     "test_oauth",
     "test_gssapi",
     "test_main_job",
+    "test_operations_pages",
+    "test_pages",
     "test_publishing",
     "test_demo",
     "test_offsets",

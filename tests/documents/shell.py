@@ -24,7 +24,7 @@ KAFKA_TOOLS = {
     "kafka-delete-records.sh": "org.apache.kafka.tools.DeleteRecordsCommand",
     "kafka-transactions.sh": "org.apache.kafka.tools.TransactionsCommand",
 }
-SHELL = {"curl", "echo", "export", "openssl", "wc"}
+SHELL = {"ssh", "curl", "echo", "export", "openssl", "wc"}
 PLACEHOLDERS = {"ID": "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77", "REASON": "too_large"}
 _SEPARATORS = re.compile(r"[|&;<>()]+")
 _ASSIGNMENT = re.compile(r"(\w+)=(.*)", re.DOTALL)

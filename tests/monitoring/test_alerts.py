@@ -164,7 +164,7 @@ def test_the_rules_are_printed_and_shipped(tmp_path: Path) -> None:
     assert (shown.exit_code, shown.output) == (0, RULES.read_text())
     (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with ZipFile(wheel) as shipped:
-        assert {"worker/monitoring/alerts.yaml", "worker/http/templates/operations.html"} <= set(shipped.namelist())
+        assert {"worker/monitoring/alerts.yaml", "worker/http/templates/overview.html"} <= set(shipped.namelist())
 
 
 def _metrics(expression: Any) -> Iterator[str]:

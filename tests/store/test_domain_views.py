@@ -50,6 +50,7 @@ def test_arr_of_every_customer_equals_the_domains(database: Database, store: Sto
 
 
 KEYS: dict[GroupBy, Callable[[Customer], str]] = {
+    GroupBy.DAY: lambda customer: str(customer.churn_date),
     GroupBy.MONTH: lambda customer: f"{customer.churn_date}"[:7],
     GroupBy.INDUSTRY: lambda customer: customer.industry.value,
     GroupBy.PLAN_TIER: lambda customer: customer.plan_tier.value,

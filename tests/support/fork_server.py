@@ -41,7 +41,7 @@ PRELOADED = (
     "uvicorn",
     "uvloop",
     "worker.app",
-    "worker.http.operations_page",
+    "worker.http.pages.overview",
     "worker.queries.local",
     "worker.reconcile.reconcile",
     "worker.redrive.redrive",

@@ -1,4 +1,4 @@
-"""Validators written for Node.js, which many producers and subscribers use: installed by npm into `.cache`."""
+"""Packages of npm, installed into `.cache`: validators that many producers and subscribers use, and axe-core."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def run_node(script: str, given: Any) -> Any:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def package_file(package: str, name: str) -> Path:
+    """Return a file of a package, for those who run its scripts elsewhere, such as in a browser."""
+    _node()
+    return _modules() / package / name
 
 
 def _node() -> str:

@@ -32,7 +32,7 @@ def query_routes(store: StoreLifecycle, identity: str = "mark") -> QueryRoutes:
 async def serving(http: Http) -> AsyncIterator[int]:
     """Serve queries as the port does; yields the port."""
     with closing(listen(http)) as listening, closing(DuckDBStore(MEMORY)) as store:
-        async with served(port_application(http, query_routes(store), []), listening):
+        async with served(port_application(http, query_routes(store)), listening):
             yield listening.getsockname()[1]
 
 

@@ -145,7 +145,7 @@ def test_failed_commit_is_repeated_until_it_succeeds() -> None:
         assert it.position == 3
         assert it.store.reopened == 2
         assert it.metrics.batch_failures == 2
-        assert not it.applier.is_failing
+        assert it.applier.failure is None
         assert not it.stop.is_asked
 
     within(body)
@@ -169,7 +169,7 @@ def test_batch_that_keeps_failing_stops_the_worker(monkeypatch: pytest.MonkeyPat
         await it.apply(signups(3))
         assert it.position == 0
         assert it.stop.code is Exit.SAFETY
-        assert it.applier.is_failing
+        assert it.applier.failure == "the disk is full"
 
     within(body)
 
@@ -201,7 +201,7 @@ def require_left_to_the_store(it: World, logs: Sequence[Mapping[str, Any]]) -> N
     assert it.metrics.lost_commits == 1, "it was counted more than once"
     assert not it.consumer.assignment.is_set.is_set(), "records beyond the store's positions would be applied"
     assert it.store.reopened == 0
-    assert (it.applier.is_failing, it.stop.is_asked) == (False, False)
+    assert (it.applier.failure, it.stop.is_asked) == (None, False)
 
 
 def test_batch_on_a_store_that_is_behind_is_left() -> None:
@@ -244,7 +244,7 @@ def test_failing_batch_left_to_another_worker_is_well() -> None:
     async def body(it: World) -> None:
         it.store.errors = [StoreError("the connection was closed"), NotTheOwnerError("another worker has it")]
         await it.apply(signups(3))
-        assert not it.applier.is_failing
+        assert it.applier.failure is None
 
     within(body)
 

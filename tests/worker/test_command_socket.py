@@ -135,7 +135,7 @@ def test_command_reads_a_running_worker_by_its_socket(directory: Path) -> None:
         path = socket_beside(directory / SHORT)
         with closing(DuckDBStore(str(directory / SHORT))) as store, closing(CommandSocket(path)) as listening:
             prepare(store)
-            application = command_application(query_routes(store, store_identity(configured)))
+            application = command_application(Http(), query_routes(store, store_identity(configured)))
             async with served(application, listening.socket):
                 report = await asyncio.to_thread(worker_http.get, configured, REPORT_PATH, WorkerReport)
                 assert report.version == "1.2.3"
@@ -150,7 +150,7 @@ def test_worker_of_a_replaced_file_is_not_queried(tmp_path: Path) -> None:
 
     async def ask() -> None:
         with closing(DuckDBStore(str(file))) as store, closing(CommandSocket(socket_beside(file))) as listening:
-            application = command_application(query_routes(store, store_identity(configured)))
+            application = command_application(Http(), query_routes(store, store_identity(configured)))
             file.rename(tmp_path / "moved")
             file.touch()
             async with served(application, listening.socket):

@@ -112,7 +112,7 @@ def test_livez_has_fewer_checks_than_readyz() -> None:
         (set_on("polls", "answered_seconds", health.KAFKA_BOUND_SECONDS + 1), "kafka"),
         (lambda those: those.consumer.inputs.topic_problems.update(signups="it was deleted"), "inputs"),
         (lambda those: setattr(those.consumer.inputs, "group_problem", "no rights"), "group"),
-        (lambda those: setattr(those.consumer.applier, "is_failing", True), "store"),
+        (lambda those: setattr(those.consumer.applier, "failure", "the disk is full"), "store"),
         (set_on("watch", "failure", "the disk is full"), "store"),
         (lambda those: those.relay.recovered.clear(), "receipt"),
         (lambda those: setattr(those.relay._failures, "shown", "WRITE is missing"), "outbox"),

@@ -48,7 +48,7 @@ def get(
     """Return the response of the port to a GET, as the server hands it to the application."""
     http = Http.model_validate({"host": listens_on, "token": token})
     sent = {"host": "127.0.0.1:8080", **WITH_TOKEN} | (headers or {})
-    return answered(port_application(http, query_routes(store), []), target, sent, (connects_to, 8080))
+    return answered(port_application(http, query_routes(store)), target, sent, (connects_to, 8080))
 
 
 def answered(application: ASGIApp, target: str, headers: dict[str, str], server: tuple[str, int | None]) -> Answer:
@@ -96,7 +96,7 @@ def test_query_is_answered_in_json_with_the_store_header(store: DuckDBStore) -> 
 
 
 def test_command_socket_answers_without_a_token(store: DuckDBStore) -> None:
-    application = command_application(query_routes(store))
+    application = command_application(Http(), query_routes(store))
     for target in ("/worker.json", asked("explain", {"customer_id": BOB})):
         answer = answered(application, target, {"host": "localhost"}, ("/some/socket", None))
         assert (answer.status, answer.headers["customer-worker-store"]) == (200, "mark")

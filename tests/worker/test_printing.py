@@ -10,8 +10,9 @@ from datetime import date, timedelta
 import pytest
 import typer
 
-from worker.cli.ages import age_from, shown_age
-from worker.cli.printable import json_line, pretty, printable, printable_bytes
+from worker.cli.ages import age_from
+from worker.text.ages import shown_age
+from worker.text.printable import json_line, pretty, printable, printable_bytes
 
 
 @pytest.mark.parametrize(("text", "shown"), [

@@ -80,7 +80,7 @@ async def worker(store: DuckDBStore, settings: Settings, time_limit_seconds: flo
     routes = QueryRoutes(queries, lambda: REPORT, identity, snapshots)
     in_use = patch("worker.queries.client.read_store", side_effect=StoreInUseError)
     with in_use, closing(CommandSocket(socket_beside(Path(store.path)))) as listening:
-        async with served(command_application(routes), listening.socket):
+        async with served(command_application(settings.http, routes), listening.socket):
             yield
     await snapshots.close()
     await queries.close()

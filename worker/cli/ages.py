@@ -21,12 +21,3 @@ def age_from(text: str) -> timedelta:
     if age > _LONGEST:
         raise typer.BadParameter("an age is at most 100 years")
     return age
-
-
-def shown_age(age: timedelta) -> str:
-    """Format an age in its largest whole unit, such as `3 h`."""
-    seconds = max(0, int(age.total_seconds()))
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

@@ -1,4 +1,4 @@
-"""`customer-worker churn`: customers and ARR lost, by month, industry or plan tier."""
+"""`customer-worker churn`: customers and ARR lost, by day, month, industry or plan tier."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ from typing import Any
 from rich.table import Table
 
 from domain.customer import PlanTier, dollars
-from worker.cli.printable import json_line, printable
 from worker.cli.shared import console, print_line
 from worker.cli.tables import print_table
 from worker.queries.churn_groups import ChurnGroupsQuery
 from worker.stores.churn_groups import ChurnGroup, GroupBy
+from worker.text.printable import json_line, printable
 
 MOST_MONTHS = 120
 """Months without a churn are shown between the others, unless the period is longer than this."""
@@ -33,7 +33,9 @@ def print_report(query: ChurnGroupsQuery, groups: Sequence[ChurnGroup], *, as_js
 
 
 def _in_order(by: GroupBy, groups: Sequence[ChurnGroup]) -> list[ChurnGroup]:
-    """Sort months by time, plan tiers by the ladder, industries by the ARR lost."""
+    """Sort days and months by time, plan tiers by the ladder, industries by the ARR lost."""
+    if by is GroupBy.DAY:
+        return list(groups)
     if by is GroupBy.MONTH:
         return _with_empty_months(groups)
     if by is GroupBy.PLAN_TIER:

@@ -26,6 +26,10 @@ OfTopic = Annotated[str | None, typer.Option("--topic", metavar="TOPIC", help="S
 OfCustomer = Annotated[
     str | None, typer.Option("--customer", parser=customer_id_typed, metavar="ID", help="Select by customer.")
 ]
+OfSender = Annotated[
+    str | None,
+    typer.Option("--sender", metavar="SOURCE", help="Select by CloudEvents source; '' selects records without one."),
+]
 OlderThan = Annotated[
     timedelta | None, typer.Option(parser=age_from, metavar="AGE", help="Refused longer ago than this: 45m, 12h, 30d.")
 ]
@@ -41,6 +45,7 @@ def filters_from_options(
     reason: Reason | None,
     topic: str | None,
     customer: str | None,
+    sender: str | None,
     older_than: timedelta | None,
     newer_than: timedelta | None,
 ) -> Filters:
@@ -53,6 +58,7 @@ def filters_from_options(
         topic=topic,
         reason=reason,
         customer=customer,
+        sender=sender,
         refused_before=None if older_than is None else now - older_than,
         refused_since=None if newer_than is None else now - newer_than,
     )

@@ -9,12 +9,12 @@ import base64
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.cli.ages import shown_age
 from worker.cli.dead_letter_tables import letter_as_json, shown_arr
-from worker.cli.printable import pretty, printable, printable_bytes
 from worker.cli.shared import print_line
 from worker.messages.record import rfc3339
 from worker.stores.dead_letters import Letter, LetterRecord, State
+from worker.text.ages import shown_age
+from worker.text.printable import pretty, printable, printable_bytes
 
 MAX_VALUE_BYTES = 64 * 1024
 """Maximum number of bytes of a value that are printed."""

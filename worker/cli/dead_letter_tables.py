@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from domain.customer import dollars
-from worker.cli.ages import shown_age
-from worker.cli.printable import printable
 from worker.cli.shared import console, print_line
 from worker.cli.tables import print_table
 from worker.messages.record import rfc3339
 from worker.stores.dead_letters import Group, Letter, grouped, total
+from worker.text.ages import shown_age
+from worker.text.printable import printable
 
 
 def print_letters(letters: Sequence[Letter], *, limit: int, note: str, as_json: bool) -> None:

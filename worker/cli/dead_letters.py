@@ -15,19 +15,20 @@ from worker.cli.dead_letter_options import (
     NewerThan,
     OfCustomer,
     OfReason,
+    OfSender,
     OfTopic,
     OlderThan,
     filters_from_options,
 )
 from worker.cli.dead_letter_record import print_record, record_as_json
 from worker.cli.dead_letter_tables import print_letters
-from worker.cli.printable import printable
 from worker.cli.shared import AsJson, named, run_async
 from worker.errors import Exit, Refusal
 from worker.redrive.search import find_dead_letters, read_records
 from worker.redrive.source import RemoteSource
 from worker.settings import Settings
 from worker.stores.dead_letters import WAITING, Filters, Letter, LetterRecord, State
+from worker.text.printable import printable
 
 MAX_UNREAD_OFFSETS = 100_000
 """Maximum number of unread offsets that `list` and `show` search for redriven records."""
@@ -48,6 +49,7 @@ def list_letters(
     reason: OfReason = None,
     topic: OfTopic = None,
     customer: OfCustomer = None,
+    sender: OfSender = None,
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     states: Annotated[
@@ -68,7 +70,7 @@ def list_letters(
     Example: customer-worker dead-letters list --reason unknown_plan_tier --newer-than 12h
     """
     settings = Settings.read()
-    filters = filters_from_options(settings, ids, reason, topic, customer, older_than, newer_than)
+    filters = filters_from_options(settings, ids, reason, topic, customer, sender, older_than, newer_than)
     gc.disable()  # a short life and maybe many letters
     letters, note = run_async(
         lambda: find_dead_letters(settings, RemoteSource(settings), filters, max_unread=MAX_UNREAD_OFFSETS)

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.dead_letter_options import NewerThan, OfCustomer, OfReason, OfTopic, OlderThan, filters_from_options
+from worker.cli.dead_letter_options import (
+    NewerThan,
+    OfCustomer,
+    OfReason,
+    OfSender,
+    OfTopic,
+    OlderThan,
+    filters_from_options,
+)
 from worker.cli.dead_letter_plan import find_plan, plan_as_json, print_dry_run, print_plan
 from worker.cli.own_store import own_store
 from worker.cli.shared import AsJson, Execute, named, run_async
@@ -36,6 +44,7 @@ def discard_letters(
     reason: OfReason = None,
     topic: OfTopic = None,
     customer: OfCustomer = None,
+    sender: OfSender = None,
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     execute: Execute = False,
@@ -49,7 +58,7 @@ def discard_letters(
     Example: customer-worker dead-letters discard customer.signup/3/1704 --why "billing's own test" --execute
     """
     settings = Settings.read()
-    filters = filters_from_options(settings, ids, reason, topic, customer, older_than, newer_than)
+    filters = filters_from_options(settings, ids, reason, topic, customer, sender, older_than, newer_than)
     if not execute:
         chosen = run_async(lambda: find_plan(settings, filters, ANY_REDRIVE_COUNT))
         print_dry_run(chosen, "Dry run: nothing was written. To be discarded:", as_json=as_json)

@@ -15,6 +15,7 @@ from worker.cli.dead_letter_options import (
     NewerThan,
     OfCustomer,
     OfReason,
+    OfSender,
     OfTopic,
     OlderThan,
     filters_from_options,
@@ -40,6 +41,7 @@ def redrive_letters(
     reason: OfReason = None,
     topic: OfTopic = None,
     customer: OfCustomer = None,
+    sender: OfSender = None,
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     max_redrives: Annotated[
@@ -60,7 +62,7 @@ def redrive_letters(
     Example: customer-worker dead-letters redrive --reason unknown_plan_tier --rate 500 --execute
     """
     settings = Settings.read()
-    filters = filters_from_options(settings, ids, reason, topic, customer, older_than, newer_than)
+    filters = filters_from_options(settings, ids, reason, topic, customer, sender, older_than, newer_than)
     if execute:
         run_async(lambda: _redrive(settings, filters, max_redrives, rate, as_json=as_json))
     else:

@@ -8,7 +8,6 @@ import msgspec
 import typer
 
 from domain.customer import dollars
-from worker.cli.printable import json_line, printable, printable_bytes
 from worker.cli.shared import AsJson, customer_id_typed, named, print_line, run_async
 from worker.errors import Exit, Refusal
 from worker.queries.catalogue import HISTORY
@@ -16,6 +15,7 @@ from worker.queries.client import run_query
 from worker.queries.explain import CustomerHistory, CustomerNow, ExplainedDecision, ExplainQuery
 from worker.queries.topic_lookup import EventLookup, RecordLookup, TopicLookup, look_up_topics
 from worker.settings import Settings
+from worker.text.printable import json_line, printable, printable_bytes
 
 MAX_VALUE_BYTES = 2_000
 """Maximum number of bytes of a value that are printed."""

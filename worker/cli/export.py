@@ -10,13 +10,13 @@ import typer
 
 from worker.cli.beside_worker import run_beside_worker
 from worker.cli.counted import counted
-from worker.cli.printable import json_line
 from worker.cli.progress import progress_bar
 from worker.cli.shared import AsJson, named, print_line, time_typed
 from worker.queries.snapshot import SnapshotQuery, TableColumns
 from worker.settings import Settings
 from worker.snapshots.export import FORMATS, Exported, export
 from worker.stores.public_tables import COLUMNS, PublicTable
+from worker.text.printable import json_line
 
 _MIB = 1024 * 1024
 

@@ -9,15 +9,16 @@ import typer
 from rich.table import Table
 
 from worker.cli import parked_dead_letter
-from worker.cli.ages import age_from, shown_age
+from worker.cli.ages import age_from
 from worker.cli.counted import counted
-from worker.cli.printable import json_line
 from worker.cli.shared import AsJson, print_line, run_async
 from worker.cli.tables import print_table
 from worker.queries.catalogue import PARKED
 from worker.queries.client import run_query
 from worker.queries.parked import MOST_CUSTOMERS, ParkedList, ParkedQuery, WaitingCustomer
 from worker.settings import Settings
+from worker.text.ages import shown_age
+from worker.text.printable import json_line
 
 parked = typer.Typer(
     help="List parked cancellations, which wait for their signup, and make dead letters of them.", no_args_is_help=True

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from worker.bootstrap import batch_path
-from worker.cli.ages import age_from, shown_age
+from worker.cli.ages import age_from
 from worker.cli.own_store import own_store
 from worker.cli.shared import AsJson, print_line, run_async
 from worker.cli.tables import print_table
@@ -25,6 +25,7 @@ from worker.settings import Settings
 from worker.stores.changes import ParkedRecord
 from worker.stores.errors import StoreConflictError
 from worker.stores.port import Store
+from worker.text.ages import shown_age
 
 SHOWN = 20
 

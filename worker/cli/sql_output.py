@@ -15,11 +15,11 @@ import pyarrow as pa
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.printable import json_line, printable
 from worker.cli.shared import print_error, print_line
 from worker.cli.tables import print_table
 from worker.snapshots.csv_cells import FORMULA
 from worker.snapshots.sql import Result
+from worker.text.printable import json_line, printable
 
 _IS_FORMULA = re.compile(FORMULA).match
 _CUT = "… and more rows (--limit)"

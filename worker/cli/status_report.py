@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.bootstrap import backend
-from worker.cli.ages import shown_age
 from worker.cli.counted import counted
-from worker.cli.printable import json_line
 from worker.errors import Refusal
 from worker.monitoring.worker_report import WorkerReport
 from worker.queries.lag import InputStatus
 from worker.queries.status import StoreStatus
 from worker.settings import Settings
+from worker.text.ages import shown_age
+from worker.text.printable import json_line
 
 
 class Found(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -41,6 +42,8 @@ RETRY_PAUSE_SECONDS = 10.0
 COLLECT_EVERY_SECONDS = 30.0
 COLLECT_ON_A_BACKLOG_EVERY_SECONDS = 300.0
 SMALL_BATCH = 1_000
+RECENT_BATCHES = 512
+"""Reports kept until the history takes them, every few seconds."""
 _size = attrgetter("size")
 
 
@@ -48,7 +51,8 @@ class Applier:
     """Applier of polls: commits them, offers messages to the relay, and stops the worker once retries are exhausted.
 
     `batch_began` is None between batches, `batch_ended` when the last one ended (both of the monotonic clock);
-    `is_failing` is set from a batch's first failed attempt until one succeeds. `tracing` records each batch.
+    `failure` is the error of the last attempt in words, None unless that failed. `recent_batches` has the last reports.
+    `tracing` records each batch.
     """
 
     def __init__(
@@ -74,10 +78,11 @@ class Applier:
         self._metrics = metrics
         self._collected = time.monotonic()
         self.tracing = Tracing()
-        self.is_failing = False
+        self.failure: str | None = None
         self.batch_began: float | None = None
         self.batch_ended = 0.0
         self.last_batch: BatchReport | None = None
+        self.recent_batches: deque[BatchReport] = deque(maxlen=RECENT_BATCHES)
 
     async def apply(self, messages: Messages, assignment: int) -> None:
         """Apply a poll in order, if the assignment with this number is still in force.
@@ -114,7 +119,7 @@ class Applier:
             span.fail(error)
             self._leave(messages, error)
             return
-        self.is_failing = False
+        self.failure = None
         self._relay.offer(committed)
         if attempt.retry_state.attempt_number > 1:
             self._relay.look_again()
@@ -124,6 +129,7 @@ class Applier:
         self._metrics.applied(len(messages), result, {Stage.DECODE: decoding, **seconds})
         span.commit(result, committed.messages, attempt.retry_state.attempt_number)
         self.last_batch = _report(len(messages), result, time.monotonic() - began)
+        self.recent_batches.append(self.last_batch)
         _log_batch(result, self.last_batch)
 
     def _leave(self, messages: Messages, error: Exception) -> None:
@@ -148,7 +154,7 @@ class Applier:
                 )
 
     def _disown(self) -> None:
-        self.is_failing = False  # no further attempt of this worker would show that the store is well
+        self.failure = None  # no further attempt of this worker would show that the store is well
         self._assignment.disown()
 
     async def _before_retry(self, state: RetryCallState) -> None:
@@ -156,9 +162,8 @@ class Applier:
         if isinstance(error, StoreConflictError):
             log.info("batch retried after conflict", reason=str(error), attempt=state.attempt_number)
             return
-        self.is_failing = True
+        self.failure = description = described(error) if error else "unknown error"
         self._metrics.batch_failed()
-        description = described(error) if error else ""
         log.error("batch failed, retrying", error=description, attempt=state.attempt_number, exc_info=error)
         try:
             await self._thread.call(self._store.reopen)

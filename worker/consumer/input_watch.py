@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS = 1.0
 DESCRIBE_SECONDS = 5.0
 REFRESH_SECONDS = 5.0
+OUTDATED_SECONDS = 10.0
+"""Age of the last description from which the state of the input topics counts as unknown."""
 NO_WORKER = "the group has assigned its partitions to no worker"
 
 Positions = Callable[[], Awaitable[Mapping[TopicPartition, int]]]
@@ -131,6 +133,16 @@ class InputWatch:
     def behind_seconds(self) -> dict[plain.TopicPartition, float]:
         """Return the age of the oldest unread offset of each partition, as far as this worker has seen."""
         return self._partitions.behind_seconds(self._unreadable)
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since Kafka last described the input topics: the age of what is known about them."""
+        return time.monotonic() - self._partitions.described_at
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether Kafka has not described the input topics lately."""
+        return self.age_seconds > OUTDATED_SECONDS
 
     @property
     def _unreadable(self) -> frozenset[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import re
 from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import ip_address
+from typing import Protocol
 
 from pydantic import SecretStr
 from starlette.datastructures import Headers
@@ -17,8 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 class RefuseOtherSites:
     """Middleware that refuses requests which a web page of another site caused. Links to a page are followed.
 
-    `host` is the host setting of the server. On a loopback address, a Host header names this machine: a browser that
-    requests another name was given this address by DNS rebinding.
+    `host` is the host setting of the server. On a loopback address, and on a Unix socket to which a local port is
+    forwarded, a Host header names this machine: a browser that requests another name was given this address by DNS
+    rebinding.
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
@@ -45,16 +48,31 @@ class RefuseOtherSites:
 
     def _is_expected_name(self, scope: Scope, name: str) -> bool:
         is_local = name in {"localhost", self._own_name} or _is_loopback(name)
-        return is_local or not _is_loopback(scope["server"][0])
+        address, port = scope["server"]
+        return is_local or not (port is None or _is_loopback(address))
+
+
+class Refuse(Protocol):
+    """Builds the response to a refused request."""
+
+    def __call__(self, status: int, reason: str, headers: Mapping[str, str], /) -> Response: ...  # noqa: D102 - see above
 
 
 class RequireToken:
-    """Middleware that refuses requests without the bearer token; all of them if there is no token."""
+    """Middleware that refuses requests without the bearer token; all of them if there is no token.
 
-    def __init__(self, app: ASGIApp, token: SecretStr | None, headers: Mapping[str, str]) -> None:
+    With `as_password`, the token is also accepted as the password of HTTP's Basic authentication, which browsers can
+    send. `what` names what is protected.
+    """
+
+    def __init__(
+        self, app: ASGIApp, token: SecretStr | None, what: str, refuse: Refuse, *, as_password: bool = False
+    ) -> None:
         self._app = app
-        self._digest = None if token is None else _digest(f"Bearer {token.get_secret_value()}")
-        self._headers = headers
+        self._digest = None if token is None else _digest(token.get_secret_value())
+        self._what = what
+        self._refuse = refuse
+        self._as_password = as_password
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse the request, or pass it on."""
@@ -63,28 +81,43 @@ class RequireToken:
 
     def _refusal(self, authorization: str) -> Response | None:
         if self._digest is None:
-            return self._refused(
+            return self._refuse(
                 403,
-                "queries about customers are not served on this port, as CUSTOMER_WORKER_HTTP__TOKEN is not set. Run "
+                f"{self._what} are not served on this port, as CUSTOMER_WORKER_HTTP__TOKEN is not set. Run "
                 "customer-worker on the worker's machine as the worker's user",
+                {},
             )
-        if not hmac.compare_digest(_digest(_with_scheme(authorization)), self._digest):
-            return self._refused(
-                401,
-                "queries about customers require the header 'Authorization: Bearer' with the value of "
-                "CUSTOMER_WORKER_HTTP__TOKEN",
-                {"www-authenticate": "Bearer"},
-            )
-        return None
+        credentials = _credentials(authorization, as_password=self._as_password)
+        if hmac.compare_digest(_digest(credentials), self._digest):
+            return None
+        password = ", or as the password of a browser's prompt (any user name)" if self._as_password else ""
+        refusal = self._refuse(
+            401,
+            f"{self._what} require the header 'Authorization: Bearer' with the value of "
+            f"CUSTOMER_WORKER_HTTP__TOKEN{password}",
+            {"www-authenticate": "Bearer"},
+        )
+        if self._as_password:
+            refusal.headers.append("www-authenticate", _BASIC)
+        return refusal
 
-    def _refused(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
-        return PlainTextResponse(f"{sentence}\n", status, headers={**self._headers, **(headers or {})})
+
+_BASIC = 'Basic realm="customer-worker", charset="UTF-8"'
 
 
-def _with_scheme(authorization: str) -> str:
-    """Return the header with the scheme in its usual case: schemes are case-insensitive (RFC 9110)."""
+def _credentials(authorization: str, *, as_password: bool) -> str:
+    """Return the token in the header, empty if there is none: schemes are case-insensitive (RFC 9110)."""
     scheme, _, credentials = authorization.partition(" ")
-    return f"{scheme.capitalize()} {credentials.strip()}"
+    credentials = credentials.strip()
+    if scheme.lower() == "bearer":
+        return credentials
+    if scheme.lower() != "basic" or not as_password:
+        return ""
+    try:
+        _, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except ValueError:
+        return ""
+    return password
 
 
 def _digest(text: str) -> bytes:

@@ -47,6 +47,10 @@ class QueryRoutes:
             Mount("/ask", routes=self._queries(), middleware=middleware),
         ]
 
+    def refusal(self, status: int, reason: str, headers: Mapping[str, str]) -> Response:
+        """Return the response to a client who may not run queries."""
+        return PlainTextResponse(f"{reason}\n", status, headers={**self.headers, **headers})
+
     def _queries(self) -> list[BaseRoute]:
         by_name = Route("/{name}", self._ask)
         return [by_name] if self._snapshots is None else [Route("/snapshot", self._snapshot), by_name]

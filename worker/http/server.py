@@ -17,8 +17,8 @@ from typing_extensions import override
 
 from worker.http.access import RefuseOtherSites, RequireToken
 from worker.http.connections import BoundedConnection
-from worker.http.operations_page import STYLE_SOURCE
-from worker.http.operations_routes import OperationsRoutes
+from worker.http.pages.frame import POLICY
+from worker.http.pages.routes import PageRoutes
 from worker.http.query_routes import QueryRoutes
 from worker.messages import schemas
 from worker.messages.asyncapi import asyncapi
@@ -28,17 +28,15 @@ from worker.settings import Http, Settings
 
 _BACKLOG = 128
 """Connections that the system accepts for the server; all of them are taken at once."""
-_CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 _HEADERS = {
     "cache-control": "no-store",
-    "content-security-policy": _CONTENT_SECURITY_POLICY,
+    "content-security-policy": POLICY,
+    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-"""Headers of every response: they forbid caching, scripts, framing, content sniffing and use by other sites."""
+"""Headers of every response: they forbid caching, foreign scripts, framing, content sniffing and use by other sites."""
 
 
 class Server(uvicorn.Server):
@@ -66,32 +64,36 @@ class Server(uvicorn.Server):
         yield
 
 
-def application(health: Health, settings: Settings, queries: QueryRoutes, operations: OperationsRoutes) -> ASGIApp:
-    """Build the application of the port."""
-    return port_application(
-        settings.http,
-        queries,
-        [
-            Route("/livez", _checks(health.live)),
-            Route("/readyz", _checks(health.ready)),
-            Route("/asyncapi.json", _asyncapi(settings)),
-            Route("/schemas/{name}.json", _schema),
-            *operations.routes(),
-        ],
-    )
+def open_routes(health: Health, settings: Settings, metrics: Route) -> list[BaseRoute]:
+    """Return the routes that everybody may use, besides pages: health, metrics and the documents of the contract."""
+    return [
+        Route("/livez", _checks(health.live)),
+        Route("/readyz", _checks(health.ready)),
+        Route("/asyncapi.json", _asyncapi(settings)),
+        Route("/schemas/{name}.json", _schema),
+        metrics,
+    ]
 
 
-def port_application(http: Http, queries: QueryRoutes, others: Sequence[BaseRoute]) -> ASGIApp:
-    """Build an application that serves queries with the token only, and nothing to web pages of other sites."""
-    token = Middleware(RequireToken, token=http.token, headers=queries.headers)
-    return Starlette(
-        routes=[*others, *queries.routes(token)], middleware=[Middleware(RefuseOtherSites, host=http.host)]
-    )
+def port_application(
+    http: Http, queries: QueryRoutes, others: Sequence[BaseRoute] = (), pages: PageRoutes | None = None
+) -> ASGIApp:
+    """Build an application that serves customer data with the token only, and nothing to web pages of other sites."""
+    token = Middleware(RequireToken, token=http.token, what="queries about customers", refuse=queries.refusal)
+    routes = [*others, *queries.routes(token)]
+    if pages is not None:
+        what = "pages with customer data"
+        access = Middleware(RequireToken, token=http.token, what=what, refuse=pages.refusal, as_password=True)
+        routes += pages.routes(access)
+    return Starlette(routes=routes, middleware=[Middleware(RefuseOtherSites, host=http.host)])
 
 
-def command_application(queries: QueryRoutes) -> ASGIApp:
-    """Build the application of the command socket, whose clients are the user of the worker."""
-    return Starlette(routes=queries.routes())
+def command_application(
+    http: Http, queries: QueryRoutes, others: Sequence[BaseRoute] = (), pages: PageRoutes | None = None
+) -> ASGIApp:
+    """Build the application of the command socket. Its clients are the user of the worker, or use a port forwarded."""
+    routes = [*others, *queries.routes(), *(pages.routes() if pages else ())]
+    return Starlette(routes=routes, middleware=[Middleware(RefuseOtherSites, host=http.host)])
 
 
 def _checks(check_all: Callable[[], list[Check]]) -> Callable[[Request], Response]:

@@ -21,6 +21,7 @@ from worker.messages.schema_registry import unframed
 
 JSON: Header = ("content-type", b"application/json")
 STRUCTURED = b"application/cloudevents+json"
+MAX_SOURCE = 200
 _REQUIRED = ("specversion", "id", "source", "type")
 # No other value has the member `specversion`.
 _MARK, _ESCAPE = b'"specversion"', rb"\u"
@@ -125,6 +126,17 @@ def _from_base64(data: str | None) -> bytes:
     value.decode()
     require_shallow(value)
     return value
+
+
+def source_of(record: UnpackedRecord) -> str | None:
+    """Return the CloudEvents source of a record, at most `MAX_SOURCE` characters; None if it has none."""
+    source = dict(record.headers).get("ce_source")
+    if source is None and (is_structured(record) or is_unannounced(record)):
+        try:
+            return (_text(_decode(unframed(record.value or b"")).source) or "")[:MAX_SOURCE] or None
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
+    return source.decode(errors="backslashreplace")[:MAX_SOURCE] if source else None
 
 
 def caused_by(cause: UnpackedRecord, topic_partition: TopicPartition) -> bytes:

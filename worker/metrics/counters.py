@@ -81,7 +81,7 @@ class Metrics(Collector):
         self.lost_commits = 0
         self.unknown_industries = 0
         self.lost_arr = Decimal(0)
-        self._event_ages = EventAges(topics.churned)
+        self.event_ages = EventAges(topics.churned)
         self._batch_records = Histogram(
             "customer_worker_batch_records",
             "Records per commit.",
@@ -114,7 +114,7 @@ class Metrics(Collector):
         """Count a transaction that has just become visible, and its duration."""
         self.kafka.succeeded(Operation.PUBLISH)
         self._seconds[Stage.PUBLISH].observe(seconds)
-        self._event_ages.add(messages, time.time())
+        self.event_ages.add(messages, time.time())
 
     def recovering(self, cause: Cause) -> None:
         """Count a recovery."""
@@ -127,6 +127,12 @@ class Metrics(Collector):
     def store_lost_commits(self) -> None:
         """Count that the store was found without commits of this worker."""
         self.lost_commits += 1
+
+    @property
+    def records(self) -> int:
+        """Number of records in committed batches."""
+        [family] = self._batch_records.collect()
+        return round(next(sample.value for sample in family.samples if sample.name.endswith("_sum")))
 
     @override
     def collect(self) -> Iterator[Metric]:
@@ -157,7 +163,7 @@ class Metrics(Collector):
             "Annual recurring revenue of the customers who churned, in US dollars.",
             float(self.lost_arr),
         )
-        yield self._event_ages.family(
+        yield self.event_ages.family(
             "customer_worker_event_age_seconds",
             "Time from the timestamp of the source record until its event is visible.",
         )

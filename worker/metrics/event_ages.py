@@ -29,6 +29,11 @@ class EventAges:
         self._counts += np.bincount(np.searchsorted(self._limits_ms, ages_ms), minlength=len(self._counts))
         self._sum_ms += int(ages_ms.sum())
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of events by age: one for each limit in `SECONDS`, and one for those older than all."""
+        return tuple(self._counts.tolist())
+
     def family(self, name: str, documentation: str) -> HistogramMetricFamily:
         """Return the histogram in the type of the client library."""
         limits = [*(str(float(limit)) for limit in SECONDS), "+Inf"]

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from worker.metrics.counters import Metrics
 from worker.monitoring.gauges import Reading, StoreReading
+from worker.stores.reading import AtStake
 
 
 def exposition(metrics: Metrics, reading: Reading, accept: str) -> tuple[bytes, str]:
@@ -63,7 +64,7 @@ def _gauges(reading: Reading) -> Iterator[Metric]:
 
 
 def _of_store(store: StoreReading, now: datetime) -> Iterator[Metric]:
-    waiting, at_stake = store.waiting, store.at_stake
+    waiting = store.waiting
     yield GaugeMetricFamily(
         "customer_worker_parked", "Parked cancellations, which wait for their signup.", waiting.parked
     )
@@ -80,6 +81,13 @@ def _of_store(store: StoreReading, now: datetime) -> Iterator[Metric]:
         "Age of the oldest unpublished record since its decision; 0 if there is none.",
         age_seconds(waiting.pending_since, now),
     )
+    if store.at_stake is not None:
+        yield from _of_dead_letters(store.at_stake, now)
+    if store.size_bytes is not None:
+        yield GaugeMetricFamily("customer_worker_store_bytes", "Size of the store's files.", store.size_bytes)
+
+
+def _of_dead_letters(at_stake: AtStake, now: datetime) -> Iterator[Metric]:
     yield GaugeMetricFamily("customer_worker_dead_letters", "Unsettled dead letters.", at_stake.letters)
     yield GaugeMetricFamily(
         "customer_worker_dead_letter_arr_dollars",
@@ -91,8 +99,6 @@ def _of_store(store: StoreReading, now: datetime) -> Iterator[Metric]:
         "Age of the oldest unsettled dead letter; 0 if there is none.",
         age_seconds(at_stake.since, now),
     )
-    if store.size_bytes is not None:
-        yield GaugeMetricFamily("customer_worker_store_bytes", "Size of the store's files.", store.size_bytes)
 
 
 def age_seconds(since: datetime | None, now: datetime) -> float:

@@ -89,8 +89,8 @@ class Health:
         return Check("group", problem is None, "joined", f"{problem}. Partitions may not be read")
 
     def _store(self) -> Check:
-        if self._consumer.applier.is_failing:
-            return Check("store", is_well=False, found="", advice="the last batch failed. See the log")
+        if (failure := self._consumer.applier.failure) is not None:
+            return Check("store", is_well=False, found="", advice=f"the last batch failed: {failure}")
         failure = self._store_watch.failure
         return Check("store", failure is None, "writable", f"not writable: {failure}")
 

@@ -8,7 +8,7 @@ from worker.messages.dead_letter import DEAD_LETTER_PREFIX, redrive_count
 from worker.messages.record import TopicPartition
 from worker.queries.query import NoParameters, Query
 from worker.settings import Settings
-from worker.stores.arr_at_stake import BYTES_AT_ONCE, sources, stated, with_records
+from worker.stores.arr_at_stake import BYTES_AT_ONCE, sender, sources, stated, with_records
 from worker.stores.dead_letters import (
     Filters,
     Letter,
@@ -16,6 +16,7 @@ from worker.stores.dead_letters import (
     StoredLetter,
     StoredRecord,
     arr_at_stake,
+    is_of,
 )
 from worker.stores.reading import StoreView
 
@@ -40,10 +41,11 @@ class LetterRecordsQuery(msgspec.Struct, frozen=True):
 def described(store: StoreView, settings: Settings, filters: Filters) -> list[Letter]:
     """Return the selected dead letters in the order they were written, with customer, state and ARR at stake."""
     stored = store.dead_letters(sources(settings.topics), filters)
-    return [
+    letters = [
         _described(letter, record, is_signup=letter.topic == settings.topics.signup)
         for letter, record in with_records(store, stored, settings.batch.max_value_bytes)
     ]
+    return [letter for letter in letters if is_of(filters.sender, letter)]
 
 
 def _described(letter: StoredLetter, record: StoredRecord, *, is_signup: bool) -> Letter:
@@ -60,6 +62,7 @@ def _described(letter: StoredLetter, record: StoredRecord, *, is_signup: bool) -
         message=message.decode(errors="replace"),
         redrives=redrive_count(record.headers),
         state=letter.state,
+        sender=sender(letter.topic, record),
         customer_id=letter.customer_id,
         arr_at_stake=arr_at_stake(
             letter.mrr,

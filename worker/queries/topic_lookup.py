@@ -57,6 +57,13 @@ async def look_up_topics(settings: Settings, history: CustomerHistory) -> TopicL
         return TopicLookup(await lookup.records(history), await lookup.events(history))
 
 
+async def look_up_records(settings: Settings, history: CustomerHistory) -> Mapping[RecordCoordinates, RecordLookup]:
+    """Look up the records of a history, without its events: these take a search. Raises `Refusal` as above."""
+    partitions = await partitions_of(settings.kafka, settings.topics.inputs)
+    async with committed_reader(settings.kafka, FETCH_BYTES) as reader:
+        return await _Lookup(settings, reader, partitions).records(history)
+
+
 class _Lookup:
     def __init__(self, settings: Settings, reader: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._settings = settings

@@ -8,10 +8,11 @@ from hashlib import sha256
 import msgspec
 
 from worker.errors import Exit, Refusal
+from worker.queries.dead_letters import LettersAnswer
 from worker.redrive.source import DeadLetterSource
 from worker.redrive.unread import Progress, unread_redrives
 from worker.settings import Settings
-from worker.stores.dead_letters import Filters, Letter, LetterRecord, State
+from worker.stores.dead_letters import Filters, Letter, LetterRecord, State, is_of
 
 MAX_RECORDS_PER_QUERY = 500
 
@@ -29,7 +30,7 @@ async def find_dead_letters(
     With `max_unread`, more unread offsets than that are not searched, and a failure to read Kafka is no error: then
     the returned note names it, else the note is empty. Without it, raises `Refusal` if Kafka cannot be read.
     """
-    answer = await source.letters(filters)
+    answer = await _letters(source, filters)
     topics = sorted({letter.topic for letter in answer.letters if letter.state is State.OPEN})
     if not topics:
         return answer.letters, ""
@@ -54,6 +55,12 @@ async def find_dead_letters(
         in unread.letters[letter.id]  # any producer can set the headers of a redrive
     }
     return [_redriven(each) if each.id in sent else each for each in answer.letters], ""
+
+
+async def _letters(source: DeadLetterSource, filters: Filters) -> LettersAnswer:
+    answer = await source.letters(filters)
+    # A running worker of an earlier version does not know this filter.
+    return LettersAnswer([each for each in answer.letters if is_of(filters.sender, each)], answer.positions)
 
 
 def _redriven(letter: Letter) -> Letter:

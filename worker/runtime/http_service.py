@@ -12,13 +12,15 @@ from worker.addresses import shown_address
 from worker.bootstrap import store_identity
 from worker.http import server as http
 from worker.http.command_socket import CommandSocket
-from worker.http.operations_page import OperationsPage
-from worker.http.operations_routes import OperationsRoutes
+from worker.http.metrics_route import metrics_route
+from worker.http.pages.routes import PageRoutes
 from worker.http.query_routes import QueryRoutes
 from worker.metrics.counters import Metrics
 from worker.monitoring.gauges import Gauges
 from worker.monitoring.health import Health
-from worker.monitoring.worker_report import STORE_HEADER
+from worker.monitoring.history import History
+from worker.monitoring.sampler import Sampler
+from worker.monitoring.worker_report import STORE_HEADER, WorkerReport
 from worker.runtime.components import Components
 from worker.settings import Settings
 
@@ -33,28 +35,36 @@ class HttpService:
         self._components = components
         self._health = Health(components.consumer, components.relay, components.store_watch)
         gauges = Gauges(components.consumer, self._health, components.store, settings)
-        page = OperationsPage(settings, metrics)
-        self._operations = OperationsRoutes(metrics, gauges, page, lambda: self._health.report(started_at))
+        history = History()
+        self._sampler = Sampler(metrics, gauges, components.consumer.applier.recent_batches, history)
+        self._started_at = started_at
         identity = {STORE_HEADER: store_identity(settings)}
-        self._queries = QueryRoutes(
-            components.query_server, lambda: self._health.report(started_at), identity, components.snapshots
-        )
+        self._queries = QueryRoutes(components.query_server, self._report, identity, components.snapshots)
+        self._pages = PageRoutes(settings, metrics, gauges, history, self._report, components.query_server)
+        self._open = http.open_routes(self._health, settings, metrics_route(metrics, gauges))
+
+    def _report(self) -> WorkerReport:
+        return self._health.report(self._started_at)
 
     async def serve(self) -> None:
         """Serve the port and the command socket until cancelled."""
-        serving = []
+        serving = [self._sampler.run()]
         if (listening := self._components.socket) is not None:
             serving.append(self._serve(listening))
         if (command_socket := self._components.command_socket) is not None:
             serving.append(self._serve_commands(command_socket))
-        await asyncio.gather(*serving)
+        try:
+            await asyncio.gather(*serving)
+        finally:
+            await self._pages.close()
 
     async def _serve(self, listening: socket) -> None:
         host, port = listening.getsockname()[:2]
         log.info("serving", url=f"http://{shown_address(host, port)}")
-        application = http.application(self._health, self._settings, self._queries, self._operations)
+        application = http.port_application(self._settings.http, self._queries, self._open, self._pages)
         await http.Server(application).serve(sockets=[listening])
 
     async def _serve_commands(self, command_socket: CommandSocket) -> None:
         log.info("serving commands", socket=str(command_socket.path))
-        await http.Server(http.command_application(self._queries)).serve(sockets=[command_socket.socket])
+        application = http.command_application(self._settings.http, self._queries, self._open, self._pages)
+        await http.Server(application).serve(sockets=[command_socket.socket])

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from domain.customer import MRR
+from worker.messages.cloudevents import source_of
 from worker.messages.inbound import stated_mrr
 from worker.messages.record import PlainRecord
 from worker.settings import Settings, Topics
@@ -58,6 +59,15 @@ def _stakes(
         yield letter.customer_id, arr
 
 
+def sender(topic: str, record: StoredRecord) -> str | None:
+    """Read the CloudEvents source of a dead letter's record, None if it has none."""
+    return source_of(_plain(topic, record))
+
+
 def stated(topic: str, record: StoredRecord) -> MRR | None:
     """Read the MRR that a refused signup states, None if it cannot be read."""
-    return stated_mrr(PlainRecord(topic, record.partition, 0, -1, record.key, record.value, record.headers))
+    return stated_mrr(_plain(topic, record))
+
+
+def _plain(topic: str, record: StoredRecord) -> PlainRecord:
+    return PlainRecord(topic, record.partition, 0, -1, record.key, record.value, record.headers)

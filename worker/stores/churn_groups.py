@@ -1,4 +1,4 @@
-"""Churned customers in groups: by the month of the churn, by industry, by plan tier."""
+"""Churned customers in groups: by the day or month of the churn, by industry, by plan tier."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from domain.customer import EARLY_STAGE_DAYS
 
 
 class GroupBy(StrEnum):
-    """The attribute that churns are grouped by; `month` is that of the churn date."""
+    """The attribute that churns are grouped by; `day` and `month` are those of the churn date."""
 
+    DAY = "day"
     MONTH = "month"
     INDUSTRY = "industry"
     PLAN_TIER = "plan_tier"
 
 
 class ChurnGroup(msgspec.Struct, frozen=True):
-    """The churned customers of one group. `key` is the month as `YYYY-MM`, the industry or the plan tier.
+    """The churned customers of one group.
 
-    `lost_arr` is in dollars per year; `early_stage` are the customers who churned in the early stage.
+    `key` is the day, the month as `YYYY-MM`, the industry or the plan tier. `lost_arr` is in dollars per year;
+    `early_stage` are the customers who churned in the early stage.
     """
 
     key: str
@@ -34,6 +36,7 @@ class ChurnGroup(msgspec.Struct, frozen=True):
 
 
 _KEYS = {
+    GroupBy.DAY: "CAST(customers.churn_date AS VARCHAR)",
     GroupBy.MONTH: "left(CAST(customers.churn_date AS VARCHAR), 7)",
     GroupBy.INDUSTRY: "industry",
     GroupBy.PLAN_TIER: "plan_tier",

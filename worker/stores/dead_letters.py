@@ -31,7 +31,9 @@ WAITING = (State.OPEN, State.REDRIVEN)
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """Filters that select dead letters; an empty one selects all. `topic` is the source topic.
 
-    An id is `topic/partition/offset`, with `@timestamp` or without. A letter's age counts from its refusal.
+    An id is `topic/partition/offset`, with `@timestamp` or without. A letter's age counts from its refusal. `sender`
+    is the CloudEvents source of the record, "" selects records without one; the store does not filter by it. With
+    `newest`, so many letters are selected at most, the last ones.
     """
 
     ids: tuple[str, ...] = ()
@@ -40,6 +42,9 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     customer: str | None = None
     refused_before: datetime | None = None
     refused_since: datetime | None = None
+    states: tuple[State, ...] = ()
+    sender: str | None = None
+    newest: int | None = None
 
 
 class StoredLetter(NamedTuple):
@@ -118,7 +123,10 @@ class LetterRecord(msgspec.Struct, frozen=True):
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A dead letter in a query's result. `arr_at_stake` is in dollars per year, None if it is unknown."""
+    """A dead letter in a query's result. `arr_at_stake` is in dollars per year, None if it is unknown.
+
+    `sender` is the CloudEvents source of its record, None if it has none.
+    """
 
     seq: int
     id: str
@@ -131,6 +139,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message: str
     redrives: int
     state: State
+    sender: str | None = None
     customer_id: str | None = None
     arr_at_stake: Decimal | None = None
     redriven_to: str | None = None
@@ -141,6 +150,11 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def coordinates(self) -> str:
         """Coordinates of its record: `topic/partition/offset`."""
         return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+def is_of(sender: str | None, letter: Letter) -> bool:
+    """Return whether the letter is of this sender, as `Filters.sender` selects."""
+    return sender is None or (letter.sender or "") == sender
 
 
 def arr_at_stake(mrr: str | None, *, has_left: bool, is_signup: bool, stated: MRR | None) -> Decimal | None:

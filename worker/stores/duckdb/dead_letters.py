@@ -24,13 +24,14 @@ WHERE list_contains($letter_topics, letter_topic)
     AND ($reason IS NULL OR reason = $reason)
     AND ($before IS NULL OR refused_at < $before)
     AND ($since IS NULL OR refused_at >= $since)
-ORDER BY seq
+    AND (len($states) = 0 OR list_contains($states, state))
+ORDER BY seq DESC LIMIT $newest
 """
 
 
 def letters(db: duckdb.DuckDBPyConnection, sources: Mapping[str, str], filters: Filters) -> list[StoredLetter]:
     """Return the selected dead letters in the order they were written; `sources` has the source of each topic."""
-    found = db.execute(_LETTERS, _parameters(sources, filters)).fetchall()
+    found = reversed(db.execute(_LETTERS, _parameters(sources, filters)).fetchall())
     place = StoredLetter._fields.index("refused_at")
     return [StoredLetter._make((*row[:place], row[place].replace(tzinfo=UTC), *row[place + 1 :])) for row in found]
 
@@ -48,6 +49,8 @@ def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
         "reason": filters.reason,
         "before": before,
         "since": since,
+        "states": [state.value for state in filters.states],
+        "newest": filters.newest,
     }
 
 

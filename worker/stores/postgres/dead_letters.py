@@ -23,7 +23,8 @@ WHERE letter_topic = ANY(%(letter_topics)s)
     AND (%(reason)s::text IS NULL OR reason = %(reason)s)
     AND (%(before)s::timestamptz IS NULL OR refused_at < %(before)s)
     AND (%(since)s::timestamptz IS NULL OR refused_at >= %(since)s)
-ORDER BY seq
+    AND (cardinality(%(states)s::text[]) = 0 OR state = ANY(%(states)s))
+ORDER BY seq DESC LIMIT %(newest)s
 """
 
 
@@ -32,7 +33,8 @@ def letters(db: Connection, sources: Mapping[str, str], filters: Filters) -> lis
 
     `seq` is the number of the letter's row in the outbox; a row has it from the start.
     """
-    return [StoredLetter(*row) for row in db.execute(_LETTERS.encode(), _parameters(sources, filters)).fetchall()]
+    found = db.execute(_LETTERS.encode(), _parameters(sources, filters)).fetchall()
+    return [StoredLetter(*row) for row in reversed(found)]
 
 
 def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
@@ -44,6 +46,8 @@ def _parameters(sources: Mapping[str, str], filters: Filters) -> dict[str, Any]:
         "reason": filters.reason,
         "before": filters.refused_before,
         "since": filters.refused_since,
+        "states": [state.value for state in filters.states],
+        "newest": filters.newest,
     }
 
 

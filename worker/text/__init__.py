@@ -1,0 +1,1 @@
+"""Text for readers: escaping of external data, ages, amounts of time."""
