@@ -1,4 +1,4 @@
-"""A broker killed, restarted or frozen: the one that keeps the transactions, the group, or a partition."""
+"""A broker killed, restarted or frozen: the one that keeps transactions, the group, or a partition; or all in turn."""
 
 import random
 import time
@@ -27,7 +27,7 @@ def faults() -> list[Fault]:
         Fault(f"{part} {harm}", _hurt(find, do))
         for part, find in parts.items()
         for harm, do in {"killed": _kill, "restarted": _restart, "frozen": _freeze}.items()
-    ]
+    ] + [Fault("all brokers restarted in turn", _roll)]
 
 
 def _hurt(find: Part, do: Callable[[Node, Play, random.Random], str]) -> Callable[[Play, random.Random], str]:
@@ -54,6 +54,20 @@ def _restart(node: Node, play: Play, _: random.Random) -> str:
     node.stop()
     node.restart()
     return f"handed over and back in {time.monotonic() - began:.0f} s"
+
+
+def _roll(play: Play, rng: random.Random) -> str:
+    """Restart one broker after the other, each as soon as all replicas are in sync, as an upgrade does."""
+    began = time.monotonic()
+    nodes = list(play.cluster.kafka.nodes)
+    rng.shuffle(nodes)
+    for node in nodes:
+        play.cluster.wait_until_in_sync()
+        play.on_cleanup(play.cluster.wait_until_whole)
+        node.stop()
+        node.restart()
+    play.cluster.wait_until_in_sync()
+    return f"all restarted in {time.monotonic() - began:.0f} s"
 
 
 def _freeze(node: Node, play: Play, rng: random.Random) -> str:

@@ -45,7 +45,7 @@ def _under_postgres(play: Play, _: random.Random) -> str:
     assert database is not None
     disk = Path(tempfile.mkdtemp(prefix="faults-disk-"))
     play.on_cleanup(disk.rmdir)
-    _mount_small_disk(play, disk, f",uid={database.server.user_id},mode=0700")
+    mount_small_disk(play, disk, f",uid={database.server.user_id},mode=0700")
     undo = database.move(play.stage.settings["STORE__URL"], disk)
     play.on_cleanup(undo)
     return _fill_until_noticed(play, disk)
@@ -60,7 +60,7 @@ def _run_full(play: Play, room: int) -> str:
 def _fill_until_noticed(play: Play, disk: Path, room: int = 0) -> str:
     filler = disk / "filler"
     before = len(_failures(play))
-    _fill(filler, disk, room)
+    fill(filler, disk, room)
     try:
         play.wait_for(lambda: len(_failures(play)) > before, "a batch that failed for want of room", FILL_LIMIT_S)
     finally:
@@ -72,7 +72,8 @@ def _failures(play: Play) -> list[str]:
     return [str(failed.get("error", "")) for worker in play.workers for failed in worker.events(FAILED)]
 
 
-def _fill(filler: Path, disk: Path, room: int) -> None:
+def fill(filler: Path, disk: Path, room: int = 0) -> None:
+    """Fill the disk with one file, but for this room."""
     free = os.statvfs(disk)
     with filler.open("wb", buffering=0) as opened:
         with suppress(OSError):  # the worker writes, too
@@ -91,17 +92,24 @@ def _move_to_a_small_disk(play: Play) -> None:
         return
     disk = play.directory / "disk"
     disk.mkdir()
-    _mount_small_disk(play, disk)
+    mount_small_disk(play, disk)
     copy_of_store(play.stage, disk)
     play.stage.directory = disk
 
 
-def _mount_small_disk(play: Play, at: Path, options: str = "") -> None:
+def mount_small_disk(play: Play, at: Path, options: str = "", *, size: int = SIZE) -> None:
+    """Mount a file system of this size; the end of the play unmounts it."""
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}{options}", "tmpfs", str(at)],
+        ["mount", "-t", "tmpfs", "-o", f"size={size}{options}", "tmpfs", str(at)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert mounted.returncode == 0, f"a small file system needs root: {mounted.stderr}"
-    play.on_cleanup(lambda: subprocess.run(["umount", "--lazy", str(at)], check=False))
+    play.on_cleanup(lambda: unmount(at))
+
+
+def unmount(at: Path) -> None:
+    """Unmount it; nothing where nothing is mounted there."""
+    if os.path.ismount(at):
+        subprocess.run(["umount", "--lazy", str(at)], check=False)

@@ -219,13 +219,13 @@ class Play:
         self.wait_for(lambda: len(self.watcher.records) >= due, f"{due} records published", limit_s)
 
     def wait_until_stable(self, limit_s: float) -> None:
-        """Until no transaction is open on any output: the last stable offset is the end."""
+        """Until no transaction is open on any output."""
+        self.wait_for(self.is_stable, "last stable offset = end on every output", limit_s)
 
-        def stable() -> bool:
-            committed = self.ends(IsolationLevel.READ_COMMITTED, *self.outputs)
-            return committed == self.ends(IsolationLevel.READ_UNCOMMITTED, *self.outputs)
-
-        self.wait_for(stable, "last stable offset = end on every output", limit_s)
+    def is_stable(self) -> bool:
+        """Return whether no transaction is open on any output: the last stable offset is the end."""
+        committed = self.ends(IsolationLevel.READ_COMMITTED, *self.outputs)
+        return committed == self.ends(IsolationLevel.READ_UNCOMMITTED, *self.outputs)
 
     def wait_until_refused(self, *wanted: str, codes: Collection[int]) -> None:
         """Until the worker has stopped by itself, with one of these exit codes and these words in its log."""
@@ -269,6 +269,8 @@ class Play:
                 self.cluster.database.dump(self.stage.settings["STORE__URL"], self.directory)
             kept = self._keep / self.stage.name
             shutil.copytree(self.directory, kept)
+            for number, node in enumerate(self.cluster.kafka.nodes, start=1):
+                shutil.copy(node.log, kept / f"broker-{number}.log")
             print(f"kept: {kept}")
         shutil.rmtree(self.directory, ignore_errors=True)
 

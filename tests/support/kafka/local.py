@@ -6,14 +6,15 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tests.support.kafka import jars
-from tests.support.kafka.cluster import Node, wait_until_ready
+from tests.support.kafka.cluster import wait_until_ready
 from tests.support.kafka.tool import run_from_jars
 
 FORMAT_LIMIT_S = 120
@@ -79,12 +80,18 @@ class LocalNode:
         """The directory of its logs."""
         return self._directory / "data"
 
-    def restart(self) -> None:
-        """Start the broker on the data it has; it must not be running."""
+    @property
+    def log(self) -> Path:
+        """The file to which it prints."""
+        return self._log
+
+    def restart(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Start the broker on the data it has, with these further variables; it must not be running."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [jars.java(), *self._options, "-Xmx1g", "-cp", jars.classpath(), "kafka.Kafka", str(self._properties)],
                 cwd=self._directory,
+                env=os.environ | environment,
                 stdout=log,
                 stderr=log,
             )
@@ -143,7 +150,7 @@ class LocalKafka:
 
     def __init__(self, bootstrap_servers: str, nodes: Sequence[LocalNode]) -> None:
         self.bootstrap_servers = bootstrap_servers
-        self.nodes: Sequence[Node] = nodes
+        self.nodes = nodes
 
     def tool(self, main_class: str, *arguments: str) -> str:
         """Run a Kafka tool from the jars."""
@@ -162,8 +169,8 @@ def local_kafka(
     """Run `brokers` brokers until the block ends; raises `jars.JarsUnavailable` where there is no Java or no Maven.
 
     Each of `ways` has a door a broker, which is a further way in; `bootstrap_servers` is the direct one all the same.
-    `properties` are lines for server.properties that override the usual ones; `{port}` and `{controller_port}` in them
-    are the node's.
+    `properties` are lines for server.properties that override the usual ones; `{port}`, `{controller_port}` and
+    `{data}` in them are the node's.
     """
     archive_classes()
     java_options = [*(() if is_measured else jars.soon_gone()), *java_options]
@@ -248,7 +255,7 @@ def _node(
             advertised="".join(f",DOOR{each}://{LOOPBACK}:{door.advertised}" for each, door in enumerate(doors)),
             protocols="".join(f",DOOR{each}:PLAINTEXT" for each in range(len(doors))),
         )
-    properties += overrides.format(port=ports[number - 1], controller_port=controllers[number - 1])
+    properties += overrides.format(port=ports[number - 1], controller_port=controllers[number - 1], data=own / "data")
     return LocalNode(own, properties, CLUSTER_ID, java_options)
 
 
