@@ -4,16 +4,19 @@ import os
 import random
 import subprocess
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from tests.faults import small_wal
 from tests.faults.fault import DUCKDB, POSTGRES, Fault
 from tests.faults.play import Play
-from tests.support.stage import copy_of_store
+from tests.support.corpus import make_corpus
+from tests.support.stage import PARTITIONS, copy_of_store
 
 SIZE = 256 * 1024 * 1024
 FILL_LIMIT_S = 150.0  # how fast the log grows depends on how many records a batch has, and so on the machine
+CUSTOMERS_AT_ONCE = 200  # few enough for the room of the write-ahead log
 FAILED = "batch failed, retrying"
 
 
@@ -29,14 +32,14 @@ def faults() -> list[Fault]:
 def _at_a_commit(play: Play, _: random.Random) -> str:
     _move_to_a_small_disk(play)
     play.start()
-    return _run_full(play, room=0)
+    return _run_full(play)
 
 
-def _at_a_checkpoint(play: Play, _: random.Random) -> str:
-    """Room for the write-ahead log, and none for the new blocks of the file."""
+def _at_a_checkpoint(play: Play, rng: random.Random) -> str:
+    """Leave room for the write-ahead log, and none for new blocks of the file, which further customers take."""
     _move_to_a_small_disk(play)
     play.start(small_wal.command())
-    return _run_full(play, room=small_wal.CHECKPOINT_AT_WAL_BYTES * 2)
+    return _run_full(play, small_wal.CHECKPOINT_AT_WAL_BYTES * 2, lambda: _sign_up(play, rng))
 
 
 def _under_postgres(play: Play, _: random.Random) -> str:
@@ -51,18 +54,28 @@ def _under_postgres(play: Play, _: random.Random) -> str:
     return _fill_until_noticed(play, disk)
 
 
-def _run_full(play: Play, room: int) -> str:
+def _sign_up(play: Play, rng: random.Random) -> None:
+    corpus = make_corpus(CUSTOMERS_AT_ONCE, PARTITIONS, seed=rng.randrange(1 << 30), troubles=False)
+    play.stage.produce(corpus.signups)
+
+
+def _run_full(play: Play, room: int = 0, grow: Callable[[], None] = lambda: None) -> str:
     worker = play.worker
     play.wait_for(lambda: bool(worker.events("batch applied")), "a first batch on the small disk")
-    return _fill_until_noticed(play, play.stage.directory, room)
+    return _fill_until_noticed(play, play.stage.directory, room, grow)
 
 
-def _fill_until_noticed(play: Play, disk: Path, room: int = 0) -> str:
+def _fill_until_noticed(play: Play, disk: Path, room: int = 0, grow: Callable[[], None] = lambda: None) -> str:
     filler = disk / "filler"
     before = len(_failures(play))
     fill(filler, disk, room)
+
+    def noticed() -> bool:
+        grow()
+        return len(_failures(play)) > before
+
     try:
-        play.wait_for(lambda: len(_failures(play)) > before, "a batch that failed for want of room", FILL_LIMIT_S)
+        play.wait_for(noticed, "a batch that failed for want of room", FILL_LIMIT_S)
     finally:
         filler.unlink()
     return _failures(play)[-1].split(": ", 1)[-1][:60]

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka import Message as Delivery
@@ -21,6 +22,7 @@ class Watcher(CommittedReader):
 
     def __init__(self, bootstrap_servers: str, topics: Sequence[str]) -> None:
         super().__init__(bootstrap_servers, topics)
+        self._arrivals: list[float] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read, name="watcher", daemon=True)
         self._thread.start()
@@ -40,6 +42,11 @@ class Watcher(CommittedReader):
     def has_read_from(self, topic: str, partition: int) -> bool:
         """Return whether a record of this partition arrived recently."""
         return any((record.topic, record.partition) == (topic, partition) for record in self.records[-LATE:])
+
+    def longest_silence(self, since: float) -> float:
+        """Return the longest time without a record since that time of the monotonic clock."""
+        times = [since, *(arrival for arrival in self._arrivals if arrival > since), time.monotonic()]
+        return max(later - earlier for earlier, later in pairwise(times))
 
     def doubled(self) -> list[str]:
         """Return the ids that were read more than once."""
@@ -67,8 +74,10 @@ class Watcher(CommittedReader):
                 self._take(delivery)
 
     def _take(self, delivery: Delivery) -> None:
+        before = len(self.records)
         try:
             super()._take(delivery)
+            self._arrivals += [time.monotonic()] * (len(self.records) - before)
         except KafkaException:
             return  # a broker that is away: the client goes on by itself
 
