@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE =
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test attacks test-fast acceptance lint types imports contract format bench bench-quick faults faults-short lock sbom clean
+.PHONY: install demo test attacks image test-fast acceptance lint types imports contract format bench bench-quick faults faults-short lock sbom clean
 
 install: $(INSTALLED)
 
@@ -21,11 +21,15 @@ demo: install
 
 # Six modules at a time: most tests wait for Kafka or a process most of the time. They share one Kafka.
 test: install
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --durations 20 --ignore tests/attacks
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --durations 20 --ignore tests/attacks --ignore tests/image
 
 # Proxies, other users, web pages, floods: need nginx, socat and root.
 attacks: install
 	$(BIN)/python -m pytest tests/attacks
+
+# Builds the image and runs its containers: needs Podman or Docker.
+image: install
+	$(BIN)/python -m pytest tests/image
 
 # Everything that needs no Kafka.
 test-fast: install
@@ -71,7 +75,11 @@ lock: install
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o tests/requirements.txt
 	echo hatchling | $(BIN)/uv pip compile - -c tests/requirements.txt $(LOCK) -o deploy/image/build-requirements.txt
+	echo gssapi | $(BIN)/uv pip compile - $(LOCK) -o $(KERBEROS)/requirements.txt
+	printf 'cython==3.3.0\nsetuptools\n' | $(BIN)/uv pip compile - $(LOCK) -o $(KERBEROS)/build-requirements.txt
 
+# The package gssapi, which tests build (tests/support/kerberos/gssapi_library.py) with the Cython that it requires.
+KERBEROS := tests/support/kerberos
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
 # Software bill of materials (CycloneDX) of the worker and its dependencies, as this Python has them. The image: PYTHON=python3.12.

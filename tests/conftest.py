@@ -1,6 +1,7 @@
 """Servers that all tests of a run share, processes, and signals."""
 
 import fcntl
+import gc
 import os
 import pickle
 import signal
@@ -25,6 +26,8 @@ from tests.support.services import (
 )
 from worker.replay.interruption import SIGNALS
 
+gc.disable()  # until the tests are collected
+
 # In CI property tests search the same examples on every run, elsewhere new ones.
 settings.register_profile(
     "usual", deadline=None, max_examples=100, stateful_step_count=12, suppress_health_check=[HealthCheck.too_slow]
@@ -40,7 +43,6 @@ LONGEST = (
     "test_changed_logs",
     "test_many_workers",
     "test_asking",
-    "test_container",
     "test_stopping",
     "test_broker",
     "test_oauth",
@@ -92,6 +94,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest modules first, so that no process runs one while the others have ended."""
     order = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the collected tests from garbage collection: each full one would walk them all."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

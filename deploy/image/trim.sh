@@ -1,6 +1,6 @@
 #!/bin/sh
 # Delete what the worker does not load from the site-packages given: about 150 MB.
-# `tests/acceptance/test_container.py` runs what is left.
+# `tests/image/test_image.py` runs what is left.
 set -eu
 cd "$1"
 

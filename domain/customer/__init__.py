@@ -1,6 +1,6 @@
 """The customer of the SaaS product. Other packages import from here, not from the modules inside."""
 
-from domain.customer.entities import Customer
+from domain.customer.entities import EARLY_STAGE_DAYS, Customer
 from domain.customer.errors import AlreadyChurned, ChurnBeforeSignup, CustomerError, SignupConflict
 from domain.customer.events import CustomerChurned
 from domain.customer.repository import CustomerRepository
@@ -8,6 +8,7 @@ from domain.customer.value_objects import CENT, MICRO, MRR, MRR_LIMIT, Industry,
 
 __all__ = [
     "CENT",
+    "EARLY_STAGE_DAYS",
     "MICRO",
     "MRR",
     "MRR_LIMIT",

@@ -288,6 +288,12 @@ def test_other_record_at_the_same_coordinates_is_recognised(asked: Stage) -> Non
     assert notes == {"another record has its offset: the topic was recreated"}
 
 
+def test_churn_is_answered_by_the_running_worker(asked: Stage) -> None:
+    found = answer(asked, "churn", "--by", "plan_tier")
+    assert found["groups"] == [{"plan_tier": "growth", **found["total"]}]
+    assert found["total"] == {"customers": 2, "lost_arr": "11976.00", "early_stage": 0, "early_stage_share": 0.0}
+
+
 def test_answers_without_kafka_omit_its_part(stage: Stage) -> None:
     worker = contradicted(stage)
     for _ in ("with a worker", "without one"):

@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from docker.errors import DockerException
@@ -70,9 +70,11 @@ def _topic(kafka: Kafka, replicas: int) -> str:
 
 
 def _send(kafka: Kafka, topic: str, value: bytes) -> None:
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "acks": "all", "delivery.timeout.ms": 60_000})
-    producer.produce(topic, value)
-    assert producer.flush(60) == 0
+    failed: list[KafkaError] = []
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "acks": "all", "delivery.timeout.ms": 100_000})
+    producer.produce(topic, value, on_delivery=lambda error, _: failed.append(error) if error else None)
+    assert producer.flush(120) == 0
+    assert not failed
 
 
 def _read(kafka: Kafka, topic: str, group: str, wanted: int = 1) -> list[bytes | None]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 import pytest
@@ -151,64 +153,88 @@ def test_recreated_topic_is_read_from_its_start_when_allowed(ready: Stage) -> No
     assert worker.stop() == 0, "the decision was not kept"
 
 
-class Restorable:
-    """A stage on one broker whose disk can be set back to an earlier copy."""
+class RestorableBroker:
+    """One broker whose disk can be set back to an earlier copy."""
 
-    def __init__(self, kafka: LocalKafka, directory: Path) -> None:
-        self.stage = Stage(kafka, directory)
+    def __init__(self, kafka: LocalKafka, copy: Path) -> None:
+        self.kafka = kafka
         [node] = kafka.nodes
         assert isinstance(node, LocalNode)
         self._node = node
-        self._copy = directory / "copy"
+        self._copy = copy
 
-    def copy(self) -> None:
+    def copy(self, topics: Sequence[str]) -> None:
         self._node.stop()
         shutil.copytree(self._node.data, self._copy)
-        self._start()
+        self._start(topics)
 
-    def restore(self) -> None:
+    def restore(self, topics: Sequence[str]) -> None:
         self._node.stop()
         shutil.rmtree(self._node.data)
         shutil.copytree(self._copy, self._node.data)
-        self._start()
+        self._start(topics)
 
-    def _start(self) -> None:
+    def _start(self, topics: Sequence[str]) -> None:
+        """Start the broker, and wait until it serves these topics."""
         self._node.restart()
-        address = self.stage.kafka.bootstrap_servers
-        wait_until_ready(address)
-        partitions_of(AdminClient({"bootstrap.servers": address, "log_level": 0}), self.stage.topics.inputs)
+        wait_until_ready(self.kafka.bootstrap_servers)
+        partitions_of(AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0}), topics)
 
 
-@pytest.fixture
-def restorable(tmp_path: Path) -> Iterator[Restorable]:
-    """Yield a broker of the test's own, and a copy of its disk that has the first five of ten signups."""
-    with local_kafka(1) as kafka:
-        world = Restorable(kafka, tmp_path)
-        world.stage.create_topics(1)
-        world.stage.produce(signups(5, seed=1))
-        world.copy()
-        world.stage.produce(signups(5, seed=2))
-        yield world
-        world.stage.close()
+class Truncation(NamedTuple):
+    """A log cut to five of ten records, all of them read, and written again with `records` others.
+
+    The worker is frozen meanwhile, or stopped.
+    """
+
+    is_running: bool
+    records: int
 
 
-@pytest.mark.parametrize("is_running", [True, False], ids=["running", "stopped"])
-@pytest.mark.parametrize("count", [3, 20], ids=["below the position", "beyond the position"])
-def test_truncated_log_is_refused(restorable: Restorable, is_running: bool, count: int) -> None:
-    stage = restorable.stage
-    worker = start_and_read(stage)
-    if is_running:
-        worker.freeze()
-    else:
-        assert worker.stop() == 0
-    restorable.restore()
-    stage.produce(signups(count, seed=3))
-    if is_running:
+TRUNCATIONS = {
+    "running, below the position": Truncation(is_running=True, records=3),
+    "running, beyond the position": Truncation(is_running=True, records=20),
+    "stopped, below the position": Truncation(is_running=False, records=3),
+    "stopped, beyond the position": Truncation(is_running=False, records=20),
+}
+
+
+@pytest.fixture(scope="module")
+def truncated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Truncation, Stage]]:
+    """Yield a stage for each truncation, all on one broker, whose disk was set back once for all of them."""
+    with ExitStack() as cleanup:
+        kafka = cleanup.enter_context(local_kafka(1))
+        broker = RestorableBroker(kafka, tmp_path_factory.mktemp("broker") / "copy")
+        stages = {each: Stage(kafka, tmp_path_factory.mktemp("stage")) for each in TRUNCATIONS.values()}
+        topics = [topic for stage in stages.values() for topic in stage.topics.inputs]
+        for stage in stages.values():
+            cleanup.callback(stage.close)
+            stage.create_topics(1)
+            stage.produce(signups(5, seed=1))
+        broker.copy(topics)
+        for truncation, stage in stages.items():
+            stage.produce(signups(5, seed=2))
+            worker = start_and_read(stage)
+            if truncation.is_running:
+                worker.freeze()
+            else:
+                assert worker.stop() == 0
+        broker.restore(topics)
+        for truncation, stage in stages.items():
+            stage.produce(signups(truncation.records, seed=3))
+        yield stages
+
+
+@pytest.mark.parametrize("truncation", TRUNCATIONS.values(), ids=TRUNCATIONS)
+def test_truncated_log_is_refused(truncated: dict[Truncation, Stage], truncation: Truncation) -> None:
+    stage = truncated[truncation]
+    [worker] = stage.workers
+    if truncation.is_running:
         worker.thaw()
     else:
         worker = stage.start(LOG__FORMAT="json")
     why = refusal(worker)
     assert f"{stage.topics.signup}/0" in why
-    assert ("truncated and written again" if count > 5 else "ends at offset 8") in why
+    assert ("truncated and written again" if truncation.records > 5 else "ends at offset 8") in why
     assert ALLOWED in why
     assert len(stage.store().customers) == READ

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,18 +12,14 @@ from confluent_kafka.admin import AdminClient
 from tests.faults.play import patiently
 from tests.support.kafka.oauth import SECRET, SESSION_SECONDS, OAuthKafka, oauth_kafka
 from tests.support.kafka.secured import PASSWORD, USER, least_rights
-from tests.support.records import Message
 from tests.support.stage import Stage
+from tests.support.steady_load import load
 from tests.support.worker_process import WorkerProcess, module_command, run_to_the_end
 from worker.demo.real_broker import librdkafka_options
 
 pytestmark = pytest.mark.timeout(240)
 UNREACHABLE = 69
 LOAD_SECONDS = 2.4 * SESSION_SECONDS
-SIGNUP = (
-    '{{"customer_id": "{}", "industry": "FinTech", "plan_tier": "growth", "signup_date": "2026-01-15", "mrr": "499"}}'
-)
-CANCELLATION = '{{"customer_id": "{}", "cancellation_date": "2026-06-30"}}'
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +62,6 @@ def replace_token(oauth: OAuthKafka, file: Path) -> None:
     new = file.with_suffix(".new")
     new.write_text(oauth.provider.token(2 * SESSION_SECONDS))
     new.rename(file)
-
-
-def load(stage: Stage, seconds: float, each: Callable[[], None] = lambda: None) -> None:
-    """Produce signups, cancellations and unreadable records, ten times a second."""
-    end, number = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        ids = [f"00000000-0000-4000-8000-{number + offset:012x}" for offset in range(20)]
-        number += len(ids)
-        stage.produce([Message("signup", one.encode(), SIGNUP.format(one).encode()) for one in ids])
-        stage.produce([Message("cancellation", one.encode(), CANCELLATION.format(one).encode()) for one in ids])
-        stage.produce([Message("signup", b"k", b"no json")])
-        each()
-        time.sleep(0.1)  # the pace of the load
 
 
 def joined(stage: Stage) -> WorkerProcess:

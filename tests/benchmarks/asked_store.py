@@ -77,7 +77,7 @@ def _leave(store: DuckDBStore, settings: Settings, events: int) -> Iterator[int]
                 cancellation_date=event.churn_date,
                 reason=event.reason,
                 timestamp=record.timestamp,
-                event_headers=caused_by(record),
+                event_headers=caused_by(record, record.topic_partition),
             )
             sent = composer.churned(event, cause)
             changes.new_customers[who] = customer

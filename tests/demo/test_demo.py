@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from rich.console import Console
 from worker.demo import run_demo, story
 from worker.demo.broker import Broker
 from worker.demo.process import WorkerProcess
-from worker.errors import Refusal
+from worker.demo.real_broker import real_broker
+from worker.errors import Exit, Refusal
 
 COMMAND = [sys.executable, "-m", "worker", "demo"]
 LIMIT_S = 120
@@ -188,6 +190,15 @@ def test_demo_without_its_library_names_the_extra() -> None:
     assert done.returncode == 69
     assert "pip install 'customer-worker[demo]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_demo_names_a_mechanism_that_its_client_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", ModuleType("gssapi"))
+    monkeypatch.setenv("CUSTOMER_WORKER_KAFKA__SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("CUSTOMER_WORKER_KAFKA__SASL_MECHANISM", "GSSAPI")
+    with pytest.raises(Refusal, match="No provider for SASL mechanism GSSAPI") as refused, real_broker("localhost:1"):
+        pass
+    assert refused.value.code is Exit.CONFIGURATION
 
 
 def test_stopped_worker_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Names in the documents exist: commands, options, settings, metrics, log events, exit codes, alerts, paths."""
 
-import ast
 import re
 from pathlib import Path
 
@@ -48,14 +47,15 @@ WHOLE = [
 ]
 
 
+LOG_CALL = re.compile(r'\.([a-z_]+)\(\s*"([^"]+)"')
+
+
 def log_events() -> dict[str, set[str]]:
     """Each event that the worker logs, and its levels."""
     found: dict[str, set[str]] = {}
     for path in (ROOT / "worker").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            match node:
-                case ast.Call(func=ast.Attribute(attr=level), args=[ast.Constant(value=str(event)), *_]):
-                    found.setdefault(event, set()).add("error" if level == "exception" else level)
+        for level, event in LOG_CALL.findall(path.read_text()):
+            found.setdefault(event, set()).add("error" if level == "exception" else level)
     return found
 
 

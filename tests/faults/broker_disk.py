@@ -44,11 +44,11 @@ def _run_full(play: Play, rng: random.Random) -> str:
 
 
 def _disk(node: LocalNode) -> Path:
-    return node.data.with_name("data-2")
+    return node.disks[1]
 
 
 def _whole(node: LocalNode) -> Path:
-    return node.data.with_name("data-2-whole")
+    return _disk(node).with_name("whole")
 
 
 def _move(play: Play, node: LocalNode) -> None:

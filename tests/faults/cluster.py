@@ -25,8 +25,8 @@ COORDINATOR_PARTITIONS = 4  # as `tests/support/kafka/local.py` sets it, for tra
 def _properties(doors: int) -> str:
     """Return the settings of the brokers.
 
-    Workers are authenticated and have every right that is not denied; everyone else is the administrator. Each broker
-    has two disks. Its indexes are small enough to be allocated on a small disk.
+    Workers are authenticated and have every right that is not denied; everyone else is the administrator. Indexes
+    are small enough to be allocated on a small disk.
     """
     protocols = "".join(f",DOOR{number}:SASL_PLAINTEXT" for number in range(doors))
     logins = "".join(
@@ -39,7 +39,7 @@ def _properties(doors: int) -> str:
         f"sasl.enabled.mechanisms=PLAIN\n{logins}"
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
         "allow.everyone.if.no.acl.found=true\nsuper.users=User:ANONYMOUS\n"
-        "log.dirs={data},{data}-2\nmetadata.log.dir={data}\nlog.index.size.max.bytes=65536\n"
+        "log.index.size.max.bytes=65536\n"
         # How often transactions are looked at that have run out of time: 10 s by default.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\n"
     )
@@ -140,6 +140,7 @@ def running_cluster(*, on_postgres: bool = False) -> Iterator[Cluster]:
                 doors,
                 properties=_properties(len(ways)),
                 java_options=[f"-Dlog4j2.configurationFile={LOGGING}"],
+                disks=2,
             )
         )
         yield Cluster(kafka, ways, cleanup.enter_context(running_database(workers)) if on_postgres else None)

@@ -2,16 +2,21 @@
 
 import random
 import uuid
-from datetime import date
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import date, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from itertools import product
+
+import pytest
 
 from domain.customer import MRR, Customer, Industry, PlanTier
 from tests.support.builders import CANCELLATIONS, SIGNUPS, composer, record
 from tests.support.databases import Database
 from worker.messages.rejection import Reason, Rejected
 from worker.stores.changes import Changes, JournalRow, Redrive
+from worker.stores.churn_groups import ChurnGroup, GroupBy
 from worker.stores.dead_letters import WAITING, Filters, State
 from worker.stores.port import Store
 
@@ -42,6 +47,48 @@ def test_arr_of_every_customer_equals_the_domains(database: Database, store: Sto
     found = database.rows(store, "SELECT CAST(customer_id AS VARCHAR), churn_date, arr FROM customer_arr")
     assert sorted(found) == [(each.customer_id, each.churn_date, each.mrr.annual) for each in customers]
     assert store.lost_arr() == sum(each.mrr.annual for each in customers if not each.is_active)
+
+
+KEYS: dict[GroupBy, Callable[[Customer], str]] = {
+    GroupBy.MONTH: lambda customer: f"{customer.churn_date}"[:7],
+    GroupBy.INDUSTRY: lambda customer: customer.industry.value,
+    GroupBy.PLAN_TIER: lambda customer: customer.plan_tier.value,
+}
+PERIODS = [(None, None), (date(2026, 2, 1), date(2026, 3, 31)), (date(2026, 4, 15), None), (None, date.min)]
+
+
+def churns(count: int) -> list[Customer]:
+    """Return customers of every kind, active or with churns around the end of the early stage, others on each run."""
+    tenures = [None, 0, 1, 89, 90, 91, 400]
+    found = []
+    for number, (tenure, amount) in enumerate(zip(random.choices(tenures, k=count), amounts(), strict=False)):
+        signup = random.choice([date.min, date(2025, 12, 31), date(2026, 1, 15)]) + timedelta(random.randrange(60))
+        churned = None if tenure is None else signup + timedelta(tenure)
+        kind = random.choice(list(Industry)), random.choice(list(PlanTier))
+        found.append(Customer(str(uuid.UUID(int=number)), *kind, signup, MRR(amount), churned))
+    return found
+
+
+def grouped(customers: list[Customer], by: GroupBy, since: date | None, until: date | None) -> list[ChurnGroup]:
+    """Return the groups by the domain's own rules."""
+    groups: defaultdict[str, list[Customer]] = defaultdict(list)
+    for each in customers:
+        if each.churn_date and (since or date.min) <= each.churn_date <= (until or date.max):
+            groups[KEYS[by](each)].append(each)
+    return [
+        ChurnGroup(key, len(of), sum(each.mrr.annual for each in of), sum(each.is_early_stage for each in of))  # type: ignore[arg-type]
+        for key, of in sorted(groups.items())
+    ]
+
+
+@pytest.mark.parametrize("by", GroupBy)
+def test_churn_groups_equal_the_domains(store: Store, by: GroupBy) -> None:
+    customers = churns(300)
+    store.commit(Changes(new_customers={each.customer_id: each for each in customers}))
+    with store.view() as view:
+        for since, until in PERIODS:
+            found = sorted(view.churn_groups(by, since, until), key=lambda group: group.key)
+            assert found == grouped(customers, by, since, until)
 
 
 def refused_letters(store: Store) -> None:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from tests.support.builders import ADA, BOB
 from worker.stores.duckdb.uuid_fast_path import uuids
 
-IDS = st.uuids().map(str) | st.none() | st.sampled_from([ADA.upper(), ADA.replace("-", ""), f"{{{ADA}}}", ADA[:-1], ""])
+MOVED_HYPHEN = f"{ADA[:7]}-{ADA[7]}{ADA[9:]}"
+ODD_IDS = [ADA.upper(), ADA.replace("-", ""), f"{{{ADA}}}", ADA[:-1], "", MOVED_HYPHEN]
+IDS = st.uuids().map(str) | st.none() | st.sampled_from(ODD_IDS)
 
 
 def cast(ids: "pa.Array[Any]") -> list[tuple[str | None]] | str:
@@ -26,6 +28,7 @@ def cast(ids: "pa.Array[Any]") -> list[tuple[str | None]] | str:
 @given(st.lists(st.uuids().map(str), max_size=5) | st.lists(IDS, max_size=5))
 @example([ADA[:-1], f"7{BOB}"])
 @example([None])
+@example([MOVED_HYPHEN])
 def test_ids_are_cast_as_their_text_is(ids: list[str | None]) -> None:
     assert cast(uuids(ids)) == cast(pa.array(ids, pa.string()))
 

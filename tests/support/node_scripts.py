@@ -22,7 +22,7 @@ def run_node(script: str, given: Any) -> Any:
     """Run a script with JSON on its standard input, and return the JSON that it prints."""
     done = subprocess.run(
         [_node(), str(SCRIPTS / script)],
-        input=given if isinstance(given, str) else json.dumps(given),
+        input=json.dumps(given),
         env=os.environ | {"NODE_PATH": str(_modules())},
         capture_output=True,
         text=True,

@@ -48,7 +48,11 @@ class Attributes:
 
 def attributes(cause: Record) -> Attributes:
     """Return the attributes that an event carries on from the record's envelope, without defaults."""
-    carried = {name: value.decode() for name, value in listed(cloudevents.caused_by(cause)) if value is not None}
+    carried = {
+        name: value.decode()
+        for name, value in listed(cloudevents.caused_by(cause, cause.topic_partition))
+        if value is not None
+    }
     said_id, said_time = carried["ce_causationid"], carried["ce_time"]
     return Attributes(
         None if said_id == coordinates(cause) else said_id,

@@ -17,8 +17,8 @@ HEAVY = {"faststream", "numpy", "prometheus_client", "psycopg", "pyarrow"}
 WEB = {"jinja2", "starlette"}
 OF_OTHER_COMMANDS = {"confluent_kafka", "psycopg", "worker.demo", "worker.reconcile", "worker.redrive", "worker.replay"}
 ALL = {
-    "run", "demo", "check", "topics", "config", "contract", "status", "explain", "parked", "dead-letters", "reconcile",
-    "replay", "migrate", "store",
+    "run", "demo", "check", "topics", "config", "contract", "status", "explain", "parked", "dead-letters", "churn",
+    "reconcile", "replay", "migrate", "store",
 }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def test_run_loads_only_what_a_worker_needs(has_http: bool) -> None:
     assert WEB.intersection(loaded) == (WEB if has_http else set())
 
 
-@pytest.mark.parametrize("command", ["status", "explain", "parked", "dead-letters", "reconcile"])
+@pytest.mark.parametrize("command", ["status", "explain", "parked", "dead-letters", "churn", "reconcile"])
 def test_query_command_loads_no_heavy_module(command: str) -> None:
     loaded = _loaded(
         "from worker.cli.main import command_line; from worker.bootstrap import open_view",

@@ -228,6 +228,7 @@ def test_a_canonical_uuid_is_recognised_as_by_its_definition(text: str) -> None:
 @given(st.lists(NEAR_UUIDS | st.sampled_from([ADA, ADA[:-1], f"7{ADA}", f"{ADA}\n{ADA}", ""]), max_size=4))
 @example([ADA[:-1], f"7{ADA}"])
 @example([f"{ADA}\n{ADA}", ""])
+@example([f"{ADA[:7]}-{ADA[7]}{ADA[9:]}"])
 def test_canonical_uuids_are_recognised_at_once(texts: list[str]) -> None:
     assert are_canonical_uuids(texts) == all(map(is_canonical_uuid, texts))
 

@@ -34,6 +34,7 @@ def test_every_kafka_error_is_words(kind: type[KafkaError]) -> None:
         (KafkaError("Unexpected error during coordination InvalidGroupIdError('x')"), "invalid group id"),
         (KafkaError("Unable to bootstrap from <AddressFamily.AF_INET: 2>"), "kafka"),
         (errors.KafkaConnectionError("Unable to bootstrap from [('h', 1)]"), "no connection to the broker"),
+        (errors.SaslAuthenticationFailed("Ticket\nexpired"), "authentication failed: Ticket expired"),
         (TimeoutError(), "no answer in time"),
         (socket.gaierror(-2, "Name or service not known"), "the host name does not resolve"),
         (OSError(111, "Connect call failed ('127.0.0.1', 1)"), "connection refused"),

@@ -99,7 +99,7 @@ def test_cancellation_of_the_contract_is_decoded() -> None:
         cancellation_date=date(2026, 6, 30),
         reason="too_expensive",
         timestamp=received.timestamp,
-        event_headers=caused_by(received),
+        event_headers=caused_by(received, received.topic_partition),
     )
 
 

@@ -100,13 +100,13 @@ def test_framed_structured_event_is_read(headers: list[Header]) -> None:
     event = structured_value(cancellation_value(), time='"2026-06-30T08:15:00Z"')
     received = record(framed(event), CANCELLATIONS, headers=headers)
     assert isinstance(ACCEPTING.decode(received), Cancellation)
-    assert dict(listed(cloudevents.caused_by(received)))["ce_causationid"] == b"evt-1"
-    assert dict(listed(cloudevents.caused_by(received)))["ce_time"] == b"2026-06-30T08:15:00Z"
+    assert dict(listed(cloudevents.caused_by(received, received.topic_partition)))["ce_causationid"] == b"evt-1"
+    assert dict(listed(cloudevents.caused_by(received, received.topic_partition)))["ce_time"] == b"2026-06-30T08:15:00Z"
 
 
 def test_framed_record_causes_an_event_like_any_other() -> None:
     received = record(framed(cancellation_value()), CANCELLATIONS, headers=[("ce_id", b"evt-2")], timestamp=NOON_MS)
-    assert dict(listed(cloudevents.caused_by(received)))["ce_causationid"] == b"evt-2"
+    assert dict(listed(cloudevents.caused_by(received, received.topic_partition)))["ce_causationid"] == b"evt-2"
 
 
 def test_mrr_of_a_refused_framed_signup_is_known() -> None:

@@ -28,6 +28,7 @@ _MODULES = (
     "explain",
     "parked",
     "dead_letters",
+    "churn",
     "reconcile",
     "replay",
     "store",

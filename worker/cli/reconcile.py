@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated
 
 import typer
 
 from worker.bootstrap import open_value_reader
+from worker.cli.days import parse_day, require_order
 from worker.cli.reconcile_report import print_report
 from worker.cli.shared import AsJson, run_async
 from worker.errors import Exit
@@ -22,16 +23,11 @@ def register(app: typer.Typer) -> None:
     app.command("reconcile")(reconcile_days)
 
 
-def _day(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
-    except ValueError:
-        raise typer.BadParameter("a day is YYYY-MM-DD") from None
-
-
 def reconcile_days(
-    since: Annotated[date | None, typer.Option("--from", parser=_day, metavar="DAY", help="The first day.")] = None,
-    until: Annotated[date | None, typer.Option("--to", parser=_day, metavar="DAY", help="The last day.")] = None,
+    since: Annotated[
+        date | None, typer.Option("--from", parser=parse_day, metavar="DAY", help="The first day.")
+    ] = None,
+    until: Annotated[date | None, typer.Option("--to", parser=parse_day, metavar="DAY", help="The last day.")] = None,
     is_full: Annotated[
         bool, typer.Option("--full", help="Read the whole topic, not only the records added since the last run.")
     ] = False,
@@ -45,8 +41,7 @@ def reconcile_days(
 
     Example: customer-worker reconcile --from 2026-06-01 --to 2026-06-30
     """
-    if since is not None and until is not None and since > until:
-        raise typer.BadParameter("--from is after --to")
+    require_order(since, until)
     settings = Settings.read()
     gc.disable()  # a short life and many events
     with open_value_reader() as values:

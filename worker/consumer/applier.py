@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import structlog
 from aiokafka import TopicPartition
@@ -34,6 +35,7 @@ RETRY_PAUSE_SECONDS = 10.0
 COLLECT_EVERY_SECONDS = 30.0
 COLLECT_ON_A_BACKLOG_EVERY_SECONDS = 300.0
 SMALL_BATCH = 1_000
+_size = attrgetter("size")
 
 
 class Applier:
@@ -179,6 +181,9 @@ def _is_retriable(error: BaseException) -> bool:
 
 def _split(messages: Messages, most: BatchSettings) -> Iterator[slice]:
     """Split a poll into batches of bounded records and bytes of values: the memory of a batch is bounded."""
+    if len(messages) <= most.max_records and sum(map(_size, messages)) <= most.max_bytes:
+        yield slice(len(messages))
+        return
     begin = size = 0
     for index, message in enumerate(messages):
         size += message.size

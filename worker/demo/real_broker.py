@@ -39,7 +39,7 @@ def real_broker(bootstrap_servers: str) -> Iterator[Broker]:
         raise Refusal(f"--bootstrap-servers {error}", Exit.USAGE) from None
     kafka = Settings.read().kafka.model_copy(update={"bootstrap_servers": bootstrap_servers})
     client = librdkafka_options(kafka)
-    admin = AdminClient(client)
+    admin = _admin(client)
     replication = min(3, _brokers(admin, bootstrap_servers))
     prefix = f"demo-{uuid.uuid4().hex[:8]}"
     broker = Broker(
@@ -90,6 +90,17 @@ def _token_callback(kafka: KafkaSettings) -> Callable[[str], tuple[str, float, s
         return value, time.time() + lifetime, "", provider.extensions()
 
     return token
+
+
+def _admin(client: dict[str, Any]) -> AdminClient:
+    try:
+        return AdminClient(client)
+    except KafkaException as error:  # such as a SASL mechanism that librdkafka was built without
+        raise Refusal(
+            f"the demo's Kafka client cannot be created ({error.args[0].str()}). Use other KAFKA__ settings; without "
+            "--bootstrap-servers the demo needs none",
+            Exit.CONFIGURATION,
+        ) from None
 
 
 def _brokers(admin: AdminClient, bootstrap_servers: str) -> int:

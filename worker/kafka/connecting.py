@@ -173,7 +173,7 @@ def _refused_login(kafka: Kafka, address: Address, reason: str) -> Cause:
             )
         case "GSSAPI":
             return Cause(
-                f"the Kerberos login at {address} failed ({reason})",
+                f"the Kerberos login at {address} failed: {reason}",
                 f"Check the ticket of this process (klist), {_SETTING}SASL_KERBEROS_SERVICE_NAME and the clocks",
             )
         case mechanism:

@@ -21,6 +21,7 @@ from aiokafka.errors import (
     NodeNotReadyError,
     ProducerFenced,
     RequestTimedOutError,
+    SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
@@ -59,7 +60,7 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, OSError):
         return _system_error(error)
     if isinstance(error, BrokerResponseError):
-        return f"Kafka answered {getattr(error, 'message', 'an unknown error')}"
+        return _refusal(error)
     if isinstance(error, KafkaError):
         return _client_error(error)
     return str(error) or _spaced(type(error).__name__)
@@ -73,6 +74,13 @@ def _system_error(error: OSError) -> str:
             return f"TLS failed: {(getattr(error, 'reason', None) or 'unknown reason').replace('_', ' ').lower()}"
         case _:  # uvloop writes more into it than the system does
             return os.strerror(error.errno).lower() if error.errno else error.strerror or "input or output failed"
+
+
+def _refusal(error: BrokerResponseError) -> str:
+    """Return the name of the broker's error; that of a failed authentication is less than its message."""
+    if isinstance(error, SaslAuthenticationFailed) and any(error.args):
+        return f"authentication failed: {' '.join(' '.join(map(str, error.args)).split())}"
+    return f"Kafka answered {getattr(error, 'message', 'an unknown error')}"
 
 
 def _client_error(error: KafkaError) -> str:

@@ -8,6 +8,7 @@ outcome of a transaction is in doubt.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -102,8 +103,18 @@ class ReauthenticatingConnection(AIOKafkaConnection):  # type: ignore[misc]
             await super()._do_sasl_handshake()
         except Exception as error:
             if type(error).__module__.startswith("gssapi"):
-                raise SaslAuthenticationFailed(" ".join(str(error).split())) from error
+                raise SaslAuthenticationFailed(_kerberos_reason(error)) from error
             raise
+
+
+def _kerberos_reason(error: Exception) -> str:
+    """Return the reason that Kerberos gives for an error of GSSAPI, whose own is mostly unspecified.
+
+    From its text: the library keeps reasons for the thread in which they occurred.
+    """
+    text = " ".join(str(error).split())
+    minor = re.search(r", Minor \([1-9]\d*\): (.+)", text)
+    return minor[1] if minor else text
 
 
 class _BearerAuthenticator(OAuthAuthenticator):  # type: ignore[misc]

@@ -15,7 +15,7 @@ import msgspec
 
 from worker.messages.carried_attributes import is_text, time_in_utc
 from worker.messages.encoded_headers import MARK, VARINTS, encoded_name
-from worker.messages.record import Header, Record, UnpackedRecord, coordinates, rfc3339
+from worker.messages.record import Header, TopicPartition, UnpackedRecord, rfc3339
 from worker.messages.schema_registry import unframed
 
 JSON: Header = ("content-type", b"application/json")
@@ -62,7 +62,7 @@ _CONTENT_TYPE_LENGTH = len("content-type")
 _UNSTRUCTURED = (b"application/json", b"", None)
 
 
-def is_unannounced(record: Record) -> bool:
+def is_unannounced(record: UnpackedRecord) -> bool:
     """Return whether the value is a structured event although no content type declares it.
 
     It has the required attributes, all of them text, and data. Binary mode wins: with a required attribute among the
@@ -111,7 +111,7 @@ def _from_base64(data: object) -> bytes:
     return value
 
 
-def caused_by(cause: Record) -> bytes:
+def caused_by(cause: UnpackedRecord, topic_partition: TopicPartition) -> bytes:
     """Return the headers that an event takes from its source record: its time, causation, correlation and trace.
 
     They are encoded, see `encoded_headers`. The event is valid for any content of the record: an attribute that cannot
@@ -123,7 +123,8 @@ def caused_by(cause: Record) -> bytes:
     time, cause_id = attributes.get("ce_time"), attributes.get("ce_id")
     time = (time and time_in_utc(time)) or rfc3339(cause.timestamp).encode()
     if not cause_id or not is_text(cause_id):
-        cause_id = coordinates(cause).encode()
+        topic, partition = topic_partition
+        cause_id = f"{topic}/{partition}/{cause.offset}".encode()
     count, traces = 2, b""
     if not _TRACES.isdisjoint(attributes):
         carried = list(_traces(attributes))
@@ -149,7 +150,7 @@ def _traces(attributes: Mapping[str, bytes | None]) -> Iterator[bytes]:
             yield b"".join((_NAMES[name], VARINTS[len(value)], value))
 
 
-def _structured_attributes(record: Record) -> dict[str, bytes | None]:
+def _structured_attributes(record: UnpackedRecord) -> dict[str, bytes | None]:
     """Return the attributes inside a structured event under their names in binary mode."""
     event = _decode(unframed(record.value or b""))
     names = ("id", "time", "correlationid", "traceparent", "tracestate")

@@ -19,7 +19,7 @@ from domain.customer import MRR, Industry, PlanTier
 from worker.messages.churned_event import Money
 from worker.messages.cloudevents import JSON, caused_by, is_structured
 from worker.messages.message import Cancellation, Message, Origin, Signup
-from worker.messages.record import PlainRecord, Record, RecordSource, UnpackedRecord
+from worker.messages.record import Record, RecordSource, UnpackedRecord
 from worker.messages.redrive_headers import claims_to_be_redriven
 from worker.messages.uuid_fast_path import are_canonical_uuids, is_canonical_uuid
 from worker.messages.validation import MAX_REASON_CHARACTERS
@@ -65,7 +65,12 @@ def usual_cancellation(value: bytes, origin: Origin, record: Record) -> Cancella
     if not is_canonical_uuid(parsed.customer_id):
         return None
     return Cancellation(
-        *origin, parsed.customer_id, parsed.cancellation_date, parsed.reason, record.timestamp, caused_by(record)
+        *origin,
+        parsed.customer_id,
+        parsed.cancellation_date,
+        parsed.reason,
+        record.timestamp,
+        caused_by(record, record.topic_partition),
     )
 
 
@@ -104,7 +109,7 @@ def _signups(found: Sequence[Any], records: Sequence[UnpackedRecord], source: Re
 def _cancellations(
     found: Sequence[Any], records: Sequence[UnpackedRecord], source: RecordSource
 ) -> list[Cancellation | None]:
-    topic, partition = source.topic_partition
+    topic_partition = source.topic_partition
     return [
         parsed
         and Cancellation(
@@ -116,9 +121,7 @@ def _cancellations(
             parsed.cancellation_date,
             parsed.reason,
             record.timestamp,
-            caused_by(
-                PlainRecord(topic, partition, record.offset, record.timestamp, record.key, record.value, record.headers)
-            ),
+            caused_by(record, topic_partition),
         )
         for parsed, record in zip(found, records, strict=True)
     ]

@@ -55,7 +55,12 @@ def parse_cancellation(value: bytes, origin: Origin, record: Record) -> Cancella
     cancellation_date = date_from("cancellation_date", _required(fields, "cancellation_date"))
     reason = reason_from(fields.get("reason"))
     return Cancellation(
-        *origin, customer_id, cancellation_date, reason, record.timestamp, cloudevents.caused_by(record)
+        *origin,
+        customer_id,
+        cancellation_date,
+        reason,
+        record.timestamp,
+        cloudevents.caused_by(record, record.topic_partition),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from faststream.message import StreamMessage
@@ -35,7 +36,7 @@ class _Polls(MetricsSettingsProvider[Any, PublishCommand]):
     @override
     def get_consume_attrs_from_message(self, msg: StreamMessage[Any]) -> ConsumeAttrs:
         messages: Sequence[Message] = msg.raw_message
-        size = sum([message.size for message in messages])  # noqa: C419 - faster than a generator
+        size = sum(map(attrgetter("size"), messages))
         return {"destination_name": self._handler, "message_size": size, "messages_count": len(messages)}
 
     @override

@@ -21,6 +21,9 @@ from worker.processing.outcomes import APPLIED, Applied, Outcome, Parked
 from worker.processing.unit_of_work import EarlierDecisions, UnitOfWork, coordinates_of
 from worker.stores.changes import JournalRow, ParkedRecord, RecordCoordinates, Redrive
 
+_customer_id = attrgetter("customer_id")
+_topic_partition = attrgetter("source.topic_partition")
+
 Messages = Sequence[Message]
 """Messages in the order of their records; those of a partition follow each other, mostly."""
 
@@ -68,13 +71,14 @@ class BatchProcessor:
         skipped it, is decided as a new one.
         """
         result = BatchResult()
-        named = {customer_id for message in messages if (customer_id := message.customer_id) is not None}
+        named = set(map(_customer_id, messages))
+        named.discard(None)
         work.customers.load(named)
         work.parked.load(named)
         earlier = work.earlier_decisions(messages)
         last = {
             topic_partition: self._apply_run(topic_partition, run, work, result, earlier)
-            for topic_partition, run in groupby(messages, key=attrgetter("source.topic_partition"))
+            for topic_partition, run in groupby(messages, key=_topic_partition)
         }
         result.reached = {topic_partition: message.offset + 1 for topic_partition, message in last.items()}
         work.positions.advance({topic_partition: message.record() for topic_partition, message in last.items()})

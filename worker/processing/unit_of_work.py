@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Self
@@ -17,13 +17,24 @@ from worker.stores.changes import Changes, Committed, ParkedRecord, RecordCoordi
 from worker.stores.port import BatchStore
 
 
+class _Known(dict[str, Customer | None]):
+    """The customers loaded so far, by id; None for an id without a customer. `load` is called for any other id."""
+
+    def __init__(self, load: Callable[[str], Customer | None]) -> None:
+        super().__init__()
+        self._load = load
+
+    def __missing__(self, customer_id: str) -> Customer | None:
+        return self._load(customer_id)
+
+
 class Customers(CustomerRepository):
     """The customers of one unit of work: each is loaded once, and written at commit."""
 
     def __init__(self, store: BatchStore, changes: Changes) -> None:
         self._store = store
         self._changes = changes
-        self._known: dict[str, Customer | None] = {}
+        self._known = _Known(self._load_one)
 
     def load(self, customer_ids: set[str]) -> None:
         """Load these customers in one query, so that `get_by_id` needs none."""
@@ -32,10 +43,12 @@ class Customers(CustomerRepository):
         known.update(dict.fromkeys(wanted))
         known.update({customer.customer_id: customer for customer in self._store.customers(wanted)})
 
+    def _load_one(self, customer_id: str) -> Customer | None:
+        self.load({customer_id})
+        return self._known.get(customer_id)
+
     @override
     def get_by_id(self, customer_id: str) -> Customer | None:
-        if customer_id not in self._known:
-            self.load({customer_id})
         return self._known[customer_id]
 
     @override
@@ -54,8 +67,6 @@ class Customers(CustomerRepository):
     def save(self, customer: Customer) -> None:
         customer_id = customer.customer_id
         if customer_id not in self._changes.new_customers:
-            if customer_id not in self._known:
-                self.load({customer_id})
             is_new = self._known[customer_id] is None
             changed = self._changes.new_customers if is_new else self._changes.changed_customers
             changed[customer_id] = customer

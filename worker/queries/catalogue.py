@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.queries.churn_groups import CHURN_GROUPS
 from worker.queries.churns import CHURN_DAYS, CHURN_PAIRS, PUBLISHED_POSITION
 from worker.queries.dead_letters import LETTER_RECORDS, LETTERS, POSITIONS
 from worker.queries.explain import CustomerHistory, ExplainQuery, customer_history
@@ -30,5 +31,6 @@ QUERIES: Mapping[str, Query[Any, Any]] = {
         CHURN_DAYS,
         CHURN_PAIRS,
         PARKED_BEFORE,
+        CHURN_GROUPS,
     )
 }

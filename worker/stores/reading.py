@@ -13,6 +13,7 @@ import msgspec
 
 from domain.customer import Customer
 from worker.messages.record import Record, TopicPartition
+from worker.stores.churn_groups import ChurnGroup, GroupBy
 from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
 
@@ -161,6 +162,10 @@ class StoreView(ABC):
     @abstractmethod
     def churn_pairs(self, topic: str, published_seq: int, days: Sequence[date]) -> list[ChurnPair]:
         """Return each customer who churned on one of these days, by the customer or by the event."""
+
+    @abstractmethod
+    def churn_groups(self, by: GroupBy, since: date | None, until: date | None) -> list[ChurnGroup]:
+        """Return the customers who churned from `since` to `until`, in groups ordered by their keys."""
 
     @abstractmethod
     def waiting(self) -> Waiting:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ENGINE = "TEST_CONTAINER_ENGINE"
-"""Names the engine that must be there, `podman` or `docker`. Without it, tests that need one are skipped if none is."""
+"""Names the engine to use, `podman` or `docker`; without it, the first that answers."""
 ENGINES = ("podman", "docker")
 CONFIGURATION = Path(__file__).with_name("containers.conf")
 LIMIT_S = 600
@@ -64,12 +64,7 @@ def find_engine(environment: Mapping[str, str] = os.environ) -> Engine:
     for name in [required] if required else ENGINES:
         if shutil.which(name) and Engine(name).ended("info")[0] == 0:
             return Engine(name)
-    raise EngineUnavailable(f"{required or ' or '.join(ENGINES)} does not answer")
-
-
-def is_required(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether a missing engine is a failure."""
-    return bool(environment.get(ENGINE))
+    raise EngineUnavailable(f"{required or ' and '.join(ENGINES)} does not answer: install Podman and runc, or Docker")
 
 
 def _output(done: subprocess.CompletedProcess[str]) -> str:

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from tests.support.kafka import jars
 from tests.support.kafka.cluster import wait_until_ready
+from tests.support.kafka.storage import format_storage
 from tests.support.kafka.tool import run_from_jars
 
-FORMAT_LIMIT_S = 120
 STOP_LIMIT_S = 60
 LOOPBACK = "127.0.0.1"
 NEVER_GIVEN = range(15_000, 32_000)
@@ -33,7 +33,7 @@ listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
 advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs={data}
+log.dirs={disks}
 default.replication.factor={replicas}
 min.insync.replicas={in_sync}
 offsets.topic.replication.factor={replicas}
@@ -66,19 +66,28 @@ class Door(NamedTuple):
 class LocalNode:
     """One broker as a Java process."""
 
-    def __init__(self, directory: Path, properties: str, cluster_id: str, options: Sequence[str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        number: int,
+        properties: str,
+        cluster_id: str,
+        options: Sequence[str],
+        disks: Sequence[Path],
+    ) -> None:
         self._directory = directory
+        self.disks = disks
         self._properties = directory / "server.properties"
         self._properties.write_text(properties)
         self._log = directory / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._options = options
-        self._format(cluster_id)
+        format_storage(disks, self._properties, number, cluster_id)
 
     @property
     def data(self) -> Path:
-        """The directory of its logs."""
-        return self._directory / "data"
+        """The directory of its logs, the first if it has several."""
+        return self.disks[0]
 
     @property
     def log(self) -> Path:
@@ -126,19 +135,6 @@ class LocalNode:
         state = "still running" if code is None else f"ended with {code}"
         return f"{self._directory.name} ({state}):\n{self._log.read_text(errors='replace')[-2000:]}"
 
-    def _format(self, cluster_id: str) -> None:
-        formatting = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)]
-        done = subprocess.run(
-            [jars.java(), *jars.soon_gone(), "-cp", jars.classpath(), *formatting],
-            cwd=self._directory,
-            capture_output=True,
-            text=True,
-            timeout=FORMAT_LIMIT_S,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
-
     def _signal(self, number: signal.Signals) -> None:
         if self._process is None:
             raise RuntimeError(f"{self._directory.name} is not running")
@@ -165,12 +161,13 @@ def local_kafka(
     *,
     is_measured: bool = False,
     java_options: Sequence[str] = (),
+    disks: int = 1,
 ) -> Iterator[LocalKafka]:
     """Run `brokers` brokers until the block ends; raises `jars.JarsUnavailable` where there is no Java or no Maven.
 
     Each of `ways` has a door a broker, which is a further way in; `bootstrap_servers` is the direct one all the same.
-    `properties` are lines for server.properties that override the usual ones; `{port}`, `{controller_port}` and
-    `{data}` in them are the node's.
+    `properties` are lines for server.properties that override the usual ones; `{port}` and `{controller_port}` in them
+    are the node's. Each broker has so many directories for logs, its `disks`.
     """
     archive_classes()
     java_options = [*(() if is_measured else jars.soon_gone()), *java_options]
@@ -178,7 +175,7 @@ def local_kafka(
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="kafka-")))
         ports = free_ports(2 * brokers)
         nodes = [
-            _node(directory, number, ports, brokers, [way[number - 1] for way in ways], java_options, properties)
+            _node(directory, number, ports, brokers, [way[number - 1] for way in ways], java_options, properties, disks)
             for number in range(1, brokers + 1)
         ]
         bootstrap_servers = ",".join(f"{LOOPBACK}:{port}" for port in ports[:brokers])
@@ -233,9 +230,11 @@ def _node(
     doors: Sequence[Door],
     java_options: Sequence[str],
     overrides: str,
+    disk_count: int = 1,
 ) -> LocalNode:
     own = directory / f"node-{number}"
     own.mkdir()
+    disks = [own / "data", *(own / f"data-{disk}" for disk in range(2, disk_count + 1))]
     controllers = ports[brokers:]
     properties = SERVER_PROPERTIES.format(
         node=number,
@@ -243,7 +242,7 @@ def _node(
         port=ports[number - 1],
         controller_port=controllers[number - 1],
         voters=",".join(f"{node}@{LOOPBACK}:{port}" for node, port in enumerate(controllers, start=1)),
-        data=own / "data",
+        disks=",".join(map(str, disks)),
         **replication(brokers),
     )
     if doors:  # of two lines with one name the last one counts
@@ -255,8 +254,8 @@ def _node(
             advertised="".join(f",DOOR{each}://{LOOPBACK}:{door.advertised}" for each, door in enumerate(doors)),
             protocols="".join(f",DOOR{each}:PLAINTEXT" for each in range(len(doors))),
         )
-    properties += overrides.format(port=ports[number - 1], controller_port=controllers[number - 1], data=own / "data")
-    return LocalNode(own, properties, CLUSTER_ID, java_options)
+    properties += overrides.format(port=ports[number - 1], controller_port=controllers[number - 1])
+    return LocalNode(own, number, properties, CLUSTER_ID, java_options, disks)
 
 
 def replication(brokers: int) -> dict[str, int]:

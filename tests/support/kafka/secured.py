@@ -3,7 +3,7 @@
 The plaintext listener is the administrator's: its clients may do everything. It runs from Kafka's jars only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourcePatternType,
     ResourceType,
 )
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.support.kafka.cluster import Kafka
 from tests.support.kafka.local import LOOPBACK, free_ports, local_kafka
@@ -64,11 +65,22 @@ class SecuredKafka:
         """Give these rights to the worker's user."""
         for done in self._admin.create_acls([_binding(*right) for right in rights]).values():
             done.result(30)
+        self._wait_until(lambda: all(map(self._is_granted, rights)))
 
     def revoke(self, *rights: Right) -> None:
         """Take these rights away again."""
         for done in self._admin.delete_acls([_filter(*right) for right in rights]).values():
             done.result(30)
+        self._wait_until(lambda: not any(map(self._is_granted, rights)))
+
+    def _is_granted(self, right: Right) -> bool:
+        return bool(self._admin.describe_acls(_filter(*right)).result(30))
+
+    def _wait_until(self, has_changed: Callable[[], bool]) -> None:
+        """Wait until the broker applies what the controller has accepted."""
+        Retrying(retry=retry_if_result(lambda is_done: not is_done), stop=stop_after_delay(30), wait=wait_fixed(0.05))(
+            has_changed
+        )
 
 
 def least_rights(inputs: Sequence[str], outputs: Sequence[str], group: str) -> list[Right]:

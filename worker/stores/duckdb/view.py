@@ -21,6 +21,7 @@ from worker.stores.duckdb import churns
 from worker.stores.duckdb import dead_letters as letters
 from worker.stores.duckdb.columns import CUSTOMER_COLUMNS, PARKED_COLUMNS
 from worker.stores.duckdb.file import MEMORY, open_to_read, wrap_errors
+from worker.stores.duckdb.public_tables import DuckDBPublicTables
 from worker.stores.errors import StoreError
 from worker.stores.reading import Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 from worker.stores.row_codec import customer, parked_record
@@ -33,7 +34,7 @@ def open_view(path: str) -> StoreView:
     return DuckDBView(open_to_read(path), path, lambda _: None)
 
 
-class DuckDBView(StoreView):
+class DuckDBView(DuckDBPublicTables):
     """A snapshot of `db` at its first query. `db` belongs to the view; `closed` is called when the view is closed."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection, path: str, closed: Callable[[DuckDBView], object]) -> None:

@@ -22,6 +22,7 @@ from worker.stores.postgres import churns, outbox, rows
 from worker.stores.postgres import dead_letters as letters
 from worker.stores.postgres.connection import connect, require_store, wrap_errors
 from worker.stores.postgres.locks import LEADER_NAME, RELAY_KEY
+from worker.stores.postgres.public_tables import PostgresPublicTables
 from worker.stores.reading import Decision, ParkedSince, ParkedTotals, StoreTotals, StoreView, Waiting
 from worker.stores.row_codec import customer, parked_record
 
@@ -33,7 +34,7 @@ def open_view(url: str, shown: str) -> StoreView:
     return PostgresView(url, shown, lambda _: None)
 
 
-class PostgresView(StoreView):
+class PostgresView(PostgresPublicTables):
     """A snapshot of the database at the creation of the view; `closed` is called when the view is closed."""
 
     def __init__(self, url: str, shown: str, closed: Callable[[PostgresView], object]) -> None:

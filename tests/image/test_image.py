@@ -7,14 +7,13 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.support.containers import engine as engines
-from tests.support.containers.engine import Engine, EngineUnavailable, find_engine
+from tests.support.containers.engine import Engine, find_engine
 from tests.support.containers.image import STAND_IN_TAG, base_of_dockerfile, build_image, is_on_stand_in, megabytes
 from tests.support.corpus import make_corpus
 from tests.support.kafka.local import free_ports
@@ -40,17 +39,12 @@ print(len(names))
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    try:
-        return find_engine()
-    except EngineUnavailable as unavailable:
-        if engines.is_required():
-            raise
-        pytest.skip(f"{unavailable}; {engines.ENGINE} makes this a failure")
+    return find_engine()
 
 
 @pytest.fixture(scope="session")
-def image(engine: Engine, computed_once: Callable[[str, Callable[[], str]], str]) -> str:
-    return computed_once("image", lambda: build_image(engine))
+def image(engine: Engine) -> str:
+    return build_image(engine)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""A Kerberos realm of the tests, and the Python package that authenticates in it."""
