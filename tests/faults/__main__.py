@@ -11,6 +11,7 @@ from tests.faults.chapter import Chapter, ChapterFailed
 from tests.faults.cluster import running_cluster
 from tests.faults.fault import POSTGRES, Result
 from tests.faults.options import RESULTS, Options, read_options
+from tests.support.processes import fork_server
 
 A_CHAPTER_S = 150  # about what a chapter takes
 console = Console(soft_wrap=True)
@@ -96,7 +97,7 @@ def _play(chapters: Iterable[Chapter], asked: Options, results: list[Result]) ->
     began = time.monotonic()
     store = asked.store if asked.round is None else schedule.store_of_round(asked.round)
     first = asked.seed + 1_000 * (asked.round or 0)
-    with running_cluster(on_postgres=store == POSTGRES) as cluster:
+    with fork_server(), running_cluster(on_postgres=store == POSTGRES) as cluster:
         for seed, each in enumerate(chapters, start=first):
             _tell(began, f"{each.name}: {len(each.faults)} faults")
             played = chapter.run(each, cluster, seed, RESULTS, lambda text: _tell(began, text), asked.patience)
