@@ -23,6 +23,7 @@ class Watcher(CommittedReader):
     def __init__(self, bootstrap_servers: str, topics: Sequence[str]) -> None:
         super().__init__(bootstrap_servers, topics)
         self._arrivals: list[float] = []
+        self._keys: set[bytes | None] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read, name="watcher", daemon=True)
         self._thread.start()
@@ -35,9 +36,9 @@ class Watcher(CommittedReader):
         """Return the identity of each record seen, in the order of arrival."""
         return [identity(record) for record in list(self.records)]
 
-    def has_seen(self, key: bytes) -> bool:
-        """Return whether a record with this key arrived recently."""
-        return any(record.key == key for record in reversed(self.records[-LATE:]))
+    def has_seen(self, *keys: bytes) -> bool:
+        """Return whether a record with each of these keys arrived."""
+        return self._keys.issuperset(keys)
 
     def has_read_from(self, topic: str, partition: int) -> bool:
         """Return whether a record of this partition arrived recently."""
@@ -78,6 +79,7 @@ class Watcher(CommittedReader):
         try:
             super()._take(delivery)
             self._arrivals += [time.monotonic()] * (len(self.records) - before)
+            self._keys.update(record.key for record in self.records[before:])
         except KafkaException:
             return  # a broker that is away: the client goes on by itself
 
