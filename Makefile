@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE =
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test attacks image test-fast acceptance lint types imports contract format bench bench-quick faults faults-short lock sbom clean
+.PHONY: install demo test attacks image test-fast acceptance lint types imports contract format bench bench-quick faults faults-short fuzz fuzz-short collector lock sbom clean
 
 install: $(INSTALLED)
 
@@ -67,12 +67,28 @@ faults: install
 faults-short: install
 	$(BIN)/python -m tests.faults --short
 
+# Random records: ten million through decoding, then a million through a whole worker.
+fuzz: install
+	$(BIN)/python -m tests.fuzz --records 10000000
+	$(BIN)/python -m tests.fuzz --worker --records 1000000
+	$(BIN)/python -m tests.fuzz --worker --records 100000 --store postgres
+
+fuzz-short: install
+	$(BIN)/python -m tests.fuzz --records 100000
+	$(BIN)/python -m tests.fuzz --worker --records 10000
+
 bench-quick: install
 	$(BIN)/python -m tests.benchmarks --customers 400000 --runs 1 --streams-settings 1 --seconds 10 --stored 100000 --only throughput latency
 
+# A real OpenTelemetry Collector; needs Go. `TEST_OTEL_COLLECTOR=$(COLLECTOR)` makes the tests use it.
+COLLECTOR := .cache/otelcol
+
+collector:
+	cd tests/support/otel_collector && go build -trimpath -ldflags "-s -w" -o ../../../$(COLLECTOR) .
+
 # The files name packages, versions and hashes, never where they come from.
 lock: install
-	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --extra otel $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o tests/requirements.txt
 	echo hatchling | $(BIN)/uv pip compile - -c tests/requirements.txt $(LOCK) -o deploy/image/build-requirements.txt
 	echo gssapi | $(BIN)/uv pip compile - $(LOCK) -o $(KERBEROS)/requirements.txt

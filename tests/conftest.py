@@ -46,6 +46,7 @@ LONGEST = (
     "test_stopping",
     "test_broker",
     "test_oauth",
+    "test_gssapi",
     "test_main_job",
     "test_publishing",
     "test_demo",

@@ -35,7 +35,7 @@ def create() -> FastStream:
 
 def application(settings: Settings) -> FastStream:
     """Create the application from these settings."""
-    metrics = Metrics(settings.topics)
+    metrics = Metrics(settings.topics, settings.kafka.group_id)
     broker = KafkaBroker(
         kafka.client_options(settings.kafka)["bootstrap_servers"],
         **broker_security(settings.kafka),

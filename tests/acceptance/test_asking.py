@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -292,6 +293,28 @@ def test_churn_is_answered_by_the_running_worker(asked: Stage) -> None:
     found = answer(asked, "churn", "--by", "plan_tier")
     assert found["groups"] == [{"plan_tier": "growth", **found["total"]}]
     assert found["total"] == {"customers": 2, "lost_arr": "11976.00", "early_stage": 0, "early_stage_share": 0.0}
+
+
+@pytest.mark.parametrize("table", ["customers", "churned", "journal"])
+def test_tables_are_exported_beside_a_running_worker(asked: Stage, table: str) -> None:
+    answered = answer(asked, "export", f"{table}.parquet", "--table", table)
+    rows = pq.read_table(asked.directory / f"{table}.parquet").to_pylist()
+    assert answered["rows"] == len(rows) == {"customers": 2, "churned": 2, "journal": 7}[table]
+    assert {row["customer_id"] for row in rows} == {ADA, BOB}
+
+
+def test_statement_is_run_beside_a_running_worker(asked: Stage) -> None:
+    statement = """
+        SELECT customer_id, lost_arr, count(*) AS decisions
+        FROM churned JOIN journal USING (customer_id) GROUP BY ALL ORDER BY decisions
+    """
+    assert answer(asked, "sql", statement) == {
+        "rows": [
+            {"customer_id": BOB, "lost_arr": "5988.00", "decisions": 2},
+            {"customer_id": ADA, "lost_arr": "5988.00", "decisions": 5},
+        ],
+        "has_more": False,
+    }
 
 
 def test_answers_without_kafka_omit_its_part(stage: Stage) -> None:

@@ -7,31 +7,22 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from tests.support.reader import read_committed
+from tests.support.corner_cases import corner_cases
 from tests.support.records import Message
 from tests.support.spelling import signup
 from tests.support.stage import Stage
-from tests.support.undecided_records import undecided_records
 
 pytestmark = pytest.mark.timeout(120)
 IDS = [f"6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a{number:02x}" for number in range(4)]
 
 
-def test_undecided_records_have_one_outcome_each(stage: Stage) -> None:
-    records = undecided_records()
+def test_corner_cases_have_the_outcomes_of_the_contract(stage: Stage) -> None:
     good = Message("signup", None, signup(IDS[0]))
-    stage.create_topics(partitions=1)
-    stage.produce([*records, good])
-    worker = stage.start()
-    stage.wait_until_consumed(worker)
-    assert worker.stop() == 0, worker.tail()
-    store = stage.store()
-    inputs = read_committed(stage.kafka.bootstrap_servers, *stage.topics.inputs)
-    ends = {where: rows[-1] for where, rows in store.decisions().items()}
-    assert set(ends) == {record.coordinates for record in inputs}
-    assert IDS[0] in store.customers
-    letters = [record for record in stage.published() if record.topic != stage.topics.churned]
-    assert len(letters) == sum(row.outcome == "rejected" for row in ends.values())
+    stage.create_topics()
+    stage.produce([*corner_cases(), good])
+    stage.run_to_the_end_of_the_topics()
+    wanted = stage.require_as_expected()
+    assert IDS[0] in wanted.customers
 
 
 class NoText(str):

@@ -43,6 +43,7 @@ COMMANDS = (
     ("explain", EXPLAINED),
     ("parked", "list"),
     ("dead-letters", "list"),
+    ("churn",),
     ("reconcile", "--full"),  # which leaves what the next one needs not read again
     ("reconcile",),
 )
@@ -53,7 +54,7 @@ console = Console()
 
 
 def main() -> None:
-    arguments = _arguments()
+    arguments = parser(__doc__).parse_args()
     report: dict[str, Any] = {"machine": machine(), "sizes": vars(arguments) | {"json": None}}
     with running_kafka(is_measured=True) as kafka, tempfile.TemporaryDirectory() as temporary:
         bench = Bench(kafka.bootstrap_servers, Path(temporary), arguments)
@@ -70,8 +71,9 @@ def main() -> None:
     console.print(f"written to {arguments.json}")
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the sizes, which other benchmarks on such a store share."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--customers", type=int, default=1_000_000, help="in the store before")
     parser.add_argument("--decisions", type=int, default=3_000_000, help="in its journal")
     parser.add_argument("--events", type=int, default=333_000, help="of customers who left, on their topic")
@@ -83,7 +85,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=2_600_000, help="of the signups, measured in each stretch")
     parser.add_argument("--every", type=float, default=10.0, help="seconds from one command to the next, when asked")
     parser.add_argument("--json", type=Path, default=Path(".cache/asking.json"))
-    return parser.parse_args()
+    return parser
 
 
 @dataclass(frozen=True)
@@ -154,14 +156,18 @@ class Bench:
 
     def _took(self, command: Sequence[str]) -> Took:
         times = [run(command) for _ in range(self._arguments.runs)]
-        took = Took(" ".join(command), [seconds for seconds, _ in times], [cpu for _, cpu in times])
+        took = Took(" ".join(command), [each.seconds for each in times], [each.cpu_seconds for each in times])
         console.print(took.command, f"{statistics.median(took.seconds):.2f} s", highlight=False)
         return took
 
     def slowdown(self) -> dict[str, Any]:
         """Measure the worker at the same work while nobody queries it, and while somebody does."""
+        return self.slowdown_by(*ASKED)
+
+    def slowdown_by(self, *commands: Sequence[str]) -> dict[str, Any]:
+        """Measure the worker at the same work without commands, and with one of these every few seconds, in turn."""
         asked = self._arguments
-        return measure(self._worker, self._load, asked.pairs, ASKED, asked.every, console)
+        return measure(self._worker, self._load, asked.pairs, commands, asked.every, console)
 
     def close(self) -> None:
         self._worker.close()

@@ -105,6 +105,18 @@ class BusyWorker:
         assert self._process is not None
         return cpu_seconds(self._process.pid)
 
+    def forget_peak(self) -> int:
+        """Let the peak of its memory begin anew; returns the memory that it has now, in MiB."""
+        assert self._process is not None
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+        return self.peak_mib()
+
+    def peak_mib(self) -> int:
+        """Return the peak of its memory."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
     def wait_until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + LIMIT_S
         while not condition():
@@ -130,8 +142,16 @@ def _served(contestant: contestants.Contestant, directory: Path) -> contestants.
     return replace(contestant, environment={**contestant.environment, **more})
 
 
-def run(command: Sequence[str]) -> tuple[float, float]:
-    """Run a command of the worker: how many seconds it took, and of CPU."""
+class Run(NamedTuple):
+    """A command that was run: its seconds, those of CPU, and the peak memory of the largest of its processes."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: int
+
+
+def run(command: Sequence[str]) -> Run:
+    """Run a command of the worker."""
     with tempfile.TemporaryFile() as output:
         began = time.monotonic()
         process = subprocess.Popen([sys.executable, "-m", "worker", *command, "--json"], stdout=output, stderr=output)
@@ -140,4 +160,4 @@ def run(command: Sequence[str]) -> tuple[float, float]:
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         assert process.returncode == 0, f"{command}: {output.read()[-2000:].decode()}"
-    return took, used.ru_utime + used.ru_stime
+    return Run(took, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024)

@@ -1,4 +1,4 @@
-"""promtool, Prometheus's own checker of rules: from the path, else from Debian's package, unpacked into `.cache`."""
+"""Prometheus and promtool, its own checker of rules: from the path, else from Debian's package, in `.cache`."""
 
 import fcntl
 import os
@@ -19,11 +19,14 @@ LIMIT_S = 300
 
 
 @cache
-def promtool() -> str:
-    """Return its path. Raises `RuntimeError` if it cannot be downloaded: a test without it fails, it is not skipped."""
-    if found := shutil.which("promtool"):
+def program(name: str) -> str:
+    """Return the path of `promtool` or `prometheus`.
+
+    Raises `RuntimeError` if it cannot be downloaded: a test without it fails, it is not skipped.
+    """
+    if found := shutil.which(name):
         return found
-    unpacked = CACHE / "usr" / "bin" / "promtool"
+    unpacked = CACHE / "usr" / "bin" / name
     CACHE.parent.mkdir(parents=True, exist_ok=True)
     with (CACHE.parent / "promtool.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run side by side come here at once
@@ -34,7 +37,9 @@ def promtool() -> str:
 
 def _unpack_from_debian() -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise RuntimeError("These tests need promtool: install Prometheus, so that it is on the path.")
+        raise RuntimeError(
+            "These tests need promtool and prometheus: install Prometheus, so that both are on the path."
+        )
     # Unpacked beside and renamed, so that an interrupted run leaves nothing that looks complete.
     with tempfile.TemporaryDirectory(prefix="promtool-", dir=CACHE.parent) as parts:
         if not _run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "prometheus"], parts):
@@ -55,7 +60,7 @@ def _run(command: Sequence[str], directory: str) -> bool:
 def run_promtool(*arguments: str, given: str = "") -> tuple[int, str]:
     """Its exit code, and all that it printed."""
     done = subprocess.run(
-        [promtool(), *arguments],
+        [program("promtool"), *arguments],
         input=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

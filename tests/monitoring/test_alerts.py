@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from tests.support.builders import SIGNUPS
 from worker.cli.main import command_line
 from worker.messages.rejection import Reason, Rejected
 from worker.metrics.counters import Metrics, Stage
+from worker.monitoring import RUNBOOK
 from worker.monitoring.checks import Check
 from worker.monitoring.exposition import exposition
 from worker.monitoring.gauges import Reading, StoreReading
@@ -32,6 +34,7 @@ from worker.stores.changes import RecordCoordinates
 from worker.stores.reading import AtStake, Waiting
 
 ROOT = Path(__file__).parents[2]
+OPERATING = ROOT / "docs" / "operating.md"
 ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
 
 every_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
@@ -52,7 +55,7 @@ def scraped(metrics: Metrics, reading: Reading) -> str:
 def test_prometheus_takes_the_rules() -> None:
     code, said = run_promtool("check", "rules", str(RULES))
     assert code == 0, said
-    assert "9 rules found" in said
+    assert "11 rules found" in said
 
 
 def test_rules_pass_their_scenarios() -> None:
@@ -71,7 +74,7 @@ def test_each_metric_of_a_rule_is_exposed(alert: dict[str, Any]) -> None:
 @every_alert
 def test_each_alert_names_a_command_that_exists(alert: dict[str, Any]) -> None:
     said = alert["annotations"]
-    assert set(said) == {"summary", "description", "action"}
+    assert set(said) == {"summary", "description", "action", "runbook_url"}
     commands = re.findall(r"`(customer-worker [^`]+)`", said["action"])
     assert commands
     for command in commands:
@@ -81,6 +84,26 @@ def test_each_alert_names_a_command_that_exists(alert: dict[str, Any]) -> None:
         assert shown.exit_code == 0, shown.output
         for option in (word for word in words if word.startswith("--")):
             assert option in shown.output
+
+
+@every_alert
+def test_each_alert_links_to_its_section_of_the_runbook(alert: dict[str, Any]) -> None:
+    address, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+    assert address == RUNBOOK
+    assert anchor == alert["alert"].lower()
+    assert re.search(rf"^### {alert['alert']}$", OPERATING.read_text(), re.MULTILINE)
+
+
+def test_links_lead_to_the_documentation_of_the_project() -> None:
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    assert f"{urls['Documentation']}operating.md" == RUNBOOK
+
+
+def test_links_lead_where_the_option_says() -> None:
+    words = ["contract", "alerts"]
+    shown = CliRunner().invoke(command_line(words), [*words, "--runbook", "https://wiki.example/churn"])
+    assert "https://wiki.example/churn#customerworkerdown" in shown.output
+    assert RUNBOOK not in shown.output
 
 
 def test_healthy_worker_fires_no_alert(tmp_path: Path) -> None:
@@ -127,6 +150,13 @@ def test_many_rejections_fire_an_alert_per_reason(tmp_path: Path) -> None:
     result.decided.update({(SIGNUPS, "applied"): 500, (SIGNUPS, "rejected"): 100})
     metrics.applied(600, result, {})
     require_firing(tmp_path, [before] * 3 + [scraped(metrics, well())] * 9, {"CustomerWorkerRejecting": 2})
+
+
+def test_lost_commits_fire_an_alert(tmp_path: Path) -> None:
+    metrics = Metrics(Topics())
+    before = scraped(metrics, well())
+    metrics.store_lost_commits()
+    require_firing(tmp_path, [before] * 3 + [scraped(metrics, well())] * 9, {"CustomerWorkerStoreLostCommits": 1})
 
 
 def test_the_rules_are_printed_and_shipped(tmp_path: Path) -> None:

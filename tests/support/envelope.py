@@ -1,34 +1,32 @@
 """The oracle's own way from a record to the JSON object in it, by the contract and the standard library alone.
 
-`Refused` is the contract's answer to a bad record. `Undecided` means that the contract does not say: the corpus has no
-such record, so meeting one is a mistake of the corpus, not of the worker.
+`Refused` is the contract's answer to a bad record. The sources are docs/contract.md, the JSON Schemas that it names,
+and the specifications of CloudEvents and RFC 3339 where it refers to them.
 """
 
 import base64
-import binascii
 import datetime as dt
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 
 from tests.support.records import Headers, Record
 
 SIZE_LIMIT = 64 * 1024
-# Far apart on purpose: what lies between is deep for some readers and not for others.
-SURELY_FLAT, SURELY_TOO_DEEP = 64, 2_000
-UNDECIDED = "\0undecided"
+DEEPEST = 128
+LONGEST_CARRIED = 4096
+REQUIRED = ("id", "source", "specversion", "type")
 
 
 class Refused(Exception):
-    """The contract refuses this record, for the reason in `reason`."""
+    """The contract refuses this record, for the reason in `reason`. `customer_id` is that of the record, if any."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class Undecided(Exception):
-    """The contract does not say what becomes of this."""
+        self.customer_id: str | None = None
 
 
 class Number(str):
@@ -39,152 +37,181 @@ class Number(str):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The attributes of the envelope; None for those that are missing."""
+    """What an event takes over from the envelope of its cause; None for those that are missing or invalid."""
 
-    id: str | None
-    time: str | None
-    correlation: str | None
+    id: str | None = None
+    time: str | None = None
+    correlation: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
-def header(headers: Headers, name: str) -> str | None:
-    """Return the text of a header; None where it is absent or null."""
-    values = {value for key, value in headers if key == name}
-    if len(values) > 1:
-        raise Undecided(f"{name} is there with {len(values)} different values")
-    if not values or (value := values.pop()) is None:
+def text_of(value: object) -> str | None:
+    """Return text, None for a JSON number or anything else."""
+    return value if isinstance(value, str) and not isinstance(value, Number) else None
+
+
+def carried(value: bytes | None) -> str | None:
+    """Return an attribute that a CloudEvent can have; None for any other, which counts as absent."""
+    if not value or len(value) > LONGEST_CARRIED:
         return None
     try:
-        return value.decode()
+        text = value.decode()
     except UnicodeDecodeError:
-        raise Undecided(f"{name} is not UTF-8") from None
+        return None
+    if text.isascii() and text.isprintable():
+        return text
+    return None if any(map(_is_forbidden, text)) else text
 
 
-def moment(text: str) -> dt.datetime:
-    """Parse an RFC 3339 date-time as UTC; only the plain forms that every parser reads alike."""
-    text = text.upper().replace(" ", "T")
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", text, re.ASCII):
-        raise Undecided(f"{text!r} as a moment")
-    fraction = re.search(r"\.(\d+)", text)
-    if fraction:  # Python 3.11 takes any number of digits up to six only from its own writer: pad them
-        text = text.replace(fraction[0], "." + fraction[1].ljust(6, "0"))
-    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+def _is_forbidden(character: str) -> bool:
+    """Return whether the type String of CloudEvents excludes it: control characters and noncharacters."""
+    code = ord(character)
+    return code <= 0x1F or 0x7F <= code <= 0x9F or 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
 
 
-def open_record(record: Record) -> tuple[dict[str, object], Attributes]:
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
+    r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+)
+
+
+Moment = tuple[dt.datetime, str]
+"""A second in UTC, and up to nine digits of its fraction, without zeros at the end."""
+
+
+@lru_cache(4096)
+def moment(text: str) -> Moment | None:
+    """Parse an RFC 3339 date-time as a `Moment`; None for any other text. A leap second becomes the second after it."""
+    parts = _RFC3339.fullmatch(text)
+    if parts is None:
+        return None
+    day, hour, minute, second, fraction, sign, offset_hour, offset_minute = parts.groups()
+    ahead = 0
+    if int(hour) > 23 or int(minute) > 59 or int(second) > 60:
+        return None
+    if sign:
+        if int(offset_hour) > 23 or int(offset_minute) > 59:
+            return None
+        ahead = int(f"{sign}1") * (int(offset_hour) * 3600 + int(offset_minute) * 60)
+    try:
+        midnight = dt.datetime.fromisoformat(f"{day}T00:00:00+00:00")
+        # A minute that is in no year is refused, even if its leap second would be in one.
+        began = midnight + dt.timedelta(seconds=int(hour) * 3600 + int(minute) * 60 - ahead)
+        return began + dt.timedelta(seconds=int(second)), (fraction or "")[:9].rstrip("0")
+    except (ValueError, OverflowError):
+        return None
+
+
+def open_record(record: Record, *, accept_framed: bool = False) -> tuple[dict[str, object], Attributes]:
     """Return the payload in a record, and the attributes of its envelope; or raise `Refused`."""
-    if record.value is None:
+    value = record.value
+    if value is None:
         raise Refused("empty")
-    if len(record.value) > SIZE_LIMIT:
+    if len(value) > SIZE_LIMIT:
         raise Refused("too_large")
-    payload = strict_json(record.value)
+    if value[:1] == b"\0":  # the frame of a schema registry: a zero and four bytes of an id
+        if len(value) < 5 or not accept_framed:
+            raise Refused("malformed")
+        value = value[5:]
+    payload = strict_json(value)
     if not isinstance(payload, dict):
         raise Refused("malformed")
     if _is_structured(record.headers) or _is_unannounced(payload, record.headers):
-        return _open_structured(payload)
-    return payload, Attributes(*(_attribute(record.headers, f"ce_{name}") for name in ("id", "time", "correlationid")))
+        return _open_structured(payload, record.headers)
+    return payload, _binary_attributes(record.headers)
 
 
-def _attribute(headers: Headers, name: str) -> str | None:
-    """Return an attribute of the binary mode; one that is undecided matters only once an event would carry it on."""
-    try:
-        return header(headers, name)
-    except Undecided:
-        return UNDECIDED
+def _binary_attributes(headers: Headers) -> Attributes:
+    last = dict(headers)  # of several headers with one name the last one counts
+    time = last.get("ce_time")
+    return Attributes(
+        carried(last.get("ce_id")),
+        None if time is None else time.decode("latin-1"),
+        carried(last.get("ce_correlationid")),
+        carried(last.get("traceparent")) or carried(last.get("ce_traceparent")),
+        carried(last.get("tracestate")) or carried(last.get("ce_tracestate")),
+    )
 
 
 def _is_structured(headers: Headers) -> bool:
-    try:
-        content_type = header(headers, "content-type")
-    except Undecided:
-        if any(b"cloudevents" in (value or b"") for key, value in headers if key == "content-type"):
-            raise
-        return False
-    if content_type is None:
-        return False
-    media_type = content_type.split(";")[0].strip().lower()
-    if media_type.startswith("application/cloudevents") and media_type != "application/cloudevents+json":
-        raise Undecided(content_type)
-    return media_type == "application/cloudevents+json"
+    types = [value for name, value in headers if name.lower() == "content-type"]
+    media_type = ((types[-1] if types else None) or b"").split(b";")[0].strip().lower()
+    return media_type == b"application/cloudevents+json"
 
 
 def _is_unannounced(payload: dict[str, object], headers: Headers) -> bool:
     """Return whether the value is a structured event, as the CloudEvents SDK for Python 1.x writes it."""
-    required = ("id", "source", "specversion", "type")
-    is_binary = any(key == f"ce_{name}" for key, _ in headers for name in required)
-    is_whole = all(isinstance(payload.get(name), str) and not isinstance(payload[name], Number) for name in required)
-    return is_whole and not is_binary and "customer_id" not in payload and bool({"data", "data_base64"} & {*payload})
+    if "specversion" not in payload or "customer_id" in payload or not {"data", "data_base64"} & payload.keys():
+        return False
+    is_binary = any(key == f"ce_{name}" for key, _ in headers for name in REQUIRED)
+    return not is_binary and all(text_of(payload.get(name)) is not None for name in REQUIRED)
 
 
-def _open_structured(envelope: dict[str, object]) -> tuple[dict[str, object], Attributes]:
-    for name in ("id", "source", "specversion", "type"):
-        value = envelope.get(name)
-        if value is None:  # the JSON format takes null for "not set"
-            raise Refused("malformed")
-        if not isinstance(value, str) or isinstance(value, Number) or not value:
-            raise Undecided(f"{name} is there and is no text")
-    if envelope["specversion"] != "1.0":
-        raise Undecided("another specversion")
-    if "traceparent" in envelope or "tracestate" in envelope:
-        raise Undecided("a trace in the envelope")
-    data = _structured_data(envelope)
+def _open_structured(envelope: dict[str, object], headers: Headers) -> tuple[dict[str, object], Attributes]:
+    if not all(text_of(envelope.get(name)) for name in REQUIRED) or envelope["specversion"] != "1.0":
+        raise Refused("malformed")
+    if (encoded := envelope.get("data_base64")) is not None:
+        data = strict_json(_from_base64(encoded))
+    else:
+        data = envelope.get("data")
     if not isinstance(data, dict):
         raise Refused("malformed")
-    known = {name: envelope.get(name) for name in ("id", "time", "correlationid")}
-    if any(value is not None and (not isinstance(value, str) or isinstance(value, Number)) for value in known.values()):
-        raise Undecided("an attribute that is no text")
-    return data, Attributes(*(None if value is None else str(value) for value in known.values()))
+    inside = {
+        name: text_of(envelope.get(name)) for name in ("id", "time", "correlationid", "traceparent", "tracestate")
+    }
+    valid = {name: carried(text.encode()) if text is not None else None for name, text in inside.items()}
+    last = dict(headers)
+    traces = (carried(last.get(name)) or valid[name] for name in ("traceparent", "tracestate"))
+    return data, Attributes(valid["id"], inside["time"], valid["correlationid"], *traces)
 
 
-def _structured_data(envelope: dict[str, object]) -> object:
-    if ("data_base64" in envelope) == ("data" in envelope):
-        raise Undecided("no data, or data twice")
-    if "data" in envelope:
-        if envelope["data"] is None:
-            raise Undecided("data that is null")
-        return envelope["data"]
-    encoded = envelope["data_base64"]
-    try:
-        return strict_json(base64.b64decode(str(encoded), validate=True))
-    except binascii.Error:
-        raise Undecided("data_base64 that is not base64") from None
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
-def strict_json(value: bytes) -> object:
-    """JSON and nothing beside it: UTF-8, no NaN, no lone surrogate, no depth that ends a reader."""
-    try:
-        text = value.decode("utf-8", errors="strict")
-        if text.count("[") + text.count("{") > SURELY_FLAT:
-            _refuse_depth(text)
-        parsed = json.loads(text, parse_float=Number, parse_int=Number, parse_constant=_no_constant)
-        if "\\u" in text:
-            _refuse_lone_surrogates(parsed)
-    except (ValueError, RecursionError):
-        raise Refused("malformed") from None
-    return parsed
+def _from_base64(encoded: object) -> bytes:
+    text = text_of(encoded)
+    if text is None or not _BASE64.fullmatch(text):
+        raise Refused("malformed")
+    return base64.b64decode(text)
 
 
 def _no_constant(name: str) -> object:
     raise ValueError(name)
 
 
-def _refuse_depth(text: str) -> None:
-    depth = deepest = 0
-    for mark in re.sub(r'"(?:[^"\\]|\\.)*"', "", text):
-        depth += (mark in "[{") - (mark in "]}")
-        deepest = max(deepest, depth)
-    if deepest > SURELY_TOO_DEEP:
-        raise ValueError("too deep")
-    if deepest > SURELY_FLAT:
-        raise Undecided(f"{deepest} levels")
+_decode = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=_no_constant).decode
+_decode_pairs = json.JSONDecoder(parse_int=Number, parse_constant=_no_constant, object_pairs_hook=list).decode
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def strict_json(value: bytes) -> object:
+    """JSON and nothing beside it: UTF-8, no NaN, no lone surrogate, at most `DEEPEST` levels."""
+    try:
+        text = value.decode("utf-8", errors="strict")
+        is_too_deep = text.count("[") + text.count("{") > DEEPEST and depth(text) > DEEPEST
+        parsed = None if is_too_deep else _decode(text)
+        if not is_too_deep and _SURROGATE.search(text):
+            _refuse_lone_surrogates(_decode_pairs(text))
+    except ValueError:
+        raise Refused("malformed") from None
+    if is_too_deep or text.startswith("\ufeff"):  # a byte order mark
+        raise Refused("malformed")
+    return parsed
+
+
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def depth(text: str) -> int:
+    """Return the number of arrays and objects that are open at the deepest place of a JSON text."""
+    return max(accumulate((mark in "[{") - (mark in "]}") for mark in _TEXT.sub("", text)), default=0)
 
 
 def _refuse_lone_surrogates(parsed: object) -> None:
+    """Raise `ValueError` for a text that is not Unicode, also one of a member that is repeated."""
     if isinstance(parsed, str):
         parsed.encode("utf-8")
-    elif isinstance(parsed, list):
+    elif isinstance(parsed, list | tuple):
         for each in parsed:
-            _refuse_lone_surrogates(each)
-    elif isinstance(parsed, dict):
-        for name, each in parsed.items():
-            name.encode("utf-8")
             _refuse_lone_surrogates(each)

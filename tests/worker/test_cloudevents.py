@@ -120,6 +120,14 @@ def test_event_is_recognised_without_its_content_type(headers: list[Header], dat
     assert cloudevents.is_unannounced(cancelled(headers, data))
 
 
+@pytest.mark.parametrize("name", [r"specversio\u006e", r"\u0073pecversion"])
+def test_event_is_recognised_with_an_escaped_name(name: str) -> None:
+    value = structured_value(cancellation_value(), time='"2026-06-30T12:00:00Z"')
+    escaped = cancelled([], value.replace(b"specversion", name.encode()))
+    assert cloudevents.is_unannounced(escaped)
+    assert attributes(escaped) == Attributes(id="evt-1", time="2026-06-30T12:00:00Z")
+
+
 @pytest.mark.parametrize("name", ["ce_specversion", "ce_id", "ce_source", "ce_type"])
 def test_binary_mode_wins_over_an_event_in_the_value(name: str) -> None:
     assert not cloudevents.is_unannounced(cancelled([(name, b"x")], structured_value(cancellation_value())))
@@ -150,7 +158,9 @@ def test_data_in_base64_is_decoded() -> None:
 
 @pytest.mark.parametrize("attribute", ["specversion", "id", "source", "type"])
 @pytest.mark.parametrize(
-    "token", [None, "null", '""', "1", '["x"]'], ids=["missing", "null", "empty", "number", "list"]
+    "token",
+    [None, "null", '""', "1", '["x"]', "1e400"],
+    ids=["missing", "null", "empty", "number", "list", "huge number"],
 )
 def test_a_structured_event_needs_each_required_attribute(attribute: str, token: str | None) -> None:
     with pytest.raises(EnvelopeError, match=attribute):
@@ -177,7 +187,7 @@ def test_base64_data_that_is_no_utf_8_is_refused() -> None:
         cloudevents.payload(structured_value(None, data_base64=f'"{base64.b64encode(bytes([255])).decode()}"'))
 
 
-@pytest.mark.parametrize("value", [b"", b"[]", b"1", b"{", b'{"id": 1e400}'], ids=repr)
+@pytest.mark.parametrize("value", [b"", b"[]", b"1", b"{", b'{"id": 1e}'], ids=repr)
 def test_value_that_is_no_json_object_is_no_event(value: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         cloudevents.payload(value)
@@ -224,6 +234,12 @@ def test_trace_headers_override_structured_attributes() -> None:
 def test_a_trace_may_come_as_an_extension_attribute() -> None:
     said = attributes(cancelled([("ce_traceparent", b"00-x"), ("ce_tracestate", b"y")]))
     assert (said.traceparent, said.tracestate) == ("00-x", "y")
+
+
+def test_invalid_trace_header_leaves_the_extension_attribute() -> None:
+    headers: list[Header] = [("traceparent", b"\xff"), ("ce_traceparent", b"00-x"), ("tracestate", b"\n")]
+    said = attributes(cancelled(headers))
+    assert (said.traceparent, said.tracestate) == ("00-x", None)
 
 
 def test_last_of_repeated_headers_counts() -> None:
@@ -281,7 +297,7 @@ def test_a_time_that_is_not_rfc_3339_counts_as_absent(text: str) -> None:
     assert attributes(cancelled(STRUCTURED_TYPE, structured)).time is None
 
 
-@pytest.mark.parametrize("token", ["null", "1", "true", "[]", "{}", '""'])
+@pytest.mark.parametrize("token", ["null", "1", "true", "[]", "{}", '""', "1e400", "9" * 5000, "-1e-999"])
 def test_an_attribute_of_the_wrong_kind_counts_as_absent(token: str) -> None:
     value = structured_value(cancellation_value(), time=token, correlationid=token, traceparent=token, tracestate=token)
     assert attributes(cancelled(STRUCTURED_TYPE, value)) == Attributes(id="evt-1")

@@ -300,6 +300,8 @@ AMOUNTS = {
     "rounded down to the largest": ("999999999999.9999994", "999999999999.999999"),
     "what a float would lose": ("123456789012.345678", "123456789012.345678"),
     "one tenth": ("0.1", "0.1"), "an exponent": ("4.99e2", "499"), "a tiny one": ("1e-999999999", "0"),
+    "tinier than any Decimal": ("1e-99999999999999999999", "0"), "nothing, hugely": ("0e99999999999999999999", "0"),
+    "nothing, tinily": ("-0.0E-99999999999999999999", "0"), "zeros in an exponent": (f"5e{'0' * 5000}2", "500"),
 }  # fmt: skip
 
 
@@ -328,7 +330,8 @@ REFUSED_AMOUNTS = {
     "a line break behind": r"499\n", "two points": "4.9.9", "a point only": ".", "no whole part": ".5",
     "no fraction": "499.", "signed": "+499", "10^12": "1000000000000", "10^12 by rounding": "999999999999.9999995",
     "10^12 by exponent": "1e12", "a NUL": r"499\u0000", "5,000 digits": "9" * 5000, "huge": "1e999999999",
-    "beyond every decimal": "1e99999999999999999999", "a bare exponent": "e5", "no exponent": "1e",
+    "beyond every decimal": "1e99999999999999999999", "a negative one": "-1e-99999999999999999999",
+    "a bare exponent": "e5", "no exponent": "1e",
 }  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 
+from tests.support.raw_batches import BatchHeader, pack
+from tests.support.raw_batches import RawRecord as RecordAtOffset
 from tests.worker.record_batches import CODECS, CONTROL, FIRST_TIMESTAMP, TRANSACTIONAL, RawRecord, record_batch
 from worker.kafka import record_parsing
 from worker.kafka.batch_builders import EscapedBatchBuilder
@@ -94,6 +96,15 @@ def test_read_values_are_bytes_and_str() -> None:
 def test_offsets_and_times_are_relative_to_the_batch() -> None:
     (batch,) = batches(record_batch(MIXED, "zstd", base_offset=2**40))
     assert [(r.offset - 2**40, r.timestamp - FIRST_TIMESTAMP) for r in batch] == [(0, 0), (1, 1), (2, 2), (3, 3)]
+
+
+@pytest.mark.parametrize("name", [b"plain", BAD], ids=["usual", "non-UTF-8"])
+@pytest.mark.parametrize("base", [-(2**63), 2**63 - 1, 0], ids=["first", "last", "zero"])
+@pytest.mark.parametrize("timestamp", [FIRST_TIMESTAMP, -(2**63), -(2**63) + 9, 2**63 - 1, -1])
+def test_times_overflow_as_in_java(timestamp: int, base: int, name: bytes) -> None:
+    record = RecordAtOffset(3, timestamp, None, b"value", [(name, b"")])
+    (batch,) = batches(pack([record], BatchHeader(3, base_timestamp=base)))
+    assert [each.timestamp for each in batch] == [timestamp]
 
 
 def test_batches_that_follow_each_other_are_each_read() -> None:

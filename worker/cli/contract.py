@@ -13,7 +13,8 @@ from worker.errors import Exit
 from worker.messages import schemas as json_schemas
 from worker.messages.asyncapi import asyncapi
 from worker.messages.compatibility import find_breaks
-from worker.monitoring import alert_rules
+from worker.monitoring import RUNBOOK, alert_rules
+from worker.monitoring.dashboard import dashboard
 from worker.settings import Settings
 
 contract = typer.Typer(help="Print the contract as documents, or check its compatibility.", no_args_is_help=True)
@@ -43,12 +44,28 @@ def show_schemas() -> None:
 
 
 @contract.command("alerts")
-def show_alerts() -> None:
+def show_alerts(
+    runbook: Annotated[
+        str,
+        typer.Option("--runbook", metavar="URL", help="Address of docs/operating.md, for the links of the alerts."),
+    ] = RUNBOOK,
+) -> None:
     """Print the alert rules for Prometheus, in the format of its rule_files.
+
+    Each alert has a link to its section of the runbook, as annotation `runbook_url`.
 
     Example: customer-worker contract alerts > customer-worker-alerts.yaml
     """
-    print(alert_rules(), end="")
+    print(alert_rules(runbook), end="")
+
+
+@contract.command("dashboard")
+def show_dashboard() -> None:
+    """Print the Grafana dashboard, for the import of Grafana or its provisioning.
+
+    Example: customer-worker contract dashboard > customer-worker-dashboard.json
+    """
+    print(json.dumps(dashboard(), indent=2))
 
 
 @contract.command("check")

@@ -29,6 +29,8 @@ _MODULES = (
     "parked",
     "dead_letters",
     "churn",
+    "export",
+    "sql",
     "reconcile",
     "replay",
     "store",

@@ -11,8 +11,8 @@ from worker.cli.shared import errors
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar; yields `update(done, total)`."""
+def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a progress bar; yields `update(done, total)`; the total is None while it is not known."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task(what, total=None)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -15,7 +15,7 @@ from worker import bootstrap
 from worker.cli.own_store import own_store
 from worker.cli.progress import progress_bar
 from worker.cli.replay_report import print_report
-from worker.cli.shared import AsJson, Execute, customer_id_typed, run_async
+from worker.cli.shared import AsJson, Execute, customer_id_typed, run_async, time_typed
 from worker.errors import Exit, Refusal
 from worker.logs import configuration as logs
 from worker.queries.local import no_store
@@ -35,28 +35,19 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(replay)
 
 
-def _parse_time(text: str) -> datetime:
-    """Parse an ISO 8601 time, in UTC if it has no zone. Raises `typer.BadParameter`."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter("a time is written as 2026-07-01T03:00, or with a zone as 2026-07-01T03:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 Topic = Annotated[str | None, typer.Option(metavar="signup|cancellation|NAME", help="Topic to replay. Default: both.")]
 Partition = Annotated[int | None, typer.Option(min=0, metavar="NUMBER", help="Partition to replay. Default: all.")]
 FromOffset = Annotated[int | None, typer.Option(min=0, metavar="OFFSET", help="First offset in each partition.")]
 FromTime = Annotated[
     datetime | None,
     typer.Option(
-        parser=_parse_time, metavar="TIME", help="Start at the first record of this time (UTC, or with a zone)."
+        parser=time_typed, metavar="TIME", help="Start at the first record of this time (UTC, or with a zone)."
     ),
 ]
 ToOffset = Annotated[int | None, typer.Option(min=0, metavar="OFFSET", help="End offset, exclusive.")]
 ToTime = Annotated[
     datetime | None,
-    typer.Option(parser=_parse_time, metavar="TIME", help="End before the first record of this time."),
+    typer.Option(parser=time_typed, metavar="TIME", help="End before the first record of this time."),
 ]
 CustomerId = Annotated[
     str | None, typer.Option(parser=customer_id_typed, metavar="ID", help="Replay only records of this customer.")

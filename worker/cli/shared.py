@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Annotated, Any, TypeVar
 
@@ -37,6 +38,15 @@ def customer_id_typed(text: str) -> str:
         return customer_id_from(text)
     except FieldRefused as refused:
         raise typer.BadParameter(str(refused)) from None
+
+
+def time_typed(text: str) -> datetime:
+    """Parse an ISO 8601 time, in UTC if it has no zone. Raises `typer.BadParameter`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("a time is written as 2026-07-01T03:00, or with a zone as 2026-07-01T03:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def named(name: str, parse: Callable[[str], T]) -> Callable[[str], T]:

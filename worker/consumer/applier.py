@@ -16,17 +16,23 @@ from worker.consumer.assignment import Assignment
 from worker.consumer.offset_commits import OffsetCommits
 from worker.errors import Stop
 from worker.logs.exceptions import described
-from worker.messages.record import coordinates
 from worker.metrics.counters import Metrics, Stage
 from worker.outbox.relay import Relay
-from worker.processing.batch import BatchProcessor, BatchResult, Messages
+from worker.processing.batch import BatchProcessor, BatchResult, Messages, coordinates_of_batch
 from worker.processing.report import BatchReport
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Batch as BatchSettings
 from worker.stores.changes import Committed
-from worker.stores.errors import NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
+from worker.stores.errors import (
+    NewerStoreError,
+    NotTheOwnerError,
+    StoreBehindError,
+    StoreConflictError,
+    StoreError,
+)
 from worker.stores.port import Store
 from worker.stores.thread import StoreThread
+from worker.tracing.spans import BatchSpan, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +48,7 @@ class Applier:
     """Applier of polls: commits them, offers messages to the relay, and stops the worker once retries are exhausted.
 
     `batch_began` is None between batches, `batch_ended` when the last one ended (both of the monotonic clock);
-    `is_failing` is set from a batch's first failed attempt until one succeeds.
+    `is_failing` is set from a batch's first failed attempt until one succeeds. `tracing` records each batch.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class Applier:
         self._stop = stop
         self._metrics = metrics
         self._collected = time.monotonic()
+        self.tracing = Tracing()
         self.is_failing = False
         self.batch_began: float | None = None
         self.batch_ended = 0.0
@@ -86,11 +93,12 @@ class Applier:
                 if self._stop.is_asked or not self._assignment.is_current(assignment):
                     return
                 self.batch_began = time.monotonic()
-                await self._apply_until_done(messages[part])
+                with self.tracing.batch(messages[part]) as span:
+                    await self._apply_until_done(messages[part], span)
                 self.batch_began, self.batch_ended = None, time.monotonic()
         await self._assignment.resume_cancellations()
 
-    async def _apply_until_done(self, messages: Messages) -> None:
+    async def _apply_until_done(self, messages: Messages, span: BatchSpan) -> None:
         began = time.monotonic()
         try:
             async for attempt in AsyncRetrying(
@@ -102,23 +110,9 @@ class Applier:
             ):
                 with attempt:
                     result, committed, seconds = await self._thread.call(self._apply, messages)
-        except NotTheOwnerError as error:
-            self._assignment.disown()
-            log.warning("batch left to another worker", reason=str(error))
-            return
-        except NewerStoreError as error:
-            self._stop.fail_stop(str(error))
-            return
-        except Exception as error:
-            where = f"{coordinates(messages[0])} to {coordinates(messages[-1])}"
-            if self._stop.is_asked:
-                log.warning("batch left for the next start", batch=where, error=described(error))
-                return
-            log.exception("batch retries exhausted", batch=where)
-            self._stop.fail_stop(
-                f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s: {described(error)}. Nothing was committed; "
-                "the next start retries it. Remove the cause, then start the worker"
-            )
+        except Exception as error:  # noqa: BLE001 - any error leaves the batch
+            span.fail(error)
+            self._leave(messages, error)
             return
         self.is_failing = False
         self._relay.offer(committed)
@@ -128,8 +122,34 @@ class Applier:
             self._offsets.reach(TopicPartition(*partition), offset)
         decoding = self._assignment.reading.take_seconds()
         self._metrics.applied(len(messages), result, {Stage.DECODE: decoding, **seconds})
+        span.commit(result, committed.messages, attempt.retry_state.attempt_number)
         self.last_batch = _report(len(messages), result, time.monotonic() - began)
         _log_batch(result, self.last_batch)
+
+    def _leave(self, messages: Messages, error: Exception) -> None:
+        """Leave a batch uncommitted: to another worker, to the next claim of its partitions, or to the next start."""
+        where = coordinates_of_batch(messages)
+        match error:
+            case NotTheOwnerError():
+                self._disown()
+                log.warning("batch left to another worker", reason=str(error))
+            case StoreBehindError():
+                self._disown()
+                self._assignment.commits.report(error)
+            case NewerStoreError():
+                self._stop.fail_stop(str(error))
+            case _ if self._stop.is_asked:
+                log.warning("batch left for the next start", batch=where, error=described(error))
+            case _:
+                log.error("batch retries exhausted", batch=where, exc_info=error)
+                self._stop.fail_stop(
+                    f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s: {described(error)}. Nothing was "
+                    "committed; the next start retries it. Remove the cause, then start the worker"
+                )
+
+    def _disown(self) -> None:
+        self.is_failing = False  # no further attempt of this worker would show that the store is well
+        self._assignment.disown()
 
     async def _before_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -176,7 +196,7 @@ class Applier:
 
 
 def _is_retriable(error: BaseException) -> bool:
-    return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError | NewerStoreError)
+    return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError | StoreBehindError | NewerStoreError)
 
 
 def _split(messages: Messages, most: BatchSettings) -> Iterator[slice]:

@@ -22,6 +22,7 @@ from worker.kafka.log_ends import log_ends
 from worker.kafka.topic_metadata import TopicMetadata, describe_topics
 from worker.logs.exceptions import described
 from worker.messages import record as plain
+from worker.metrics.kafka_requests import KafkaRequests, Operation, failure_cause
 from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,15 @@ class InputWatch:
     without a problem.
     """
 
-    def __init__(self, settings: Settings, assignment: Assignment, positions: Positions, is_busy: IsBusy) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        assignment: Assignment,
+        positions: Positions,
+        is_busy: IsBusy,
+        requests: KafkaRequests | None = None,
+    ) -> None:
+        self._requests = requests or KafkaRequests()
         self._topics = settings.topics.inputs
         self._group_id = settings.kafka.group_id
         self._assignment = assignment
@@ -130,10 +139,13 @@ class InputWatch:
     async def _describe(self, consumer: AIOKafkaConsumer) -> Mapping[str, TopicMetadata] | None:
         try:
             async with asyncio.timeout(DESCRIBE_SECONDS):
-                return await describe_topics(consumer, self._topics)
+                described_topics = await describe_topics(consumer, self._topics)
         except (KafkaError, OSError, TimeoutError) as error:
+            self._requests.failed(Operation.DESCRIBE_TOPICS, failure_cause(error))
             log.debug("input topics not described", error=in_words(error))
             return None
+        self._requests.succeeded(Operation.DESCRIBE_TOPICS)
+        return described_topics
 
     def _problem(self, name: str, topics: Mapping[str, TopicMetadata], now: float, *, is_assigned: bool) -> str | None:
         if name in topics and (problem := topics[name].unreadable_because):

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from worker.consumer.start_offset import MIRROR
 from worker.failpoints import reach
 from worker.kafka.errors import in_words
+from worker.metrics.kafka_requests import KafkaRequests, Operation, failure_cause
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +23,8 @@ COMMIT_SECONDS = 3.0
 class OffsetCommits:
     """The positions of the assigned partitions, and which of them are committed to the group."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: KafkaRequests | None = None) -> None:
+        self._requests = requests or KafkaRequests()
         self._stored: dict[TopicPartition, int] = {}
         self._reached: dict[TopicPartition, int] = {}
         self._passed: dict[TopicPartition, int] = {}
@@ -79,7 +81,9 @@ class OffsetCommits:
                 await consumer.commit(offsets)
         except (KafkaError, TimeoutError) as error:
             log.debug("offsets not mirrored", error=in_words(error))
+            self._requests.failed(Operation.COMMIT_OFFSETS, failure_cause(error))
             return False
+        self._requests.succeeded(Operation.COMMIT_OFFSETS)
         reach("after-mirror")
         self._committed.update(news)
         return True

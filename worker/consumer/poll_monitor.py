@@ -24,6 +24,7 @@ from aiokafka.errors import (
 )
 
 from worker.consumer.assignment import Assignment
+from worker.metrics.kafka_requests import KafkaRequests, Operation, failure_cause
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,10 @@ class Polling:
     are not submitted, and never while the worker stops, but the consumer's positions are already after them.
     """
 
-    def __init__(self, assignment: Assignment, fail: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, assignment: Assignment, fail: Callable[[Exception], None], requests: KafkaRequests | None = None
+    ) -> None:
+        self._requests = requests or KafkaRequests()
         self._assignment = assignment
         self._fail = fail
         self._turned = time.monotonic()
@@ -66,6 +70,8 @@ class Polling:
         subscriber.get_msg = poll
 
     async def _handle(self, error: Exception) -> None:
+        if isinstance(error, KafkaError) and not isinstance(error, NoOffsetForPartitionError):
+            self._requests.failed(Operation.POLL, failure_cause(error))
         match error:
             case NoOffsetForPartitionError():  # the group has none: the assignment sets where reading starts
                 return

@@ -54,15 +54,16 @@ class Consumer:
         self._settings = settings
         self._store = store
         self._stop = stop
-        self._offsets = OffsetCommits()
-        self.assignment = Assignment(settings, store, thread, self._offsets, stop, processor.decoder.decode_all)
+        self._offsets = OffsetCommits(metrics.kafka)
+        decode = processor.decoder.decode_all
+        self.assignment = Assignment(settings, store, thread, self._offsets, stop, decode, metrics.store_lost_commits)
         self.joining = Joining(settings)
         self.applier = Applier(
             settings.batch, store, thread, processor, self.assignment, self._offsets, relay, stop, metrics
         )
         self._prefetcher = Prefetcher(self.assignment, settings.batch.max_records, self.applier.apply, self._fail)
-        self.polling = Polling(self.assignment, self._fail)
-        self.inputs = InputWatch(settings, self.assignment, self.positions, self._is_busy)
+        self.polling = Polling(self.assignment, self._fail, metrics.kafka)
+        self.inputs = InputWatch(settings, self.assignment, self.positions, self._is_busy, metrics.kafka)
 
     def subscribe(self, broker: KafkaBroker) -> None:
         """Register with the broker; reading begins when that starts."""
@@ -116,6 +117,7 @@ class Consumer:
         while True:
             await asyncio.sleep(MIRROR_EVERY_SECONDS)
             await self.assignment.reclaim()
+            await self.assignment.check_commits()
             if self.assignment.is_set.is_set() and self.inputs.group_problem is None:
                 self._offsets.pass_over(await self.positions())
                 await self._offsets.commit(self.assignment.consumer)

@@ -89,8 +89,21 @@ class _EscapedBytes(bytearray):
         return super().decode(encoding, "surrogateescape")
 
 
+class _Long(int):
+    """A 64-bit integer whose sums overflow as they do in Java, and in aiokafka's usual reader."""
+
+    __slots__ = ()
+
+    def __add__(self, other: int) -> int:
+        return (int(self) + other + 2**63) % 2**64 - 2**63
+
+
 class _EscapedBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
     _buffer: bytearray
+
+    @property
+    def first_timestamp(self) -> int:
+        return _Long(super().first_timestamp)
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()

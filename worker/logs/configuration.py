@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from worker.logs.exceptions import hide_content, log_uncaught, render_exception
 from worker.logs.limits import LIMITS, add_suppressed
+from worker.logs.trace_fields import TRACE_FIELDS
 from worker.settings import Log
 
 
@@ -20,6 +21,7 @@ def configure(settings: Log) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        TRACE_FIELDS,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         render_exception,

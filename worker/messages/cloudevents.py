@@ -15,13 +15,15 @@ import msgspec
 
 from worker.messages.carried_attributes import is_text, time_in_utc
 from worker.messages.encoded_headers import MARK, VARINTS, encoded_name
+from worker.messages.nesting import require_shallow
 from worker.messages.record import Header, TopicPartition, UnpackedRecord, rfc3339
 from worker.messages.schema_registry import unframed
 
 JSON: Header = ("content-type", b"application/json")
 STRUCTURED = b"application/cloudevents+json"
 _REQUIRED = ("specversion", "id", "source", "type")
-_MARK = b'"specversion"'
+# No other value has the member `specversion`.
+_MARK, _ESCAPE = b'"specversion"', rb"\u"
 _BINARY = frozenset(f"ce_{name}" for name in _REQUIRED)
 
 
@@ -30,19 +32,23 @@ class EnvelopeError(ValueError):
 
 
 class _Structured(msgspec.Struct):
-    specversion: object = None
-    id: object = None
-    source: object = None
-    type: object = None
-    time: object = None
-    correlationid: object = None
-    traceparent: object = None
-    tracestate: object = None
+    """Attributes as written: one that is not text counts as absent, and need not be a number that Python can hold."""
+
+    specversion: msgspec.Raw = msgspec.Raw()
+    id: msgspec.Raw = msgspec.Raw()
+    source: msgspec.Raw = msgspec.Raw()
+    type: msgspec.Raw = msgspec.Raw()
+    time: msgspec.Raw = msgspec.Raw()
+    correlationid: msgspec.Raw = msgspec.Raw()
+    traceparent: msgspec.Raw = msgspec.Raw()
+    tracestate: msgspec.Raw = msgspec.Raw()
     data: msgspec.Raw = msgspec.Raw()
-    data_base64: object = None
+    data_base64: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Structured).decode
+_decode_text = msgspec.json.Decoder(str).decode
+_ABSENT = (b"", b"null")
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -69,7 +75,9 @@ def is_unannounced(record: UnpackedRecord) -> bool:
     headers, the value is the event's data, whatever it looks like. So does a value with a `customer_id` of its own.
     """
     value = unframed(record.value or b"")
-    if _MARK not in value or not _BINARY.isdisjoint(name for name, _ in record.headers):
+    if _MARK not in value and _ESCAPE not in value:
+        return False
+    if not _BINARY.isdisjoint(name for name, _ in record.headers):
         return False
     try:
         members = _decode_members(value)
@@ -90,24 +98,32 @@ def payload(value: bytes) -> bytes:
     """
     event = _decode(value)
     for name in _REQUIRED:
-        text = getattr(event, name)
-        if not isinstance(text, str) or not text:
+        written = bytes(getattr(event, name))
+        if written[:1] != b'"' or written == b'""':
             raise EnvelopeError(f"the CloudEvents attribute {name} is missing")
-    if event.specversion != "1.0":
+    if _text(event.specversion) != "1.0":
         raise EnvelopeError("the CloudEvents specversion is not 1.0")
-    if event.data_base64 is not None:
-        return _from_base64(event.data_base64)
-    if bytes(event.data) in {b"", b"null"}:
+    if bytes(event.data_base64) not in _ABSENT:
+        return _from_base64(_text(event.data_base64))
+    data = bytes(event.data)
+    if data in _ABSENT:
         raise EnvelopeError("the CloudEvent has no data")
-    return bytes(event.data)
+    return data
 
 
-def _from_base64(data: object) -> bytes:
+def _text(attribute: msgspec.Raw) -> str | None:
+    """Return the text of an attribute, None if it is missing or of another kind."""
+    written = bytes(attribute)
+    return _decode_text(written) if written[:1] == b'"' else None
+
+
+def _from_base64(data: str | None) -> bytes:
     try:
-        value = base64.b64decode(data, validate=True)  # type: ignore[arg-type]
-    except (TypeError, ValueError, binascii.Error):
+        value = base64.b64decode(data or "*", validate=True)
+    except (ValueError, binascii.Error):
         raise EnvelopeError("the CloudEvents data_base64 is not base64") from None
     value.decode()
+    require_shallow(value)
     return value
 
 
@@ -118,7 +134,8 @@ def caused_by(cause: UnpackedRecord, topic_partition: TopicPartition) -> bytes:
     be carried over counts as absent.
     """
     attributes = dict(cause.headers)  # of repeated headers the last one counts, as for Kafka's own lastHeader
-    if is_structured(cause) or (_MARK in (cause.value or b"") and is_unannounced(cause)):
+    value = cause.value or b""
+    if is_structured(cause) or ((_MARK in value or _ESCAPE in value) and is_unannounced(cause)):
         attributes |= _structured_attributes(cause)
     time, cause_id = attributes.get("ce_time"), attributes.get("ce_id")
     time = (time and time_in_utc(time)) or rfc3339(cause.timestamp).encode()
@@ -145,14 +162,15 @@ _NAMES = {name: encoded_name(name) for name, _ in _CARRIED_ON}
 
 def _traces(attributes: Mapping[str, bytes | None]) -> Iterator[bytes]:
     for name, alternative in _CARRIED_ON:
-        value = attributes.get(name) or attributes.get(alternative)
-        if value and is_text(value):
-            yield b"".join((_NAMES[name], VARINTS[len(value)], value))
+        for value in (attributes.get(name), attributes.get(alternative)):
+            if value and is_text(value):
+                yield b"".join((_NAMES[name], VARINTS[len(value)], value))
+                break
 
 
 def _structured_attributes(record: UnpackedRecord) -> dict[str, bytes | None]:
     """Return the attributes inside a structured event under their names in binary mode."""
     event = _decode(unframed(record.value or b""))
     names = ("id", "time", "correlationid", "traceparent", "tracestate")
-    values = ((name, getattr(event, name)) for name in names)
-    return {f"ce_{name}": value.encode() if isinstance(value, str) else None for name, value in values}
+    values = ((name, _text(getattr(event, name))) for name in names)
+    return {f"ce_{name}": None if value is None else value.encode() for name, value in values}

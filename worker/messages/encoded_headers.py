@@ -43,3 +43,26 @@ def encode(headers: Sequence[Header]) -> bytes:
     for name, value in headers:
         parts += (encoded_name(name), varint(-1 if value is None else len(value)), value or b"")
     return b"".join(parts)
+
+
+def decode(encoded: bytes) -> list[Header]:
+    """Decode the headers that `encode` has encoded."""
+    headers: list[Header] = []
+    at = HEADERS_AT
+    for _ in range(encoded[COUNT_AT]):
+        length, at = _read_varint(encoded, at)
+        name, at = encoded[at : at + length].decode(), at + length
+        length, at = _read_varint(encoded, at)
+        headers.append((name, encoded[at : at + length] if length >= 0 else None))
+        at += max(length, 0)
+    return headers
+
+
+def _read_varint(encoded: bytes, at: int) -> tuple[int, int]:
+    """Return the zigzag varint at this place, and the place behind it."""
+    shifted = shift = 0
+    while (byte := encoded[at]) & 0x80:
+        shifted |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+    shifted |= byte << shift
+    return shifted >> 1 ^ -(shifted & 1), at + 1

@@ -19,6 +19,7 @@ from domain.customer import MRR, Industry, PlanTier
 from worker.messages.churned_event import Money
 from worker.messages.cloudevents import JSON, caused_by, is_structured
 from worker.messages.message import Cancellation, Message, Origin, Signup
+from worker.messages.nesting import SHALLOW_BYTES, is_too_deep
 from worker.messages.record import Record, RecordSource, UnpackedRecord
 from worker.messages.redrive_headers import claims_to_be_redriven
 from worker.messages.uuid_fast_path import are_canonical_uuids, is_canonical_uuid
@@ -146,8 +147,9 @@ def _decoded(records: Sequence[UnpackedRecord], max_bytes: int, decode: Callable
         # Most records end with the header `JSON`, which says that they are neither.
         if (
             value is not None
-            and len(value) <= max_bytes
+            and (size := len(value)) <= max_bytes
             and value.isascii()
+            and (size <= SHALLOW_BYTES or not is_too_deep(value))
             and ((headers and headers[-1] == JSON) or not (is_structured(record) or claims_to_be_redriven(record)))
         ):
             try:

@@ -11,6 +11,7 @@ from worker.messages import cloudevents
 from worker.messages.fast_path import usual_cancellation, usual_messages, usual_signup
 from worker.messages.message import Message, Refused
 from worker.messages.message_parsing import parse_cancellation, parse_customer_id, parse_mrr, parse_signup
+from worker.messages.nesting import NestedTooDeepError, require_shallow
 from worker.messages.record import Record, RecordSource, UnpackedRecord, plain
 from worker.messages.redrive_headers import claims_to_be_redriven
 from worker.messages.rejection import Reason, Rejected
@@ -60,6 +61,7 @@ class Decoder:
             if value[:1] == MAGIC:
                 value = accepted(value, is_framed_accepted=self._accept_framed)
             value.isascii() or value.decode()  # the parser does not validate the fields that it skips
+            require_shallow(value)
             if cloudevents.is_structured(record):
                 value = cloudevents.payload(value)
             message = usual_signup(value, origin) if is_signup else usual_cancellation(value, origin, record)
@@ -91,7 +93,7 @@ def _what_is_wrong(error: Exception, value: bytes) -> str:
     place = "" if found is None else f" after its schema registry frame (schema id {found})"
     if isinstance(error, UnicodeDecodeError):
         return f"the value{place} is not UTF-8"
-    if isinstance(error, RecursionError):
+    if isinstance(error, NestedTooDeepError | RecursionError):
         return f"the value{place} is nested too deep"
     return f"the value{place} is not a JSON object"
 
@@ -108,6 +110,7 @@ def stated_mrr(record: Record) -> MRR | None:
     """Return the MRR in a refused signup, None if it cannot be read. Raises nothing for any content of a record."""
     value = unframed(record.value or b"")
     try:
+        require_shallow(value)
         value = cloudevents.payload(value) if cloudevents.is_structured(record) else _inside(record, value)
         return parse_mrr(value)
     except (FieldRefused, msgspec.DecodeError, ValueError, RecursionError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from domain.customer import MICRO, MRR, MRR_LIMIT, Industry, PlanTier, round_half_up
@@ -102,20 +102,23 @@ def date_from(field: str, value: Any) -> date:
     refuse(f"{field} is neither YYYY-MM-DD nor an RFC 3339 date-time")
 
 
-_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
+_DECIMAL = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)(?:[eE]([+-]?)0*([0-9]+))?").fullmatch
+_EXPONENT_DIGITS = 8
+"""More digits in an exponent make any amount zero or too large, as a value has fewer digits than 10^8."""
 
 
 def mrr_from(value: Any) -> MRR:
     """Parse a decimal string or a JSON number from 0 to below 10^12; rounded half up to six decimals."""
-    if not isinstance(value, str) or not _DECIMAL(value):
+    match = _DECIMAL(value) if isinstance(value, str) else None
+    if match is None:
         refuse("mrr is not a decimal number")
-    try:
-        exact = Decimal(value)
-        if exact < 0:
-            refuse("mrr is negative")
-        amount = abs(round_half_up(exact, MICRO)) if exact < MRR_LIMIT else MRR_LIMIT
-    except (InvalidOperation, OverflowError):
-        refuse("mrr is out of range")
+    digits, sign, exponent = match.groups()
+    if exponent and len(exponent) > _EXPONENT_DIGITS:  # Decimal has a limit, also for zeros
+        value = f"{digits}e{sign}{'9' * _EXPONENT_DIGITS}"
+    exact = Decimal(value)
+    if exact < 0:
+        refuse("mrr is negative")
+    amount = abs(round_half_up(exact, MICRO)) if exact < MRR_LIMIT else MRR_LIMIT
     if amount >= MRR_LIMIT:
         refuse("mrr is not below 10^12")
     return MRR(amount)

@@ -17,9 +17,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from worker import __version__
 from worker.messages.outgoing import Outgoing
 from worker.messages.rejection import Reason, Rejected
 from worker.metrics.event_ages import EventAges
+from worker.metrics.kafka_requests import KafkaRequests, Operation
 from worker.processing.batch import BatchResult
 from worker.processing.outcomes import Applied, Duplicate, Parked
 from worker.settings import Topics
@@ -60,18 +62,23 @@ class Cause(StrEnum):
 class Metrics(Collector):
     """Counters of one worker since its start, and the registry that exposes them. Not thread-safe.
 
-    `decided` is by topic and outcome, `lost_arr` in dollars. Every series exists from the start, with the value 0.
+    `decided` is by topic and outcome, `lost_arr` in dollars. Every series exists from the start, with the value 0,
+    except for the times of what has not happened yet.
     """
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, group_id: str = "") -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a start time per series, which is not used
         self.registry = CollectorRegistry()
         self._started = time.time()
+        self._group_id = group_id
+        self._last_batch: float | None = None
+        self.kafka = KafkaRequests()
         self.decided = Counter({(topic, outcome): 0 for topic in topics.inputs for outcome in OUTCOMES})
         self.rejected: Counter[str] = Counter(dict.fromkeys(map(str, Reason), 0))
         self.recovered: Counter[str] = Counter(dict.fromkeys(map(str, Cause), 0))
         self.is_publishing_failing = False
         self.batch_failures = 0
+        self.lost_commits = 0
         self.unknown_industries = 0
         self.lost_arr = Decimal(0)
         self._event_ages = EventAges(topics.churned)
@@ -94,6 +101,7 @@ class Metrics(Collector):
 
     def applied(self, records: int, result: BatchResult, seconds: Mapping[Stage, float]) -> None:
         """Count a committed batch and the duration of each stage."""
+        self._last_batch = time.time()
         self._batch_records.observe(records)
         for stage, took in seconds.items():
             self._seconds[stage].observe(took)
@@ -104,6 +112,7 @@ class Metrics(Collector):
 
     def published(self, messages: Sequence[Outgoing], seconds: float) -> None:
         """Count a transaction that has just become visible, and its duration."""
+        self.kafka.succeeded(Operation.PUBLISH)
         self._seconds[Stage.PUBLISH].observe(seconds)
         self._event_ages.add(messages, time.time())
 
@@ -115,12 +124,15 @@ class Metrics(Collector):
         """Count a failed attempt to apply a batch."""
         self.batch_failures += 1
 
+    def store_lost_commits(self) -> None:
+        """Count that the store was found without commits of this worker."""
+        self.lost_commits += 1
+
     @override
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics, for the registry."""
-        yield GaugeMetricFamily(
-            "customer_worker_start_time_seconds", "Start time of this worker, in seconds since 1970.", self._started
-        )
+        yield from self._times()
+        yield from self.kafka.families()
         yield _counter(
             "events",
             "Decisions by outcome; a parked record gets a second one.",
@@ -134,14 +146,7 @@ class Metrics(Collector):
             ["cause"],
             _one_label(self.recovered),
         )
-        yield GaugeMetricFamily(
-            "customer_worker_publishing_failing",
-            "1 from a failed attempt to publish until the next success, else 0.",
-            float(self.is_publishing_failing),
-        )
-        yield CounterMetricFamily(
-            "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures
-        )
+        yield from self._failures()
         yield CounterMetricFamily(
             "customer_worker_unknown_industries",
             "Signups with an unknown industry, which counts as Other.",
@@ -156,6 +161,40 @@ class Metrics(Collector):
             "customer_worker_event_age_seconds",
             "Time from the timestamp of the source record until its event is visible.",
         )
+
+    def _failures(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "customer_worker_publishing_failing",
+            "1 from a failed attempt to publish until the next success, else 0.",
+            float(self.is_publishing_failing),
+        )
+        yield CounterMetricFamily(
+            "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures
+        )
+        yield CounterMetricFamily(
+            "customer_worker_store_lost_commits",
+            "Times the store was found without commits of this worker; their records were read again.",
+            self.lost_commits,
+        )
+
+    def _times(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily(
+            "customer_worker_info",
+            "Version and consumer group of this worker; the value is always 1.",
+            labels=["version", "group"],
+        )
+        info.add_metric([__version__, self._group_id], 1)
+        yield info
+        yield GaugeMetricFamily(
+            "customer_worker_start_time_seconds", "Start time of this worker, in seconds since 1970.", self._started
+        )
+        last_batch = GaugeMetricFamily(
+            "customer_worker_last_batch_timestamp_seconds",
+            "Time of the last committed batch since the start, in seconds since 1970; no series before the first.",
+        )
+        if self._last_batch is not None:
+            last_batch.add_metric([], self._last_batch)
+        yield last_batch
 
 
 def _counter(

@@ -12,7 +12,6 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from worker import __version__
 from worker.metrics.counters import Metrics
 from worker.monitoring.gauges import Reading, StoreReading
 
@@ -36,11 +35,6 @@ class _AllMetrics(Collector):
 
 
 def _gauges(reading: Reading) -> Iterator[Metric]:
-    info = GaugeMetricFamily(
-        "customer_worker_info", "Version of this worker; the value is always 1.", None, ["version"]
-    )
-    info.add_metric([__version__], 1)
-    yield info
     checks = GaugeMetricFamily("customer_worker_check_ok", "Checks of /readyz: 1 passed, 0 failed.", None, ["check"])
     for check in reading.checks:
         checks.add_metric([check.name], check.is_well)

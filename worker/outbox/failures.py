@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError,
 
 from worker.errors import Refusal
 from worker.metrics.counters import Cause, Metrics
+from worker.metrics.kafka_requests import FailureCause, Operation, failure_cause
 from worker.outbox.publish_errors import CannotPublish, Kind, in_words, kind_of, pause_seconds
 from worker.outbox.receipts import ReceiptUnreadable
 from worker.settings import Kafka
@@ -55,6 +56,9 @@ class Failures:
         if kind is Kind.EXPIRED and self._in_a_row == 1:
             log.info("producer renewed", reason=words)
             return 0.0
+        if not isinstance(error, StoreError):
+            cause = FailureCause.AUTHORIZATION if kind is Kind.AUTHORIZATION else failure_cause(error)
+            self._metrics.kafka.failed(Operation.PUBLISH, cause)
         self._show(words)
         pause = pause_seconds(self._in_a_row, kind) * random.uniform(0.5, 1.0)  # noqa: S311
         log.warning(

@@ -15,6 +15,7 @@ from worker.messages.churned_event import Envelope
 from worker.outbox.publish_requirements import require_publishable
 from worker.outbox.publisher import Publisher
 from worker.settings import Kafka, Settings
+from worker.tracing.spans import Tracing
 
 FETCH_BYTES = 4 * 1024 * 1024
 
@@ -33,8 +34,9 @@ class OutputLogs(NamedTuple):
 class OutputTopics:
     """The output topics of one relay. The batch sizes that they take are remembered from one publisher to the next."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
         self._settings = settings
+        self._tracing = tracing or Tracing()
         self._sizes = BatchSizes()
 
     async def require_publishable(self) -> Mapping[str, int]:
@@ -47,7 +49,7 @@ class OutputTopics:
     def publisher(self, partitions: Mapping[str, int]) -> Publisher:
         """Return a new publisher, not started yet."""
         envelope = Envelope(self._settings.events.source)
-        return Publisher(self._settings.kafka, partitions, envelope, self._sizes)
+        return Publisher(self._settings.kafka, partitions, envelope, self._sizes, self._tracing)
 
     async def read_sizes(self, partitions: Mapping[str, int]) -> None:
         """Read the largest batch that each topic takes. Raises `Refusal`."""

@@ -28,6 +28,7 @@ from worker.outbox.event_batches import EventBatch, event_batches
 from worker.outbox.publish_errors import root
 from worker.outbox.publish_requirements import no_coordinator
 from worker.settings import Kafka
+from worker.tracing.spans import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -153,11 +154,17 @@ class Publisher(BatchProducer):
     """Producer of records in transactions. After any error the outcome of its transaction is unknown."""
 
     def __init__(
-        self, settings: Kafka, partitions: Mapping[str, int], envelope: Envelope, sizes: BatchSizes | None = None
+        self,
+        settings: Kafka,
+        partitions: Mapping[str, int],
+        envelope: Envelope,
+        sizes: BatchSizes | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         super().__init__(kafka.relay_producer(settings), partitions, sizes or BatchSizes(), is_transactional=True)
         self._settings = settings
         self._envelope = envelope
+        self._tracing = tracing or Tracing()
 
     @override
     async def start(self) -> None:
@@ -193,6 +200,10 @@ class Publisher(BatchProducer):
 
         Raises the error that the transaction failed with first: those after it are its consequences.
         """
+        with self._tracing.transaction(messages):
+            return await self._publish(messages)
+
+    async def _publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
         reach("before-publish")
         transaction = None
         try:

@@ -13,7 +13,7 @@ from operator import attrgetter
 from worker.messages.composer import Composer
 from worker.messages.inbound import Decoder
 from worker.messages.message import Cancellation, Message, Refused, Signup
-from worker.messages.record import Record, TopicPartition
+from worker.messages.record import Record, TopicPartition, coordinates
 from worker.messages.redrive_headers import redriven_letter
 from worker.messages.rejection import Reason, Rejected
 from worker.processing.handlers import handle_cancellation, handle_signup
@@ -50,6 +50,11 @@ class BatchResult:
         for (_, outcome), count in self.decided.items():
             outcomes[outcome] += count
         return outcomes
+
+
+def coordinates_of_batch(messages: Messages) -> str:
+    """Format the coordinates of the first and the last record of a batch."""
+    return f"{coordinates(messages[0])} to {coordinates(messages[-1])}"
 
 
 class BatchProcessor:

@@ -54,7 +54,7 @@ def _run_query(settings: Settings, query: Query[P, A], parameters: P) -> A:
         encoded = urlencode({"parameters": msgspec.json.encode(parameters).decode()})
         return get(settings, f"/ask/{query.name}?{encoded}", query.result)
 
-    return _locally_or_by_worker(settings, lambda view: query.run(view, settings, parameters), by_worker)
+    return locally_or_by_worker(settings, lambda view: query.run(view, settings, parameters), by_worker)
 
 
 def _fetch_worker_report(settings: Settings) -> WorkerReport | None:
@@ -66,7 +66,7 @@ def _fetch_worker_report(settings: Settings) -> WorkerReport | None:
     def no_worker(_: StoreView) -> WorkerReport | None:
         return None
 
-    return _locally_or_by_worker(settings, no_worker, lambda: get(settings, REPORT_PATH, WorkerReport))
+    return locally_or_by_worker(settings, no_worker, lambda: get(settings, REPORT_PATH, WorkerReport))
 
 
 @retry(
@@ -75,7 +75,7 @@ def _fetch_worker_report(settings: Settings) -> WorkerReport | None:
     stop=stop_after_delay(RETRY_FOR_SECONDS),
     reraise=True,
 )
-def _locally_or_by_worker(settings: Settings, locally: Callable[[StoreView], T], by_worker: Callable[[], T]) -> T:
+def locally_or_by_worker(settings: Settings, locally: Callable[[StoreView], T], by_worker: Callable[[], T]) -> T:
     """Read the store in this process, or by the worker if the store is in use. Retried while neither is possible."""
     try:
         return read_store(settings, locally)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import msgspec
 from typing_extensions import override
@@ -19,6 +21,7 @@ from worker.socket_paths import address_of
 
 TIMEOUT_SECONDS = 30.0
 """Longer than the worker's own time limit for a query."""
+PART_BYTES = 1024 * 1024
 _OK = 200
 _REFUSED = {401, 403, 503}
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address of a worker that listens on every address
@@ -47,27 +50,88 @@ class _SocketConnection(HTTPConnection):
 
 def get(settings: Settings, path: str, kind: type[T]) -> T:
     """Return the running worker's response. Raises `Refusal`, and `NoResponse` if nothing listens."""
-    connection, shown = _connection(settings)
-    token = settings.http.token
-    by_port = not isinstance(connection, _SocketConnection)
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None and by_port else {}
-    try:
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        content = response.read()
-    except (OSError, HTTPException) as error:
-        detail = getattr(error, "strerror", None) or error
-        raise NoResponse(
-            f"{_in_use(settings)}nothing responds at {shown}: {detail}. If a worker is starting, retry later. "
-            f"{_advice(by_port=by_port)}",
+    with closing(_Request(settings, path)) as request:
+        content = request.read()
+        request.require_success(content)
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.DecodeError as error:
+            raise request.not_supported(str(error)) from error
+
+
+def download(settings: Settings, path: str, file: IO[bytes], received: Callable[[int], object]) -> None:
+    """Write the running worker's response to a file; `received` is called with its bytes so far.
+
+    Raises as `get` does.
+    """
+    with closing(_Request(settings, path)) as request:
+        if request.status != _OK:
+            request.require_success(request.read())
+        while part := request.read(PART_BYTES):
+            file.write(part)
+            received(file.tell())
+
+
+class _Request:
+    """A request to the running worker, whose response has begun. Raises `NoResponse` if there is none."""
+
+    def __init__(self, settings: Settings, path: str) -> None:
+        self._settings = settings
+        self._connection, self._shown = _connection(settings)
+        token = settings.http.token
+        self._by_port = not isinstance(self._connection, _SocketConnection)
+        has_token = token is not None and self._by_port
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None and has_token else {}
+        try:
+            self._connection.request("GET", path, headers=headers)
+            self._response = self._connection.getresponse()
+        except (OSError, HTTPException) as error:
+            self.close()
+            raise self._no_response(error) from error
+        if self._response.getheader(STORE_HEADER) != store_identity(settings):
+            self.close()
+            remedy = _remedy(by_port=self._by_port)
+            raise _unreachable(settings, f"the process at {self._shown} is not the worker of this store. {remedy}")
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the response."""
+        return self._response.status
+
+    def read(self, size: int | None = None) -> bytes:
+        """Read the rest of the response, or at most `size` bytes of it. Raises `NoResponse` if it ends early."""
+        try:
+            return self._response.read(size)
+        except (OSError, HTTPException) as error:
+            raise self._no_response(error) from error
+
+    def require_success(self, content: bytes) -> None:
+        """Raise `Refusal` if the response is none to the request."""
+        why = content.decode(errors="replace").strip()
+        if self.status in _REFUSED:
+            raise Refusal(f"the worker at {self._shown}: {why}", Exit.UNREACHABLE)
+        if self.status != _OK:
+            raise self.not_supported(why)
+
+    def not_supported(self, why: str) -> Refusal:
+        """Return the refusal of a worker of another version."""
+        return Refusal(
+            f"the worker at {self._shown} does not support this command: {why}. "
+            "Use the command of the worker's version",
             Exit.UNREACHABLE,
-        ) from error
-    finally:
-        connection.close()
-    if response.getheader(STORE_HEADER) != store_identity(settings):
-        remedy = _remedy(by_port=by_port)
-        raise _unreachable(settings, f"the process at {shown} is not the worker of this store. {remedy}")
-    return _decoded(shown, response.status, content, kind)
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _no_response(self, error: Exception) -> NoResponse:
+        detail = getattr(error, "strerror", None) or error
+        return NoResponse(
+            f"{_in_use(self._settings)}nothing responds at {self._shown}: {detail}. If a worker is starting, retry "
+            f"later. {_advice(by_port=self._by_port)}",
+            Exit.UNREACHABLE,
+        )
 
 
 def _advice(*, by_port: bool) -> str:
@@ -83,21 +147,6 @@ def _remedy(*, by_port: bool) -> str:
     if by_port:
         return "Set CUSTOMER_WORKER_HTTP__HOST and _PORT to those of its worker"
     return "The file was replaced while its worker ran: restart that worker"
-
-
-def _decoded(url: str, status: int, content: bytes, kind: type[T]) -> T:
-    why = content.decode(errors="replace").strip()
-    if status in _REFUSED:
-        raise Refusal(f"the worker at {url}: {why}", Exit.UNREACHABLE)
-    if status == _OK:
-        try:
-            return msgspec.json.decode(content, type=kind)
-        except msgspec.DecodeError as error:
-            why = str(error)
-    raise Refusal(
-        f"the worker at {url} does not support this command: {why}. Use the command of the worker's version",
-        Exit.UNREACHABLE,
-    )
 
 
 def _connection(settings: Settings) -> tuple[HTTPConnection, str]:

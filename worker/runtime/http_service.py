@@ -36,7 +36,9 @@ class HttpService:
         page = OperationsPage(settings, metrics)
         self._operations = OperationsRoutes(metrics, gauges, page, lambda: self._health.report(started_at))
         identity = {STORE_HEADER: store_identity(settings)}
-        self._queries = QueryRoutes(components.query_server, lambda: self._health.report(started_at), identity)
+        self._queries = QueryRoutes(
+            components.query_server, lambda: self._health.report(started_at), identity, components.snapshots
+        )
 
     async def serve(self) -> None:
         """Serve the port and the command socket until cancelled."""

@@ -27,6 +27,7 @@ from worker.settings import Settings
 from worker.shutdown import Shutdown
 from worker.signals import STOP_REQUEST
 from worker.stores.thread import StoreThread
+from worker.tracing.environment import start_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,7 @@ class Worker:
         Ends with the exit code of the worker.
         """
         logs.configure(self._settings.log)
+        self._tracing = start_tracing(self._settings.kafka.group_id)
         loop_errors.install(asyncio.get_running_loop())
         record_parsing.install()
         self._started_at = datetime.now(UTC)
@@ -80,7 +82,7 @@ class Worker:
 
     async def _open(self) -> None:
         """Open the resources, and start the tasks that are needed while the worker waits for its group."""
-        opening = open_components(self._settings, self._thread, self._stop, self._metrics)
+        opening = open_components(self._settings, self._thread, self._stop, self._metrics, self._tracing)
         try:
             self._components = components = await self._shutdown.unless_stopped(opening, self._stop)
         except Exception as error:  # noqa: BLE001 - every failed start ends in one sentence
@@ -144,8 +146,9 @@ class Worker:
         if components.command_socket is not None:
             components.command_socket.close()
         await step("closing the producer", components.relay.close(), keep=0.8)
-        await step("closing the query server", components.query_server.close(), keep=0.6)
+        await step("closing the query server", components.close_queries(), keep=0.6)
         await step("closing the store", self._thread.call(components.store.close), keep=0.3)
+        await step("exporting the last spans", self._tracing.close(), keep=0.1)
         self._thread.close(wait=False)
         if components.socket is not None:
             components.socket.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from types import TracebackType
@@ -16,6 +16,7 @@ from worker.messages.record import Record, TopicPartition
 from worker.stores.churn_groups import ChurnGroup, GroupBy
 from worker.stores.churns import ChurnPair, PublishedPosition, StoreDays
 from worker.stores.dead_letters import Filters, StoredLetter, StoredRecord, WaitingLetter
+from worker.stores.public_tables import PublicTable, TableStream
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -168,6 +169,10 @@ class StoreView(ABC):
         """Return the customers who churned from `since` to `until`, in groups ordered by their keys."""
 
     @abstractmethod
+    def stream(self, table: PublicTable, columns: Sequence[str], as_of: datetime | None = None) -> TableStream:
+        """Stream these columns of all rows of a table; with `as_of`, of its state at that time by the journal."""
+
+    @abstractmethod
     def waiting(self) -> Waiting:
         """Return the backlog. The query is cheap enough to be repeated often."""
 
@@ -178,6 +183,12 @@ class StoreView(ABC):
     def leader(self) -> str | None:
         """Return the leader, the worker that publishes; None if there is none, or the store is single-process."""
         return None
+
+    def when_ended(self, close: Callable[[], object]) -> None:  # noqa: B027 - nothing else ends some views
+        """Have `close` called, from any thread, when the store ends the view.
+
+        It has to close the view soon, also between two batches of a stream.
+        """
 
     @abstractmethod
     def size_bytes(self) -> int | None:

@@ -42,6 +42,7 @@ class DuckDBView(DuckDBPublicTables):
         self._db = db
         self._told_closed = closed
         self._is_closed = threading.Event()
+        self._close: Callable[[], object] | None = None
         try:
             self._db.execute("BEGIN TRANSACTION READ ONLY")
         except duckdb.Error:
@@ -168,6 +169,10 @@ class DuckDBView(DuckDBPublicTables):
         return _size(self.path)
 
     @override
+    def when_ended(self, close: Callable[[], object]) -> None:
+        self._close = close
+
+    @override
     def interrupt(self) -> None:
         with suppress(duckdb.Error):  # raised if the view is closed
             self._db.interrupt()
@@ -183,6 +188,8 @@ class DuckDBView(DuckDBPublicTables):
 
         Raises `StoreError` if it is not closed in time.
         """
+        if self._close is not None:
+            self._close()
         for _ in range(int(END_SECONDS / 0.05)):
             self.interrupt()
             if self._is_closed.wait(0.05):

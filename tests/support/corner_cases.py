@@ -1,4 +1,4 @@
-"""Records of which the contract does not say how they end; it only says that they end, and stop nobody."""
+"""Records whose outcome only the details of docs/contract.md and its schemas decide."""
 
 from tests.support.records import Headers, Message
 from tests.support.spelling import cancellation, quoted, signup, structured
@@ -6,7 +6,7 @@ from tests.support.spelling import cancellation, quoted, signup, structured
 STRUCTURED: Headers = (("content-type", b"application/cloudevents+json"),)
 
 
-def undecided_records() -> list[Message]:
+def corner_cases() -> list[Message]:
     """All of them, each of a customer of its own."""
     messages = []
     for number, tokens in enumerate(_SIGNUPS):
