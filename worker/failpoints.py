@@ -1,7 +1,7 @@
-"""Failpoints: named points at which a test or the demo kills the process without any clean-up.
+"""Failpoints: named points at which a test or the demo kills or freezes the process without any clean-up.
 
 The environment of the process enables one: `CUSTOMER_WORKER_FAILPOINT=after-commit:3` kills it the third time that
-point is reached. A disabled failpoint costs one call.
+point is reached, `after-commit:3:STOP` freezes it there (SIGSTOP). A disabled failpoint costs one call.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ POINTS = (
     "drained",
 )
 
-_name, _, _count = os.environ.get(VARIABLE, "").partition(":")
+_name, _count, _signal = (*os.environ.get(VARIABLE, "").split(":"), "", "")[:3]
 _passes_left = int(_count or 1)
 
 
-def _kill_at(name: str) -> None:
+def _signal_at(name: str) -> None:
     global _passes_left  # noqa: PLW0603 - one process, one failpoint
     if name == _name:
         _passes_left -= 1
         if _passes_left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[f"SIG{_signal or 'KILL'}"])
 
 
 def _pass_by(name: str) -> None:
     pass
 
 
-reach = _kill_at if _name else _pass_by
+reach = _signal_at if _name else _pass_by
 """Called when the named point is reached."""

@@ -1,4 +1,4 @@
-"""A broker killed, restarted or frozen: the one that keeps the transactions, the group, or a partition."""
+"""A broker killed, restarted or frozen: the one that keeps transactions, the group, or a partition; or all in turn."""
 
 import random
 import time
@@ -10,7 +10,7 @@ from tests.support.kafka.cluster import Node
 
 DEAD_S = (2.0, 12.0)  # the controller notices after 9
 FROZEN_S = (5.0, 15.0)
-NOTICE_LIMIT_S = 60.0
+SILENT_LIMIT_S = 15.0  # while brokers hand over what they lead
 
 Part = Callable[[Play, random.Random], int]
 
@@ -27,7 +27,7 @@ def faults() -> list[Fault]:
         Fault(f"{part} {harm}", _hurt(find, do))
         for part, find in parts.items()
         for harm, do in {"killed": _kill, "restarted": _restart, "frozen": _freeze}.items()
-    ]
+    ] + [Fault("all brokers restarted in turn", _roll)]
 
 
 def _hurt(find: Part, do: Callable[[Node, Play, random.Random], str]) -> Callable[[Play, random.Random], str]:
@@ -54,6 +54,22 @@ def _restart(node: Node, play: Play, _: random.Random) -> str:
     node.stop()
     node.restart()
     return f"handed over and back in {time.monotonic() - began:.0f} s"
+
+
+def _roll(play: Play, rng: random.Random) -> str:
+    """Restart one broker after the other, each as soon as all replicas are in sync, as an upgrade does."""
+    began = time.monotonic()
+    nodes = list(play.cluster.kafka.nodes)
+    rng.shuffle(nodes)
+    for node in nodes:
+        play.cluster.wait_until_in_sync()
+        play.on_cleanup(play.cluster.wait_until_whole)
+        node.stop()
+        node.restart()
+    play.cluster.wait_until_in_sync()
+    silent = play.watcher.longest_silence(began)
+    assert silent < SILENT_LIMIT_S, f"nothing was published for {silent:.0f} s while brokers restarted in turn"
+    return f"all restarted in {time.monotonic() - began:.0f} s, published with pauses up to {silent:.0f} s"
 
 
 def _freeze(node: Node, play: Play, rng: random.Random) -> str:

@@ -1,5 +1,6 @@
 """A chapter: some faults on one play, then quiet, and everything compared with the oracle."""
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.cluster import Cluster
-from tests.faults.fault import Fault, Result
+from tests.faults.fault import DUCKDB, POSTGRES, Fault, Result
 from tests.faults.invariants import require_same_money, require_same_readings
 from tests.faults.play import Play
 from tests.support.comparison import require_as_expected
@@ -28,23 +29,33 @@ class ChapterFailed(AssertionError):
     """An invariant does not hold, or a fault did not heal."""
 
 
-def run(chapter: Chapter, cluster: Cluster, seed: int, keep: Path, tell: Callable[[str], None]) -> Iterator[Result]:
-    """Play it; gives each fault's result as soon as it is known. Raises `ChapterFailed`."""
+def run(
+    chapter: Chapter, cluster: Cluster, seed: int, keep: Path, tell: Callable[[str], None], patience: float = 1.0
+) -> Iterator[Result]:
+    """Play it; gives each fault's result as soon as it is known. Raises `ChapterFailed`.
+
+    `patience` multiplies the longest recovery of each fault. One that takes longer fails the chapter at its end, when
+    everything else has been compared.
+    """
     rng = random.Random(f"{seed}/{chapter.name}")
     play = Play(cluster, seed, keep)
     failed = True
+    slow: list[str] = []
     step = "the first records"
     try:
         play.recovered(time.monotonic())
         for fault in chapter.faults:
             step = fault.name
             play.choose(rng)
+            cluster.wait_until_in_sync()  # two brokers that are away at once, of three, leave too few replicas
             outcome = fault.inflict(play, rng)
+            took = 0.0 if fault.ends_play else play.recovered(time.monotonic())
+            yield _result(fault, play, chapter, outcome, took)
             if fault.ends_play:
-                yield Result(fault.name, chapter.name, outcome, 0.0)
                 failed = False
                 return
-            yield Result(fault.name, chapter.name, outcome, play.recovered(time.monotonic()))
+            if took > fault.recovery_s * patience:
+                slow.append(f"{fault.name}: {took:.1f} s, more than {fault.recovery_s * patience:.0f} s")
         step = "quiet after the last fault"
         _settle(play)
         step = "everything compared with the oracle"
@@ -53,11 +64,18 @@ def run(chapter: Chapter, cluster: Cluster, seed: int, keep: Path, tell: Callabl
             step = "a full replay into an empty store"
             _replay(play)
         tell(f"{play.load.sent:,} records, {len(play.watcher.records):,} published, {play.samples} looks at the store")
+        step = "recovery in time"
+        assert not slow, "; ".join(slow)
         failed = False
     except Exception as error:
         raise ChapterFailed(f"{chapter.name}, {step}: {error}") from error
     finally:
         play.close(failed=failed)
+
+
+def _result(fault: Fault, play: Play, chapter: Chapter, outcome: str, recovery_s: float) -> Result:
+    store = POSTGRES if play.is_shared else DUCKDB
+    return Result(fault.name, store, chapter.name, outcome, recovery_s, os.getloadavg()[0])
 
 
 def _settle(play: Play) -> None:

@@ -2,26 +2,32 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from confluent_kafka import KafkaException
+from confluent_kafka import ElectionType, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.faults.database import Database, running_database
 from tests.faults.proxy import Doors, at_port
-from tests.support.kafka.cluster import Kafka, wait_until_ready
-from tests.support.kafka.local import Door, free_ports, local_kafka
+from tests.support.kafka.cluster import wait_until_ready
+from tests.support.kafka.local import Door, LocalKafka, free_ports, local_kafka
 
 ASK_EVERY_S = 0.1
 USER, PASSWORD = "worker", "worker-password"
 BROKERS = 3
 MANY_WORKERS = 3
+LOGGING = Path(__file__).with_name("log4j2.properties")
 COORDINATOR_PARTITIONS = 4  # as `tests/support/kafka/local.py` sets it, for transactions as for groups
 
 
 def _properties(doors: int) -> str:
-    """Workers are authenticated and have every right that is not denied; everyone else is the administrator."""
+    """Return the settings of the brokers.
+
+    Workers are authenticated and have every right that is not denied; everyone else is the administrator. Indexes
+    are small enough to be allocated on a small disk.
+    """
     protocols = "".join(f",DOOR{number}:SASL_PLAINTEXT" for number in range(doors))
     logins = "".join(
         f"listener.name.door{number}.plain.sasl.jaas.config="
@@ -33,6 +39,9 @@ def _properties(doors: int) -> str:
         f"sasl.enabled.mechanisms=PLAIN\n{logins}"
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
         "allow.everyone.if.no.acl.found=true\nsuper.users=User:ANONYMOUS\n"
+        "log.index.size.max.bytes=65536\n"
+        # How often transactions are looked at that have run out of time: 10 s by default.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\n"
     )
 
 
@@ -43,7 +52,7 @@ class Cluster:
     `database` is where the store is PostgreSQL, which many workers share; without it there is one worker on DuckDB.
     """
 
-    kafka: Kafka
+    kafka: LocalKafka
     ways: Sequence[Doors]
     database: Database | None = None
 
@@ -78,6 +87,25 @@ class Cluster:
         partitions = self.admin.list_topics(topic, timeout=30).topics[topic].partitions.values()
         return {node - 1 for partition in partitions for node in partition.isrs}
 
+    def is_in_sync(self) -> bool:
+        """Return whether each partition has all its replicas in sync."""
+        topics = self.admin.list_topics(timeout=30).topics.values()
+        return all(set(each.isrs) == set(each.replicas) for topic in topics for each in topic.partitions.values())
+
+    def not_in_sync(self, number: int) -> list[TopicPartition]:
+        """Return the partitions whose replica on the broker at this index of `kafka.nodes` is not in sync."""
+        return [
+            TopicPartition(name, each.id)
+            for name, topic in self.admin.list_topics(timeout=30).topics.items()
+            for each in topic.partitions.values()
+            if number + 1 in set(each.replicas) - set(each.isrs)
+        ]
+
+    def prefer_leaders(self) -> None:
+        """Let each partition be led by its first replica again, as a controller does every five minutes."""
+        with suppress(KafkaException):  # which it is for each partition that is led by it already
+            self.admin.elect_leaders(ElectionType.PREFERRED).result(30)
+
     def wait_for(self, condition: Callable[[], bool], what: str, limit_s: float) -> None:
         """Ask Kafka until the condition holds."""
         deadline = time.monotonic() + limit_s
@@ -88,6 +116,11 @@ class Cluster:
     def wait_until_whole(self, limit_s: float = 90.0) -> None:
         """Until all brokers are there again."""
         wait_until_ready(self.kafka.bootstrap_servers, BROKERS, limit_s)
+
+    def wait_until_in_sync(self, limit_s: float = 90.0) -> None:
+        """Until all brokers are there again, and all replicas in sync."""
+        self.wait_until_whole(limit_s)
+        self.wait_for(self.is_in_sync, "all replicas in sync", limit_s)
 
 
 @contextmanager
@@ -101,7 +134,15 @@ def running_cluster(*, on_postgres: bool = False) -> Iterator[Cluster]:
         for way in ways:
             cleanup.callback(way.close)
         doors = [list(map(Door, those, way.ports)) for those, way in zip(behind, ways, strict=True)]
-        kafka = cleanup.enter_context(local_kafka(BROKERS, doors, properties=_properties(len(ways))))
+        kafka = cleanup.enter_context(
+            local_kafka(
+                BROKERS,
+                doors,
+                properties=_properties(len(ways)),
+                java_options=[f"-Dlog4j2.configurationFile={LOGGING}"],
+                disks=2,
+            )
+        )
         yield Cluster(kafka, ways, cleanup.enter_context(running_database(workers)) if on_postgres else None)
 
 

@@ -4,16 +4,19 @@ import os
 import random
 import subprocess
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from tests.faults import small_wal
 from tests.faults.fault import DUCKDB, POSTGRES, Fault
 from tests.faults.play import Play
-from tests.support.stage import copy_of_store
+from tests.support.corpus import make_corpus
+from tests.support.stage import PARTITIONS, copy_of_store
 
 SIZE = 256 * 1024 * 1024
 FILL_LIMIT_S = 150.0  # how fast the log grows depends on how many records a batch has, and so on the machine
+CUSTOMERS_AT_ONCE = 200  # few enough for the room of the write-ahead log
 FAILED = "batch failed, retrying"
 
 
@@ -29,14 +32,14 @@ def faults() -> list[Fault]:
 def _at_a_commit(play: Play, _: random.Random) -> str:
     _move_to_a_small_disk(play)
     play.start()
-    return _run_full(play, room=0)
+    return _run_full(play)
 
 
-def _at_a_checkpoint(play: Play, _: random.Random) -> str:
-    """Room for the write-ahead log, and none for the new blocks of the file."""
+def _at_a_checkpoint(play: Play, rng: random.Random) -> str:
+    """Leave room for the write-ahead log, and none for new blocks of the file, which further customers take."""
     _move_to_a_small_disk(play)
     play.start(small_wal.command())
-    return _run_full(play, room=small_wal.CHECKPOINT_AT_WAL_BYTES * 2)
+    return _run_full(play, small_wal.CHECKPOINT_AT_WAL_BYTES * 2, lambda: _sign_up(play, rng))
 
 
 def _under_postgres(play: Play, _: random.Random) -> str:
@@ -45,24 +48,34 @@ def _under_postgres(play: Play, _: random.Random) -> str:
     assert database is not None
     disk = Path(tempfile.mkdtemp(prefix="faults-disk-"))
     play.on_cleanup(disk.rmdir)
-    _mount_small_disk(play, disk, f",uid={database.server.user_id},mode=0700")
+    mount_small_disk(play, disk, f",uid={database.server.user_id},mode=0700")
     undo = database.move(play.stage.settings["STORE__URL"], disk)
     play.on_cleanup(undo)
     return _fill_until_noticed(play, disk)
 
 
-def _run_full(play: Play, room: int) -> str:
+def _sign_up(play: Play, rng: random.Random) -> None:
+    corpus = make_corpus(CUSTOMERS_AT_ONCE, PARTITIONS, seed=rng.randrange(1 << 30), troubles=False)
+    play.stage.produce(corpus.signups)
+
+
+def _run_full(play: Play, room: int = 0, grow: Callable[[], None] = lambda: None) -> str:
     worker = play.worker
     play.wait_for(lambda: bool(worker.events("batch applied")), "a first batch on the small disk")
-    return _fill_until_noticed(play, play.stage.directory, room)
+    return _fill_until_noticed(play, play.stage.directory, room, grow)
 
 
-def _fill_until_noticed(play: Play, disk: Path, room: int = 0) -> str:
+def _fill_until_noticed(play: Play, disk: Path, room: int = 0, grow: Callable[[], None] = lambda: None) -> str:
     filler = disk / "filler"
     before = len(_failures(play))
-    _fill(filler, disk, room)
+    fill(filler, disk, room)
+
+    def noticed() -> bool:
+        grow()
+        return len(_failures(play)) > before
+
     try:
-        play.wait_for(lambda: len(_failures(play)) > before, "a batch that failed for want of room", FILL_LIMIT_S)
+        play.wait_for(noticed, "a batch that failed for want of room", FILL_LIMIT_S)
     finally:
         filler.unlink()
     return _failures(play)[-1].split(": ", 1)[-1][:60]
@@ -72,7 +85,8 @@ def _failures(play: Play) -> list[str]:
     return [str(failed.get("error", "")) for worker in play.workers for failed in worker.events(FAILED)]
 
 
-def _fill(filler: Path, disk: Path, room: int) -> None:
+def fill(filler: Path, disk: Path, room: int = 0) -> None:
+    """Fill the disk with one file, but for this room."""
     free = os.statvfs(disk)
     with filler.open("wb", buffering=0) as opened:
         with suppress(OSError):  # the worker writes, too
@@ -91,17 +105,24 @@ def _move_to_a_small_disk(play: Play) -> None:
         return
     disk = play.directory / "disk"
     disk.mkdir()
-    _mount_small_disk(play, disk)
+    mount_small_disk(play, disk)
     copy_of_store(play.stage, disk)
     play.stage.directory = disk
 
 
-def _mount_small_disk(play: Play, at: Path, options: str = "") -> None:
+def mount_small_disk(play: Play, at: Path, options: str = "", *, size: int = SIZE) -> None:
+    """Mount a file system of this size; the end of the play unmounts it."""
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}{options}", "tmpfs", str(at)],
+        ["mount", "-t", "tmpfs", "-o", f"size={size}{options}", "tmpfs", str(at)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert mounted.returncode == 0, f"a small file system needs root: {mounted.stderr}"
-    play.on_cleanup(lambda: subprocess.run(["umount", "--lazy", str(at)], check=False))
+    play.on_cleanup(lambda: unmount(at))
+
+
+def unmount(at: Path) -> None:
+    """Unmount it; nothing where nothing is mounted there."""
+    if os.path.ismount(at):
+        subprocess.run(["umount", "--lazy", str(at)], check=False)

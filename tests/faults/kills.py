@@ -2,10 +2,12 @@
 
 import random
 import time
+from collections.abc import Callable
 
 from tests.faults import small_wal
 from tests.faults.fault import DUCKDB, STORES, Fault
 from tests.faults.play import ASK_EVERY_S, RECOVERY_LIMIT_S, Play
+from tests.support.worker_process import WorkerProcess
 from worker.failpoints import POINTS
 
 REPEATED = ("before-commit", "after-commit", "before-publish", "in-transaction", "after-publish",
@@ -36,7 +38,7 @@ def _at(point: str) -> Fault:
             play.recovered(time.monotonic())
             play.worker.terminate()
         if point in OF_THE_RELAY and play.is_shared:
-            _let_it_publish(play)
+            let_it_publish(play, lambda worker: worker.exit_code is not None)
         play.wait_until_dead(point)
         play.start()
         return "killed there and restarted"
@@ -44,12 +46,12 @@ def _at(point: str) -> Fault:
     return Fault(f"kill -9 at {point}", inflict, stores=[DUCKDB] if point in OF_DUCKDB else STORES)
 
 
-def _let_it_publish(play: Play) -> None:
-    """Kill whoever else publishes until it is this worker's turn, and it dies of it: the others stand by."""
+def let_it_publish(play: Play, is_over: Callable[[WorkerProcess], bool]) -> None:
+    """Kill whoever else publishes until it is this worker's turn, and `is_over` of it: the others stand by."""
     slot, worker = play.slot, play.worker
     worker.wait_until(lambda: bool(worker.events("batch applied")), "one of the group", RECOVERY_LIMIT_S)
     deadline = time.monotonic() + RECOVERY_LIMIT_S
-    while worker.exit_code is None:
+    while not is_over(worker):
         assert time.monotonic() < deadline, f"it was never this worker's turn to publish:\n{worker.tail()}"
         publisher = play.publisher()
         if publisher not in (None, slot):

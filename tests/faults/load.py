@@ -7,7 +7,7 @@ from itertools import islice
 
 from tests.support.corpus import make_corpus
 from tests.support.murmur2 import partition_of
-from tests.support.producing import CODECS, raw_producer, send
+from tests.support.producing import CODECS, enqueue, finish, raw_producer
 from tests.support.records import Message, Topics
 
 A_SECOND = 250
@@ -17,7 +17,10 @@ STOP_LIMIT_S = 150.0
 
 
 class Load(threading.Thread):
-    """Produces until stopped, straight to the brokers. `sent` counts; `failure` is set where Kafka refused a record."""
+    """Produces until stopped, straight to the brokers. `sent` counts; `failure` is set where Kafka refused a record.
+
+    Partitions that have a leader get their records while others wait for one.
+    """
 
     def __init__(self, bootstrap_servers: str, topics: Topics, seed: int, partitions: int) -> None:
         super().__init__(name="load", daemon=True)
@@ -29,12 +32,15 @@ class Load(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Send a part, rest, send the next."""
+        """Send a part, rest, send the next; at the end, wait for all."""
+        refused: list[str] = []
         try:
             while not self._over.wait(1 / PARTS_A_SECOND):
                 part = list(islice(self._messages, A_SECOND // PARTS_A_SECOND))
-                send(self._producer, self._topics, part)
+                enqueue(self._producer, self._topics, part, refused)
                 self.sent += len(part)
+                assert not refused, refused[:5]
+            finish(self._producer, refused)
         except BaseException as failure:  # told to the main thread, which asks
             self.failure = failure
             raise

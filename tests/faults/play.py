@@ -26,6 +26,7 @@ from tests.support.worker_process import KILLED, WorkerProcess
 RECOVERY_LIMIT_S = 120.0
 ASK_EVERY_S = 0.1
 PATIENCE_S = 60.0
+ENDS_LIMIT_S = 5.0
 T = TypeVar("T")
 UNREACHABLE = 69
 
@@ -202,12 +203,23 @@ class Play:
             self.workers[slot].require_running()
 
     def recovered(self, began: float, limit_s: float = RECOVERY_LIMIT_S) -> float:
-        """Seconds from `began` until all that is there now is read, and what comes of the last of it is out."""
-        sentinel = f"sentinel-{uuid.uuid4()}".encode()
-        self.stage.produce([Message("cancellation", sentinel, b"no JSON")])
-        ends = self.ends(IsolationLevel.READ_UNCOMMITTED, *self.stage.topics.inputs)
-        self.wait_for(lambda: self.watcher.has_seen(sentinel), "published what came last", limit_s)
+        """Seconds from `began` until what comes of records produced now is out; then waits until all is read.
+
+        There is one on each partition of the inputs, whose dead letter is the last on its partition.
+
+        The ends of the logs are requested after the measurement: librdkafka can take as long as its timeout for them
+        while partitions change their leaders, which is no time of the worker.
+        """
+        last = [
+            Message(kind, f"last-{uuid.uuid4()}".encode(), b"no JSON", partition=number)
+            for kind in ("signup", "cancellation")
+            for number in range(PARTITIONS)
+        ]
+        self.stage.produce(last)
+        keys = [message.key for message in last if message.key is not None]
+        self.wait_for(lambda: self.watcher.has_seen(*keys), "published what came last", limit_s)
         took = time.monotonic() - began
+        ends = self.ends(IsolationLevel.READ_UNCOMMITTED, *self.stage.topics.inputs)
         self.wait_for(lambda: self._has_read(ends), "all read", limit_s)  # told by the mirror, once a second
         self.wait_for(lambda: all(map(_has_started, self.workers)), "every worker started", limit_s)
         return took
@@ -219,13 +231,13 @@ class Play:
         self.wait_for(lambda: len(self.watcher.records) >= due, f"{due} records published", limit_s)
 
     def wait_until_stable(self, limit_s: float) -> None:
-        """Until no transaction is open on any output: the last stable offset is the end."""
+        """Until no transaction is open on any output."""
+        self.wait_for(self.is_stable, "last stable offset = end on every output", limit_s)
 
-        def stable() -> bool:
-            committed = self.ends(IsolationLevel.READ_COMMITTED, *self.outputs)
-            return committed == self.ends(IsolationLevel.READ_UNCOMMITTED, *self.outputs)
-
-        self.wait_for(stable, "last stable offset = end on every output", limit_s)
+    def is_stable(self) -> bool:
+        """Return whether no transaction is open on any output: the last stable offset is the end."""
+        committed = self.ends(IsolationLevel.READ_COMMITTED, *self.outputs)
+        return committed == self.ends(IsolationLevel.READ_UNCOMMITTED, *self.outputs)
 
     def wait_until_refused(self, *wanted: str, codes: Collection[int]) -> None:
         """Until the worker has stopped by itself, with one of these exit codes and these words in its log."""
@@ -250,9 +262,9 @@ class Play:
         places = [TopicPartition(topic, number) for topic in topics for number in metadata[topic].partitions]
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = self.cluster.admin.list_offsets(
-            dict.fromkeys(places, latest), isolation_level=isolation, request_timeout=30
+            dict.fromkeys(places, latest), isolation_level=isolation, request_timeout=ENDS_LIMIT_S
         )
-        return {(place.topic, place.partition): found.result(30).offset for place, found in asked.items()}
+        return {(place.topic, place.partition): found.result(2 * ENDS_LIMIT_S).offset for place, found in asked.items()}
 
     def close(self, *, failed: bool) -> None:
         """End everything; where the play failed its directory is kept."""
@@ -269,13 +281,15 @@ class Play:
                 self.cluster.database.dump(self.stage.settings["STORE__URL"], self.directory)
             kept = self._keep / self.stage.name
             shutil.copytree(self.directory, kept)
+            for number, node in enumerate(self.cluster.kafka.nodes, start=1):
+                shutil.copy(node.log, kept / f"broker-{number}.log")
             print(f"kept: {kept}")
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _holds(self, condition: Callable[[], bool]) -> bool:
         try:
             return condition()
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             return False  # a broker is away: ask again
 
     def _has_read(self, ends: dict[tuple[str, int], int]) -> bool:
@@ -294,7 +308,7 @@ def patiently(ask: Callable[[], T]) -> T:
     while True:
         try:
             return ask()
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(ASK_EVERY_S)

@@ -2,8 +2,11 @@
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from tests.faults import (
+    broker_clock,
+    broker_disk,
     brokers,
     clock,
     disk,
@@ -17,11 +20,13 @@ from tests.faults import (
     session_defaults,
     standby,
     stores,
+    transactions,
 )
 from tests.faults.chapter import Chapter
-from tests.faults.fault import DUCKDB, POSTGRES, Fault
+from tests.faults.fault import DUCKDB, POSTGRES, STORES, Fault
 
 A_CHAPTER = 9
+A_ROUND = 2 * A_CHAPTER
 Family = Callable[[], list[Fault]]
 
 
@@ -63,9 +68,31 @@ def full(seed: int, store: str = DUCKDB) -> Iterator[Chapter]:
         number += 1
 
 
-def only(names: Sequence[str], seed: int, store: str = DUCKDB) -> Iterator[Chapter]:
-    """Yield chapters of all faults whose names contain one of these."""
-    chosen = [fault for fault in every_fault(store) if any(name in fault.name for name in names)]
+def store_of_round(number: int) -> str:
+    """Return the store of this round of a long run: they take turns."""
+    return STORES[number % len(STORES)]
+
+
+def in_round(number: int, seed: int) -> Iterator[Chapter]:
+    """Yield the chapters of this round of a long run, which do not depend on the rounds before it."""
+    store = store_of_round(number)
+    begin = number // len(STORES) * A_ROUND
+    yield from _chapters(f"round {number}", list(islice(_dealt(seed, store), begin, begin + A_ROUND)))
+
+
+def _dealt(seed: int, store: str) -> Iterator[Fault]:
+    """Yield every kind once, then again all but those that take minutes, in another order each time."""
+    rng = random.Random(f"{seed}/{store}")
+    kinds = every_fault(store)
+    while True:
+        rng.shuffle(kinds)
+        yield from kinds
+        kinds = [fault for fault in kinds if fault.name not in groups.SLOW]
+
+
+def only(names: Sequence[str], seed: int, store: str = DUCKDB, times: int = 1) -> Iterator[Chapter]:
+    """Yield chapters of all faults whose names contain one of these, each so many times."""
+    chosen = [fault for fault in every_fault(store) if any(name in fault.name for name in names)] * times
     random.Random(seed).shuffle(chosen)
     yield from _chapters(" and ".join(names), chosen)
 
@@ -74,7 +101,7 @@ def every_fault(store: str = DUCKDB) -> list[Fault]:
     """All kinds there are with this store."""
     families = (
         kills, network, brokers, groups, stores, disk, clock, inputs, outputs, rights, postgres, standby,
-        session_defaults,
+        session_defaults, transactions, broker_disk, broker_clock,
     )  # fmt: skip
     return [each for family in families for each in _of(family.faults, store)]
 

@@ -11,17 +11,25 @@ from tests.faults.fault import Result
 
 
 def table(results: Sequence[Result]) -> Table:
-    """One row a kind of fault: times fired, outcome, worst recovery."""
-    shown = Table("fault", "fired", "outcome", "worst recovery")
-    shown.columns[1].justify = shown.columns[3].justify = "right"
-    for name in sorted({result.fault for result in results}):
-        those = [result for result in results if result.fault == name]
-        worst = max(those, key=lambda result: result.recovery_s)
-        shown.add_row(name, str(len(those)), worst.outcome, f"{worst.recovery_s:.1f} s")
-    shown.add_section()
-    slowest = max((result.recovery_s for result in results), default=0.0)
-    shown.add_row(f"{len({result.fault for result in results})} kinds", str(len(results)), "", f"{slowest:.1f} s")
+    """One row a kind of fault and store: times fired, outcome, worst recovery, and the load of the machine then."""
+    shown = Table("fault", "store", "fired", "outcome", "worst recovery", "load")
+    for column in (2, 4, 5):
+        shown.columns[column].justify = "right"
+    for name, store in sorted({(result.fault, result.store) for result in results}):
+        those = [result for result in results if (result.fault, result.store) == (name, store)]
+        worst = slowest(those)
+        shown.add_row(name, store, str(len(those)), worst.outcome, f"{worst.recovery_s:.1f} s", f"{worst.load:.1f}")
+    if results:
+        worst = slowest(results)
+        shown.add_section()
+        kinds = len({result.fault for result in results})
+        shown.add_row(f"{kinds} kinds", "", str(len(results)), "", f"{worst.recovery_s:.1f} s", f"{worst.load:.1f}")
     return shown
+
+
+def slowest(results: Sequence[Result]) -> Result:
+    """Return the result with the longest recovery."""
+    return max(results, key=lambda result: result.recovery_s)
 
 
 def write(file: Path, *, seed: int, seconds: float, results: Sequence[Result], failure: str | None) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka import Message as Delivery
@@ -21,6 +22,8 @@ class Watcher(CommittedReader):
 
     def __init__(self, bootstrap_servers: str, topics: Sequence[str]) -> None:
         super().__init__(bootstrap_servers, topics)
+        self._arrivals: list[float] = []
+        self._keys: set[bytes | None] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read, name="watcher", daemon=True)
         self._thread.start()
@@ -33,13 +36,18 @@ class Watcher(CommittedReader):
         """Return the identity of each record seen, in the order of arrival."""
         return [identity(record) for record in list(self.records)]
 
-    def has_seen(self, key: bytes) -> bool:
-        """Return whether a record with this key arrived recently."""
-        return any(record.key == key for record in reversed(self.records[-LATE:]))
+    def has_seen(self, *keys: bytes) -> bool:
+        """Return whether a record with each of these keys arrived."""
+        return self._keys.issuperset(keys)
 
     def has_read_from(self, topic: str, partition: int) -> bool:
         """Return whether a record of this partition arrived recently."""
         return any((record.topic, record.partition) == (topic, partition) for record in self.records[-LATE:])
+
+    def longest_silence(self, since: float) -> float:
+        """Return the longest time without a record since that time of the monotonic clock."""
+        times = [since, *(arrival for arrival in self._arrivals if arrival > since), time.monotonic()]
+        return max(later - earlier for earlier, later in pairwise(times))
 
     def doubled(self) -> list[str]:
         """Return the ids that were read more than once."""
@@ -67,8 +75,11 @@ class Watcher(CommittedReader):
                 self._take(delivery)
 
     def _take(self, delivery: Delivery) -> None:
+        before = len(self.records)
         try:
             super()._take(delivery)
+            self._arrivals += [time.monotonic()] * (len(self.records) - before)
+            self._keys.update(record.key for record in self.records[before:])
         except KafkaException:
             return  # a broker that is away: the client goes on by itself
 

@@ -36,6 +36,12 @@ def raw_producer(bootstrap_servers: str, codec: str = "none") -> Producer:
 def send(producer: Producer, topics: Topics, messages: Iterable[Message]) -> None:
     """Send all of them in order and wait until Kafka has them; raises `AssertionError` where it refused one."""
     refused: list[str] = []
+    enqueue(producer, topics, messages, refused)
+    finish(producer, refused)
+
+
+def enqueue(producer: Producer, topics: Topics, messages: Iterable[Message], refused: list[str]) -> None:
+    """Let the producer send all of them in order; what Kafka refuses is added to `refused`."""
 
     def noted(error: KafkaError | None, delivery: Delivery) -> None:
         if error is not None:
@@ -53,6 +59,10 @@ def send(producer: Producer, topics: Topics, messages: Iterable[Message]) -> Non
         )
         if number % 10_000 == 0:
             producer.poll(0)
+
+
+def finish(producer: Producer, refused: list[str]) -> None:
+    """Wait until Kafka has all that is enqueued; raises `AssertionError` where it refused a record."""
     unsent = producer.flush(SEND_LIMIT_S)
     assert not refused, refused[:5]
     assert unsent == 0

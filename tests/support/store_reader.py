@@ -44,6 +44,7 @@ class StoreContent:
 
 _CUSTOMERS = "SELECT customer_id, industry, plan_tier, signup_date, mrr, churn_date FROM customers"
 _JOURNAL = 'SELECT "at", topic, partition, "offset", customer_id, outcome, reason, event_id FROM journal'
+_NUMBERS = 'SELECT "at", topic, partition, "offset", outcome, number FROM numbered_decisions'
 _PARKED = 'SELECT topic, partition, "offset" FROM parked'
 
 
@@ -73,9 +74,10 @@ def read_store(file: Path) -> StoreContent:
 def read_postgres(url: str) -> StoreContent:
     """Read the whole store in PostgreSQL."""
     with asking_postgres(url) as ask:
-        return _content(
-            ask(_CUSTOMERS), ask(_JOURNAL + " ORDER BY outcome = 'applied', \"at\", outcome <> 'parked'"), ask(_PARKED)
-        )
+        # The clocks of several workers differ: times do not show the order of decisions.
+        numbers: dict[tuple[Any, ...], int] = dict(sorted(((row[:-1], row[-1]) for row in ask(_NUMBERS)), reverse=True))
+        journal = sorted(ask(_JOURNAL), key=lambda row: numbers[row[0], row[1], row[2], row[3], row[5]])
+        return _content(ask(_CUSTOMERS), journal, ask(_PARKED))
 
 
 def _content(

@@ -1,7 +1,8 @@
-"""A failpoint kills its process without cleanup, only if the environment names it."""
+"""A failpoint kills or freezes its process without cleanup, only if the environment names it."""
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,20 @@ def test_a_point_that_is_not_reached_kills_nothing(failpoint: str) -> None:
 ])  # fmt: skip
 def test_failpoint_kills_at_its_count_without_cleanup(failpoint: str, lines: list[str]) -> None:
     assert run(failpoint) == (-9, lines, "")
+
+
+def test_failpoint_with_a_signal_freezes_the_process() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", REACHING],
+        env=os.environ | {VARIABLE: "after-commit:3:STOP"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        process.send_signal(signal.SIGCONT)
+        lines = process.communicate()[0].splitlines()
+    assert os.WIFSTOPPED(status)
+    assert lines == ["0", "1", "2", "3", "cleaned up"]
 
 
 def test_the_points_are_those_the_worker_reaches() -> None:

@@ -5,7 +5,6 @@ import resource
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import duckdb
 import pytest
 
 from tests.support.builders import batch_path
+from worker.consumer.poll_monitor import Polling
 from worker.consumer.subscriber import Consumer
 from worker.errors import Stop
 from worker.metrics.counters import Metrics
@@ -29,13 +29,12 @@ LIVE = ["consumer", "aiokafka", "poll", "batch"]
 READY = [*LIVE, "partitions", "kafka", "inputs", "group", "store", "receipt", "outbox"]
 
 
-@dataclass
-class Polls:
-    """A substitute for the polls of Kafka, which no fast test has."""
+class Polls(Polling):
+    """Polls without Kafka, which no fast test has."""
 
-    turned_seconds: float = 0.2
-    answered_seconds: float = 0.5
-    ended_task: str | None = None
+    turned_seconds = 0.2
+    answered_seconds = 0.5
+    ended_task = None
 
 
 class Parts:
@@ -45,11 +44,10 @@ class Parts:
         settings, stop = Settings(), Stop()
         self.stop = stop
         metrics = Metrics(settings.topics)
-        self.polls = Polls()
         self.relay = Relay(settings, store, thread, stop, metrics)
         self.relay.recovered.set()
         self.consumer = Consumer(settings, store, thread, batch_path(), self.relay, stop, metrics)
-        self.consumer.polling = self.polls  # type: ignore[assignment]
+        self.consumer.polling = self.polls = Polls(self.consumer.assignment, self.consumer._fail)
         self.consumer.is_running = lambda: True  # type: ignore[method-assign]
         self.consumer.assignment.is_set.set()
         self.consumer.joining.accepted()

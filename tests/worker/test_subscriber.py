@@ -110,6 +110,26 @@ def test_position_stays_before_records_that_wait() -> None:
     within(body)
 
 
+def test_position_stays_before_records_of_a_stopping_worker() -> None:
+    async def body(those: Parts) -> None:
+        async def getmany(**_: int) -> dict[TopicPartition, Sequence[Any]]:
+            return {FIRST: decoded(signup(10), signup(11))}
+
+        kafka = KafkaConsumer(12)
+        subscriber = SimpleNamespace(consumer=kafka, batch_timeout_ms=1, max_records=10)
+        those.consumer.assignment.subscriber = subscriber
+        those.consumer.polling.watch(subscriber)
+        those.consumer._offsets.start(FIRST, 10, 10)
+        those.stop.ask()
+        records = await subscriber.get_msg(SimpleNamespace(getmany=getmany))
+        consuming = asyncio.create_task(those.consumer._consume(records))
+        await asyncio.wait({consuming}, timeout=0.05)
+        assert await those.consumer.positions() == {FIRST: 10}
+        consuming.cancel()
+
+    within(body)
+
+
 def test_unset_positions_are_not_reported() -> None:
     async def body(those: Parts) -> None:
         those.consumer._offsets.start(FIRST, 10, 10)

@@ -33,7 +33,11 @@ POSITIONS_SECONDS = 0.2
 
 
 class Polling:
-    """Monitor of the polls of the consumer of `assignment`; `fail` is called with an error of the worker itself."""
+    """Monitor of the polls of the consumer of `assignment`; `fail` is called with an error of the worker itself.
+
+    `has_records` is True from the end of a poll that returned records until FastStream polls again. Before that they
+    are not submitted, and never while the worker stops, but the consumer's positions are already after them.
+    """
 
     def __init__(
         self, assignment: Assignment, fail: Callable[[Exception], None], requests: KafkaRequests | None = None
@@ -42,6 +46,7 @@ class Polling:
         self._assignment = assignment
         self._fail = fail
         self._turned = time.monotonic()
+        self.has_records = False
 
     def watch(self, subscriber: Any) -> None:
         """Replace the polls of FastStream's loop, which does not report empty ones, and sleeps after each.
@@ -51,11 +56,13 @@ class Polling:
 
         async def poll(consumer: AIOKafkaConsumer) -> Any:
             self._turned = time.monotonic()
+            self.has_records = False
             await self._wait_for_positions()
             try:
                 found = await consumer.getmany(
                     timeout_ms=subscriber.batch_timeout_ms, max_records=subscriber.max_records
                 )
+                self.has_records = bool(found)
                 return tuple(chain(*found.values()))
             except Exception as error:  # noqa: BLE001 - those that are FastStream's to handle are raised again
                 return await self._handle(error)

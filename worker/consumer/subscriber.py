@@ -128,7 +128,7 @@ class Consumer:
         if not self.assignment.is_set.is_set():
             return {}
         consumer, reached = self.assignment.consumer, self._offsets.reached
-        if not self._prefetcher.is_idle or self._prefetcher.waiting:
+        if self.polling.has_records or not self._prefetcher.is_idle or self._prefetcher.waiting:
             return dict(reached)
         try:
             async with asyncio.timeout(LOOK_SECONDS):

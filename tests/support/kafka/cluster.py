@@ -33,7 +33,10 @@ class Kafka(Protocol):
     """A running Kafka. `nodes` is empty where the tests were given an address: nothing there is theirs to hurt."""
 
     bootstrap_servers: str
-    nodes: Sequence[Node]
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The brokers."""
 
     def tool(self, main_class: str, *arguments: str) -> str:
         """Run one of Kafka's own Java tools on these brokers and give what it printed.

@@ -6,14 +6,15 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tests.support.kafka import jars
-from tests.support.kafka.cluster import Node, wait_until_ready
+from tests.support.kafka.cluster import wait_until_ready
 from tests.support.kafka.storage import format_storage
 from tests.support.kafka.tool import run_from_jars
 
@@ -32,7 +33,7 @@ listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
 advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs={data}
+log.dirs={disks}
 default.replication.factor={replicas}
 min.insync.replicas={in_sync}
 offsets.topic.replication.factor={replicas}
@@ -65,26 +66,41 @@ class Door(NamedTuple):
 class LocalNode:
     """One broker as a Java process."""
 
-    def __init__(self, directory: Path, number: int, properties: str, cluster_id: str, options: Sequence[str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        number: int,
+        properties: str,
+        cluster_id: str,
+        options: Sequence[str],
+        disks: Sequence[Path],
+    ) -> None:
         self._directory = directory
+        self.disks = disks
         self._properties = directory / "server.properties"
         self._properties.write_text(properties)
         self._log = directory / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._options = options
-        format_storage(self.data, self._properties, number, cluster_id)
+        format_storage(disks, self._properties, number, cluster_id)
 
     @property
     def data(self) -> Path:
-        """The directory of its logs."""
-        return self._directory / "data"
+        """The directory of its logs, the first if it has several."""
+        return self.disks[0]
 
-    def restart(self) -> None:
-        """Start the broker on the data it has; it must not be running."""
+    @property
+    def log(self) -> Path:
+        """The file to which it prints."""
+        return self._log
+
+    def restart(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Start the broker on the data it has, with these further variables; it must not be running."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [jars.java(), *self._options, "-Xmx1g", "-cp", jars.classpath(), "kafka.Kafka", str(self._properties)],
                 cwd=self._directory,
+                env=os.environ | environment,
                 stdout=log,
                 stderr=log,
             )
@@ -130,7 +146,7 @@ class LocalKafka:
 
     def __init__(self, bootstrap_servers: str, nodes: Sequence[LocalNode]) -> None:
         self.bootstrap_servers = bootstrap_servers
-        self.nodes: Sequence[Node] = nodes
+        self.nodes = nodes
 
     def tool(self, main_class: str, *arguments: str) -> str:
         """Run a Kafka tool from the jars."""
@@ -145,12 +161,13 @@ def local_kafka(
     *,
     is_measured: bool = False,
     java_options: Sequence[str] = (),
+    disks: int = 1,
 ) -> Iterator[LocalKafka]:
     """Run `brokers` brokers until the block ends; raises `jars.JarsUnavailable` where there is no Java or no Maven.
 
     Each of `ways` has a door a broker, which is a further way in; `bootstrap_servers` is the direct one all the same.
     `properties` are lines for server.properties that override the usual ones; `{port}` and `{controller_port}` in them
-    are the node's.
+    are the node's. Each broker has so many directories for logs, its `disks`.
     """
     archive_classes()
     java_options = [*(() if is_measured else jars.soon_gone()), *java_options]
@@ -158,7 +175,7 @@ def local_kafka(
         directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="kafka-")))
         ports = free_ports(2 * brokers)
         nodes = [
-            _node(directory, number, ports, brokers, [way[number - 1] for way in ways], java_options, properties)
+            _node(directory, number, ports, brokers, [way[number - 1] for way in ways], java_options, properties, disks)
             for number in range(1, brokers + 1)
         ]
         bootstrap_servers = ",".join(f"{LOOPBACK}:{port}" for port in ports[:brokers])
@@ -213,9 +230,11 @@ def _node(
     doors: Sequence[Door],
     java_options: Sequence[str],
     overrides: str,
+    disk_count: int = 1,
 ) -> LocalNode:
     own = directory / f"node-{number}"
     own.mkdir()
+    disks = [own / "data", *(own / f"data-{disk}" for disk in range(2, disk_count + 1))]
     controllers = ports[brokers:]
     properties = SERVER_PROPERTIES.format(
         node=number,
@@ -223,7 +242,7 @@ def _node(
         port=ports[number - 1],
         controller_port=controllers[number - 1],
         voters=",".join(f"{node}@{LOOPBACK}:{port}" for node, port in enumerate(controllers, start=1)),
-        data=own / "data",
+        disks=",".join(map(str, disks)),
         **replication(brokers),
     )
     if doors:  # of two lines with one name the last one counts
@@ -236,7 +255,7 @@ def _node(
             protocols="".join(f",DOOR{each}:PLAINTEXT" for each in range(len(doors))),
         )
     properties += overrides.format(port=ports[number - 1], controller_port=controllers[number - 1])
-    return LocalNode(own, number, properties, CLUSTER_ID, java_options)
+    return LocalNode(own, number, properties, CLUSTER_ID, java_options, disks)
 
 
 def replication(brokers: int) -> dict[str, int]:
