@@ -303,6 +303,20 @@ def test_tables_are_exported_beside_a_running_worker(asked: Stage, table: str) -
     assert {row["customer_id"] for row in rows} == {ADA, BOB}
 
 
+def test_statement_is_run_beside_a_running_worker(asked: Stage) -> None:
+    statement = """
+        SELECT customer_id, lost_arr, count(*) AS decisions
+        FROM churned JOIN journal USING (customer_id) GROUP BY ALL ORDER BY decisions
+    """
+    assert answer(asked, "sql", statement) == {
+        "rows": [
+            {"customer_id": BOB, "lost_arr": "5988.00", "decisions": 2},
+            {"customer_id": ADA, "lost_arr": "5988.00", "decisions": 5},
+        ],
+        "has_more": False,
+    }
+
+
 def test_answers_without_kafka_omit_its_part(stage: Stage) -> None:
     worker = contradicted(stage)
     for _ in ("with a worker", "without one"):

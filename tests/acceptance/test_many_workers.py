@@ -7,41 +7,16 @@ import psycopg
 import pytest
 
 from tests.newer import NEXT, TODAY
-from tests.support.comparison import require_as_expected
 from tests.support.corpus import make_corpus
 from tests.support.kafka.local import free_ports
+from tests.support.many_workers import finish, start_three, wait_for_batches
 from tests.support.operating import answer, said
 from tests.support.postgres.server import Postgres, fresh_schema
 from tests.support.stage import PARTITIONS, Stage
-from tests.support.store_reader import read_postgres
-from tests.support.worker_process import WorkerProcess, module_command, run_to_the_end
+from tests.support.worker_process import module_command, run_to_the_end
 from worker.errors import Exit
 
 pytestmark = pytest.mark.timeout(280)
-
-
-def start_three(stage: Stage) -> list[WorkerProcess]:
-    """Three workers that have joined the group."""
-    workers = [stage.start(BATCH__MAX_RECORDS="200") for _ in range(3)]
-    for worker in workers:
-        worker.wait_until(lambda at=worker: bool(at.events("started")), "started")  # type: ignore[misc]
-    workers[0].wait_until(lambda: stage.members() == len(workers), "three members in a group at rest")
-    return workers
-
-
-def wait_for_batches(*workers: WorkerProcess, count: int = 1) -> None:
-    for worker in workers:
-        worker.wait_until(lambda at=worker: len(at.events("batch applied")) >= count, f"{count} batches")  # type: ignore[misc]
-
-
-def finish(stage: Stage, url: str, *workers: WorkerProcess) -> None:
-    """Let the workers take all there is and publish it; then everything is as the oracle has it."""
-    stage.wait_until_consumed(workers[0])
-    stage.wait_until_published(workers[0])
-    for worker in workers:
-        worker.terminate()
-    assert [worker.wait() for worker in workers] == [0] * len(workers)
-    require_as_expected(stage.expected(), stage.published(), read_postgres(url), stage.topics)
 
 
 @pytest.mark.parametrize(("locks", "signups"), [("advisory", 20_000), ("rows", 8_000)])

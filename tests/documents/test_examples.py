@@ -16,6 +16,8 @@ from worker.messages import schemas
 from worker.messages.inbound import Decoder
 from worker.messages.message import Cancellation, Signup
 from worker.messages.record import PlainRecord
+from worker.snapshots.sandbox import Request, open_database
+from worker.snapshots.statement import needed_tables
 from worker.stores.duckdb.store import DuckDBStore
 
 
@@ -34,6 +36,16 @@ def test_commands_of_a_script_exist(block: Block) -> None:
     subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
     for words in simple_commands(block.text):
         require_valid(words)
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("sh") if "customer-worker sql" in block.text], ids=str)
+def test_statements_of_a_script_are_accepted(block: Block) -> None:
+    statements = [words[-1] for words in simple_commands(block.text) if words[:2] == ["customer-worker", "sql"]]
+    assert statements
+    with open_database(Request("", 1, 1, 64, 0, "")) as db:
+        for statement in statements:
+            assert needed_tables(db, statement)
+            db.sql(statement)
 
 
 def _message(block: Block) -> str:

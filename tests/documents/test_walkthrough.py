@@ -27,7 +27,7 @@ DOCUMENTED_BROKER = "localhost:9092"
 CUSTOMER = "6f0c1e0a-3f64-4c8b-9a58-0b8d1c1f2a77"
 LIMIT_S = 60.0
 Found = TypeVar("Found")
-SET_UP, RUN, FIRST_EVENT, FIRST_DEAD_LETTER, RUN_AGAIN, REDRIVE = [
+SET_UP, RUN, FIRST_EVENT, FIRST_DEAD_LETTER, RUN_AGAIN, REDRIVE, REPORTS = [
     block.text for block in blocks("sh", [OPERATING]) if block.text in section(OPERATING, "First steps")
 ]
 
@@ -130,6 +130,10 @@ def test_first_steps_lead_to_an_event_a_redrive_and_an_erasure(stranger: Strange
     stranger.type(RUN_AGAIN)
     assert '"note"' in stranger.type(REDRIVE)
     until(lambda: json.loads(stranger.type("customer-worker dead-letters list --state applied --json"))["letters"])
+
+    printed = stranger.type(REPORTS)
+    assert ["FinTech", "1", "5988.00"] in [line.split() for line in printed.splitlines()]
+    assert "customers.parquet: 2 rows" in printed
 
     (tombstone,) = [block.text for block in blocks("sh", [OPERATING]) if "null.marker" in block.text]
     stranger.type(tombstone)

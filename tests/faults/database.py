@@ -1,6 +1,5 @@
 """The PostgreSQL that many workers share, with a proxy of its own for each worker before it."""
 
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,30 +10,42 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.faults.proxy import HOST, Doors, at_socket
+from tests.support.postgres.replication import Pair, replicated_postgres
 from tests.support.postgres.server import WheelPostgres, fresh_schema
-
-DEFAULT_PORT = "5432"
 
 
 class Database:
-    """`server` is what faults hurt. Workers come in by `doors`, each by its own and under a name of its own."""
+    """`server` is what faults hurt, the primary of `pair`, which has a standby only where a fault adds one.
 
-    def __init__(self, server: WheelPostgres, doors: Sequence[Doors]) -> None:
-        self.server = server
+    Workers come in by `doors`, each by its own and under a name of its own.
+    """
+
+    def __init__(self, pair: Pair, doors: Sequence[Doors]) -> None:
+        self.pair = pair
         self.doors = doors
-        with psycopg.connect(server.url, autocommit=True) as db:
+        with psycopg.connect(self.server.url, autocommit=True) as db:
             for slot in range(len(doors)):
                 db.execute(f"CREATE ROLE {_name(slot)} SUPERUSER LOGIN".encode())
 
+    @property
+    def server(self) -> WheelPostgres:
+        """The primary."""
+        return self.pair.primary
+
     def fresh_store(self) -> str:
         """Return the direct URL of a store that holds nothing."""
-        return fresh_schema(self.server)
+        return fresh_schema(self.pair)
 
-    def url_for(self, slot: int, store: str) -> str:
-        """Return the URL by which this worker connects to the store at the direct URL `store`."""
+    def url_for(self, slot: int, store: str, *, only: WheelPostgres | None = None) -> str:
+        """Return the URL by which this worker connects to the store at the direct URL `store`.
+
+        It names the hosts of both servers, or that of `only` one.
+        """
         parts = conninfo_to_dict(store)
-        address = f"{_name(slot)}@{HOST}:{self.doors[slot].ports[0]}"
-        return f"postgresql://{address}/{parts['dbname']}?options={quote(str(parts['options']))}"
+        ports = zip(self.pair.directories, self.doors[slot].ports, strict=True)
+        hosts = ",".join(f"{HOST}:{port}" for directory, port in ports if only is None or directory == only.directory)
+        settings = f"target_session_attrs=read-write&options={quote(str(parts['options']))}"
+        return f"postgresql://{_name(slot)}@{hosts}/{parts['dbname']}?{settings}"
 
     def publisher(self, store: str) -> int | None:
         """Return the worker that is the leader of the relay; None if there is none."""
@@ -110,15 +121,11 @@ class Database:
 def running_database(workers: int) -> Iterator[Database]:
     """Start PostgreSQL from the wheel, on this machine, where its processes can be hurt; ends it with the block."""
     with ExitStack() as cleanup:
-        directory = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True))
-        server = WheelPostgres(Path(directory))
-        cleanup.callback(server.stop)
-        parts = conninfo_to_dict(server.url)
-        socket = at_socket(f"{parts['host']}/.s.PGSQL.{parts.get('port') or DEFAULT_PORT}")
-        doors = [Doors([socket], speaks_kafka=False) for _ in range(workers)]
+        pair = cleanup.enter_context(replicated_postgres())
+        doors = [Doors(list(map(at_socket, pair.sockets)), speaks_kafka=False) for _ in range(workers)]
         for each in doors:
             cleanup.callback(each.close)
-        yield Database(server, doors)
+        yield Database(pair, doors)
 
 
 def _name(slot: int | str) -> str:

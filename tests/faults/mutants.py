@@ -72,8 +72,9 @@ MUTANTS = (
     Mutant(
         "a failed batch sought past",
         (("worker/consumer/applier.py", "RETRY_FOR_SECONDS = 60.0", "RETRY_FOR_SECONDS = 0.0"),
-         ("worker/consumer/applier.py", '            log.exception("batch retries exhausted", batch=where)\n',
-          '            log.error("batch failed, retrying", error=str(error))\n            return\n')),
+         ("worker/consumer/applier.py",
+          '                log.error("batch retries exhausted", batch=where, exc_info=error)\n',
+          '                log.error("batch failed, retrying", error=str(error))\n                return\n')),
         ("disk full at a commit",),
         ("outcomes: ",),
     ),
@@ -84,6 +85,14 @@ MUTANTS = (
           'type("Nothing", (), {"found": 0, "cut": ()})'),),
         ("kill -9 at after-publish",),
         DOUBLED,
+        POSTGRES,
+    ),
+    Mutant(
+        "a store that went back overlooked",
+        (("worker/stores/postgres/claims.py",
+          "positions.get(partition, 0) < committed\n", "positions.get(partition, 0) < -1\n"),),
+        ("asynchronous standby promoted",),
+        ("not reported what the standby lacks", *LOST),
         POSTGRES,
     ),
     Mutant(

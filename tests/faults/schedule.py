@@ -15,6 +15,7 @@ from tests.faults import (
     postgres,
     rights,
     session_defaults,
+    standby,
     stores,
 )
 from tests.faults.chapter import Chapter
@@ -32,7 +33,8 @@ SHORT: Mapping[str, tuple[Mapping[Family, int], Sequence[str]]] = {
          "an older copy of the store put back"),
     ),
     POSTGRES: (
-        {kills.faults: 3, network.faults: 2, brokers.faults: 1, postgres.of_the_server: 3, postgres.of_a_worker: 3},
+        {kills.faults: 3, network.faults: 2, brokers.faults: 1, postgres.of_the_server: 3, postgres.of_a_worker: 3,
+         standby.faults: 1},
         ("rebalances every few seconds", "worker frozen past its session"),
     ),
 }  # fmt: skip
@@ -71,7 +73,8 @@ def only(names: Sequence[str], seed: int, store: str = DUCKDB) -> Iterator[Chapt
 def every_fault(store: str = DUCKDB) -> list[Fault]:
     """All kinds there are with this store."""
     families = (
-        kills, network, brokers, groups, stores, disk, clock, inputs, outputs, rights, postgres, session_defaults,
+        kills, network, brokers, groups, stores, disk, clock, inputs, outputs, rights, postgres, standby,
+        session_defaults,
     )  # fmt: skip
     return [each for family in families for each in _of(family.faults, store)]
 

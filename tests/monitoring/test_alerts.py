@@ -55,7 +55,7 @@ def scraped(metrics: Metrics, reading: Reading) -> str:
 def test_prometheus_takes_the_rules() -> None:
     code, said = run_promtool("check", "rules", str(RULES))
     assert code == 0, said
-    assert "10 rules found" in said
+    assert "11 rules found" in said
 
 
 def test_rules_pass_their_scenarios() -> None:
@@ -150,6 +150,13 @@ def test_many_rejections_fire_an_alert_per_reason(tmp_path: Path) -> None:
     result.decided.update({(SIGNUPS, "applied"): 500, (SIGNUPS, "rejected"): 100})
     metrics.applied(600, result, {})
     require_firing(tmp_path, [before] * 3 + [scraped(metrics, well())] * 9, {"CustomerWorkerRejecting": 2})
+
+
+def test_lost_commits_fire_an_alert(tmp_path: Path) -> None:
+    metrics = Metrics(Topics())
+    before = scraped(metrics, well())
+    metrics.store_lost_commits()
+    require_firing(tmp_path, [before] * 3 + [scraped(metrics, well())] * 9, {"CustomerWorkerStoreLostCommits": 1})
 
 
 def test_the_rules_are_printed_and_shipped(tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ import msgspec
 import pytest
 
 from tests.support.builders import CANCELLATIONS, SIGNUPS, apply, cancellation, customer_id, record, signup
-from tests.support.databases import Database
+from tests.support.databases import Database, DuckDBDatabase
 from tests.worker.clock import NOON, Clock
 from worker.messages.record import PlainRecord
+from worker.settings import Settings
+from worker.settings import Store as StoreSettings
+from worker.snapshots.sql import Limits, run_sql
 from worker.stores.errors import StoreError
 from worker.stores.port import Store
 from worker.stores.public_tables import COLUMNS, EVENT, PublicTable
@@ -128,3 +131,18 @@ def test_interrupted_stream_is_a_store_error(durable: Database) -> None:
         view.interrupt()
         with pytest.raises(StoreError, match=r"the store .* (failed|refused|cannot be reached)"):
             list(batches)
+
+
+def test_statement_has_the_same_result_on_either_store(durable: Database) -> None:
+    store = durable.open()
+    apply(store, [signup(0, WHO[0]), signup(1, WHO[1]), cancellation(0, WHO[0]), cancellation(1, WHO[0])])
+    store.close()
+    url = f"duckdb:///{durable.path}" if isinstance(durable, DuckDBDatabase) else durable.url  # type: ignore[attr-defined]
+    settings = Settings(store=StoreSettings.model_validate({"url": url}))
+    statement = """
+        SELECT outcome, count(*), any_value(lost_arr), max("at") <= now()::TIMESTAMP + INTERVAL 1 MINUTE
+        FROM journal JOIN churned USING (customer_id) GROUP BY outcome ORDER BY outcome
+    """
+    with run_sql(settings, statement, Limits(10, 30, 256), lambda _: None) as result:
+        found = [tuple(row.values()) for row in result.rows.read_all().to_pylist()]
+    assert found == [("applied", 2, Decimal("5988.00"), True), ("duplicate", 1, Decimal("5988.00"), True)]

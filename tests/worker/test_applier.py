@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import pytest
 from aiokafka import TopicPartition
+from structlog.testing import capture_logs
 
 from tests.support.builders import SIGNUPS, batch_path, decoded, signup
 from worker.consumer import applier as module
@@ -24,18 +25,26 @@ from worker.settings import Settings
 from worker.stores.changes import Changes, Committed
 from worker.stores.duckdb.file import MEMORY
 from worker.stores.duckdb.store import DuckDBStore
-from worker.stores.errors import NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
+from worker.stores.errors import (
+    NewerStoreError,
+    NotTheOwnerError,
+    StoreBehindError,
+    StoreConflictError,
+    StoreError,
+)
 from worker.stores.thread import StoreThread
 
 SIGNUP = TopicPartition(SIGNUPS, 0)
+BEHIND = "the store has lost commits"
 
 
 class FailingStore(DuckDBStore):
-    """A store whose next commits fail with these errors."""
+    """A store whose next commits, and checks between them, fail with these errors."""
 
     def __init__(self) -> None:
         super().__init__(MEMORY)
         self.errors: list[Exception] = []
+        self.check_errors: list[Exception] = []
         self.when_failing: Callable[[], object] = lambda: None
         self.applied: list[int] = []
         self.reopened = 0
@@ -46,6 +55,10 @@ class FailingStore(DuckDBStore):
             raise self.errors.pop(0)
         self.applied.append(len(changes.signups))
         return super().commit(changes)
+
+    def require_commits(self) -> None:
+        if self.check_errors:
+            raise self.check_errors.pop(0)
 
     def reopen(self) -> None:
         self.reopened += 1
@@ -180,6 +193,60 @@ def test_batch_of_another_owner_is_left_with_its_rest() -> None:
         assert not it.stop.is_asked
 
     within(body, batch={"max_records": 2})
+
+
+def require_left_to_the_store(it: World, logs: Sequence[Mapping[str, Any]]) -> None:
+    [event] = [line for line in logs if line["event"] == "store lost commits"]
+    assert (event["log_level"], event["reason"]) == ("error", BEHIND)
+    assert it.metrics.lost_commits == 1, "it was counted more than once"
+    assert not it.consumer.assignment.is_set.is_set(), "records beyond the store's positions would be applied"
+    assert it.store.reopened == 0
+    assert (it.applier.is_failing, it.stop.is_asked) == (False, False)
+
+
+def test_batch_on_a_store_that_is_behind_is_left() -> None:
+    async def body(it: World) -> None:
+        it.store.errors = [StoreBehindError(BEHIND)]
+        with capture_logs() as logs:
+            await it.apply(signups(4))
+        assert it.position == 0
+        require_left_to_the_store(it, logs)
+
+    within(body, batch={"max_records": 2})
+
+
+def test_idle_worker_finds_a_store_that_is_behind() -> None:
+    async def body(it: World) -> None:
+        await it.consumer.assignment.check_commits()
+        assert it.consumer.assignment.is_set.is_set()
+        it.store.check_errors = [StoreBehindError(BEHIND)] * 2
+        async with it.consumer.assignment.batch_lock:
+            await it.consumer.assignment.check_commits()
+        with capture_logs() as logs:
+            await it.consumer.assignment.check_commits()
+            await it.consumer.assignment.commits.run()  # as the next claim does
+        require_left_to_the_store(it, logs)
+
+    within(body)
+
+
+def test_idle_worker_reconnects_to_a_failed_store() -> None:
+    async def body(it: World) -> None:
+        it.store.check_errors = [StoreError("the connection was closed")]
+        await it.consumer.assignment.check_commits()
+        assert it.store.reopened == 1
+        assert it.consumer.assignment.is_set.is_set()
+
+    within(body)
+
+
+def test_failing_batch_left_to_another_worker_is_well() -> None:
+    async def body(it: World) -> None:
+        it.store.errors = [StoreError("the connection was closed"), NotTheOwnerError("another worker has it")]
+        await it.apply(signups(3))
+        assert not it.applier.is_failing
+
+    within(body)
 
 
 def test_poll_of_an_earlier_assignment_is_left_out() -> None:

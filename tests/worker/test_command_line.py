@@ -18,7 +18,7 @@ WEB = {"jinja2", "starlette"}
 OF_OTHER_COMMANDS = {"confluent_kafka", "psycopg", "worker.demo", "worker.reconcile", "worker.redrive", "worker.replay"}
 ALL = {
     "run", "demo", "check", "topics", "config", "contract", "status", "explain", "parked", "dead-letters", "churn",
-    "export", "reconcile", "replay", "migrate", "store",
+    "export", "sql", "reconcile", "replay", "migrate", "store",
 }  # fmt: skip
 
 
@@ -84,7 +84,9 @@ def commands() -> list[tuple[str, ...]]:
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_help_names_values_and_fills_its_lines(command: tuple[str, ...]) -> None:
     shown = help_of(*command)
-    assert set(re.findall(r"<([a-z][^>]*)>", shown)) <= {"address", "file", "id", "uuid"}, "a type of Python or typer"
+    assert set(re.findall(r"<([a-z][^>]*)>", shown)) <= {"address", "file", "id", "sql", "uuid"}, (
+        "a type of Python or typer"
+    )
     _usage, *paragraphs = re.split(r"\n\s*\n", shown.split("╭")[0].strip())
     for paragraph in paragraphs:
         lines = [line.strip() for line in paragraph.splitlines()]

@@ -67,6 +67,14 @@ def test_position_stands_only_while_records_wait() -> None:
     assert watched.standing_seconds(110.0) == 4.0
 
 
+def test_position_that_went_back_is_behind_again() -> None:
+    watched = progress(0, (1.0, 10))
+    watched.read_to(10, 2.0)
+    watched.is_readable(20.0)
+    watched.read_to(4, 12.0)
+    assert (watched.lag(), watched.behind_seconds(20.0), watched.standing_seconds(20.0)) == (6, 8.0, 8.0)
+
+
 def test_shorter_log_forgets_its_former_ends() -> None:
     watched = progress(10, (1.0, 50), (2.0, 5), (8.0, 12))
     watched.is_readable(9.0)

@@ -192,3 +192,17 @@ def test_any_row_of_a_shared_store_may_have_been_sent() -> None:
         assert those.pending == []
 
     within(body, cut_outputs=CutOutputs.PUBLISHED)
+
+
+def test_rows_lost_by_a_shared_store_are_not_looked_for() -> None:
+    async def body(those: Those) -> None:
+        those.is_shared = True
+        those.begin()
+        those.recovery.note_attempt(5)  # of the former primary; the promoted standby has fewer rows
+        those.commit("of another worker")
+        truncate(those)
+        async with asyncio.timeout(10):
+            await those.run()
+        assert those.pending == []
+
+    within(body, cut_outputs=CutOutputs.PUBLISHED)

@@ -112,7 +112,8 @@ def test_frozen_receiver_delays_the_end_by_its_limit(
     assert [line["error"] for line in lines] == ["no answer within 1 s"]
 
 
-def test_failing_export_does_not_delay_the_end(frozen: None, lines: Lines) -> None:
+def test_failing_export_does_not_delay_the_end(frozen: None, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.9")  # the next attempt would take as long
     export = Export(["otlp_proto_http"])
     end_span(export)
     wait_for(lines, 1)

@@ -30,6 +30,7 @@ _MODULES = (
     "dead_letters",
     "churn",
     "export",
+    "sql",
     "reconcile",
     "replay",
     "store",

@@ -23,7 +23,13 @@ from worker.processing.report import BatchReport
 from worker.processing.unit_of_work import UnitOfWork
 from worker.settings import Batch as BatchSettings
 from worker.stores.changes import Committed
-from worker.stores.errors import NewerStoreError, NotTheOwnerError, StoreConflictError, StoreError
+from worker.stores.errors import (
+    NewerStoreError,
+    NotTheOwnerError,
+    StoreBehindError,
+    StoreConflictError,
+    StoreError,
+)
 from worker.stores.port import Store
 from worker.stores.thread import StoreThread
 from worker.tracing.spans import BatchSpan, Tracing
@@ -121,12 +127,15 @@ class Applier:
         _log_batch(result, self.last_batch)
 
     def _leave(self, messages: Messages, error: Exception) -> None:
-        """Leave a batch uncommitted, to another worker or to the next start."""
+        """Leave a batch uncommitted: to another worker, to the next claim of its partitions, or to the next start."""
         where = coordinates_of_batch(messages)
         match error:
             case NotTheOwnerError():
-                self._assignment.disown()
+                self._disown()
                 log.warning("batch left to another worker", reason=str(error))
+            case StoreBehindError():
+                self._disown()
+                self._assignment.commits.report(error)
             case NewerStoreError():
                 self._stop.fail_stop(str(error))
             case _ if self._stop.is_asked:
@@ -137,6 +146,10 @@ class Applier:
                     f"the batch {where} failed for {RETRY_FOR_SECONDS:.0f} s: {described(error)}. Nothing was "
                     "committed; the next start retries it. Remove the cause, then start the worker"
                 )
+
+    def _disown(self) -> None:
+        self.is_failing = False  # no further attempt of this worker would show that the store is well
+        self._assignment.disown()
 
     async def _before_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -183,7 +196,7 @@ class Applier:
 
 
 def _is_retriable(error: BaseException) -> bool:
-    return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError | NewerStoreError)
+    return isinstance(error, Exception) and not isinstance(error, NotTheOwnerError | StoreBehindError | NewerStoreError)
 
 
 def _split(messages: Messages, most: BatchSettings) -> Iterator[slice]:

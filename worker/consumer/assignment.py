@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 from typing_extensions import override
 
+from worker.consumer.commit_check import CommitCheck
 from worker.consumer.offset_commits import OffsetCommits
 from worker.consumer.signup_backlog import SignupBacklog
 from worker.consumer.start_positions import StartPositions
@@ -54,13 +55,15 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         offsets: OffsetCommits,
         stop: Stop,
         decode: Decode,
+        count_lost_commits: Callable[[], object] = lambda: None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._offsets = offsets
         self._stop = stop
-        self._positions = StartPositions(settings, store, thread)
         self._fetches = TopicIdFetches()
+        self.commits = CommitCheck(store, thread, count_lost_commits)
+        self._positions = StartPositions(settings, store, thread, self.commits)
         self._disowned: int | None = None  # the number of the assignment that lost its partitions to another worker
         self.backlog = SignupBacklog(settings.topics.signup, settings.batch.max_records)
         self.leaders = LeaderChanges(lambda partition: leader_connection(self.consumer, partition))
@@ -104,6 +107,16 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         """Stop applying records of these partitions: another worker has claimed them in the store."""
         self._end()
         self._disowned = self.number
+
+    async def check_commits(self) -> None:
+        """Check between batches that the store has the commits of this worker.
+
+        Without it, the records of lost commits would be read again only once further records come.
+        """
+        number = self.number
+        is_idle = self.is_set.is_set() and not self.batch_lock.locked()
+        if is_idle and await self.commits.are_lost() and self.is_current(number):
+            self.disown()
 
     async def reclaim(self) -> None:
         """Claim disowned partitions again if the group still assigns them to this worker.

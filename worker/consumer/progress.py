@@ -22,6 +22,8 @@ class Progress:
     def read_to(self, position: int, now: float) -> None:
         """Record the next offset to read."""
         if position != self.position:
+            if self.end is not None and not self._ends and position < self.end:  # it went back
+                self._ends.append((now, self.end))
             self.position = position
             self._moved_at = now
         while self._ends and self._ends[0][1] <= position:

@@ -12,6 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
+from worker.consumer.commit_check import CommitCheck
 from worker.consumer.start_offset import MIRROR, Partition, starting_offset
 from worker.kafka import clients as kafka
 from worker.kafka.leader_changes import LeaderChanges
@@ -37,10 +38,12 @@ class StartPosition(NamedTuple):
 class StartPositions:
     """Finder of start positions, which claims the partitions in the store."""
 
-    def __init__(self, settings: Settings, store: Store, thread: StoreThread) -> None:
+    def __init__(self, settings: Settings, store: Store, thread: StoreThread, commits: CommitCheck) -> None:
         self._settings = settings
         self._store = store
         self._thread = thread
+        self._commits = commits
+        self._begins: dict[TopicPartition, int] = {}  # of logs that the store had no position of
 
     async def find(
         self,
@@ -67,7 +70,7 @@ class StartPositions:
             offset = committed.get(partition)
             found = Partition(
                 name=f"{partition.topic}/{partition.partition}",
-                stored=stored.get(tuple(partition)),
+                stored=self._stored(partition, stored.get(tuple(partition)), begins[partition]),
                 committed=offset.offset if offset else None,
                 is_mirror=offset is not None and (offset.metadata == MIRROR or not trusts_committed),
                 begin=begins[partition],
@@ -80,6 +83,16 @@ class StartPositions:
         await self._thread.call(self._store.identify_logs, logs)
         return starts, topic_ids
 
+    def _stored(self, partition: TopicPartition, stored: int | None, begin: int) -> int | None:
+        """Return the stored position; where the store has lost it, the begin of the log that was read with it.
+
+        A partition without a position is read from the log's begin, whatever was deleted before.
+        """
+        if stored is not None:
+            return stored
+        first = self._begins.setdefault(partition, begin)
+        return first if first < begin else None
+
     async def _committed(self, assigned: AbstractSet[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
         async with kafka.admin_client(self._settings.kafka) as admin:
             return await kafka.group_offsets(admin, self._settings.kafka.group_id, assigned)
@@ -87,6 +100,7 @@ class StartPositions:
     async def _claim(self, assigned: AbstractSet[TopicPartition]) -> Mapping[tuple[str, int], int]:
         """Claim the partitions in the store, which fences batches of their previous owner. Return all positions."""
         try:
+            await self._commits.run()  # a claim forgets what was committed before
             return await self._thread.call(self._store.claim, [tuple(partition) for partition in assigned])
         except StoreError:
             await self._thread.call(self._store.reopen)

@@ -55,7 +55,8 @@ class Consumer:
         self._store = store
         self._stop = stop
         self._offsets = OffsetCommits(metrics.kafka)
-        self.assignment = Assignment(settings, store, thread, self._offsets, stop, processor.decoder.decode_all)
+        decode = processor.decoder.decode_all
+        self.assignment = Assignment(settings, store, thread, self._offsets, stop, decode, metrics.store_lost_commits)
         self.joining = Joining(settings)
         self.applier = Applier(
             settings.batch, store, thread, processor, self.assignment, self._offsets, relay, stop, metrics
@@ -116,6 +117,7 @@ class Consumer:
         while True:
             await asyncio.sleep(MIRROR_EVERY_SECONDS)
             await self.assignment.reclaim()
+            await self.assignment.check_commits()
             if self.assignment.is_set.is_set() and self.inputs.group_problem is None:
                 self._offsets.pass_over(await self.positions())
                 await self._offsets.commit(self.assignment.consumer)

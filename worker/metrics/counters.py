@@ -78,6 +78,7 @@ class Metrics(Collector):
         self.recovered: Counter[str] = Counter(dict.fromkeys(map(str, Cause), 0))
         self.is_publishing_failing = False
         self.batch_failures = 0
+        self.lost_commits = 0
         self.unknown_industries = 0
         self.lost_arr = Decimal(0)
         self._event_ages = EventAges(topics.churned)
@@ -123,6 +124,10 @@ class Metrics(Collector):
         """Count a failed attempt to apply a batch."""
         self.batch_failures += 1
 
+    def store_lost_commits(self) -> None:
+        """Count that the store was found without commits of this worker."""
+        self.lost_commits += 1
+
     @override
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics, for the registry."""
@@ -141,14 +146,7 @@ class Metrics(Collector):
             ["cause"],
             _one_label(self.recovered),
         )
-        yield GaugeMetricFamily(
-            "customer_worker_publishing_failing",
-            "1 from a failed attempt to publish until the next success, else 0.",
-            float(self.is_publishing_failing),
-        )
-        yield CounterMetricFamily(
-            "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures
-        )
+        yield from self._failures()
         yield CounterMetricFamily(
             "customer_worker_unknown_industries",
             "Signups with an unknown industry, which counts as Other.",
@@ -162,6 +160,21 @@ class Metrics(Collector):
         yield self._event_ages.family(
             "customer_worker_event_age_seconds",
             "Time from the timestamp of the source record until its event is visible.",
+        )
+
+    def _failures(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "customer_worker_publishing_failing",
+            "1 from a failed attempt to publish until the next success, else 0.",
+            float(self.is_publishing_failing),
+        )
+        yield CounterMetricFamily(
+            "customer_worker_batch_failures", "Attempts to apply a batch that failed.", self.batch_failures
+        )
+        yield CounterMetricFamily(
+            "customer_worker_store_lost_commits",
+            "Times the store was found without commits of this worker; their records were read again.",
+            self.lost_commits,
         )
 
     def _times(self) -> Iterator[Metric]:

@@ -56,8 +56,8 @@ class Recovery:
         reach("predecessor-fenced")
         await self._outputs.read_sizes(partitions)
         receipts = await keep_receipts(self._outputs, partitions, self._settings, self._store, self._thread)
-        if self._is_shared:  # another worker may have sent any row
-            self.note_attempt(await self._thread.call(lambda: self._store.last_seq))
+        if self._is_shared:  # another worker may have sent any row; a promoted standby may have fewer rows than before
+            self._attempted_seq = await self._thread.call(lambda: self._store.last_seq)
         if receipts.cut and self._settings.safety.cut_outputs is CutOutputs.PUBLISHED:
             await self._count_as_published(publisher, receipts.cut)
         log.info("recovered", cause=str(cause), receipts_found=receipts.found)

@@ -15,6 +15,13 @@ class NotTheOwnerError(StoreError):
     """A partition of the batch that another worker has claimed. That worker decides its records."""
 
 
+class StoreBehindError(StoreError):
+    """A store without the last commits of this worker: an older copy, or a standby promoted to primary, took its place.
+
+    The worker has to continue from the positions of that copy.
+    """
+
+
 class NewerStoreError(StoreError):
     """Tables migrated to a version that only newer workers support. This worker must stop writing."""
 

@@ -151,14 +151,22 @@ class OwnershipStore(StoreRole):
     def claim(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Take over these input partitions; returns all positions.
 
-        From now on, batches of the previous owner fail with `NotTheOwnerError`.
+        From now on, batches of the previous owner fail with `NotTheOwnerError`. If one of these positions is found
+        before the one that this store has committed, batches fail with `StoreBehindError` until they are claimed again.
+        """
+
+    def require_commits(self) -> None:
+        """Raise `StoreBehindError` if a claimed position is before the one that this store has committed.
+
+        Does nothing for a single-process store, which nobody replaces meanwhile.
         """
 
     @abstractmethod
     def lead(self) -> bool:
         """Acquire or renew leadership, the right to publish; returns whether this store is the leader.
 
-        Call it every second.
+        Call it every second. Raises `StoreError` if the leadership was lost, also by a renewed connection: what is
+        published is then to be settled again.
         """
 
     @abstractmethod

@@ -1,11 +1,13 @@
 """`running_postgres`: the one way by which tests and benchmarks come to a real PostgreSQL."""
 
 import os
+import signal
+import subprocess
 import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -19,6 +21,7 @@ ADDRESS = "TEST_POSTGRES_URL"
 IMAGE = "postgres:18"
 PING_LIMIT_S = 5
 KILL_LIMIT_S = 30
+TOOL_LIMIT_S = 60
 
 
 class Postgres(Protocol):
@@ -80,6 +83,21 @@ class WheelPostgres:
         self.start()
 
     @property
+    def directory(self) -> Path:
+        """Its data directory."""
+        return Path(self._server.pgdata)
+
+    def tool(self, name: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's own tools as the user whom the server belongs to."""
+        command = [str(self._server.bin_path / name), *arguments]
+        with tempfile.TemporaryFile() as output:  # a server that the tool starts would keep a pipe open
+            done = subprocess.run(
+                command, user=self._server.system_user, stdout=output, stderr=output, timeout=TOOL_LIMIT_S, check=False
+            )
+            output.seek(0)
+            assert done.returncode == 0, f"{name} ended with {done.returncode}: {output.read().decode()}"
+
+    @property
     def user_id(self) -> int:
         """The user whom its processes belong to."""
         return self._server.pgdata.stat().st_uid
@@ -98,7 +116,8 @@ class WheelPostgres:
         """Kill every process of it at once, as a power cut would, and see them gone."""
         processes = self._processes()
         for process in processes:
-            process.kill()
+            with suppress(ProcessLookupError):  # they end by themselves without the first one
+                os.kill(process.pid, signal.SIGKILL)
         for process in processes:
             process.wait(KILL_LIMIT_S)
 

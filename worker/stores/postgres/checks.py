@@ -10,8 +10,9 @@ from typing import Any
 
 from worker.messages.record import TopicPartition
 from worker.stores.changes import Changes, RecordCoordinates
-from worker.stores.errors import NotTheOwnerError, StoreConflictError
+from worker.stores.errors import StoreConflictError
 from worker.stores.postgres import rows
+from worker.stores.postgres.claims import Claims
 from worker.stores.postgres.connection import Connection
 from worker.stores.postgres.locks import Locks
 
@@ -20,13 +21,13 @@ def require_ownership(
     db: Connection,
     wanted: Collection[TopicPartition],
     read: Mapping[TopicPartition, int],
-    epochs: Mapping[TopicPartition, int],
+    claims: Claims,
     locked_only: Collection[TopicPartition] = (),
 ) -> None:
-    """Lock these positions. Raises if one has changed since it was read, or its partition was taken over.
+    """Lock these positions. Raises if one has changed since it was read, went back, or its partition was taken over.
 
-    `read` has the positions that the batch has read, `epochs` the claims of this store. The positions of
-    `locked_only` are locked with the others, in one order, and are not compared.
+    `read` has the positions that the batch has read. The positions of `locked_only` are locked with the others, in one
+    order, and are not compared.
     """
     partitions = {*wanted, *locked_only}
     query = """
@@ -36,13 +37,13 @@ def require_ownership(
     """
     found = db.execute(query, [[topic for topic, _ in partitions], [number for _, number in partitions]]).fetchall()
     stored = {(topic, partition): (offset or 0, epoch) for topic, partition, offset, epoch in found}
-    for partition in wanted:
-        offset, epoch = stored.get(partition, (0, 0))
-        name = f"{partition[0]}/{partition[1]}"
-        if partition in epochs and epochs[partition] != epoch:
-            raise NotTheOwnerError(f"{name} is assigned to another worker now")
-        if offset != read.get(partition, offset):
-            raise StoreConflictError(f"{name} was advanced to {offset} by another worker, expected {read[partition]}")
+    offsets = {partition: stored.get(partition, (0, 0))[0] for partition in wanted}
+    claims.require_committed(offsets, wanted)
+    claims.require_owned({partition: stored.get(partition, (0, 0))[1] for partition in wanted})
+    for partition, offset in offsets.items():
+        name, expected = f"{partition[0]}/{partition[1]}", read.get(partition, offset)
+        if offset != expected:
+            raise StoreConflictError(f"{name} was advanced to {offset} by another worker, expected {expected}")
 
 
 def decided(db: Connection, coordinates: Collection[RecordCoordinates]) -> set[RecordCoordinates]:

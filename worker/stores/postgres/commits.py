@@ -46,6 +46,7 @@ class PostgresBatches(PostgresReads):
             self._write_positions(changes.positions, changes.last_records)
             reach("before-commit")
         reach("after-commit")
+        self._claims.committed(changes.positions)
         self._read = {}
         # The relay that leads, perhaps another worker's, numbers the rows.
         return Committed([message for message in changes.outbox if message.id not in receipted], rows=None)
@@ -53,7 +54,7 @@ class PostgresBatches(PostgresReads):
     def _check(self, changes: Changes) -> None:
         undecided = {(topic, partition) for topic, partition, _ in changes.undecided}
         if changes.positions or undecided:
-            checks.require_ownership(self._db, changes.positions, self._read, self._epochs, undecided)
+            checks.require_ownership(self._db, changes.positions, self._read, self._claims, undecided)
         checks.require_undecided(self._db, changes)
         checks.pass_gate(self._db, self._locks, changes)
         checks.lock_changed(self._db, changes)

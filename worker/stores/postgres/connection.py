@@ -39,14 +39,14 @@ class AtUrl(Protocol):
     shown: str
 
 
-_NONE: Mapping[str, str] = {}
+NO_SETTINGS: Mapping[str, str] = {}
 
 S = TypeVar("S", bound=AtUrl)
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def connect(url: str, own: Mapping[str, str] = _NONE) -> Connection:
+def connect(url: str, own: Mapping[str, str] = NO_SETTINGS) -> Connection:
     """Connect; each statement is a separate transaction unless one is begun. Raises the driver's errors.
 
     The session has the settings of `worker.stores.postgres.session`, overridden by `own`.
@@ -61,17 +61,6 @@ def connect(url: str, own: Mapping[str, str] = _NONE) -> Connection:
         session.require_encoding(db)
         pooler.require_session(db, open_one)
         session.set_up(db, chosen, own)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def connect_to_write(url: str) -> Connection:
-    """Connect for writing: the server ends the transactions of a frozen worker, as others wait for its locks."""
-    db = connect(url, session.WRITING)
-    try:
-        session.require_writable(db)
     except BaseException:
         db.close()
         raise

@@ -11,12 +11,14 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from socket import gethostname
 
 import psycopg
 from typing_extensions import override
 
 from worker.stores.errors import StoreError, StoreInUseError
+from worker.stores.postgres.claims import DRAWN_STEP
 from worker.stores.postgres.connection import Connection, connect, explain
 
 LEADER_SILENT_SECONDS = 5
@@ -28,14 +30,18 @@ LEADER_NAME = "customer-worker, relay of "
 """Prefix of `application_name` of a session that leads, or waits to; followed by machine and process."""
 
 
+Connect = Callable[[Mapping[str, str]], Connection]
+"""Connects to the database, with settings of this connection."""
+
+
 class Locks(ABC):
-    """The locks of one store's workers, in the database at `url`.
+    """The locks of one store's workers, in the database to which `connect` connects.
 
     `check` raises if this worker must not lead on the store of a connection.
     """
 
-    def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
-        self._url = url
+    def __init__(self, connect: Connect, check: Callable[[Connection], None]) -> None:
+        self._connect = connect
         self._check = check
 
     @abstractmethod
@@ -59,7 +65,7 @@ class Locks(ABC):
 
     def _open_connection(self, own: Mapping[str, str]) -> Connection:
         """Open a separate connection with these settings."""
-        db = connect(self._url, own)
+        db = self._connect(own)
         name = f"{LEADER_NAME}{gethostname()}/{os.getpid()}"
         db.execute("SELECT set_config('application_name', %s, false)", [name])
         return db
@@ -68,8 +74,8 @@ class Locks(ABC):
 class AdvisoryLocks(Locks):
     """Leadership by an advisory lock of a session; the server ends an idle session."""
 
-    def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
-        super().__init__(url, check)
+    def __init__(self, connect: Connect, check: Callable[[Connection], None]) -> None:
+        super().__init__(connect, check)
         self._session: Connection | None = None
         self._epoch: int | None = None
 
@@ -108,14 +114,14 @@ class AdvisoryLocks(Locks):
 
 
 _TRY_TO_LEAD = f"SELECT pg_try_advisory_lock({RELAY_KEY})".encode()
-_NEXT_EPOCH = "UPDATE relay SET leader_epoch = leader_epoch + 1 RETURNING leader_epoch"
+_NEXT_EPOCH = f"UPDATE relay SET leader_epoch = leader_epoch + {DRAWN_STEP} RETURNING leader_epoch".encode()
 
 
 class RowLocks(Locks):
     """Leadership by a lease in the relay's row, renewed by each call of `lead`."""
 
-    def __init__(self, url: str, check: Callable[[Connection], None]) -> None:
-        super().__init__(url, check)
+    def __init__(self, connect: Connect, check: Callable[[Connection], None]) -> None:
+        super().__init__(connect, check)
         self._session: Connection | None = None
         self._me = uuid.uuid4()
 
@@ -152,18 +158,18 @@ class RowLocks(Locks):
             session.close()
 
 
-_RENEW = """
+_RENEW = f"""
     UPDATE relay SET
-        leader_epoch = leader_epoch + CASE WHEN leader = %(me)s AND leads_until > now() THEN 0 ELSE 1 END,
+        leader_epoch = leader_epoch + CASE WHEN leader = %(me)s AND leads_until > now() THEN 0 ELSE {DRAWN_STEP} END,
         leader = %(me)s, leads_until = now() + make_interval(secs => %(seconds)s)
     WHERE leader = %(me)s OR leads_until IS NULL OR leads_until <= now()
     RETURNING leader_epoch
-"""
+""".encode()
 
 
-def locks(kind: str, url: str, check: Callable[[Connection], None]) -> Locks:
-    """Return the locks of a kind, `advisory` or `rows`, in the database at `url`; `check` as `Locks` has it."""
-    return (AdvisoryLocks if kind == "advisory" else RowLocks)(url, check)
+def locks(kind: str, connect: Connect, check: Callable[[Connection], None]) -> Locks:
+    """Return the locks of a kind, `advisory` or `rows`; `connect` and `check` as `Locks` has them."""
+    return (AdvisoryLocks if kind == "advisory" else RowLocks)(connect, check)
 
 
 def _end(session: Connection) -> None:
@@ -192,7 +198,7 @@ def only_redrive(kind: str, url: str, shown: str) -> Iterator[Callable[[], None]
         try:
             db = connect(url)
             stack.callback(_end, db)
-            is_only = locks(kind, url, lambda _: None).try_to_redrive(db)
+            is_only = locks(kind, partial(connect, url), lambda _: None).try_to_redrive(db)
         except psycopg.Error as error:
             raise explain(error, shown) from error
         if not is_only:

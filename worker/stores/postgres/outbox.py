@@ -21,7 +21,7 @@ from worker.stores.errors import StoreError
 from worker.stores.port import OutboxStore
 from worker.stores.postgres import rows
 from worker.stores.postgres.connection import Connection, wrap_errors
-from worker.stores.postgres.store_session import PostgresSession
+from worker.stores.postgres.store_session import NOBODY, PostgresSession
 from worker.stores.row_codec import outgoing
 
 PENDING_BYTES = 32 * 1024 * 1024
@@ -158,7 +158,7 @@ def _set_ends(db: Connection, ends: Mapping[TopicPartition, int]) -> None:
 
 
 def _led_by_another() -> StoreError:
-    return StoreError("another worker is the leader now")
+    return StoreError("another worker is the leader now, or this one has connected to the store again")
 
 
 class PostgresOutbox(PostgresSession, OutboxStore):
@@ -187,6 +187,8 @@ class PostgresOutbox(PostgresSession, OutboxStore):
     @override
     def pending(self, after_seq: int, limit: int, up_to_seq: int | None = None) -> PendingBatch:
         self._require_version(self._db)
+        if self._leader_epoch == NOBODY:
+            raise _led_by_another()
         last_seq = number_new(self._db)
         end = last_seq if up_to_seq is None else min(up_to_seq, last_seq)
         return pending(self._db, after_seq, limit, end)

@@ -9,13 +9,12 @@ from typing_extensions import override
 
 from worker.messages.log_identity import LogIdentity
 from worker.messages.record import TopicPartition
+from worker.stores.errors import StoreError
 from worker.stores.log_identities import LogIdentities, moving_applied
+from worker.stores.postgres.claims import DRAWN_STEP
 from worker.stores.postgres.connection import wrap_errors
-from worker.stores.postgres.store_session import PostgresSession
+from worker.stores.postgres.store_session import NOBODY, Led, PostgresSession
 from worker.stores.row_codec import POSITION_LOGS, log_identity
-
-NOBODY = -1
-"""The epoch of a store that does not lead."""
 
 
 class PostgresOwnership(PostgresSession, LogIdentities):
@@ -29,28 +28,32 @@ class PostgresOwnership(PostgresSession, LogIdentities):
     @wrap_errors
     @override
     def claim(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-        query = """
-            INSERT INTO positions (topic, partition, owner_epoch)
-            SELECT topic, partition, 1 FROM unnest(%s::text[], %s::int[]) AS taken (topic, partition)
-            ORDER BY topic, partition
-            ON CONFLICT (topic, partition) DO UPDATE SET owner_epoch = positions.owner_epoch + 1
-            RETURNING topic, partition, owner_epoch
-        """
         topics, numbers = [topic for topic, _ in partitions], [number for _, number in partitions]
         with self._db.transaction():
             self._require_version(self._db)
-            taken = self._db.execute(query, [topics, numbers]).fetchall()
-        self._epochs = {(topic, partition): epoch for topic, partition, epoch in taken}
-        return self._read_positions()
+            taken = self._db.execute(_CLAIM, [topics, numbers]).fetchall()
+        positions = self._read_positions()
+        self._claims.replace({(topic, partition): epoch for topic, partition, epoch in taken}, positions)
+        return positions
+
+    @override
+    def require_commits(self) -> None:
+        self._claims.require_committed(self._read_positions())
 
     @wrap_errors
     @override
     def lead(self) -> bool:
+        db, led = self._db, self._led
+        if led is not None and led.db is not db:
+            self._locks.close()  # its session may be on another server
+            self._led = Led(NOBODY, db)
+            if led.epoch != NOBODY:
+                raise StoreError("this worker has connected to the store again")
         epoch = None
         try:
             epoch = self._locks.lead()
         finally:
-            self._leader_epoch = NOBODY if epoch is None else epoch
+            self._led = Led(NOBODY if epoch is None else epoch, db)
         return epoch is not None
 
     @override
@@ -70,6 +73,7 @@ class PostgresOwnership(PostgresSession, LogIdentities):
             self._db.execute(_LOCK_CUSTOMERS, [*partition, next_offset])
             for statement in moving_applied("%s"):
                 self._db.execute(statement.encode(), [*partition, next_offset])
+        self._claims.committed({partition: next_offset})
 
     @wrap_errors
     @override
@@ -79,6 +83,13 @@ class PostgresOwnership(PostgresSession, LogIdentities):
             self._db.execute(query, [topic_id, *partition])
 
 
+_CLAIM = f"""
+    INSERT INTO positions (topic, partition, owner_epoch)
+    SELECT topic, partition, {DRAWN_STEP} FROM unnest(%s::text[], %s::int[]) AS taken (topic, partition)
+    ORDER BY topic, partition
+    ON CONFLICT (topic, partition) DO UPDATE SET owner_epoch = positions.owner_epoch + {DRAWN_STEP}
+    RETURNING topic, partition, owner_epoch
+""".encode()
 # As many rows can be moved as the log had: the time limit of other transactions is too short for that.
 _WITHOUT_LIMIT = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'"
 _LOCK_CUSTOMERS = """

@@ -56,7 +56,7 @@ class PostgresStore(PostgresBatches, PostgresOutbox, PostgresOwnership, Store):
 
     @override
     def reopen(self) -> None:
-        self._close()  # but not the leadership, which has a separate connection
+        self._close()  # the leadership has a separate connection, which the next `lead` closes
         self._open()
 
     @override
@@ -64,14 +64,14 @@ class PostgresStore(PostgresBatches, PostgresOutbox, PostgresOwnership, Store):
         with self._closing:
             if self._db.closed:
                 raise StoreError(f"the store {self.shown} is closed")
-            view = PostgresView(self._url, self.shown, self._views.discard)
+            view = PostgresView(self._primary.address, self.shown, self._views.discard)
             self._views.add(view)
         return view
 
     @override
     def close(self) -> None:
         self._close()
-        self._leader_epoch = None
+        self._led = None
         self._locks.close()
 
     def _close(self) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from worker.messages.record import TopicPartition
 from worker.stores.migrations import newest_version
+from worker.stores.postgres.claims import Claims
 from worker.stores.postgres.connection import (
     Connection,
-    connect_to_write,
     migrate,
     require_same_store,
     require_store,
@@ -21,6 +21,17 @@ from worker.stores.postgres.connection import (
     wrap_errors,
 )
 from worker.stores.postgres.locks import locks
+from worker.stores.postgres.primary import Primary
+
+NOBODY = -1
+"""The epoch of a store that does not lead."""
+
+
+class Led(NamedTuple):
+    """A leadership: its epoch, and the connection on which it marks rows as published."""
+
+    epoch: int
+    db: Connection
 
 
 class PostgresSession:
@@ -42,16 +53,17 @@ class PostgresSession:
         self._clock = clock
         self._version = newest_version("postgres")
         self._id: UUID | None = None
-        self._locks = locks(lock_kind, url, self._require_version)
-        self._leader_epoch: int | None = None
-        self._epochs: dict[TopicPartition, int] = {}
+        self._primary = Primary(url)
+        self._locks = locks(lock_kind, self._primary.connect, self._require_version)
+        self._led: Led | None = None  # None until the first attempt to lead
+        self._claims = Claims()
         self._read: Mapping[TopicPartition, int] = {}
         self._topic_ids: Mapping[TopicPartition, UUID] = {}
         self._open()
 
     @wrap_errors
     def _open(self) -> None:
-        self._db = connect_to_write(self._url)
+        self._db = self._primary.connect_to_write()
         try:
             if stored_version(self._db) == 0:
                 if self._id is not None:  # tables created now would hide that the workers' store is elsewhere
@@ -65,6 +77,17 @@ class PostgresSession:
         except BaseException:
             self._db.close()
             raise
+
+    @property
+    def _leader_epoch(self) -> int | None:
+        """The epoch under which rows are marked as published; None for a store that does not take part in leading.
+
+        A leadership ends with the connection: another one may lead to a copy of the store (a promoted standby) with
+        other numbers of rows, and without receipts that were read before.
+        """
+        if self._led is None:
+            return None
+        return self._led.epoch if self._led.db is self._db else NOBODY
 
     def _require_version(self, db: Connection) -> None:
         """Raise `NewerStoreError` if the tables were migrated to a version that this worker does not support.
