@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE =
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test attacks image test-fast acceptance lint types imports contract format bench bench-quick faults faults-short fuzz fuzz-short collector lock sbom clean
+.PHONY: install demo test attacks image test-fast acceptance lint types imports contract format bench bench-quick faults faults-short fuzz fuzz-short model model-quick collector lock sbom clean
 
 install: $(INSTALLED)
 
@@ -63,6 +63,13 @@ bench: install
 # Kills, cut networks, frozen brokers, full disks on three brokers. The disk faults need root, the clock ones faketime.
 faults: install
 	$(BIN)/python -m tests.faults --minutes 20
+
+# The exactly-once protocol in all interleavings, and broken protocols that have to be found. Needs spin and gcc.
+model: install
+	$(BIN)/python -m tests.model
+
+model-quick: install
+	$(BIN)/python -m tests.model --small
 
 faults-short: install
 	$(BIN)/python -m tests.faults --short

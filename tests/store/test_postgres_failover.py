@@ -14,6 +14,7 @@ from tests.support.postgres.replication import Pair, replicated_postgres
 from tests.support.postgres.server import Postgres, fresh_schema
 from worker.stores.changes import Changes
 from worker.stores.errors import NotTheOwnerError, StoreBehindError, StoreError
+from worker.stores.postgres.connection import Connection
 from worker.stores.postgres.primary import _preferring
 from worker.stores.postgres.store import PostgresStore
 
@@ -103,6 +104,30 @@ def test_leader_that_reconnected_leads_again(stores: tuple[PostgresStore, Postgr
     assert ids(leader.pending(0, 10).messages) == ["a"]
     leader.mark_published(1, {})
     assert leader.published_seq == 1
+
+
+def test_mark_of_an_ended_leadership_is_refused(stores: tuple[PostgresStore, PostgresStore]) -> None:
+    leader, other = stores
+    assert leader.lead()
+    leader.commit(Changes(outbox=[outgoing("a")]))
+    leader.commit(Changes(outbox=[outgoing("b")]))
+    assert leader.last_seq == 2
+    require_version = leader._require_version
+
+    def delayed(db: Connection) -> None:
+        """Let another worker lead and mark, and this one lead again, before the mark is written."""
+        leader._require_version = require_version  # type: ignore[method-assign]
+        leader._locks.close()
+        assert other.lead()
+        other.mark_published(2, {})
+        other._locks.close()
+        assert leader.lead()
+        require_version(db)
+
+    leader._require_version = delayed  # type: ignore[method-assign]
+    with pytest.raises(StoreError, match="another worker is the leader now"):
+        leader.mark_published(1, {})
+    assert leader.published_seq == 2
 
 
 @pytest.fixture

@@ -156,3 +156,20 @@ def test_backlog_grows_by_the_commits_of_other_workers_only() -> None:
         assert not await those.backlog.has_grown()
 
     within(body)
+
+
+def test_commit_during_the_settlement_is_published() -> None:
+    async def body(those: Those) -> None:
+        those.backlog.add(those.commit("a"))
+        last_seq = those.backlog._last_seq
+
+        async def overtaken() -> int:
+            found = await last_seq()
+            those.backlog.add(those.commit("b"))
+            return found
+
+        those.backlog._last_seq = overtaken  # type: ignore[method-assign]
+        await those.backlog.settle()
+        assert [message.id for message in (await those.backlog.after(1)).messages] == ["b"]
+
+    within(body)

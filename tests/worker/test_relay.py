@@ -1,7 +1,8 @@
 """The relay publishes each row of the outbox once and in order, despite failures."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,8 +11,9 @@ from aiokafka.errors import InvalidProducerIdMapping, KafkaError, ProducerFenced
 from structlog.testing import capture_logs
 
 from tests.support.builders import CHURNED
-from tests.worker.output_topics import TopicsInMemory, event
+from tests.worker.output_topics import PublisherInMemory, TopicsInMemory, event
 from worker.errors import Exit, PositionRefused, Stop
+from worker.messages.outgoing import Outgoing
 from worker.messages.record import TopicPartition
 from worker.metrics.counters import Cause, Metrics
 from worker.outbox import leadership, publish_errors, relay
@@ -328,6 +330,44 @@ def test_deposed_leader_stops_its_producer_at_once() -> None:
             await those.until(lambda: those.relay.is_standby and not those.relay.recovered.is_set())
             await those.until(lambda: those.topics.steps[-1] == "stop")
             assert (those.relay.failure, those.relay.behind_seconds) == (None, 0.0)
+
+    within(body, SharedStore)
+
+
+class HangingPublisher(PublisherInMemory):
+    """Publishes one transaction; the next one gets no answer."""
+
+    async def publish(self, messages: Sequence[Outgoing]) -> dict[TopicPartition, int]:
+        if self._topics.ids:
+            await asyncio.Event().wait()
+        return await super().publish(messages)
+
+
+def test_leader_whose_mark_fails_as_it_is_deposed_stands_by() -> None:
+    async def body(those: Those) -> None:
+        store = those.store
+        assert isinstance(store, SharedStore)
+        may_end = threading.Event()
+
+        def refuse(*_: object) -> None:
+            may_end.wait(LIMIT_SECONDS)
+            raise StoreError("another worker is the leader now")
+
+        those.topics.publisher = lambda _: HangingPublisher(those.topics)  # type: ignore[assignment,method-assign]
+        async with those.running():
+            await those.until(those.relay.recovered.is_set)
+            store.mark_published = refuse  # type: ignore[assignment,method-assign]
+            batches = [await those.thread.call(those.commit, each) for each in "ab"]
+            for batch in batches:
+                those.relay.offer(batch)
+            await those.until(lambda: those.topics.ids == ["a"])
+            with capture_logs() as logs:
+                store.leads = False
+                await those.until(lambda: those.relay.is_standby)
+                await asyncio.sleep(0.05)  # the relay is cancelled meanwhile, and waits for its mark
+                may_end.set()
+                await those.until(lambda: "relay leadership lost" in [line["event"] for line in logs])
+        assert those.topics.steps.count("start") == 1, "the standby has fenced the leader"
 
     within(body, SharedStore)
 

@@ -44,9 +44,13 @@ class Backlog:
         self._is_doubtful = True
 
     async def settle(self) -> None:
-        """Forget every batch in memory: receipts were found for rows up to the last one in the store."""
-        self._settled_seq = self._known_seq = await self._last_seq()
-        self._batches.clear()
+        """Forget the batches up to the last row in the store: receipts may have been found for them.
+
+        Those that are committed after it are kept, in whichever order they are added.
+        """
+        self._settled_seq = last_seq = await self._last_seq()
+        self._known_seq = max(self._known_seq, last_seq)
+        self._batches = deque(batch for batch in self._batches if batch.after_seq >= last_seq)
 
     async def after(self, seq: int) -> PendingBatch:
         """Return the rows to be published after this one; none (`last_seq` is `seq`) at the end of the outbox."""

@@ -167,8 +167,14 @@ class Relay:
         try:
             while await self._publish_next(publisher, marks):
                 pass
-        finally:
+        except asyncio.CancelledError:
+            with suppress(StoreError):  # it would replace the cancellation, and a deposed leader would publish on
+                await marks.finish()
+            raise
+        except Exception:
             await marks.finish()
+            raise
+        await marks.finish()
 
     async def _publish_next(self, publisher: Publisher, marks: Marks) -> bool:
         """Publish the next batch, and mark published rows when due; returns False once nothing is left."""

