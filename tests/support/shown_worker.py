@@ -44,6 +44,7 @@ class Polls:
     turned_seconds: float = 0.2
     answered_seconds: float = 0.5
     ended_task: str | None = None
+    has_records: bool = False
 
 
 class ShownWorker:
