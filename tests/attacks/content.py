@@ -57,9 +57,8 @@ def escapes(targets: Targets) -> str:
             text = out.decode() + err
             # Terminals ignore DEL, and JSON does not escape it.
             shown += require_harmless(f"{command} {as_json}", text.replace("\x7f", "") if as_json else text)
-    for path in ("/", "/metrics", "/readyz?verbose", "/worker.json"):
-        assert "<script>" not in target.get(path).body
-        require_harmless(path, target.get(path).body)
+    for path in ("/", "/contract", "/metrics", "/readyz?verbose", "/worker.json"):
+        require_harmless_page(target, path)
     require_harmless("log", target.worker.said())
     assert shown, "no command has shown any of it"
     return f"escaped in {shown} outputs of commands; none on the page and in the log"
@@ -69,6 +68,13 @@ def rejected(target: Target) -> list[int]:
     """Return the offsets of rejected signups."""
     rows = target.worker.events("record rejected")
     return [int(str(row["offset"])) for row in rows if row["topic"] == target.stage.topics.signup]
+
+
+def require_harmless_page(target: Target, path: str) -> None:
+    """Require an answer without control characters, and without the markup of `EVIL`."""
+    body = target.get(path).body
+    assert "<script>alert" not in body, path
+    require_harmless(path, body)
 
 
 def require_harmless(where: str, text: str) -> bool:
