@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from http.client import HTTPException
+from urllib.parse import quote
 
 from tests.attacks.attack import Targets
 from tests.attacks.target import ADA, EXPLAIN, REVENUE, TOKEN, Target
@@ -43,25 +46,29 @@ def escapes(targets: Targets) -> str:
     """Send records full of control characters, and show them by every command and page."""
     target = targets.open
     key, reason, text = EVIL.encode(), quoted(EVIL), quoted(EVIL)
-    target.take(
+    messages = (
         Message("signup", key, signup(ODD, plan_tier=text), HEADERS),
         Message("signup", key, EVIL.encode(), HEADERS),
         Message("cancellation", key, cancellation(ADA, reason=reason, cancellation_date='"2026-07-15"'), HEADERS),
         Message("cancellation", key, cancellation(EVE, reason=reason), HEADERS),
     )
-    letters = [f"{target.stage.topics.signup}/0/{offset}" for offset in rejected(target)]
+    target.take(*messages)
     shown = 0
-    for command in (*COMMANDS, *(("dead-letters", "show", letter) for letter in letters)):
+    for command in (*COMMANDS, *(("dead-letters", "show", letter) for letter in letters_of(target))):
         for as_json in ([], ["--json"]):
             _, out, err = run(target.stage, *command, *as_json)
             text = out.decode() + err
             # Terminals ignore DEL, and JSON does not escape it.
             shown += require_harmless(f"{command} {as_json}", text.replace("\x7f", "") if as_json else text)
     for path in ("/", "/contract", "/metrics", "/readyz?verbose", "/worker.json"):
-        require_harmless_page(target, path)
+        require_harmless_page(target, path, {})
+    targets.with_token.take(*messages)
+    letters = [f"/dead-letter?id={quote(letter)}" for letter in letters_of(targets.with_token)]
+    for path in ("/dead-letters", *letters, f"/customer?id={ADA}", "/parked"):
+        require_harmless_page(targets.with_token, path, {"Authorization": f"Bearer {TOKEN}"})
     require_harmless("log", target.worker.said())
     assert shown, "no command has shown any of it"
-    return f"escaped in {shown} outputs of commands; none on the page and in the log"
+    return f"escaped in {shown} outputs of commands; none on the pages and in the log"
 
 
 def rejected(target: Target) -> list[int]:
@@ -70,11 +77,17 @@ def rejected(target: Target) -> list[int]:
     return [int(str(row["offset"])) for row in rows if row["topic"] == target.stage.topics.signup]
 
 
-def require_harmless_page(target: Target, path: str) -> None:
+def letters_of(target: Target) -> list[str]:
+    """Return the dead letters of signups, by their coordinates."""
+    return [f"{target.stage.topics.signup}/0/{offset}" for offset in rejected(target)]
+
+
+def require_harmless_page(target: Target, path: str, headers: Mapping[str, str]) -> None:
     """Require an answer without control characters, and without the markup of `EVIL`."""
-    body = target.get(path).body
-    assert "<script>alert" not in body, path
-    require_harmless(path, body)
+    answer = target.get(path, headers)
+    assert answer.status == HTTPStatus.OK, f"{path}: {answer.status}"
+    assert "<script>alert" not in answer.body, path
+    require_harmless(path, answer.body)
 
 
 def require_harmless(where: str, text: str) -> bool:
